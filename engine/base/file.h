@@ -1,0 +1,58 @@
+#pragma once
+// Files, with the promises that shards, checkpoints and caches rest on: a whole file or none, and errors that name the
+// path and the reason.
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lapilli {
+
+std::string read_text_file(const std::filesystem::path& path);
+std::vector<std::byte> read_binary_file(const std::filesystem::path& path);
+
+// Written to `path`.tmp-<pid>, synced, renamed over `path`, folder synced: after a power cut the old or the new file is
+// there, whole. Throws Error with the path and the system's reason; the temporary file is removed then.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+  // Overwrites bytes already written (a header whose fields are known at the end).
+  void write_at(uint64_t offset, std::span<const std::byte> bytes);
+  uint64_t size_bytes() const { return size_bytes_; }
+  void commit();  // without it the destructor discards what was written
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int descriptor_ = -1;
+  uint64_t size_bytes_ = 0;
+};
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+void sync_directory(const std::filesystem::path& directory);
+
+// A read-only memory map of a whole file. Pages are read when touched.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_bytes_}; }
+
+ private:
+  void* data_ = nullptr;
+  size_t size_bytes_ = 0;
+};
+
+}  // namespace lapilli
