@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Configures and builds everything into build/.  Usage: tools/build.sh [NINJA_TARGET...]   (default: all)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+configure=(-S . -B build -G Ninja)
+if command -v ccache >/dev/null; then configure+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+
+cmake "${configure[@]}" >/dev/null
+ninja -C build -j "$(nproc)" "$@"

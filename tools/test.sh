@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs every test: all of them on lavapipe under the Khronos validation layer, then
+# those that need a device once more on SwiftShader. Ends with the totals; exit 0 only if nothing failed.
+# Usage: tools/test.sh [CTEST_OPTION...]   such as -R Loss
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tools/setup.sh python3
+tools/setup.sh python3-torch || echo 'test: no PyTorch: the tests that let it judge will be skipped' >&2
+tools/build.sh
+eval "$(tools/drivers.sh)"
+
+if [[ ! $LAPILLI_LAVAPIPE_ICD ]]; then
+  echo 'test: no lavapipe: install mesa-vulkan-drivers' >&2
+  exit 1
+fi
+
+# Runs ctest on one driver and leaves the results in build/tests-NAME.xml. Failures are counted at the end, so that one
+# driver's do not hide the other's.
+run_tests() { # name, driver file, ctest options
+  local name=$1 driver=$2
+  shift 2
+  printf '\n== tests on %s\n' "$name"
+  rm -f "build/tests-$name.xml"
+  VK_DRIVER_FILES=$driver VK_ICD_FILENAMES=$driver ctest --test-dir build -j "$(nproc)" --output-on-failure \
+    --output-junit "tests-$name.xml" --test-output-size-passed 100000 --test-output-size-failed 100000 \
+    "$@" || true
+}
+
+# The layer's own switch for synchronization checks was renamed; each version reads the name it knows.
+VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_VALIDATE_SYNC=true \
+  VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT \
+  run_tests lavapipe "$LAPILLI_LAVAPIPE_ICD" "$@"
+
+if [[ $LAPILLI_SWIFTSHADER_ICD ]]; then
+  run_tests swiftshader "$LAPILLI_SWIFTSHADER_ICD" -L '^device$' "$@"
+fi
+
+echo
+python3 tests/totals.py lavapipe=build/tests-lavapipe.xml \
+  swiftshader="${LAPILLI_SWIFTSHADER_ICD:+build/tests-swiftshader.xml}"
