@@ -1,0 +1,64 @@
+#pragma once
+// Text files of any size, read in bounded memory, checked while they pass.
+//
+// Documents: every input file begins a new document, and inside a file a line that is exactly "<|endoftext|>" separates
+// documents (the TinyStories convention). The separator line, its newline included, is not text; the newline before it
+// is. A document without any text does not count.
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lapilli {
+
+inline constexpr std::string_view kDocumentSeparator = "<|endoftext|>";
+
+// Offset of the first byte that is not part of a well-formed UTF-8 character, or npos. With `is_partial`, a character
+// cut off by the end of `text` is not an error.
+size_t find_invalid_utf8(std::string_view text, bool is_partial = false);
+
+class CorpusReader {
+ public:
+  // Errors: no inputs, or one that is missing or empty. `block_bytes` bounds memory and never changes what is read.
+  explicit CorpusReader(std::span<const std::filesystem::path> inputs, size_t block_bytes = 1 << 20);
+
+  struct Piece {
+    std::string_view text;         // never empty, whole characters; valid until the next call
+    bool starts_document = false;  // the first piece of a document
+  };
+
+  // The next piece of text, in order; false at the end of the last file. Error, naming the file and the byte offset, at
+  // the first NUL or malformed character.
+  bool next(Piece& piece);
+
+  uint64_t document_count() const { return document_count_; }  // documents begun so far
+  uint64_t total_input_bytes() const { return total_input_bytes_; }
+  size_t file_index() const { return file_index_; }  // of the piece last returned
+
+ private:
+  bool fill();
+  void open_next_file();
+  void check_block(size_t begin);
+  bool take_line_block(Piece& piece);
+
+  std::vector<std::filesystem::path> inputs_;
+  size_t block_bytes_;
+  uint64_t total_input_bytes_ = 0;
+  uint64_t document_count_ = 0;
+  size_t file_index_ = 0;
+  size_t next_file_ = 0;
+
+  std::ifstream file_;
+  bool file_open_ = false, file_ended_ = false;
+  uint64_t buffer_offset_ = 0;  // where in the file buffer_[0] stands
+  std::string buffer_;          // [begin_, end) is checked but not yet handed out
+  size_t begin_ = 0;            // first byte not yet handed out
+  size_t checked_ = 0;          // bytes of buffer_ known to be whole, good characters
+  bool at_line_start_ = true, document_begins_ = true;
+};
+
+}  // namespace lapilli

@@ -1,0 +1,42 @@
+#pragma once
+// `lapilli data build`: texts -> a data set folder with train.bin, val.bin (token shards), tokenizer.model and
+// dataset.json (the same facts for people and scripts).
+//
+// Split, with n tokens in all and fraction f:
+//   one document       the first floor((1-f)*n) tokens train, the rest validates: by position in the text
+//   several documents  whole documents; validation begins at the last document that starts at or before token
+//                      floor((1-f)*n), so it holds at least the fraction f; the first document always trains
+//
+// A corpus from `corpus synth` has side files that tell the exact -ln p of every story; when all inputs have them, both
+// shards carry the exact source entropy of their text.
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+namespace lapilli {
+
+inline constexpr const char* kTrainShardName = "train.bin";
+inline constexpr const char* kValShardName = "val.bin";
+inline constexpr const char* kDatasetJsonName = "dataset.json";
+inline constexpr const char* kTokenizerName = "tokenizer.model";
+
+struct SplitSummary {
+  uint64_t tokens = 0, documents = 0, text_bytes = 0;
+  double source_entropy_nats = 0;  // NaN unless synthetic
+};
+
+struct DatasetSummary {
+  SplitSummary train, val;
+  uint32_t vocab_size = 0;
+  uint32_t token_width_bits = 0;
+  double bytes_per_token = 0;
+};
+
+// Memory use does not depend on the size of the inputs, but for 8 bytes (synthetic: 16) per document. Needs twice the
+// shards' size on the disk while it runs. Errors: what CorpusReader and Tokenizer report; a fraction outside (0, 1); a
+// split left with fewer than 2 tokens. After an error the folder holds what it held before.
+DatasetSummary build_dataset(const std::filesystem::path& tokenizer_path, std::span<const std::filesystem::path> inputs,
+                             const std::filesystem::path& out_dir, double val_fraction = 0.1);
+
+}  // namespace lapilli
