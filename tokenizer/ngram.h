@@ -19,8 +19,8 @@ struct NgramReference {
   uint64_t train_tokens = 0;   // train tokens counted
 };
 
-// Counts at most the first `max_train_tokens` of the train split. Memory: 16 bytes per distinct bigram plus a few bytes
-// per vocabulary entry. Errors: shards of different vocabularies; a split with fewer than 2 tokens.
+// Counts at most the first `max_train_tokens` of the train split. Memory: about 50 bytes per distinct bigram plus a few
+// bytes per vocabulary entry. Errors: shards of different vocabularies; a split with fewer than 2 tokens.
 NgramReference ngram_reference(const TokenShard& train, const TokenShard& val, uint64_t max_train_tokens = 64ull << 20);
 
 }  // namespace lapilli

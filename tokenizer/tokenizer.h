@@ -5,7 +5,8 @@
 // Unicode normalisation, no added or removed spaces; a newline is always one token of its own; what the vocabulary does
 // not know becomes byte pieces, so nothing is ever "unknown".
 //
-// Ids of models trained here: 0 <unk>, 1 <s> (BOS), 2 </s> (EOS), 3..258 the byte pieces <0x00>..<0xFF>, then the rest.
+// Ids of models trained here: 0 <unk>, 1 <s> (BOS), 2 </s> (EOS), then the 256 byte pieces <0x00>..<0xFF> (unigram and
+// bpe have the newline, id 3, before them), then what was learned.
 
 #include <cstdint>
 #include <filesystem>
