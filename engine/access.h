@@ -1,0 +1,25 @@
+#pragma once
+// How a kernel uses a piece of memory: the pointer types of the argument structs in shaders/args.h. On the device each is
+// a 64-bit address; here it is a slice, so that the recorder knows the range and the direction.
+// T is the element type the shader sees.
+
+#include "engine/memory.h"
+
+namespace lapilli {
+
+template <typename T>
+struct In {
+  Slice slice;  // only read; an empty slice is a null pointer (an optional argument)
+};
+
+template <typename T>
+struct Out {
+  Slice slice;  // only written, and written whole
+};
+
+template <typename T>
+struct InOut {
+  Slice slice;  // read and written
+};
+
+}  // namespace lapilli

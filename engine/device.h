@@ -1,0 +1,94 @@
+#pragma once
+// A Vulkan device: instance, choice of physical device, one compute queue, and what the device can do.
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/vulkan.h"
+
+namespace lapilli {
+
+// The family of kernels a device is given; see shaders/matmul_*.comp.
+enum class KernelClass {
+  scalar,  // register tiles, no shared memory: drivers that run on a CPU
+  tiled,   // shared-memory tiles: any GPU
+};
+const char* to_string(KernelClass kernel_class);
+
+struct DeviceCaps {
+  std::string name;
+  std::string driver;          // name and version as the driver gives them
+  std::string api_version;     // "1.3.305"
+  std::string uuid;            // 32 hex digits
+  VkPhysicalDeviceType type = VK_PHYSICAL_DEVICE_TYPE_OTHER;
+  uint32_t vendor_id = 0, device_id = 0, driver_version = 0;
+
+  uint32_t subgroup_size = 0;                                // what a kernel gets when it does not ask
+  uint32_t min_subgroup_size = 0, max_subgroup_size = 0;
+  uint32_t max_workgroup_invocations = 0, max_groups_x = 0;
+  uint32_t max_shared_bytes = 0;
+  uint64_t max_allocation_bytes = 0;                         // one VkDeviceMemory / one VkBuffer
+  uint64_t memory_bytes = 0;                                 // the heap that arenas live in
+  uint64_t available_bytes = 0;                              // what is left of it now (VK_EXT_memory_budget), else memory_bytes
+  double timestamp_period_ns = 0;                            // 0: no timestamps
+
+  bool unified_memory = false;  // the host can write what kernels read at full speed: no staging
+  bool int64 = false, float16 = false, storage16 = false;
+  bool bfloat16 = false, cooperative_matrix = false, cooperative_matrix2 = false;  // reported; not yet used by kernels
+
+  KernelClass kernel_class = KernelClass::tiled;
+};
+
+struct DeviceOptions {
+  std::string selector;     // index, UUID or part of the name; empty: best discrete GPU, then integrated, then CPU
+  bool validation = false;  // Khronos validation, core and synchronization; messages are counted and printed
+};
+
+// Every Vulkan device that can run Lapilli, in the loader's order (the index of --device).
+// Throws Error saying how to get a driver when there is none at all.
+std::vector<DeviceCaps> list_devices();
+
+class Device {
+ public:
+  explicit Device(const DeviceOptions& options = {});
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const DeviceCaps& caps() const { return caps_; }
+  VkDevice handle() const { return device_; }
+  VkPhysicalDevice physical() const { return physical_; }
+  VkQueue queue() const { return queue_; }
+  uint32_t queue_family() const { return queue_family_; }
+
+  // Bytes of device memory held by Buffers of this device, now and at most so far.
+  uint64_t allocated_bytes() const { return allocated_bytes_; }
+  uint64_t peak_allocated_bytes() const { return peak_allocated_bytes_; }
+  uint64_t allocation_count() const { return allocation_count_; }
+  // Free bytes of the arena heap at this moment, as the driver says.
+  uint64_t query_available_bytes() const;
+
+  // Messages of the validation layer so far (warnings and errors); 0 without validation.
+  uint64_t validation_messages() const;
+
+  void wait_idle() const;
+
+ private:
+  friend class Buffer;
+  void note_allocation(int64_t bytes);
+
+  struct Validation;
+  std::unique_ptr<Validation> validation_;
+  VkInstance instance_ = VK_NULL_HANDLE;
+  VkPhysicalDevice physical_ = VK_NULL_HANDLE;
+  VkDevice device_ = VK_NULL_HANDLE;
+  VkQueue queue_ = VK_NULL_HANDLE;
+  uint32_t queue_family_ = 0;
+  DeviceCaps caps_;
+  uint64_t allocated_bytes_ = 0, peak_allocated_bytes_ = 0, allocation_count_ = 0;
+};
+
+}  // namespace lapilli

@@ -1,0 +1,127 @@
+#include "engine/kernel.h"
+
+#include <spdlog/spdlog.h>
+
+#include "engine/base/environment.h"
+#include "engine/base/file.h"
+#include "engine/base/hash.h"
+#include "shaders/embedded.h"
+
+namespace lapilli {
+
+namespace {
+
+std::filesystem::path cache_path(const DeviceCaps& caps) {
+  const std::string identity = fmt::format("{} {} {} {}", caps.uuid, caps.driver, caps.driver_version, caps.subgroup_size);
+  return cache_directory() / fmt::format("pipelines-{}.bin", to_hex(hash_bytes(std::as_bytes(std::span(identity)))));
+}
+
+std::vector<std::byte> load_cache(const DeviceCaps& caps) {
+  try {
+    const std::filesystem::path path = cache_path(caps);
+    if (std::filesystem::exists(path)) return read_binary_file(path);
+  } catch (const Error& error) {
+    spdlog::debug("pipeline cache not read: {}", error.what());
+  }
+  return {};
+}
+
+const EmbeddedShader& find_shader(std::string_view name) {
+  for (const EmbeddedShader& shader : embedded_shaders())
+    if (shader.name == name) return shader;
+  CHECK(false, "there is no shaders/{}.comp", name);
+  std::abort();
+}
+
+}  // namespace
+
+KernelLibrary::KernelLibrary(Device& device) : device_(device) {
+  const std::vector<std::byte> initial = load_cache(device.caps());
+  const VkPipelineCacheCreateInfo cache{.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                        .initialDataSize = initial.size(),
+                                        .pInitialData = initial.data()};
+  vk_check(vkCreatePipelineCache(device_.handle(), &cache, nullptr, &cache_), "vkCreatePipelineCache");
+  const VkPushConstantRange range{.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = kMaxPushBytes};
+  const VkPipelineLayoutCreateInfo layout{.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+                                          .pushConstantRangeCount = 1,
+                                          .pPushConstantRanges = &range};
+  vk_check(vkCreatePipelineLayout(device_.handle(), &layout, nullptr, &layout_), "vkCreatePipelineLayout");
+}
+
+KernelLibrary::~KernelLibrary() {
+  save_cache();
+  for (const auto& [key, kernel] : kernels_) vkDestroyPipeline(device_.handle(), kernel.pipeline_, nullptr);
+  for (const auto& [name, module] : modules_) vkDestroyShaderModule(device_.handle(), module, nullptr);
+  vkDestroyPipelineLayout(device_.handle(), layout_, nullptr);
+  vkDestroyPipelineCache(device_.handle(), cache_, nullptr);
+}
+
+const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& constants, uint32_t subgroup_size) {
+  Key key{std::string(name), constants, subgroup_size};
+  const auto known = kernels_.find(key);
+  if (known != kernels_.end()) return known->second;
+  Kernel kernel = compile(key);
+  cache_is_stale_ = true;
+  return kernels_.emplace(std::move(key), std::move(kernel)).first->second;
+}
+
+Kernel KernelLibrary::compile(const Key& key) {
+  VkShaderModule& module = modules_[key.name];
+  if (module == VK_NULL_HANDLE) {
+    const EmbeddedShader& shader = find_shader(key.name);
+    const VkShaderModuleCreateInfo info{.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+                                        .codeSize = shader.words.size_bytes(),
+                                        .pCode = shader.words.data()};
+    vk_check(vkCreateShaderModule(device_.handle(), &info, nullptr, &module), "vkCreateShaderModule");
+  }
+  std::vector<VkSpecializationMapEntry> entries;
+  std::vector<uint32_t> values;
+  for (const SpecConstant& constant : key.constants) {
+    entries.push_back({.constantID = constant.id,
+                       .offset = static_cast<uint32_t>(values.size() * sizeof(uint32_t)),
+                       .size = sizeof(uint32_t)});
+    values.push_back(constant.value);
+  }
+  const VkSpecializationInfo specialization{.mapEntryCount = static_cast<uint32_t>(entries.size()),
+                                            .pMapEntries = entries.data(),
+                                            .dataSize = values.size() * sizeof(uint32_t),
+                                            .pData = values.data()};
+  const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup{
+      .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+      .requiredSubgroupSize = key.subgroup_size};
+  const DeviceCaps& caps = device_.caps();
+  const bool choose = key.subgroup_size != 0 && caps.min_subgroup_size != caps.max_subgroup_size;
+  const VkComputePipelineCreateInfo info{
+      .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+      .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                .pNext = choose ? &subgroup : nullptr,
+                .flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT,
+                .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                .module = module,
+                .pName = "main",
+                .pSpecializationInfo = &specialization},
+      .layout = layout_};
+  Kernel kernel;
+  kernel.name_ = key.name;
+  kernel.layout_ = layout_;
+  vk_check(vkCreateComputePipelines(device_.handle(), cache_, 1, &info, nullptr, &kernel.pipeline_),
+           "vkCreateComputePipelines");
+  return kernel;
+}
+
+void KernelLibrary::save_cache() const {
+  if (!cache_is_stale_) return;
+  size_t size = 0;
+  if (vkGetPipelineCacheData(device_.handle(), cache_, &size, nullptr) != VK_SUCCESS) return;
+  std::vector<std::byte> data(size);
+  if (vkGetPipelineCacheData(device_.handle(), cache_, &size, data.data()) != VK_SUCCESS) return;
+  try {
+    AtomicFile file(cache_path(device_.caps()));
+    file.write(data);
+    file.commit();
+  } catch (const Error& error) {
+    spdlog::debug("pipeline cache not written: {}", error.what());
+  }
+}
+
+}  // namespace lapilli

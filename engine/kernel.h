@@ -1,0 +1,71 @@
+#pragma once
+// Kernels: embedded SPIR-V + specialization constants -> pipelines, remembered on disk between runs.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/device.h"
+
+namespace lapilli {
+
+constexpr uint32_t kMaxPushBytes = 128;  // what every Vulkan device has
+
+// Ids are the SPEC_* names of shaders/args.h.
+struct SpecConstant {
+  uint32_t id;
+  uint32_t value;
+  auto operator<=>(const SpecConstant&) const = default;
+};
+using SpecConstants = std::vector<SpecConstant>;
+
+// A compiled kernel. Lives as long as its library.
+class Kernel {
+ public:
+  const std::string& name() const { return name_; }
+  VkPipeline pipeline() const { return pipeline_; }
+  VkPipelineLayout layout() const { return layout_; }
+
+ private:
+  friend class KernelLibrary;
+  std::string name_;
+  VkPipeline pipeline_ = VK_NULL_HANDLE;
+  VkPipelineLayout layout_ = VK_NULL_HANDLE;
+};
+
+class KernelLibrary {
+ public:
+  explicit KernelLibrary(Device& device);
+  ~KernelLibrary();
+  KernelLibrary(const KernelLibrary&) = delete;
+  KernelLibrary& operator=(const KernelLibrary&) = delete;
+
+  // The kernel of shaders/<name>.comp with these constants; compiled on first use. `subgroup_size` 0 leaves the choice
+  // to the driver; another value is required of it (REQUIRES: within the device's range).
+  const Kernel& get(std::string_view name, const SpecConstants& constants = {}, uint32_t subgroup_size = 0);
+
+  Device& device() const { return device_; }
+  // Writes the pipeline cache to disk; a cache that cannot be written costs compile time, never a run.
+  void save_cache() const;
+
+ private:
+  struct Key {
+    std::string name;
+    SpecConstants constants;
+    uint32_t subgroup_size;
+    auto operator<=>(const Key&) const = default;
+  };
+  Kernel compile(const Key& key);
+
+  Device& device_;
+  VkPipelineCache cache_ = VK_NULL_HANDLE;
+  VkPipelineLayout layout_ = VK_NULL_HANDLE;  // one for all: push constants and nothing else
+  std::map<std::string, VkShaderModule, std::less<>> modules_;
+  std::map<Key, Kernel> kernels_;
+  bool cache_is_stale_ = false;
+};
+
+}  // namespace lapilli

@@ -1,0 +1,169 @@
+#include "engine/physical_device.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+
+namespace lapilli {
+
+namespace {
+
+std::vector<VkExtensionProperties> extensions_of(VkPhysicalDevice physical) {
+  uint32_t count = 0;
+  vk_check(vkEnumerateDeviceExtensionProperties(physical, nullptr, &count, nullptr), "vkEnumerateDeviceExtensionProperties");
+  std::vector<VkExtensionProperties> extensions(count);
+  vk_check(vkEnumerateDeviceExtensionProperties(physical, nullptr, &count, extensions.data()),
+           "vkEnumerateDeviceExtensionProperties");
+  return extensions;
+}
+
+std::string format_uuid(const uint8_t (&uuid)[VK_UUID_SIZE]) {
+  std::string text;
+  for (const uint8_t byte : uuid) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+std::string format_version(uint32_t version) {
+  return fmt::format("{}.{}.{}", VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version), VK_API_VERSION_PATCH(version));
+}
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+// The index of the largest heap that kernels use at full speed.
+uint32_t arena_heap(const VkPhysicalDeviceMemoryProperties& memory) {
+  uint32_t best = 0;
+  for (uint32_t i = 0; i < memory.memoryHeapCount; ++i) {
+    const bool local = (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) != 0;
+    const bool best_local = (memory.memoryHeaps[best].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) != 0;
+    if (local > best_local || (local == best_local && memory.memoryHeaps[i].size > memory.memoryHeaps[best].size)) best = i;
+  }
+  return best;
+}
+
+int preference(VkPhysicalDeviceType type) {
+  switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return 4;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return 3;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: return 2;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU: return 1;
+    default: return 0;
+  }
+}
+
+}  // namespace
+
+const char* to_string(KernelClass kernel_class) { return kernel_class == KernelClass::scalar ? "scalar" : "tiled"; }
+
+bool has_extension(VkPhysicalDevice physical, const char* name) {
+  return std::ranges::any_of(extensions_of(physical),
+                             [&](const VkExtensionProperties& e) { return std::strcmp(e.extensionName, name) == 0; });
+}
+
+uint32_t find_compute_queue_family(VkPhysicalDevice physical) {
+  uint32_t count = 0;
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, nullptr);
+  std::vector<VkQueueFamilyProperties> families(count);
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families.data());
+  uint32_t found = UINT32_MAX;
+  for (uint32_t i = 0; i < count; ++i) {
+    if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
+    // Timestamps are worth more than a queue of our own.
+    if (found == UINT32_MAX || families[found].timestampValidBits < families[i].timestampValidBits) found = i;
+  }
+  return found;
+}
+
+std::optional<std::string> why_unusable(VkPhysicalDevice physical) {
+  VkPhysicalDeviceProperties properties;
+  vkGetPhysicalDeviceProperties(physical, &properties);
+  if (properties.apiVersion < VK_API_VERSION_1_3)
+    return fmt::format("{} speaks Vulkan {}, 1.3 is needed", properties.deviceName, format_version(properties.apiVersion));
+  VkPhysicalDeviceVulkan12Features v12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
+  VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
+  vkGetPhysicalDeviceFeatures2(physical, &features);
+  if (!v12.bufferDeviceAddress) return fmt::format("{} has no buffer device addresses", properties.deviceName);
+  if (find_compute_queue_family(physical) == UINT32_MAX) return fmt::format("{} has no compute queue", properties.deviceName);
+  return std::nullopt;
+}
+
+uint64_t query_available_bytes(VkPhysicalDevice physical) {
+  VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+  VkPhysicalDeviceMemoryProperties2 memory{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+  const bool known = has_extension(physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  if (known) memory.pNext = &budget;
+  vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
+  const uint32_t heap = arena_heap(memory.memoryProperties);
+  if (!known) return memory.memoryProperties.memoryHeaps[heap].size;
+  const uint64_t total = budget.heapBudget[heap], used = budget.heapUsage[heap];
+  return total > used ? total - used : 0;
+}
+
+DeviceCaps query_caps(VkPhysicalDevice physical) {
+  VkPhysicalDeviceVulkan11Properties p11{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES};
+  VkPhysicalDeviceVulkan12Properties p12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES, .pNext = &p11};
+  VkPhysicalDeviceVulkan13Properties p13{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES, .pNext = &p12};
+  VkPhysicalDeviceProperties2 p{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &p13};
+  vkGetPhysicalDeviceProperties2(physical, &p);
+
+  VkPhysicalDeviceVulkan11Features f11{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES};
+  VkPhysicalDeviceVulkan12Features f12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &f11};
+  VkPhysicalDeviceFeatures2 f{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &f12};
+  vkGetPhysicalDeviceFeatures2(physical, &f);
+
+  VkPhysicalDeviceMemoryProperties memory;
+  vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+
+  const VkPhysicalDeviceProperties& core = p.properties;
+  DeviceCaps caps;
+  caps.name = core.deviceName;
+  caps.driver = fmt::format("{} {}", p12.driverName, p12.driverInfo);
+  caps.api_version = format_version(core.apiVersion);
+  caps.uuid = format_uuid(p11.deviceUUID);
+  caps.type = core.deviceType;
+  caps.vendor_id = core.vendorID;
+  caps.device_id = core.deviceID;
+  caps.driver_version = core.driverVersion;
+  caps.subgroup_size = p11.subgroupSize;
+  caps.min_subgroup_size = p13.minSubgroupSize;
+  caps.max_subgroup_size = p13.maxSubgroupSize;
+  caps.max_workgroup_invocations = core.limits.maxComputeWorkGroupInvocations;
+  caps.max_groups_x = core.limits.maxComputeWorkGroupCount[0];
+  caps.max_shared_bytes = core.limits.maxComputeSharedMemorySize;
+  caps.max_allocation_bytes = std::min<uint64_t>(p11.maxMemoryAllocationSize, p13.maxBufferSize);
+  caps.memory_bytes = memory.memoryHeaps[arena_heap(memory)].size;
+  caps.available_bytes = query_available_bytes(physical);
+  caps.timestamp_period_ns = core.limits.timestampComputeAndGraphics ? static_cast<double>(core.limits.timestampPeriod) : 0.0;
+  caps.unified_memory =
+      core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU || core.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
+  caps.int64 = f.features.shaderInt64;
+  caps.float16 = f12.shaderFloat16;
+  caps.storage16 = f11.storageBuffer16BitAccess;
+  caps.bfloat16 = has_extension(physical, "VK_KHR_shader_bfloat16");
+  caps.cooperative_matrix = has_extension(physical, "VK_KHR_cooperative_matrix");
+  caps.cooperative_matrix2 = has_extension(physical, "VK_NV_cooperative_matrix2");
+  caps.kernel_class = core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? KernelClass::scalar : KernelClass::tiled;
+  return caps;
+}
+
+VkPhysicalDevice choose_physical_device(const std::vector<VkPhysicalDevice>& usable, const std::string& selector) {
+  std::vector<DeviceCaps> caps;
+  for (const VkPhysicalDevice physical : usable) caps.push_back(query_caps(physical));
+  if (selector.empty()) {
+    const auto best = std::ranges::max_element(caps, {}, [](const DeviceCaps& c) { return preference(c.type); });
+    return usable[static_cast<size_t>(best - caps.begin())];
+  }
+  const bool is_index = std::ranges::all_of(selector, [](unsigned char c) { return std::isdigit(c); }) && selector.size() < 4;
+  std::string known;
+  for (size_t i = 0; i < usable.size(); ++i) {
+    if (is_index ? std::stoul(selector) == i
+                 : caps[i].uuid == lower(selector) || lower(caps[i].name).find(lower(selector)) != std::string::npos)
+      return usable[i];
+    known += fmt::format("{}{}: {}", i == 0 ? "" : ", ", i, caps[i].name);
+  }
+  throw Error("no Vulkan device matches '{}'; there is {}", selector, known);
+}
+
+}  // namespace lapilli

@@ -1,0 +1,216 @@
+#include "engine/program.h"
+
+#include <algorithm>
+
+namespace lapilli {
+
+namespace {
+
+// What a device surely manages, for cutting work into submissions of at most kSegmentSeconds. Far too low for a fast
+// card, where it costs a few more submissions; a watchdog kills at 2 s and up.
+constexpr double kSegmentSeconds = 0.25;
+double assumed_flops_per_second(VkPhysicalDeviceType type) {
+  switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return 1e12;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU: return 10e9;
+    default: return 100e9;
+  }
+}
+constexpr double kAssumedBytesPerSecond = 5e9;
+
+bool any_overlap(const std::vector<Slice>& some, const std::vector<Slice>& others) {
+  return std::ranges::any_of(
+      some, [&](const Slice& a) { return std::ranges::any_of(others, [&](const Slice& b) { return a.overlaps(b); }); });
+}
+
+void memory_barrier(VkCommandBuffer commands, VkPipelineStageFlags2 from, VkAccessFlags2 written, VkPipelineStageFlags2 to,
+                    VkAccessFlags2 used) {
+  const VkMemoryBarrier2 barrier{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
+                                 .srcStageMask = from,
+                                 .srcAccessMask = written,
+                                 .dstStageMask = to,
+                                 .dstAccessMask = used};
+  const VkDependencyInfo dependency{
+      .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &barrier};
+  vkCmdPipelineBarrier2(commands, &dependency);
+}
+
+constexpr VkPipelineStageFlags2 kWork = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT;
+constexpr VkAccessFlags2 kWrites = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
+constexpr VkAccessFlags2 kReads = VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_TRANSFER_READ_BIT;
+
+}  // namespace
+
+Program::Program(Device& device, std::string name, bool profiled)
+    : device_(device), name_(std::move(name)), pool_(device), profiled_(profiled && device.caps().timestamp_period_ns > 0) {
+  const VkSemaphoreTypeCreateInfo type{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+                                       .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+  const VkSemaphoreCreateInfo info{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
+  vk_check(vkCreateSemaphore(device_.handle(), &info, nullptr, &timeline_), "vkCreateSemaphore");
+  if (profiled_) {
+    const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+                                        .queryType = VK_QUERY_TYPE_TIMESTAMP,
+                                        .queryCount = 65536};
+    vk_check(vkCreateQueryPool(device_.handle(), &queries, nullptr, &queries_), "vkCreateQueryPool");
+  }
+  begin_segment();
+  // What ran or was written before this replay, by other programs or by itself, is done and visible.
+  memory_barrier(commands_, kWork, kWrites, kWork, kReads | kWrites);
+}
+
+Program::~Program() {
+  if (in_flight_) vkQueueWaitIdle(device_.queue());
+  vkDestroySemaphore(device_.handle(), timeline_, nullptr);
+  vkDestroyQueryPool(device_.handle(), queries_, nullptr);
+}
+
+Program::Scope::Scope(Program& program, const std::string& name) : program_(program), parent_length_(program.scope_.size()) {
+  program_.scope_ += (program_.scope_.empty() ? "" : "/") + name;
+}
+
+Program::Scope::~Scope() { program_.scope_.resize(parent_length_); }
+
+void Program::PushBytes::append_raw(const void* value, uint32_t value_bytes) {
+  CHECK(size % value_bytes == 0, "put the pointers first: a field of {} bytes lies at {}", value_bytes, size);
+  CHECK(size + value_bytes <= kMaxPushBytes, "push constants of more than {} bytes", kMaxPushBytes);
+  std::memcpy(bytes + size, value, value_bytes);
+  size += value_bytes;
+}
+
+void Program::begin_segment() {
+  commands_ = pool_.begin();
+  segments_.push_back(commands_);
+  segment_seconds_ = 0;
+  bound_ = nullptr;
+}
+
+void Program::end_segment() { CommandPool::end(commands_); }
+
+void Program::note(Cost cost) {
+  const double seconds = cost.flops / assumed_flops_per_second(device_.caps().type) + cost.bytes / kAssumedBytesPerSecond;
+  if (segment_seconds_ > 0 && segment_seconds_ + seconds > kSegmentSeconds) {
+    end_segment();
+    begin_segment();
+  }
+  segment_seconds_ += seconds;
+  mark_scope();
+  if (!spans_.empty()) {
+    spans_.back().dispatches += 1;
+    spans_.back().flops += cost.flops;
+    spans_.back().bytes += cost.bytes;
+  }
+}
+
+void Program::mark_scope() {
+  if (!profiled_ || (!spans_.empty() && spans_.back().scope == scope_)) return;
+  CHECK(spans_.size() < 65535, "{} has too many scopes to profile", name_);
+  vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, queries_, static_cast<uint32_t>(spans_.size()));
+  spans_.push_back({.scope = scope_});
+}
+
+void Program::order_after_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes) {
+  const bool hazard = any_overlap(reads, pending_writes_) || any_overlap(writes, pending_writes_) || any_overlap(writes, pending_reads_);
+  if (hazard) {
+    memory_barrier(commands_, kWork, kWrites, kWork, kReads | kWrites);
+    ++barrier_count_;
+    pending_reads_.clear();
+    pending_writes_.clear();
+  }
+  pending_reads_.insert(pending_reads_.end(), reads.begin(), reads.end());
+  pending_writes_.insert(pending_writes_.end(), writes.begin(), writes.end());
+}
+
+void Program::dispatch_packed(const Kernel& kernel, const PushBytes& push, uint64_t groups, Cost cost) {
+  CHECK(!finished_, "{} is finished", name_);
+  if (groups == 0) return;
+  note(cost);
+  order_after_hazards(push.reads, push.writes);
+  if (bound_ != &kernel) {
+    vkCmdBindPipeline(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, kernel.pipeline());
+    bound_ = &kernel;
+  }
+  vkCmdPushConstants(commands_, kernel.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, push.size, push.bytes);
+  const uint64_t limit = std::min<uint64_t>(device_.caps().max_groups_x, 65535);
+  const uint64_t x = std::min(groups, limit), y = (groups + x - 1) / x;
+  CHECK(y <= 65535, "{} workgroups of {} are more than a dispatch can hold", groups, kernel.name());
+  vkCmdDispatch(commands_, static_cast<uint32_t>(x), static_cast<uint32_t>(y), 1);
+  ++dispatch_count_;
+}
+
+void Program::copy(const Slice& destination, const Slice& source) {
+  CHECK_EQ(destination.size_bytes(), source.size_bytes());
+  if (source.size_bytes() == 0) return;
+  note({.bytes = 2.0 * static_cast<double>(source.size_bytes())});
+  order_after_hazards({source}, {destination});
+  const VkBufferCopy region{.srcOffset = source.buffer_offset_bytes(),
+                            .dstOffset = destination.buffer_offset_bytes(),
+                            .size = source.size_bytes()};
+  vkCmdCopyBuffer(commands_, source.buffer().handle(), destination.buffer().handle(), 1, &region);
+}
+
+void Program::fill(const Slice& destination, uint32_t word) {
+  if (destination.size_bytes() == 0) return;
+  note({.bytes = static_cast<double>(destination.size_bytes())});
+  order_after_hazards({}, {destination});
+  vkCmdFillBuffer(commands_, destination.buffer().handle(), destination.buffer_offset_bytes(), destination.size_bytes(), word);
+}
+
+void Program::finish() {
+  CHECK(!finished_, "{} is finished twice", name_);
+  if (profiled_)
+    vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, queries_, static_cast<uint32_t>(spans_.size()));
+  memory_barrier(commands_, kWork, kWrites, VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
+  end_segment();
+  finished_ = true;
+}
+
+void Program::submit() {
+  CHECK(finished_ && !in_flight_, "{} is submitted before it is ready", name_);
+  if (profiled_) vkResetQueryPool(device_.handle(), queries_, 0, static_cast<uint32_t>(spans_.size()) + 1);
+  ++timeline_value_;
+  const VkSemaphoreSubmitInfo signal{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO,
+                                     .semaphore = timeline_,
+                                     .value = timeline_value_,
+                                     .stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT};
+  std::vector<VkCommandBufferSubmitInfo> buffers;
+  for (const VkCommandBuffer commands : segments_)
+    buffers.push_back({.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = commands});
+  // One call each: a watchdog times what one call hands over.
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    const bool last = i + 1 == buffers.size();
+    const VkSubmitInfo2 info{.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2,
+                             .commandBufferInfoCount = 1,
+                             .pCommandBufferInfos = &buffers[i],
+                             .signalSemaphoreInfoCount = last ? 1U : 0U,
+                             .pSignalSemaphoreInfos = &signal};
+    vk_check(vkQueueSubmit2(device_.queue(), 1, &info, VK_NULL_HANDLE), "vkQueueSubmit2");
+  }
+  in_flight_ = true;
+}
+
+void Program::wait() {
+  CHECK(in_flight_, "{} is not running", name_);
+  const VkSemaphoreWaitInfo info{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+                                 .semaphoreCount = 1,
+                                 .pSemaphores = &timeline_,
+                                 .pValues = &timeline_value_};
+  vk_check(vkWaitSemaphores(device_.handle(), &info, UINT64_MAX), "vkWaitSemaphores");
+  in_flight_ = false;
+}
+
+Profile Program::take_profile() const {
+  CHECK(!in_flight_, "{} is still running", name_);
+  Profile profile;
+  if (!profiled_ || spans_.empty()) return profile;
+  std::vector<uint64_t> ticks(spans_.size() + 1);
+  vk_check(vkGetQueryPoolResults(device_.handle(), queries_, 0, static_cast<uint32_t>(ticks.size()),
+                                 ticks.size() * sizeof(uint64_t), ticks.data(), sizeof(uint64_t),
+                                 VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT),
+           "vkGetQueryPoolResults");
+  profile.spans = spans_;
+  for (size_t i = 0; i < spans_.size(); ++i)
+    profile.spans[i].ns = static_cast<double>(ticks[i + 1] - ticks[i]) * device_.caps().timestamp_period_ns;
+  return profile;
+}
+
+}  // namespace lapilli

@@ -1,0 +1,23 @@
+#pragma once
+// Matrix products: c = alpha * op(a) op(b) (+ bias) (+ addend), f32 with f32 accumulation.
+//
+// A linear layer y = x Wt with W [out, in] is matmul_nt forward; its gradients are matmul_nn (d_x = d_y W) and matmul_tn
+// (d_W = d_yt x). Tensors of rank above 2 are taken as [rows, last].
+
+#include "model/ops.h"
+
+namespace lapilli {
+
+struct MatmulOptions {
+  ConstTensor bias;    // [cols of c] or empty
+  ConstTensor addend;  // shape of c or empty: a residual
+  ConstTensor live;    // u32 [1] or empty: how many tokens count. They are the rows of c for nn and nt (the others are left
+                       // untouched), the summed dimension for tn
+  float alpha = 1.0F;
+};
+
+void matmul_nn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into = Into::overwrite, const MatmulOptions& options = {});  // [M,N] = [M,K] [K,N]
+void matmul_nt(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into = Into::overwrite, const MatmulOptions& options = {});  // [M,N] = [M,K] [N,K]t
+void matmul_tn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into = Into::overwrite, const MatmulOptions& options = {});  // [M,N] = [K,M]t [K,N]
+
+}  // namespace lapilli

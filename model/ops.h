@@ -1,0 +1,39 @@
+#pragma once
+// The context every operation records into, and what operations share. One header per family: matmul.h, norm.h, ...
+//
+// Argument order everywhere: context, outputs, inputs, scalars. An operation records dispatches; nothing runs before the
+// program is submitted.
+
+#include "engine/kernel.h"
+#include "engine/program.h"
+#include "model/tensor.h"
+#include "shaders/args.h"
+
+namespace lapilli {
+
+struct Ops {
+  Program& program;
+  KernelLibrary& kernels;
+
+  const DeviceCaps& caps() const { return kernels.device().caps(); }
+
+  // Workgroup of kernels that give one row (or element) to a lane.
+  uint32_t lane_workgroup() const { return caps().kernel_class == KernelClass::scalar ? 16 * caps().subgroup_size : 256; }
+  // Workgroup of kernels that give one row to a workgroup: a single subgroup on a CPU driver, where barriers are dear.
+  uint32_t row_workgroup() const {
+    return caps().kernel_class == KernelClass::scalar ? caps().subgroup_size : std::max(256U, caps().subgroup_size);
+  }
+  // The kernel of shaders/<name>.comp with the device's subgroup size and this workgroup.
+  const Kernel& kernel(std::string_view name, uint32_t workgroup, const SpecConstants& more = {}) const {
+    SpecConstants constants{{args::SPEC_WORKGROUP, workgroup}, {args::SPEC_SUBGROUP, caps().subgroup_size}};
+    constants.insert(constants.end(), more.begin(), more.end());
+    return kernels.get(name, constants, caps().subgroup_size);
+  }
+};
+
+// What a result does to the memory it goes to.
+enum class Into { overwrite, accumulate };
+
+inline uint64_t ceil_div(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+
+}  // namespace lapilli

@@ -1,0 +1,107 @@
+#include "model/matmul.h"
+
+#include "tests/reference/matmul.h"
+#include "tests/support.h"
+
+namespace lapilli::test {
+namespace {
+
+enum class Layout { nn, nt, tn };
+struct Case {
+  Layout layout;
+  uint32_t m, n, k;
+};
+
+class Matmul : public testing::TestWithParam<Case> {};
+
+// Inputs of small integers make every product and sum exact, so that a wrong element cannot hide in a tolerance.
+std::vector<float> small_integers(uint64_t count, uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(static_cast<int>(generator() % 7) - 3);
+  return values;
+}
+
+void record(Ops& ops, Layout layout, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
+  switch (layout) {
+    case Layout::nn: return matmul_nn(ops, c, a, b, into, options);
+    case Layout::nt: return matmul_nt(ops, c, a, b, into, options);
+    case Layout::tn: return matmul_tn(ops, c, a, b, into, options);
+  }
+}
+
+Shape a_shape(const Case& p) { return p.layout == Layout::tn ? Shape{p.k, p.m} : Shape{p.m, p.k}; }
+Shape b_shape(const Case& p) { return p.layout == Layout::nt ? Shape{p.n, p.k} : Shape{p.k, p.n}; }
+
+reference::MatmulResult expected(const Case& p, const Doubles& a, const Doubles& b) {
+  const reference::Strided as = p.layout == Layout::tn ? reference::Strided{a, 1, p.m} : reference::Strided{a, p.k, 1};
+  const reference::Strided bs = p.layout == Layout::nt ? reference::Strided{b, 1, p.k} : reference::Strided{b, p.n, 1};
+  return reference::matmul(as, bs, p.m, p.n, p.k);
+}
+
+TEST_P(Matmul, ExactInputs_EveryElementExact) {
+  const Case p = GetParam();
+  const auto a = small_integers(uint64_t{p.m} * p.k, 1), b = small_integers(uint64_t{p.k} * p.n, 2);
+  Bench bench;
+  const Tensor ta = bench.input(a_shape(p), a), tb = bench.input(b_shape(p), b), tc = bench.output({p.m, p.n});
+  bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {}); });
+  EXPECT_EQ(bench.read(tc), narrow(expected(p, widen(a), widen(b)).value));
+}
+
+TEST_P(Matmul, EpilogueAndAccumulate_MatchReference) {
+  const Case p = GetParam();
+  const auto a = random_values(uint64_t{p.m} * p.k, 3), b = random_values(uint64_t{p.k} * p.n, 4);
+  const auto bias = random_values(p.n, 5), residual = random_values(uint64_t{p.m} * p.n, 6);
+  Bench bench;
+  const Tensor ta = bench.input(a_shape(p), a), tb = bench.input(b_shape(p), b), tbias = bench.input({p.n}, bias);
+  const Tensor tresidual = bench.input({p.m, p.n}, residual), tc = bench.output({p.m, p.n});
+  bench.run([&](Ops& ops) {
+    record(ops, p.layout, tc, ta, tb, Into::overwrite, {.bias = tbias, .addend = tresidual, .alpha = 0.5F});
+    record(ops, p.layout, tc, ta, tb, Into::accumulate, {});
+  });
+  const auto product = expected(p, widen(a), widen(b));
+  Doubles value(product.value.size()), bound(value.size());
+  for (size_t i = 0; i < value.size(); ++i) {
+    const double extra = std::abs(static_cast<double>(bias[i % p.n])) + std::abs(static_cast<double>(residual[i]));
+    value[i] = 1.5 * product.value[i] + static_cast<double>(bias[i % p.n]) + static_cast<double>(residual[i]);
+    // Two dot products of k terms, then four more roundings of values no larger than the sum of magnitudes.
+    bound[i] = kEpsilon * ((p.k + 1.0) * 1.5 * product.magnitude[i] + 4 * (1.5 * product.magnitude[i] + extra));
+  }
+  expect_close(bench.read(tc), value, bound, "c");
+}
+
+TEST_P(Matmul, LiveCount_LimitsTokensAndLeavesTheRest) {
+  const Case p = GetParam();
+  const bool depth = p.layout == Layout::tn;
+  const uint32_t all = depth ? p.k : p.m, live = all / 2;
+  const auto a = small_integers(uint64_t{p.m} * p.k, 7), b = small_integers(uint64_t{p.k} * p.n, 8);
+  Bench bench;
+  const Tensor ta = bench.input(a_shape(p), a), tb = bench.input(b_shape(p), b);
+  const Tensor tlive = bench.input({1}, std::vector<uint32_t>{live});
+  const Tensor tc = bench.input({p.m, p.n}, std::vector<float>(uint64_t{p.m} * p.n, 77.0F));
+  bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.live = tlive}); });
+  auto da = widen(a);
+  if (depth) std::fill(da.begin() + static_cast<std::ptrdiff_t>(uint64_t{live} * p.m), da.end(), 0.0);
+  auto value = narrow(expected(p, da, widen(b)).value);
+  if (!depth) std::fill(value.begin() + static_cast<std::ptrdiff_t>(uint64_t{live} * p.n), value.end(), 77.0F);
+  EXPECT_EQ(bench.read(tc), value);
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn})
+    for (const auto& [m, n, k] : std::vector<std::array<uint32_t, 3>>{
+             {1, 1, 1}, {2, 3, 5}, {23, 31, 7}, {24, 32, 8}, {25, 33, 9}, {7, 129, 65}, {64, 16, 17}, {97, 61, 101}, {1, 257, 3}, {131, 1, 31}})
+      all.push_back({layout, m, n, k});
+  return all;
+}
+
+std::string case_name(const testing::TestParamInfo<Case>& info) {
+  const char* layouts[] = {"NN", "NT", "TN"};
+  return fmt::format("{}_{}x{}x{}", layouts[static_cast<int>(info.param.layout)], info.param.m, info.param.n, info.param.k);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Matmul, testing::ValuesIn(cases()), case_name);
+
+}  // namespace
+}  // namespace lapilli::test

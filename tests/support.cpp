@@ -1,0 +1,105 @@
+#include "tests/support.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace lapilli::test {
+
+Device& device() {
+  static Device instance(DeviceOptions{.validation = true});
+  return instance;
+}
+
+KernelLibrary& kernels() {
+  static KernelLibrary instance(device());
+  return instance;
+}
+
+std::vector<float> random_values(uint64_t count, uint32_t seed, float scale) {
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<float> uniform(-scale, scale);
+  std::vector<float> values(count);
+  for (float& value : values) value = uniform(generator);
+  return values;
+}
+
+Doubles widen(const std::vector<float>& values) { return {values.begin(), values.end()}; }
+
+std::vector<float> narrow(const Doubles& values) {
+  std::vector<float> floats;
+  for (const double value : values) floats.push_back(static_cast<float>(value));
+  return floats;
+}
+
+Tensor Bench::place(Shape shape, DType dtype, std::vector<std::byte> bytes) {
+  CHECK_EQ(bytes.size(), shape.elements() * size_bytes(dtype));
+  const Tensor tensor = reserve_tensor(arena_, shape, "test", dtype);
+  initial_.push_back({tensor.slice(), std::move(bytes)});
+  return tensor;
+}
+
+Tensor Bench::input(Shape shape, const std::vector<float>& values) {
+  const auto bytes = std::as_bytes(std::span(values));
+  return place(shape, DType::f32, {bytes.begin(), bytes.end()});
+}
+
+Tensor Bench::input(Shape shape, const std::vector<uint32_t>& values) {
+  const auto bytes = std::as_bytes(std::span(values));
+  return place(shape, DType::u32, {bytes.begin(), bytes.end()});
+}
+
+Tensor Bench::output(Shape shape, DType dtype) {
+  return place(shape, dtype, std::vector<std::byte>(shape.elements() * size_bytes(dtype), std::byte{0xFF}));
+}
+
+void Bench::run(const std::function<void(Ops&)>& record) {
+  if (!arena_.committed()) {
+    arena_.commit(device());
+    for (const Initial& initial : initial_) write_slice(device(), initial.slice, initial.bytes);
+  }
+  const uint64_t messages = device().validation_messages();
+  Program program(device(), "test");
+  Ops ops{program, kernels()};
+  record(ops);
+  program.finish();
+  program.run();
+  EXPECT_EQ(device().validation_messages(), messages) << "the validation layer had something to say";
+}
+
+std::vector<float> Bench::read(const ConstTensor& tensor) const { return read_slice<float>(device(), tensor.slice()); }
+
+std::vector<uint32_t> Bench::read_words(const ConstTensor& tensor) const {
+  return read_slice<uint32_t>(device(), tensor.slice());
+}
+
+void expect_close(const std::vector<float>& actual, const Doubles& expected, const Doubles& bound, const char* what) {
+  ASSERT_EQ(actual.size(), expected.size()) << what;
+  ASSERT_EQ(bound.size(), expected.size()) << what;
+  size_t wrong = 0, first = 0, worst = 0;
+  double worst_ratio = 0;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double error = std::abs(static_cast<double>(actual[i]) - expected[i]);
+    if (error <= bound[i]) continue;  // false for NaN
+    if (wrong++ == 0) first = i;
+    const double ratio = std::isnan(error) ? std::numeric_limits<double>::infinity() : error / bound[i];
+    if (ratio > worst_ratio) worst_ratio = ratio, worst = i;
+  }
+  if (wrong == 0) return;
+  ADD_FAILURE() << what << ": " << wrong << " of " << actual.size() << " elements out of bounds; first [" << first
+                << "] = " << actual[first] << ", expected " << expected[first] << " +- " << bound[first] << "; worst ["
+                << worst << "] = " << actual[worst] << ", expected " << expected[worst] << ", " << worst_ratio << " x the bound";
+}
+
+void expect_close(const std::vector<float>& actual, const Doubles& expected, double roundings, double floor, const char* what) {
+  Doubles bound(expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) bound[i] = roundings * kEpsilon * std::max(std::abs(expected[i]), floor);
+  expect_close(actual, expected, bound, what);
+}
+
+void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, const char* what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (size_t i = 0; i < a.size(); ++i)
+    ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(float)), 0) << what << " differs at " << i << ": " << a[i] << " and " << b[i];
+}
+
+}  // namespace lapilli::test

@@ -1,0 +1,61 @@
+#pragma once
+// What kernel tests share: one validated device for the process, tensors with poisoned outputs, and comparisons whose
+// tolerance comes from the data type and the number of roundings.
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "model/ops.h"
+
+namespace lapilli::test {
+
+// The device that the loader shows first, with the Khronos validation layer on. Made once.
+Device& device();
+KernelLibrary& kernels();
+
+constexpr double kEpsilon = std::numeric_limits<float>::epsilon() / 2;  // one rounding of f32, relative
+
+using Doubles = std::vector<double>;
+
+std::vector<float> random_values(uint64_t count, uint32_t seed, float scale = 1.0F);  // uniform in [-scale, scale]
+Doubles widen(const std::vector<float>& values);
+std::vector<float> narrow(const Doubles& values);
+
+// The memory and the one program of a test. Make tensors, run once or several times, read back.
+class Bench {
+ public:
+  Bench() : arena_(device().caps(), "test") {}
+
+  Tensor input(Shape shape, const std::vector<float>& values);
+  Tensor input(Shape shape, const std::vector<uint32_t>& values);
+  Tensor output(Shape shape, DType dtype = DType::f32);  // poisoned with NaN (all bits set) before the run
+
+  // Allocates, writes inputs and poison, records, runs, and fails the test on any validation message.
+  void run(const std::function<void(Ops&)>& record);
+
+  std::vector<float> read(const ConstTensor& tensor) const;
+  std::vector<uint32_t> read_words(const ConstTensor& tensor) const;
+
+ private:
+  struct Initial {
+    Slice slice;
+    std::vector<std::byte> bytes;
+  };
+  Tensor place(Shape shape, DType dtype, std::vector<std::byte> bytes);
+
+  Arena arena_;
+  std::vector<Initial> initial_;
+};
+
+// Every |actual[i] - expected[i]| <= bound[i] (a NaN fails); names the first and the worst element.
+void expect_close(const std::vector<float>& actual, const Doubles& expected, const Doubles& bound, const char* what);
+// The same with bound = roundings * kEpsilon * max(|expected|, floor).
+void expect_close(const std::vector<float>& actual, const Doubles& expected, double roundings, double floor, const char* what);
+
+void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, const char* what);
+
+}  // namespace lapilli::test
