@@ -11,7 +11,7 @@ import re
 import sys
 import xml.etree.ElementTree as xml
 
-COMPLAINT = re.compile(r"^.*(?:Validation Error|VUID-|SYNC-HAZARD|UNASSIGNED-).*$", re.MULTILINE)
+COMPLAINT = re.compile(r"^.*(?:Validation Error|VUID-|SYNC-HAZARD|UNASSIGNED-|\[error\] validation:).*$", re.MULTILINE)
 
 
 def reason_for_skip(output):

@@ -26,7 +26,7 @@ run_tests() { # name, driver file, ctest options
   rm -f "build/tests-$name.xml"
   VK_DRIVER_FILES=$driver VK_ICD_FILENAMES=$driver ctest --test-dir build -j "$(nproc)" --output-on-failure \
     --output-junit "tests-$name.xml" --test-output-size-passed 100000 --test-output-size-failed 100000 \
-    "$@" || true
+    "$@" | grep --line-buffered -vE '^ +Start +[0-9]+:| Passed +[0-9.]+ sec$' || true
 }
 
 # The layer's own switch for synchronization checks was renamed; each version reads the name it knows.
