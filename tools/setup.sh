@@ -7,7 +7,8 @@ packages=(
   g++ cmake ninja-build pkg-config ccache git               # build
   glslc spirv-tools                                         # shaders
   libvulkan-dev vulkan-validationlayers mesa-vulkan-drivers # Vulkan, its checker, and a driver that needs no GPU
-  libsentencepiece-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libtomlplusplus-dev
+  libsentencepiece-dev libprotobuf-dev                      # SentencePiece's .pc file asks for protobuf's
+  libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libtomlplusplus-dev
   libgtest-dev
 )
 
