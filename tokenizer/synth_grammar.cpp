@@ -31,6 +31,7 @@ std::string with_article(const std::string& noun) {
 
 Grammar::Grammar(std::span<const TableSpec> tables, std::span<const RuleSpec> rules) {
   for (const TableSpec& table : tables) add_table(table);
+  for (const RuleSpec& rule : rules) bind_slots(rule);  // first, because a rule may print what a later one chooses
   for (const RuleSpec& rule : rules) add_rule(rule);
   CHECK(!rules_.empty());
 }
@@ -105,16 +106,10 @@ Grammar::Node Grammar::compile_mark(std::string_view mark, bool is_choice) {
     return node;
   }
   node.kind = NodeKind::kChoose;
-  const size_t at = name.find('@');
-  if (at != std::string_view::npos) node.other = find_slot(name.substr(at + 1));
-  name = name.substr(0, at);
-  const size_t equals = name.find('=');
-  const std::string_view table_name = equals == std::string_view::npos ? name : name.substr(equals + 1);
-  for (size_t t = 0; t < tables_.size(); ++t) {
-    if (tables_[t].name == table_name) node.table = static_cast<int>(t);
-  }
-  CHECK(node.table >= 0, "'{}' is neither a table nor an earlier rule", mark);
-  if (equals != std::string_view::npos) node.slot = bind_slot(name.substr(0, equals), node.table, node.other);
+  const Choice choice = parse_choice(name);
+  node.table = choice.table;
+  node.other = choice.other;
+  if (!choice.slot.empty()) node.slot = find_slot(choice.slot);
   set_form(node, form);
   return node;
 }
@@ -133,15 +128,41 @@ int Grammar::find_slot(std::string_view name) const {
   return static_cast<int>(found - slots_.begin());
 }
 
+// "slot=table@other", of which only the table must be there.
+Grammar::Choice Grammar::parse_choice(std::string_view mark) const {
+  Choice choice;
+  const size_t at = mark.find('@');
+  if (at != std::string_view::npos) choice.other = find_slot(mark.substr(at + 1));
+  mark = mark.substr(0, at);
+  const size_t equals = mark.find('=');
+  if (equals != std::string_view::npos) choice.slot = mark.substr(0, equals);
+  const std::string_view table = equals == std::string_view::npos ? mark : mark.substr(equals + 1);
+  const auto found = std::ranges::find(tables_, table, &Table::name);
+  CHECK(found != tables_.end(), "'{}' is neither a table nor an earlier rule", table);
+  choice.table = static_cast<int>(found - tables_.begin());
+  return choice;
+}
+
 // A slot may be filled at several places, always from the same distribution.
-int Grammar::bind_slot(std::string_view name, int table, int other) {
-  const auto found = std::ranges::find(slots_, name, &Slot::name);
-  if (found == slots_.end()) {
-    slots_.push_back({std::string(name), table, other});
-    return static_cast<int>(slots_.size()) - 1;
+void Grammar::bind_slots(const RuleSpec& spec) {
+  for (const AlternativeSpec& alternative : spec.alternatives) {
+    std::string_view rest = alternative.text;
+    for (size_t open; (open = rest.find('[')) != std::string_view::npos;) {
+      rest.remove_prefix(open + 1);
+      std::string_view mark = rest.substr(0, rest.find(']'));
+      mark = mark.substr(mark.starts_with('^') ? 1 : 0);
+      mark = mark.substr(0, mark.find('.'));
+      if (mark.find('=') == std::string_view::npos) continue;
+      const Choice choice = parse_choice(mark);
+      const auto found = std::ranges::find(slots_, choice.slot, &Slot::name);
+      if (found == slots_.end()) {
+        slots_.push_back({std::string(choice.slot), choice.table, choice.other});
+      } else {
+        CHECK(found->table == choice.table && found->other == choice.other, "slot '{}' is filled in two ways",
+              choice.slot);
+      }
+    }
   }
-  CHECK(found->table == table && found->other == other, "slot '{}' is filled in two ways", name);
-  return static_cast<int>(found - slots_.begin());
 }
 
 void Grammar::check_choices(const std::vector<Node>& nodes, const std::string& where) const {

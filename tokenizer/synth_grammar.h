@@ -104,6 +104,10 @@ class Grammar {
     std::string name;
     std::vector<Alternative> alternatives;
   };
+  struct Choice {
+    std::string_view slot;
+    int table = -1, other = -1;
+  };
   using Slots = std::vector<int>;  // [slot] row, -1 unset
   using Chooser = std::function<size_t(const std::vector<double>& p)>;
   struct Frame {
@@ -118,7 +122,8 @@ class Grammar {
   Node compile_mark(std::string_view mark, bool is_choice);
   void set_form(Node& node, std::string_view form) const;
   int find_slot(std::string_view name) const;
-  int bind_slot(std::string_view name, int table, int other);
+  Choice parse_choice(std::string_view mark) const;
+  void bind_slots(const RuleSpec& spec);
   void check_choices(const std::vector<Node>& nodes, const std::string& where) const;
   void check_alternatives(const Rule& rule) const;
 

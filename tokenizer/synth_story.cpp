@@ -150,26 +150,24 @@ const std::vector<RuleSpec> kRules = {
     {"gift",
      {{2,
        "They gave all {n+m} {fruit} to {hero.his} [elder=elder]. \"{^n+m} {fruit}!\" {elder.he} [said]. \"How [happy] "
-       "I "
-       "am!\"\n"},
+       "I am!\"\n"},
       {1,
        "On the way home, they met [helper=helper.a]. The {helper} was hungry, so they gave the {helper} {hero}'s {n} "
        "{fruit} and kept {friend}'s {m}.\n"},
       {1,
        "In the end, {hero} said, \"You can have my {n} {fruit}, {friend}.\" Now {friend} had {n+m}, and {friend.he} "
-       "was "
-       "very [happy].\n"}}},
+       "was very [happy].\n"}}},
 
     {"taming",
-     {{2, "{hero} gave the {animal} some [extra], and it came closer. "},
-      {1, "{hero} sat [softly] on the ground and waited. "},
+     {{2, "Then {hero} gave the {animal} some [extra], and it came closer. "},
+      {1, "For a long time, {hero} sat [softly] on the ground and waited. "},
       {1, "\"Do not be afraid,\" {hero} [said]. "}}},
     {"owner",
      {{2, "Nobody was looking for {nickname}, so the {animal} stayed with {hero}. "},
       {1,
-       "[friend=friend] came running. \"That is my {animal}!\" {friend.he} [said]. \"You can visit {nickname} every "
-       "[day=day].\" "},
-      {1, "{^hero.his} [elder=elder] smiled. \"{nickname} may sleep [room=room],\" {elder.he} said. "}}},
+       "Then [friend=friend] came running. \"That is my {animal}!\" {friend.he} [said]. \"You can visit {nickname} "
+       "every [day=day].\" "},
+      {1, "In the evening, {hero.his} [elder=elder] smiled. \"{nickname} may sleep [room=room],\" {elder.he} said. "}}},
 
     // A list, said three times in the same order.
     {"mishap",
@@ -185,21 +183,18 @@ const std::vector<RuleSpec> kRules = {
      {{2,
        "On the way, a [part=part] of the {ride} broke. \"I can fix the {part},\" {hero} [said], and {hero.he} did. "},
       {1, "The {ride} was very slow, so they played [game=game@hero]. "},
-      {1, "[friend=friend] came along, and {friend.he} sang [softly] all the way to the {goal}. "}}},
+      {1, "Soon [friend=friend] came along, and {friend.he} sang [softly] all the way to the {goal}. "}}},
 
     {"plot",
      {{4,
        "{hero} could not find the {color} {thing}. {^hero.he} looked [room=room], but it was not there. {^hero.he} "
-       "felt very "
-       "[sad=sad]. \"Where is my {thing}?\" {hero.he} [said]. [friend=friend] came by and saw that {hero} was {sad}. "
-       "\"I will help you,\" said {friend}. [search]At last, {friend} saw something {color} [yard=yard]. It was the "
-       "{thing}! \"Thank you, {friend},\" {hero} [said]. \"I will not leave my {thing} {yard} again.\"\n"},
+       "felt very [sad=sad]. \"Where is my {thing}?\" {hero.he} [said]. [friend=friend] came by and saw that {hero} "
+       "was {sad}. \"I will help you,\" said {friend}. [search]At last, {friend} saw something {color} [yard=yard]. It "
+       "was the {thing}! \"Thank you, {friend},\" {hero} [said]. \"I will not leave my {thing} {yard} again.\"\n"},
       {3,
        "{hero} and [friend=friend] went out to look for [fruit=fruit]. They walked [yard=yard] and [softly] filled "
-       "their "
-       "bags. {hero} found [n=number] {fruit}, and {friend} found [m=number]. \"I have only {n},\" said {hero}. \"And "
-       "I "
-       "have {m},\" said {friend}. \"Together we have {n+m} {fruit}!\" [gift]"},
+       "their bags. {hero} found [n=number] {fruit}, and {friend} found [m=number]. \"I have only {n},\" said {hero}. "
+       "\"And I have {m},\" said {friend}. \"Together we have {n+m} {fruit}!\" [gift]"},
       {3,
        "{hero} met [look.a] [animal=animal] [yard=yard]. \"{animal.noise}!\" said the {animal}. It looked [sad=sad]. "
        "[taming]\"{animal.noise}, {animal.noise}!\" said the {animal}. It was not {sad} any more. \"I will call you "
@@ -207,23 +202,19 @@ const std::vector<RuleSpec> kRules = {
        "\"{animal.noise}!\" said {nickname}.\n"},
       {2,
        "{hero} wanted to make [meal=meal] with {hero.his} [elder=elder]. \"We need [f1=powder], [f2=liquid] and "
-       "[f3=extra],\" "
-       "said {hero.his} {elder}. So {hero} went to the kitchen and looked for {f1}, {f2} and {f3}. [mishap]{^hero.he} "
-       "put "
-       "the {f1}, the {f2} and the {f3} into [look.a] [color] pot. Soon the {meal} was ready. \"This is the best "
-       "{meal} "
-       "in the world,\" {hero.his} {elder} [said]. {^elder.he} was very [happy].\n"},
+       "[f3=extra],\" said {hero.his} {elder}. So {hero} went to the kitchen and looked for {f1}, {f2} and {f3}. "
+       "[mishap]{^hero.he} put the {f1}, the {f2} and the {f3} into [look.a] [color] pot. Soon the {meal} was ready. "
+       "\"This is the best {meal} in the world,\" {hero.his} {elder} [said]. {^elder.he} was very [happy].\n"},
       {2,
        "{hero} went to the [goal=goal] by [ride=ride] with {hero.his} [elder=elder]. [trouble]At last the {ride} came "
-       "to "
-       "the {goal}. [sight], and {hero} wanted to stay for [m=number] days. But {hero.his} {elder} said, \"We must "
+       "to the {goal}. [sight], and {hero} wanted to stay for [m=number] days. But {hero.his} {elder} said, \"We must "
        "take the {ride} home on [day=day].\" So on {day} they said goodbye to the {goal}. {hero} bought [fruit=fruit] "
        "for everyone at home.\n"},
       {1,
        "{hero} heard a cry [yard=yard]. It was [helper=helper.a], and its leg was caught [trap]! \"Please help me,\" "
        "the {helper} [said]. {hero} was [sad=sad], but {hero.he} [softly=softly] pulled, and the {helper} was free. "
-       "\"You are [trait], {hero},\" said the {helper}. \"Take [n=number] {color} stones as a gift.\" {hero} put "
-       "the {n} stones next to the {thing}. {^hero.he} was not {sad} any more.\n"}}},
+       "\"You are [trait], {hero},\" said the {helper}. \"Take [n=number] {color} stones as a gift.\" {hero} put the "
+       "{n} stones next to the {thing}. {^hero.he} was not {sad} any more.\n"}}},
     {"sleep",
      {{2, "That night, {hero} slept well with the {color} {thing} beside {hero.him}.\n"},
       {1, "Before bed, {hero} told {hero.his} [elder] all about it.\n"},

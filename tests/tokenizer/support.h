@@ -1,0 +1,121 @@
+#pragma once
+// Shared by the tests of this folder: temporary folders, files, the text of errors, and a seeded little corpus.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "tokenizer/shard.h"
+#include "tokenizer/synth.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lapilli::testing {
+
+namespace fs = std::filesystem;
+
+class TempDir {
+ public:
+  TempDir() {
+    static std::atomic<int> counter = 0;
+    path_ = fs::temp_directory_path() / fmt::format("lapilli-test-{}-{}", getpid(), counter++);
+    fs::create_directories(path_);
+  }
+  ~TempDir() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+
+  fs::path operator/(std::string_view name) const { return path_ / name; }
+  const fs::path& path() const { return path_; }
+
+  fs::path write(std::string_view name, std::string_view bytes) const {
+    std::ofstream(path_ / name, std::ios::binary) << bytes;
+    return path_ / name;
+  }
+
+  // Names of everything in it, hidden files too.
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(path_)) names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+ private:
+  fs::path path_;
+};
+
+// The sentence of the Error that `action` throws; empty when it throws none.
+template <typename Action>
+std::string error_of(Action&& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+#define EXPECT_ERROR_MENTIONS(message, ...)                                                                 \
+  do {                                                                                                      \
+    const std::string message_text = (message);                                                             \
+    EXPECT_FALSE(message_text.empty()) << "no Error was thrown";                                            \
+    EXPECT_EQ(message_text.find('\n'), std::string::npos) << "more than one line: " << message_text;        \
+    for (const std::string_view part : {__VA_ARGS__}) {                                                     \
+      EXPECT_NE(message_text.find(part), std::string::npos) << "'" << part << "' not in: " << message_text; \
+    }                                                                                                       \
+  } while (false)
+
+// Some stories, without separators: a text with repeated words, punctuation and newlines.
+inline std::string small_text(uint64_t stories = 60) {
+  std::string text;
+  for (uint64_t i = 0; i < stories; ++i) text += synth_story(11, i).text;
+  return text;
+}
+
+inline Tokenizer make_tokenizer(const TempDir& dir, TokenizerType type, uint32_t vocab_size, std::string_view text) {
+  const fs::path input = dir.write("tokenizer-input.txt", text);
+  const fs::path model = dir / fmt::format("{}.model", tokenizer_type_name(type));
+  train_tokenizer({.type = type, .vocab_size = vocab_size}, {&input, 1}, model);
+  return Tokenizer(model);
+}
+
+// A shard of these tokens, cut into documents of the given lengths (one document when there are none). Token id i
+// stands for i % 3 bytes.
+inline fs::path write_shard(const fs::path& path, const std::vector<uint32_t>& tokens, uint32_t vocab_size,
+                            std::vector<size_t> document_lengths = {}) {
+  TokenShardWriter::Options options{.token_bytes = {}, .eos_id = 2, .tokenizer_hash = 0xABCDEF};
+  for (uint32_t id = 0; id < vocab_size; ++id) options.token_bytes.push_back(static_cast<uint16_t>(id % 3));
+  TokenShardWriter writer(path, options);
+  if (document_lengths.empty()) document_lengths = {tokens.size()};
+  size_t begin = 0;
+  for (const size_t length : document_lengths) {
+    writer.begin_document();
+    writer.append(std::span(tokens).subspan(begin, length));
+    begin += length;
+  }
+  writer.finish();
+  return path;
+}
+
+// The folder of shared data beside the source tree, if there is one.
+inline std::optional<fs::path> shared_dir() {
+  const char* named = std::getenv("LAPILLI_SHARED");
+  const fs::path path = named != nullptr ? fs::path(named) : fs::path(LAPILLI_SOURCE_DIR) / ".." / "shared";
+  if (!fs::is_directory(path)) return std::nullopt;
+  return path;
+}
+
+}  // namespace lapilli::testing
