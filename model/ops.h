@@ -14,6 +14,7 @@ namespace lapilli {
 struct Ops {
   Program& program;
   KernelLibrary& kernels;
+  uint32_t row_subgroups = 0;  // not 0: so many subgroups a row, whatever the device (tests of the form that GPUs get)
 
   const DeviceCaps& caps() const { return kernels.device().caps(); }
 
@@ -21,6 +22,7 @@ struct Ops {
   uint32_t lane_workgroup() const { return caps().kernel_class == KernelClass::scalar ? 16 * caps().subgroup_size : 256; }
   // Workgroup of kernels that give one row to a workgroup: a single subgroup on a CPU driver, where barriers are dear.
   uint32_t row_workgroup() const {
+    if (row_subgroups != 0) return row_subgroups * caps().subgroup_size;
     return caps().kernel_class == KernelClass::scalar ? caps().subgroup_size : std::max(256U, caps().subgroup_size);
   }
   // The kernel of shaders/<name>.comp with the device's subgroup size and this workgroup.

@@ -69,6 +69,166 @@ struct MatmulArgs {
   float alpha;
 };
 
+// ---- loss_*.comp: fused linear + softmax cross-entropy, model/loss.h ----
+// "compact" rows are the valid rows of the batch (weight not 0, target not kIgnoreIndex), in order, without gaps.
+const uint kIgnoreIndex = 0xFFFFFFFFu;  // as a target: this row has none
+const uint kNoRow = 0xFFFFFFFFu;
+// Words of a loss status.
+const uint kStatusBadTargets = 0;     // valid rows whose target is not below V
+const uint kStatusBadRow = 1;         // the first of them (token index), kNoRow if none
+const uint kStatusBadId = 2;          // its target
+const uint kStatusNonFiniteRow = 3;   // the first row (token index) whose loss is not finite, kNoRow if none
+const uint kStatusWords = 4;
+// Sums over the valid rows of a batch, each times the row's weight unless said otherwise.
+const uint kSumWeight = 0;     // the weights themselves
+const uint kSumNll = 1;        // lse - z_y, nats
+const uint kSumObjective = 2;  // what is minimised: nll, smoothing and z-loss together
+const uint kSumHits = 3;       // 1 where the largest logit is the target's (the lowest index wins a tie)
+const uint kSumZLoss = 4;      // lambda * lse^2
+const uint kSumRows = 5;       // valid rows, unweighted
+const uint kSumCount = 8;
+
+struct LossCompactArgs {
+  OutU32 rows;       // [N] token index of each compact row; beyond the live ones undefined
+  OutU32 position;   // [N] compact row of each token, or kNoRow
+  OutU32 live;       // [1] valid rows
+  OutU32 status;     // [kStatusWords] reset, then the bad targets
+  InU32 targets;     // [N]
+  InF32 weights;     // [N]
+  uint tokens;       // N
+  uint vocab;        // V
+};
+
+struct LossGatherArgs {
+  OutF32 compact;    // [N,D] x[rows[r]] in row r, r < live
+  InF32 x;           // [N,D]
+  InU32 rows;        // [N]
+  InU32 live;        // [1]
+  uint tokens, dim;
+};
+
+struct LossScatterArgs {
+  OutF32 d_x;        // [N,D] d_compact[position[n]] in row n, 0 where there is none
+  InF32 d_compact;   // [N,D]
+  InU32 position;    // [N]
+  uint tokens, dim;
+};
+
+// Running state of one compact row over the chunks: kRowState floats.
+const uint kRowMax = 0;        // m: the largest logit so far
+const uint kRowSum = 1;        // s: sum exp(z - m)
+const uint kRowTarget = 2;     // z_y
+const uint kRowLogits = 3;     // sum z, for label smoothing
+const uint kRowBest = 4;       // index of the largest logit; exact as a float, V <= 2^24
+const uint kRowLse = 5;        // m + ln s, set at the end
+const uint kRowState = 6;
+
+struct LossChunkForwardArgs {
+  InOutF32 state;    // [N,kRowState]
+  InF32 logits;      // [N,width] columns first_column.. of the logits, compact rows
+  InU32 rows;        // [N]
+  InU32 live;        // [1]
+  InU32 targets;     // [N] by token
+  uint width;        // columns of this chunk
+  uint first_column;
+  float softcap;     // kappa; 0: none
+};
+
+struct LossFinishArgs {
+  InOutF32 state;    // [N,kRowState] sets kRowLse
+  OutF32 nll;        // [N] by token, nats; 0 where there is no target
+  OutF32 sums;       // [kSumCount]
+  InOutU32 status;   // [kStatusWords]
+  InU32 rows, position, live, targets;
+  InF32 weights;     // [N]
+  uint tokens, vocab;
+  float smoothing, z_loss;
+};
+
+struct LossChunkBackwardArgs {
+  InOutF32 logits;     // [N,width] becomes the gradient of the objective / divisor by the logits before the softcap
+  InF32 state;         // [N,kRowState]
+  InU32 rows, live, targets;
+  InF32 weights;       // [N]
+  InF32 inverse_weight;  // [1] 1 / sum of weights over all micro-batches of the step (0 when there is none)
+  uint width, first_column, vocab;
+  float softcap, smoothing, z_loss;
+};
+
+// ---- attention_scalar.comp, attention_tiled.comp ----
+// qkv [N, (H + 2G)E]: a row holds the H query heads, then G key heads, then G value heads.
+struct AttentionArgs {
+  OutF32 attended;         // [N, H*E]
+  OutF32 lse;              // [B, H, T] log of the sum of exp(scores), nats
+  InF32 qkv;               // [N, (H + 2G)E]
+  InU32 document_start;    // [N] first position, within the sequence, that a query may see; or null
+  uint batch, context;     // B, T
+  uint heads, kv_heads;    // H, G
+  float scale;             // 1 / sqrt(E)
+};
+
+// ---- attention_delta.comp ----
+struct AttentionDeltaArgs {
+  OutF32 delta;            // [B, H, T] sum over E of d_attended * attended
+  InF32 d_attended, attended;  // [N, H*E]
+  uint batch, context;
+  uint heads;
+};
+
+// ---- attention_d_kv_*.comp (the key and value heads of d_qkv), attention_d_q_*.comp (its query heads) ----
+struct AttentionBackwardArgs {
+  OutF32 d_qkv;            // [N, (H + 2G)E]
+  InF32 qkv, d_attended;   // [N, (H + 2G)E], [N, H*E]
+  InF32 lse, delta;        // [B, H, T]
+  InU32 document_start;    // as in AttentionArgs
+  uint batch, context;
+  uint heads, kv_heads;
+  float scale;
+};
+
+// ---- column_sum.comp ----
+// sum [blocks, cols] (+)= sums of values [rows, cols] over blocks of rows_per_block rows
+struct ColumnSumArgs {
+  InOutF32 sum;
+  InF32 values;
+  uint rows, cols;
+  uint rows_per_block;
+  uint accumulate;  // 1: add to what is there
+};
+
+// ---- norm_forward.comp, norm_backward.comp, norm_weight_backward.comp ----
+// LayerNorm, or RMSNorm when `mean` is null (which then counts as 0)
+struct NormForwardArgs {
+  OutF32 y;      // [rows, dim]
+  OutF32 mean;   // [rows] or null
+  OutF32 rstd;   // [rows]
+  InF32 x;       // [rows, dim]
+  InF32 weight;  // [dim]
+  InF32 bias;    // [dim] or null
+  uint rows, dim;
+  float eps;
+};
+struct NormBackwardArgs {
+  InOutF32 d_x;  // [rows, dim]
+  InF32 d_y;     // [rows, dim], may be d_x
+  InF32 x;       // [rows, dim]
+  InF32 mean;    // [rows] or null
+  InF32 rstd;    // [rows]
+  InF32 weight;  // [dim]
+  uint rows, dim;
+  uint accumulate;  // 1: add to d_x
+};
+struct NormWeightBackwardArgs {
+  OutF32 weight_sums;  // [blocks, dim]
+  OutF32 bias_sums;    // [blocks, dim] or null
+  InF32 d_y;           // [rows, dim]
+  InF32 x;             // [rows, dim]
+  InF32 mean;          // [rows] or null
+  InF32 rstd;          // [rows]
+  uint rows, dim;
+  uint rows_per_block;
+};
+
 #ifdef __cplusplus
 }  // namespace lapilli::args
 #endif

@@ -1,0 +1,29 @@
+#version 460
+#include "shaders/common.glsl"
+// weight_sums[k, col] = sum of d_y * x_hat, bias_sums[k, col] = sum of d_y over the rows of block k, f32;
+// x_hat = (x - mean) * rstd, mean 0 for RMSNorm.
+//
+// d_y, x [rows, dim], sums [blocks, dim]. A workgroup takes kWorkgroup columns of one block, a lane one column, so that
+// mean and rstd are read once for all lanes. Accumulators: f32, rows in ascending order. column_sum.comp adds the blocks.
+
+layout(push_constant, std430) uniform Push { NormWeightBackwardArgs args; };
+
+void main() {
+  const uint groups_across = (args.dim + kWorkgroup - 1) / kWorkgroup;
+  const uint block = linear_group() / groups_across;
+  const uint col = linear_group() % groups_across * kWorkgroup + gl_LocalInvocationIndex;
+  const uint first = block * args.rows_per_block;
+  if (first >= args.rows || col >= args.dim) return;
+  const uint end = min(first + args.rows_per_block, args.rows);
+  const bool centred = !is_null(args.mean);
+
+  float weight_sum = 0.0, bias_sum = 0.0;
+  for (uint row = first; row < end; ++row) {
+    const float mean = centred ? args.mean.at[row] : 0.0;
+    const float d_y = args.d_y.at[row * args.dim + col];
+    weight_sum += d_y * ((args.x.at[row * args.dim + col] - mean) * args.rstd.at[row]);
+    bias_sum += d_y;
+  }
+  args.weight_sums.at[block * args.dim + col] = weight_sum;
+  if (!is_null(args.bias_sums)) args.bias_sums.at[block * args.dim + col] = bias_sum;
+}
