@@ -229,6 +229,116 @@ struct NormWeightBackwardArgs {
   uint rows_per_block;
 };
 
+// ---- gelu_forward.comp, gelu_backward.comp ----
+struct GeluForwardArgs {
+  OutF32 y;  // [count], may be x
+  InF32 x;   // [count]
+  uint count;
+};
+struct GeluBackwardArgs {
+  OutF32 d_x;  // [count], may be d_y or x
+  InF32 d_y;   // [count]
+  InF32 x;     // [count]
+  uint count;
+};
+
+// ---- swiglu_forward.comp, swiglu_backward.comp ----
+struct SwigluForwardArgs {
+  OutF32 y;       // [rows, width]
+  InF32 gate_up;  // [rows, 2 * width]: gate, then up
+  uint rows, width;
+};
+struct SwigluBackwardArgs {
+  OutF32 d_gate_up;  // [rows, 2 * width], may be gate_up
+  InF32 d_y;         // [rows, width]
+  InF32 gate_up;     // [rows, 2 * width]
+  uint rows, width;
+};
+
+// ---- embedding_forward.comp ----
+// x[n] = wte[tokens[n]] + wpe[n % context]; NaN for a token outside [0, vocab)
+struct EmbeddingForwardArgs {
+  OutF32 x;      // [rows, dim]
+  InU32 tokens;  // [rows]
+  InF32 wte;     // [vocab, dim]
+  InF32 wpe;     // [context, dim] or null
+  uint rows, dim, vocab, context;
+};
+
+// ---- embedding_backward.comp ----
+struct EmbeddingBackwardArgs {
+  InOutF32 d_wte;       // [vocab, dim]
+  InF32 d_x;            // [rows, dim]
+  InU32 order;          // [rows] positions sorted by token
+  InU32 segment_start;  // [rows + 1] segment s is order[segment_start[s] .. segment_start[s + 1])
+  InU32 segment_count;  // [1]
+  InU32 tokens;         // [rows]
+  uint rows, dim, vocab;
+};
+
+// ---- sequence_sum.comp ----
+// sum [count] (+)= values [sequences, count] summed over sequences
+struct SequenceSumArgs {
+  InOutF32 sum;
+  InF32 values;
+  uint sequences, count;
+  uint accumulate;  // 1: add to what is there
+};
+
+// ---- rope.comp ----
+struct RopeArgs {
+  InOutF32 qkv;   // [rows, row_stride]: heads of width E (SPEC_HEAD_WIDTH); the first turned_heads of them turn
+  InF32 cosines;  // [>= context, E / 2]
+  InF32 sines;    // [>= context, E / 2]
+  uint rows, row_stride, context, turned_heads;
+  float direction;  // 1 forward, -1 backward
+};
+
+// ---- add.comp ----
+struct AddArgs {
+  OutF32 y;  // [count], may be a or b
+  InF32 a;
+  InF32 b;
+  uint count;
+};
+
+// ---- dropout.comp ----
+struct DropoutArgs {
+  OutF32 y;             // [count], may be x or addend
+  InF32 x;              // [count]
+  InF32 addend;         // [count] or null
+  InU32 random_state;   // [4]: key, then the upper half of the counter
+  uint count;
+  uint stream;
+  uint drop_below;      // an element whose random word is below is dropped: rate * 2^32
+  float scale;          // 1 / (1 - rate)
+};
+
+// ---- square_sum.comp, gradient_norm.comp ----
+struct SquareSumArgs {
+  OutF32 sums;   // [blocks]
+  InF32 values;  // [count]
+  uint count;
+  uint block;    // values of a block
+};
+struct GradientNormArgs {
+  OutF32 result;  // [2]: norm, scale
+  InF32 sums;     // [count] sums of squares
+  uint count;
+  float clip;     // 0: off
+};
+
+// ---- adamw.comp ----
+struct AdamWArgs {
+  InOutF32 p, m, v;      // [count]
+  InF32 g;               // [count]
+  InF32 step_scalars;    // [4]: lr, 1 / (1 - beta1^t), 1 / (1 - beta2^t), apply
+  InF32 norm_and_scale;  // [2] or null
+  uint count;
+  float beta2, one_minus_beta1, one_minus_beta2;
+  float eps, weight_decay;
+};
+
 #ifdef __cplusplus
 }  // namespace lapilli::args
 #endif

@@ -1,0 +1,12 @@
+// What the attention kernels share. Include after common.glsl; `kWidth` is E.
+#extension GL_KHR_shader_subgroup_vote : require
+
+layout(constant_id = SPEC_HEAD_WIDTH) const uint kWidth = 64;
+
+const float kLowest = -1.7e38;  // below every score; finite, so that a difference of two is never inf - inf
+
+// exp of a driver may clamp its argument, which turns a NaN into a number.
+float exp_or_nan(float x) { return isnan(x) ? x : exp(x); }
+
+// Element 0 of a head in a row of qkv: heads 0..H-1 are queries, H..H+G-1 keys, then values.
+uint qkv_at(uint token, uint head, uint heads, uint kv_heads) { return (token * (heads + 2 * kv_heads) + head) * kWidth; }

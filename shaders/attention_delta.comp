@@ -1,0 +1,19 @@
+#version 460
+#include "shaders/common.glsl"
+#include "shaders/attention.glsl"
+// delta [B,H,T] = sum over E of d_attended * attended: what softmax's backward subtracts, f32.
+// One subgroup to a row; lanes stride over E, then a subgroup sum. Accumulator: f32.
+
+layout(push_constant, std430) uniform Push { AttentionDeltaArgs args; };
+
+void main() {
+  const uint row = linear_group() * (kWorkgroup / kSubgroup) + gl_SubgroupID;  // of [N, H], E wide
+  if (row >= args.batch * args.context * args.heads) return;
+  float sum = 0.0;
+  for (uint e = gl_SubgroupInvocationID; e < kWidth; e += kSubgroup)
+    sum += args.d_attended.at[row * kWidth + e] * args.attended.at[row * kWidth + e];
+  sum = subgroupAdd(sum);
+  const uint token = row / args.heads, h = row % args.heads;
+  const uint b = token / args.context, t = token % args.context;
+  if (gl_SubgroupInvocationID == 0) args.delta.at[(b * args.heads + h) * args.context + t] = sum;
+}

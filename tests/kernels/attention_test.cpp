@@ -1,0 +1,200 @@
+#include "model/attention.h"
+
+#include <cmath>
+
+#include "tests/reference/attention.h"
+#include "tests/support.h"
+
+namespace lapilli::test {
+namespace {
+
+using reference::AttentionSize;
+
+struct Case {
+  AttentionSize size;
+  bool documents;
+};
+
+using Param = std::tuple<KernelClass, Case>;
+class Attention : public testing::TestWithParam<Param> {
+ protected:
+  const AttentionSize size = std::get<Case>(GetParam()).size;
+  const std::vector<uint32_t> start = std::get<Case>(GetParam()).documents ? document_starts() : std::vector<uint32_t>{};
+
+  AttentionShape shape() const { return {size.B, size.T, size.H, size.G, size.E, std::get<KernelClass>(GetParam())}; }
+  bool may_see(uint32_t b, uint32_t query, uint32_t key) const {
+    return key <= query && (start.empty() || key >= start[b * size.T + query]);
+  }
+
+  struct Forward {
+    std::vector<float> out, lse;
+  };
+  Forward forward(const std::vector<float>& qkv) const {
+    Bench bench;
+    const Tensor tqkv = bench.input(qkv_shape(), qkv), tstart = start_tensor(bench);
+    const Tensor out = bench.output({size.B * size.T, size.H * size.E}), lse = bench.output({size.B * size.H * size.T});
+    bench.run([&](Ops& ops) { attention_forward(ops, out, lse, tqkv, tstart, shape()); });
+    return {bench.read(out), bench.read(lse)};
+  }
+  std::vector<float> backward(const std::vector<float>& d_out, const std::vector<float>& qkv, const std::vector<float>& out,
+                              const std::vector<float>& lse) const {
+    Bench bench;
+    const Shape rows{size.B * size.T, size.H * size.E};
+    const Tensor tqkv = bench.input(qkv_shape(), qkv), tstart = start_tensor(bench), td_out = bench.input(rows, d_out);
+    const Tensor tout = bench.input(rows, out), tlse = bench.input({size.B * size.H * size.T}, lse);
+    const Tensor d_qkv = bench.output(qkv_shape()), delta = bench.output({size.B * size.H * size.T});
+    bench.run([&](Ops& ops) { attention_backward(ops, d_qkv, delta, td_out, tqkv, tout, tlse, tstart, shape()); });
+    return bench.read(d_qkv);
+  }
+
+  void check_against_reference(float scale) const {
+    const auto qkv = random_qkv(scale);
+    const auto expected = reference::attention_forward(size, widen(qkv), start);
+    const Forward actual = forward(qkv);
+    expect_close(actual.out, expected.out, expected.out_bound, "out");
+    expect_close(actual.lse, expected.lse, expected.lse_bound, "lse");
+
+    const auto d_out = random_values(size.out_size(), 12);
+    const auto gradient = reference::attention_backward(size, widen(d_out), widen(qkv), expected, start);
+    expect_close(backward(d_out, qkv, narrow(expected.out), narrow(expected.lse)), gradient.d_qkv, gradient.bound, "d_qkv");
+  }
+  // Queries and keys within [-scale, scale], values within [-1, 1].
+  std::vector<float> random_qkv(float scale) const {
+    auto qkv = random_values(size.qkv_size(), 11);
+    const uint64_t row = uint64_t{size.H + 2 * size.G} * size.E, scaled = uint64_t{size.H + size.G} * size.E;
+    for (uint64_t i = 0; i < qkv.size(); ++i)
+      if (i % row < scaled) qkv[i] *= scale;
+    return qkv;
+  }
+
+ private:
+  Shape qkv_shape() const { return {size.B * size.T, (size.H + 2 * size.G) * size.E}; }
+  Tensor start_tensor(Bench& bench) const { return start.empty() ? Tensor() : bench.input({size.B * size.T}, start); }
+  // Documents of random lengths, mostly a third of the context; the first may begin anywhere.
+  std::vector<uint32_t> document_starts() const {
+    std::mt19937 generator(5);
+    std::vector<uint32_t> starts;
+    for (uint32_t b = 0; b < size.B; ++b)
+      for (uint32_t t = 0, first = 0; t < size.T; ++t) {
+        if (generator() % (size.T / 3 + 1) == 0) first = t;
+        starts.push_back(first);
+      }
+    return starts;
+  }
+};
+
+TEST_P(Attention, RandomInputs_ForwardAndBackwardMatchReference) { check_against_reference(2.0F); }
+
+TEST_P(Attention, HugeScores_FiniteAndRight) {
+  // |score| up to E^(1/2) scale^2: beyond 1e4 for every E.
+  check_against_reference(110.0F);
+}
+
+TEST_P(Attention, SecondRun_SameBits) {
+  const auto qkv = random_qkv(2.0F), d_out = random_values(size.out_size(), 12);
+  const Forward first = forward(qkv), second = forward(qkv);
+  expect_same_bits(first.out, second.out, "out");
+  expect_same_bits(first.lse, second.lse, "lse");
+  expect_same_bits(backward(d_out, qkv, first.out, first.lse), backward(d_out, qkv, first.out, first.lse), "d_qkv");
+}
+
+void expect_nan_or_same(float actual, float clean, bool is_nan, const char* what, uint64_t at) {
+  if (is_nan) ASSERT_TRUE(std::isnan(actual)) << what << " [" << at << "] = " << actual;
+  else ASSERT_EQ(actual, clean) << what << " [" << at << "]";
+}
+
+TEST_P(Attention, NanInAValueAndAKey_ReachesTheirOwnQueriesOnly) {
+  const auto qkv = random_qkv(1.0F);
+  const Forward clean = forward(qkv);
+  const uint32_t bad_b = size.B - 1, bad_t = size.T / 2, bad_g = size.G - 1, bad_e = size.E / 2;
+  for (const bool in_key : {false, true}) {
+    auto poisoned = qkv;
+    poisoned[(in_key ? size.k_at(bad_b, bad_t, bad_g) : size.v_at(bad_b, bad_t, bad_g)) + bad_e] = NAN;
+    const Forward actual = forward(poisoned);
+    for (uint32_t b = 0; b < size.B; ++b)
+      for (uint32_t t = 0; t < size.T; ++t)
+        for (uint32_t h = 0; h < size.H; ++h) {
+          const bool sees = b == bad_b && h / (size.H / size.G) == bad_g && may_see(b, t, bad_t);
+          for (uint32_t e = 0; e < size.E; ++e) {
+            const uint64_t at = size.out_at(b, t, h) + e;
+            expect_nan_or_same(actual.out[at], clean.out[at], sees && (in_key || e == bad_e), "out", at);
+          }
+          const uint64_t at = size.lse_at(b, h, t);
+          expect_nan_or_same(actual.lse[at], clean.lse[at], sees && in_key, "lse", at);
+        }
+  }
+}
+
+TEST_P(Attention, NanInAnOutputGradient_ReachesTheKeysThatTheQuerySeesOnly) {
+  const auto qkv = random_qkv(1.0F), d_out = random_values(size.out_size(), 12);
+  const Forward f = forward(qkv);
+  const auto clean = backward(d_out, qkv, f.out, f.lse);
+  const uint32_t bad_b = size.B / 2, bad_t = size.T / 2, bad_h = size.H - 1, bad_e = size.E / 2;
+  auto poisoned = d_out;
+  poisoned[size.out_at(bad_b, bad_t, bad_h) + bad_e] = NAN;
+  const auto actual = backward(poisoned, qkv, f.out, f.lse);
+  for (uint32_t b = 0; b < size.B; ++b)
+    for (uint32_t t = 0; t < size.T; ++t) {
+      const bool seen = b == bad_b && may_see(b, bad_t, t);
+      for (uint32_t e = 0; e < size.E; ++e) {
+        for (uint32_t h = 0; h < size.H; ++h) {
+          const uint64_t at = size.q_at(b, t, h) + e;
+          expect_nan_or_same(actual[at], clean[at], b == bad_b && t == bad_t && h == bad_h, "d_q", at);
+        }
+        for (uint32_t g = 0; g < size.G; ++g) {
+          const bool hit = seen && g == bad_h / (size.H / size.G);
+          expect_nan_or_same(actual[size.k_at(b, t, g) + e], clean[size.k_at(b, t, g) + e], hit, "d_k", size.k_at(b, t, g) + e);
+          expect_nan_or_same(actual[size.v_at(b, t, g) + e], clean[size.v_at(b, t, g) + e], hit && e == bad_e, "d_v", size.v_at(b, t, g) + e);
+        }
+      }
+    }
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  const std::pair<uint32_t, uint32_t> heads[] = {{1, 1}, {4, 4}, {6, 2}, {5, 1}};  // H, G
+  const uint32_t widths[] = {4, 8, 20, 32, 64};
+  uint32_t i = 0;
+  // Contexts around every subgroup width in use (4, 8, 16, 32) and around the tiles; the other sizes take turns.
+  for (const uint32_t T : {1U, 2U, 3U, 5U, 7U, 9U, 15U, 17U, 31U, 33U, 61U, 63U, 64U, 65U, 67U, 130U})
+    for (const bool documents : {false, true}) {
+      const auto [H, G] = heads[i % 4];
+      all.push_back({{1 + i % 3, T, H, G, widths[(i + i / 5) % 5]}, documents});
+      ++i;
+    }
+  for (const uint32_t E : {1U, 33U, 48U, 80U, 128U, 256U}) all.push_back({{2, 35, 2, 1, E}, E == 48 || E == 256});
+  return all;
+}
+
+std::string case_name(const testing::TestParamInfo<Param>& info) {
+  const auto& [kernel_class, p] = info.param;
+  const AttentionSize& s = p.size;
+  return fmt::format("{}_B{}T{}H{}G{}E{}{}", to_string(kernel_class), s.B, s.T, s.H, s.G, s.E, p.documents ? "_documents" : "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, Attention, testing::Combine(testing::Values(KernelClass::scalar), testing::ValuesIn(cases())),
+                         case_name);
+
+TEST(AttentionReference, Backward_MatchesCentralDifferences) {
+  for (const bool documents : {false, true}) {
+    const AttentionSize s{2, 5, 6, 2, 3};
+    const auto qkv = widen(random_values(s.qkv_size(), 21, 2.0F)), weights = widen(random_values(s.out_size(), 22));
+    const std::vector<uint32_t> start = documents ? std::vector<uint32_t>{0, 0, 2, 2, 2, 0, 1, 1, 1, 4} : std::vector<uint32_t>{};
+    const auto loss = [&](const Doubles& x) {
+      const auto out = reference::attention_forward(s, x, start).out;
+      double sum = 0;
+      for (size_t i = 0; i < out.size(); ++i) sum += weights[i] * out[i];
+      return sum;
+    };
+    const auto gradient = reference::attention_backward(s, weights, qkv, reference::attention_forward(s, qkv, start), start).d_qkv;
+    const double h = 1e-5;  // error h^2 from the formula, 1e-16 * |loss| / h from rounding: both below 1e-9
+    for (size_t i = 0; i < qkv.size(); ++i) {
+      auto up = qkv, down = qkv;
+      up[i] += h, down[i] -= h;
+      ASSERT_NEAR(gradient[i], (loss(up) - loss(down)) / (2 * h), 1e-8) << i;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lapilli::test
