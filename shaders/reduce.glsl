@@ -41,3 +41,18 @@ uint workgroup_min(uint value) {
   }
   return value;
 }
+
+// Sum of the values of the invocations before this one; `total` is that of all.
+uint workgroup_exclusive_sum(uint value, out uint total) {
+  uint before = subgroupExclusiveAdd(value);
+  total = subgroupAdd(value);
+  if (kSubgroups > 1) {
+    share_subgroups(total);
+    total = 0;
+    for (uint i = 0; i < kSubgroups; ++i) {
+      if (i < gl_SubgroupID) before += reduce_shared[i];
+      total += reduce_shared[i];
+    }
+  }
+  return before;
+}

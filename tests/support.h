@@ -37,6 +37,8 @@ class Bench {
   // Allocates, writes inputs and poison, records, runs, and fails the test on any validation message.
   void run(const std::function<void(Ops&)>& record);
 
+  Arena& arena() { return arena_; }  // for operations that reserve their own scratch; before the first run
+
   std::vector<float> read(const ConstTensor& tensor) const;
   std::vector<uint32_t> read_words(const ConstTensor& tensor) const;
 

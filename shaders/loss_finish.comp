@@ -1,0 +1,53 @@
+#version 460
+#include "shaders/common.glsl"
+#include "shaders/reduce.glsl"
+// From the rows' state to the loss: lse = m + ln s, nll = (m - z_y) + ln s (never -ln of a probability),
+// objective = (1 - eps) nll + eps (lse - mean z) + lambda lse^2, and the weighted sums of a batch. One workgroup; lanes take
+// rows in stride, sums are compensated (Neumaier) in each lane and added in a fixed order.
+
+layout(push_constant, std430) uniform Push { LossFinishArgs args; };
+
+vec2 sums[kSumCount];  // sum, and what its roundings lost
+
+void add(uint which, float value) {
+  const float old = sums[which].x;
+  precise float sum = old + value;
+  precise float lost = abs(old) >= abs(value) ? (old - sum) + value : (value - sum) + old;
+  sums[which] = vec2(sum, sums[which].y + lost);
+}
+
+void main() {
+  if (linear_group() != 0) return;
+  for (uint i = 0; i < kSumCount; ++i) sums[i] = vec2(0.0);
+  uint bad_row = kNoRow;
+  for (uint n = gl_LocalInvocationIndex; n < args.tokens; n += kWorkgroup) {
+    const uint row = args.position.at[n];
+    if (row == kNoRow) {
+      args.nll.at[n] = 0.0;
+      continue;
+    }
+    const uint state = row * kRowState;
+    const float m = args.state.at[state + kRowMax], ln_s = log(args.state.at[state + kRowSum]);
+    const float lse = m + ln_s;
+    const float nll = (m - args.state.at[state + kRowTarget]) + ln_s;
+    const float spread = lse - args.state.at[state + kRowLogits] / float(args.vocab);
+    const float z_term = args.z_loss * lse * lse;
+    const float objective = (args.smoothing == 0.0 ? nll : (1.0 - args.smoothing) * nll + args.smoothing * spread) + z_term;
+    args.state.at[state + kRowLse] = lse;
+    args.nll.at[n] = nll;
+    if (isnan(objective) || isinf(objective)) bad_row = min(bad_row, n);
+    const float w = args.weights.at[n];
+    add(kSumWeight, w);
+    add(kSumNll, w * nll);
+    add(kSumObjective, w * objective);
+    add(kSumHits, args.state.at[state + kRowBest] == float(args.targets.at[n]) ? w : 0.0);
+    add(kSumZLoss, w * z_term);
+    add(kSumRows, 1.0);
+  }
+  for (uint i = 0; i < kSumCount; ++i) {
+    const float sum = workgroup_sum(sums[i].x + sums[i].y);
+    if (gl_LocalInvocationIndex == 0) args.sums.at[i] = sum;
+  }
+  bad_row = workgroup_min(bad_row);
+  if (gl_LocalInvocationIndex == 0) args.status.at[kStatusNonFiniteRow] = bad_row;
+}

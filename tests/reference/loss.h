@@ -1,0 +1,72 @@
+#pragma once
+// Double-precision linear + softmax cross-entropy by the definition (model/loss.h), whole logits, with gradients.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+namespace lapilli::reference {
+
+struct LossProblem {
+  uint32_t tokens = 0, dim = 0, vocab = 0;
+  std::vector<double> x, w;        // [N,D], [V,D]
+  std::vector<uint32_t> targets;   // [N]; kIgnore: none
+  std::vector<double> weights;     // [N]
+  double smoothing = 0, z_loss = 0, softcap = 0, temperature = 1;
+  static constexpr uint32_t kIgnore = 0xFFFFFFFF;
+
+  bool valid(uint32_t n) const { return weights[n] != 0 && targets[n] != kIgnore; }
+};
+
+struct LossResult {
+  std::vector<double> nll;         // [N], 0 for masked rows
+  double weight = 0, sum_nll = 0, sum_objective = 0, hits = 0, sum_z_loss = 0;
+  std::vector<double> d_x, d_w;    // of sum_objective / weight
+  std::vector<double> d_x_magnitude, d_w_magnitude;  // the same sums over absolute values, for error bounds
+};
+
+inline LossResult loss(const LossProblem& p) {
+  const uint64_t n_x = uint64_t{p.tokens} * p.dim, n_w = uint64_t{p.vocab} * p.dim;
+  LossResult r{.nll = std::vector<double>(p.tokens), .d_x = std::vector<double>(n_x), .d_w = std::vector<double>(n_w),
+               .d_x_magnitude = std::vector<double>(n_x), .d_w_magnitude = std::vector<double>(n_w)};
+  for (uint32_t n = 0; n < p.tokens; ++n) r.weight += p.valid(n) ? p.weights[n] : 0;
+  std::vector<double> z(p.vocab), slope(p.vocab);
+  for (uint32_t n = 0; n < p.tokens; ++n) {
+    if (!p.valid(n)) continue;
+    const double weight = p.weights[n];
+    double total = 0;
+    for (uint32_t v = 0; v < p.vocab; ++v) {
+      double u = 0;
+      for (uint32_t d = 0; d < p.dim; ++d) u += p.x[uint64_t{n} * p.dim + d] * p.w[uint64_t{v} * p.dim + d];
+      u /= p.temperature;
+      z[v] = p.softcap == 0 ? u : p.softcap * std::tanh(u / p.softcap);
+      slope[v] = p.softcap == 0 ? 1 : 1 - (z[v] / p.softcap) * (z[v] / p.softcap);
+      total += z[v];
+    }
+    const auto best = std::max_element(z.begin(), z.end());
+    double sum = 0;
+    for (const double value : z) sum += std::exp(value - *best);
+    const double lse = *best + std::log(sum), mean = total / p.vocab;
+    r.nll[n] = lse - z[p.targets[n]];
+    r.sum_nll += weight * r.nll[n];
+    r.sum_z_loss += weight * p.z_loss * lse * lse;
+    r.sum_objective += weight * ((1 - p.smoothing) * r.nll[n] + p.smoothing * (lse - mean) + p.z_loss * lse * lse);
+    r.hits += static_cast<uint32_t>(best - z.begin()) == p.targets[n] ? weight : 0;
+    for (uint32_t v = 0; v < p.vocab; ++v) {
+      double dz = std::exp(z[v] - lse) * (1 + 2 * p.z_loss * lse) - p.smoothing / p.vocab;
+      if (v == p.targets[n]) dz -= 1 - p.smoothing;
+      const double du = dz * slope[v] * weight / r.weight / p.temperature;
+      for (uint32_t d = 0; d < p.dim; ++d) {
+        const uint64_t ix = uint64_t{n} * p.dim + d, iw = uint64_t{v} * p.dim + d;
+        r.d_x[ix] += du * p.w[iw];
+        r.d_w[iw] += du * p.x[ix];
+        r.d_x_magnitude[ix] += std::abs(du * p.w[iw]);
+        r.d_w_magnitude[iw] += std::abs(du * p.x[ix]);
+      }
+    }
+  }
+  return r;
+}
+
+}  // namespace lapilli::reference
