@@ -39,9 +39,4 @@ Tensor scratch_rows(Tensor scratch, uint64_t first_row, uint32_t rows, uint32_t 
   return {scratch.slice().sub(first_row * row_bytes, rows * row_bytes), Shape{rows, cols}};
 }
 
-uint32_t element_count(const ConstTensor& tensor) {
-  CHECK(tensor.elements() < uint64_t{1} << 31, "{} has too many elements for one dispatch", tensor.shape().to_string());
-  return static_cast<uint32_t>(tensor.elements());
-}
-
 }  // namespace lapilli

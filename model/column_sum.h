@@ -22,7 +22,4 @@ void column_sum(Ops& ops, Tensor sum, ConstTensor values, uint32_t rows_per_bloc
 // Rows first_row .. first_row + rows of scratch, seen as a matrix of `cols` columns.
 Tensor scratch_rows(Tensor scratch, uint64_t first_row, uint32_t rows, uint32_t cols);
 
-// The number of elements as a shader counts them. CHECKs that it fits a signed index.
-uint32_t element_count(const ConstTensor& tensor);
-
 }  // namespace lapilli

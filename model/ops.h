@@ -36,6 +36,17 @@ struct Ops {
 // What a result does to the memory it goes to.
 enum class Into { overwrite, accumulate };
 
+// The number of elements as a shader counts and indexes them: SPIR-V takes indices as signed.
+inline uint32_t element_count(const ConstTensor& tensor) {
+  CHECK(tensor.elements() < uint64_t{1} << 31, "{} has too many elements for one dispatch", tensor.shape().to_string());
+  return static_cast<uint32_t>(tensor.elements());
+}
+
+// The two have the same number of elements.
+inline void check_same_size(const ConstTensor& a, const ConstTensor& b, const char* name) {
+  CHECK(a.elements() == b.elements(), "{} {} for {}", name, b.shape().to_string(), a.shape().to_string());
+}
+
 inline uint64_t ceil_div(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 
 }  // namespace lapilli
