@@ -111,7 +111,7 @@ class Prefetcher {
   std::deque<Slot> ready_;
   uint64_t next_to_make_;
   uint64_t generation_ = 0;  // raised by seek(): a batch made for an older one is thrown away
-  bool failed_ = false, stopping_ = false;
+  bool stopping_ = false;
   std::thread thread_;
 };
 

@@ -165,7 +165,10 @@ ModelProto parse_model(std::string_view bytes) {
     }
     if (reader.field == 3) {
       for (FieldReader spec(reader.bytes); spec.next();) {
-        if (spec.field == 5 && spec.wire_type == kVarint) model.escape_whitespaces = spec.number != 0;
+        if (spec.wire_type != kVarint) continue;
+        if (spec.field == 3) model.add_dummy_prefix = spec.number != 0;
+        if (spec.field == 4) model.remove_extra_whitespaces = spec.number != 0;
+        if (spec.field == 5) model.escape_whitespaces = spec.number != 0;
       }
     }
   }

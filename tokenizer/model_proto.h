@@ -28,6 +28,9 @@ struct ModelProto {
   std::vector<ModelPiece> pieces;
   ModelKind kind = ModelKind::kUnigram;
   bool escape_whitespaces = true;  // a space in the text is written U+2581 in the pieces
+  // As read from a file; what we write has neither.
+  bool add_dummy_prefix = true;
+  bool remove_extra_whitespaces = true;
 };
 
 // <unk>, <s>, </s> and the 256 byte pieces: what every vocabulary of ours begins with.

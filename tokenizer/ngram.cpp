@@ -70,10 +70,10 @@ TrainCounts count_train(const TokenShard& train, uint64_t max_tokens) {
 // Interpolated Kneser-Ney with one discount d (Ney, Essen, Kneser 1994; Chen and Goodman 1999, section 2.7):
 //
 //   p(w | v) = max(c(v,w) - d, 0) / c(v)  +  d * N(v) / c(v) * p1(w)
-//   p1(w)    = (max(M(w) - d, 0) + d * W / V) / M      M(w) distinct tokens before w, W tokens with M(w) > 0, M = sum
-//   M(w)
+//   p1(w)    = (max(M(w) - d, 0) + d * W / V) / M
 //
-// N(v) distinct tokens after v, c(v) = sum_w c(v,w); a v never seen as a context gives p1(w).
+// c(v,w) count of the bigram, c(v) = sum_w c(v,w), N(v) distinct tokens after v, M(w) distinct tokens before w,
+// M = sum_w M(w), W tokens with M(w) > 0. A v never seen as a context gives p1(w).
 class KneserNeyBigram {
  public:
   explicit KneserNeyBigram(const TrainCounts& counts)

@@ -20,7 +20,7 @@ Prefetcher::~Prefetcher() {
 void Prefetcher::work() {
   std::unique_lock lock(mutex_);
   while (true) {
-    has_room_.wait(lock, [&] { return stopping_ || (!failed_ && ready_.size() < depth_); });
+    has_room_.wait(lock, [&] { return stopping_ || ready_.size() < depth_; });
     if (stopping_) return;
     const uint64_t index = next_to_make_++;
     const uint64_t generation = generation_;
@@ -33,7 +33,6 @@ void Prefetcher::work() {
     }
     lock.lock();
     if (generation != generation_) continue;
-    failed_ = slot.error != nullptr;  // nothing is made past a failure until seek()
     ready_.push_back(std::move(slot));
     has_batch_.notify_one();
   }
@@ -56,7 +55,6 @@ void Prefetcher::seek(uint64_t index) {
     ready_.clear();
     next_to_make_ = index;
     ++generation_;
-    failed_ = false;
   }
   has_room_.notify_one();
 }

@@ -55,7 +55,6 @@ std::string train_sentencepiece(const SentencePieceTraining& training, const Sen
       {"vocab_size", fmt::to_string(training.vocab_size)},
       {"character_coverage", fmt::format("{:.9g}", training.character_coverage)},
       {"byte_fallback", "true"},
-      {"user_defined_symbols", "\n"},
       {"normalization_rule_name", "identity"},
       {"add_dummy_prefix", "false"},
       {"remove_extra_whitespaces", "false"},

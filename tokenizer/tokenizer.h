@@ -5,8 +5,9 @@
 // Unicode normalisation, no added or removed spaces; a newline is always one token of its own; what the vocabulary does
 // not know becomes byte pieces, so nothing is ever "unknown".
 //
-// Ids of models trained here: 0 <unk>, 1 <s> (BOS), 2 </s> (EOS), then the 256 byte pieces <0x00>..<0xFF> (unigram and
-// bpe have the newline, id 3, before them), then what was learned.
+// Ids of models trained here: 0 <unk>, 1 <s> (BOS), 2 </s> (EOS), 3..258 the byte pieces <0x00>..<0xFF>, then what was
+// learned. In unigram, bpe and byte models the newline is <0x0A>, id 13; in char models it is a character like any
+// other.
 
 #include <cstdint>
 #include <filesystem>
@@ -33,7 +34,7 @@ struct TokenizerSpec {
   // unigram and bpe: the share of all characters that get a piece of their own; the rarest rest is spelled in bytes.
   double character_coverage = 0.9995;
   // unigram and bpe learn from about this much text; of a larger corpus an even, repeatable sample of lines is taken.
-  uint64_t sample_bytes = 64ull << 20;
+  uint64_t sample_bytes = 32ull << 20;
 };
 
 // Learns a vocabulary from the texts and writes a SentencePiece model file: whole, or not at all. The same inputs give

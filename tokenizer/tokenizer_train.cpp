@@ -194,11 +194,10 @@ std::string make_byte_model(std::span<const std::filesystem::path> inputs) {
 
 void check_vocab_size(const TokenizerSpec& spec) {
   if (spec.type == TokenizerType::kByte || (spec.type == TokenizerType::kChar && spec.vocab_size == 0)) return;
-  const uint32_t taken = kBasePieces + (spec.type == TokenizerType::kChar ? 0 : 1);  // subword models: and the newline
-  if (spec.vocab_size <= taken) {
+  if (spec.vocab_size <= kBasePieces) {
     throw Error(
         "--vocab-size {} is too small: {} entries are taken by the 256 byte pieces and the specials, so give more",
-        spec.vocab_size, taken);
+        spec.vocab_size, kBasePieces);
   }
   if (spec.vocab_size > 1u << 20) {
     throw Error("--vocab-size {} is too large: at most {} are supported", spec.vocab_size, 1u << 20);

@@ -107,6 +107,14 @@ TEST(BatchStream, DocumentMask_TellsDocumentsApartAndDropsTheirFirstTargets) {
   EXPECT_LT(valid, batch.inputs.size()) << "the case must cross a boundary to mean anything";
 }
 
+TEST(BatchStream, WithoutMask_DocumentsMakeNoDifference) {
+  const TempDir dir;
+  const TokenShard shard = counting_shard(dir, 30, {5, 1, 9, 3, 12});
+  const Batch batch = BatchStream(shard, {.batch = 16, .context = 11}, 2).batch(0);
+  EXPECT_EQ(batch.valid_targets, 16u * 11);
+  EXPECT_TRUE(std::ranges::all_of(batch.document_start, [](uint32_t start) { return start == 0; }));
+}
+
 TEST(SortByToken, AnyInputs_OrderIsAStableSortCutIntoSegments) {
   for (const uint32_t vocab_size : {1u, 2u, 7u, 5000u}) {
     Batch batch;

@@ -27,6 +27,22 @@ TEST(Prefetcher, Seek_NextIsThatBatch) {
   }
 }
 
+TEST(Prefetcher, SeekWhileABatchIsBeingMade_ThatBatchIsDropped) {
+  std::atomic<bool> making = false, released = false;
+  Prefetcher prefetcher([&](uint64_t index) {
+    if (index == 0) {
+      making = true;
+      while (!released) std::this_thread::yield();
+    }
+    return numbered(index);
+  });
+  while (!making) std::this_thread::yield();
+  prefetcher.seek(50);
+  released = true;
+  EXPECT_EQ(prefetcher.next().index, 50u);
+  EXPECT_EQ(prefetcher.next().index, 51u);
+}
+
 TEST(Prefetcher, SlowConsumer_AtMostDepthBatchesAreMadeAhead) {
   std::atomic<uint64_t> made = 0;
   Prefetcher prefetcher([&](uint64_t index) { return ++made, numbered(index); }, 0, 2);

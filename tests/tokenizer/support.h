@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/environment.h"
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "tokenizer/shard.h"
@@ -112,8 +113,8 @@ inline fs::path write_shard(const fs::path& path, const std::vector<uint32_t>& t
 
 // The folder of shared data beside the source tree, if there is one.
 inline std::optional<fs::path> shared_dir() {
-  const char* named = std::getenv("LAPILLI_SHARED");
-  const fs::path path = named != nullptr ? fs::path(named) : fs::path(LAPILLI_SOURCE_DIR) / ".." / "shared";
+  const std::optional<std::string> named = environment("LAPILLI_SHARED");
+  const fs::path path = named ? fs::path(*named) : fs::path(LAPILLI_SOURCE_DIR) / ".." / "shared";
   if (!fs::is_directory(path)) return std::nullopt;
   return path;
 }

@@ -2,6 +2,7 @@
 #include <map>
 
 #include "support.h"
+#include "tokenizer/model_proto.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lapilli::testing {
@@ -37,6 +38,28 @@ TEST(TokenizerTrain, Char_EveryCharacterSeen_IsOneToken) {
   const std::vector<uint32_t> ids = tokenizer.encode(text);
   EXPECT_EQ(ids.size(), text.size() - 2);  // two characters of two bytes each
   EXPECT_TRUE(std::ranges::all_of(ids, [](uint32_t id) { return id >= 259; }));
+}
+
+TEST(TokenizerTrain, Char_SpaceSymbolInTheText_StaysApartFromTheSpace) {
+  const TempDir dir;
+  const std::string text = "a b\xE2\x96\x81 c\n";
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kChar, 0, text);
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
+}
+
+// Other programs that read the model file must see its lossless settings, and the same ids.
+TEST(TokenizerTrain, ModelFile_SaysThatSpacesAreKept) {
+  const TempDir dir;
+  for (const TokenizerType type :
+       {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
+    const Tokenizer tokenizer = make_tokenizer(dir, type, 400, small_text());
+    const ModelProto model = parse_model(read_text_file(tokenizer.path()));
+    EXPECT_FALSE(model.add_dummy_prefix);
+    EXPECT_FALSE(model.remove_extra_whitespaces);
+    EXPECT_EQ(model.pieces.size(), tokenizer.vocab_size());
+    EXPECT_EQ(model.pieces[13].piece, "<0x0A>");
+    EXPECT_EQ(model.pieces[13].kind, PieceKind::kByte);
+  }
 }
 
 TEST(TokenizerTrain, Char_UpperBound_KeepsTheMostFrequent) {
