@@ -76,6 +76,20 @@ TEST(BatchStream, WindowStarts_AreUniformOverEveryPosition) {
   EXPECT_LT(std::abs(chi_square - (kStarts - 1)), 4.5 * std::sqrt(2.0 * (kStarts - 1)));
 }
 
+// Rows of a batch, and batches, draw independently: neighbours coincide about as often as chance has it, once in 84.
+TEST(BatchStream, WindowStarts_OfNeighboursCoincideOnlyByChance) {
+  const TempDir dir;
+  const TokenShard shard = counting_shard(dir, 100);
+  const BatchStream stream(shard, {.batch = 4, .context = 16}, 123);
+  int same_row = 0, same_batch = 0;
+  for (uint64_t i = 0; i < 8400; ++i) {
+    same_row += stream.window_start(i, 0) == stream.window_start(i, 1);
+    same_batch += stream.window_start(i, 0) == stream.window_start(i + 1, 0);
+  }
+  EXPECT_NEAR(same_row, 100, 45);  // 4.5 standard deviations of a count of mean 100
+  EXPECT_NEAR(same_batch, 100, 45);
+}
+
 TEST(BatchStream, SmallestShard_HasOneWindow) {
   const TempDir dir;
   const TokenShard shard = counting_shard(dir, 17);
