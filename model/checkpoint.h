@@ -1,0 +1,47 @@
+#pragma once
+// Checkpoints: everything a run needs to go on as if it had never stopped.
+//
+// A checkpoint is a folder `step-XXXXXXXX` (eight digits) with state.bin, config.toml and tokenizer.model, written under a
+// temporary name, synced, renamed. Layout of state.bin: model/checkpoint.cpp.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+#include "model/parameters.h"
+
+namespace lapilli {
+
+struct TrainingState {
+  uint64_t step = 0;            // optimizer steps done
+  uint64_t next_batch = 0;      // index of the next micro-batch of the stream
+  uint64_t seed = 0;            // of data order, dropout and initialisation: with step and next_batch, all randomness
+  uint64_t tokens = 0;          // valid target tokens trained on
+  double best_val_loss = 0;     // nats; infinity before the first evaluation
+  uint64_t tokenizer_hash = 0;
+  std::vector<float> values, first_moment, second_moment;  // flat, as the table says; moments may be empty (no optimizer)
+};
+
+struct LoadedCheckpoint {
+  std::filesystem::path folder;
+  Config config;  // with model.vocab_size set
+  TrainingState state;
+};
+
+// Writes parent/step-XXXXXXXX and returns its path; `tokenizer_model` is copied in. Afterwards only the newest `keep`
+// checkpoints of `parent` remain (0: all). Errors leave what was there untouched.
+std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const Config& config, const TrainingState& state,
+                                      const std::filesystem::path& tokenizer_model, uint32_t keep);
+
+// `path` is a checkpoint folder, a run folder (its newest whole checkpoint is taken), or a checkpoints folder. Errors, each
+// naming the file: missing, cut short, a byte changed, shapes that do not match the configuration.
+LoadedCheckpoint load_checkpoint(const std::filesystem::path& path);
+// Folder of the newest complete checkpoint in a run folder or checkpoints folder; empty when there is none.
+std::filesystem::path find_latest_checkpoint(const std::filesystem::path& path);
+
+// Hugging Face layout: config.json and model.safetensors (f32) for GPT2LMHeadModel or LlamaForCausalLM, tokenizer.model
+// beside them. Throws Error naming the key when the configuration is neither.
+void export_safetensors(const LoadedCheckpoint& checkpoint, const std::filesystem::path& out_dir);
+
+}  // namespace lapilli
