@@ -5,11 +5,15 @@
 
 namespace lapilli {
 
-// result = {norm, scale}: norm = sqrt(sum of squares), summed in a fixed order; scale as torch.nn.utils.clip_grad_norm_:
-// clip / (norm + 1e-6) when clip > 0 and norm > clip, else 1. A norm that is not finite shows in result[0], and scale is
-// then 1. Scratch: at least gradient_norm_scratch_floats(P) floats. P < 2^32.
+// Elements one dispatch takes; longer tensors take several. Shader indices are signed, and a dispatch should stay short.
+constexpr uint64_t kSliceElements = uint64_t{1} << 28;
+
+// result = {norm, scale}: norm = sqrt(sum of squares), summed in a fixed order; scale = min(1, clip / (norm + 1e-6)) as
+// torch.nn.utils.clip_grad_norm_, 1 when clip is 0. A norm that is not finite shows in result[0], and scale is then 1.
+// Scratch: at least gradient_norm_scratch_floats(P) floats. 0 < P < 2^32.
 uint64_t gradient_norm_scratch_floats(uint64_t count);
-void gradient_norm(Ops& ops, Tensor result /*[2]*/, Tensor scratch, ConstTensor gradients /*[P]*/, float clip);
+void gradient_norm(Ops& ops, Tensor result /*[2]*/, Tensor scratch, ConstTensor gradients /*[P]*/, float clip,
+                   uint64_t slice_elements = kSliceElements);
 
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.999;
@@ -21,6 +25,7 @@ struct AdamWOptions {
 // step_scalars = {lr, 1 / (1 - beta1^t), 1 / (1 - beta2^t), apply}; apply = 0 leaves p, m and v untouched, and so does a
 // norm that is not finite. norm_and_scale is gradient_norm's result, or empty (scale 1).
 void adamw(Ops& ops, Tensor p /*[P]*/, Tensor m /*[P]*/, Tensor v /*[P]*/, ConstTensor g /*[P]*/,
-           ConstTensor step_scalars /*[4]*/, ConstTensor norm_and_scale /*[2] or empty*/, const AdamWOptions& options);
+           ConstTensor step_scalars /*[4]*/, ConstTensor norm_and_scale /*[2] or empty*/, const AdamWOptions& options,
+           uint64_t slice_elements = kSliceElements);
 
 }  // namespace lapilli
