@@ -1,0 +1,23 @@
+#include "tools/commands.h"
+
+namespace lapilli {
+
+void add_device_option(CLI::App& command, std::string& selector) {
+  command
+      .add_option("--device", selector,
+                  "Device by index, UUID or part of its name (see `lapilli devices`); default: the best discrete GPU, then "
+                  "integrated, then CPU")
+      ->type_name("D");
+}
+
+void require_other_output(const std::filesystem::path& output, const std::vector<std::string>& inputs) {
+  for (const std::string& input : inputs) {
+    std::error_code ignored;  // what does not exist is not the same
+    if (output == input || std::filesystem::equivalent(output, input, ignored))
+      throw CLI::ValidationError("-o", "'" + output.string() + "' is also an input; name another output");
+  }
+}
+
+std::vector<std::filesystem::path> to_paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
+
+}  // namespace lapilli

@@ -1,0 +1,28 @@
+#pragma once
+// The commands of `lapilli`, one file each: command_<name>.cpp. Each function hangs its command, with options and help,
+// onto the program; CLI11 calls back what the user asked for. A command throws Error for the world's fault (exit code 1)
+// and CLI::ParseError for wrong usage (exit code 2).
+
+#include <CLI/CLI.hpp>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace lapilli {
+
+void add_devices_command(CLI::App& program);
+void add_corpus_command(CLI::App& program);
+void add_tokenizer_command(CLI::App& program);
+void add_data_command(CLI::App& program);
+
+// --device, the same everywhere.
+void add_device_option(CLI::App& command, std::string& selector);
+
+// Wrong usage, unless the output is another file (or folder) than every input.
+void require_other_output(const std::filesystem::path& output, const std::vector<std::string>& inputs);
+
+// What CLI11 gives for -i FILE..., as the libraries take it.
+std::vector<std::filesystem::path> to_paths(const std::vector<std::string>& names);
+
+}  // namespace lapilli

@@ -1,0 +1,36 @@
+#pragma once
+// What the command prints: results on stdout, sentences on stderr.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lapilli {
+
+// Log messages become plain sentences on stderr; warnings and errors say what they are.
+void set_up_logging();
+
+// One sentence on stderr.
+void complain(std::string_view sentence);
+
+// Throws Error when the text cannot be written (a full disk); a reader that went away ends the program quietly.
+void print(std::string_view text);
+void flush_output();
+
+std::string group_digits(uint64_t value);    // "1,234,567"
+std::string format_bytes(uint64_t bytes);    // "147.2 MiB"
+std::string format_seconds(double seconds);  // "12.3 ms"
+
+// Columns as wide as they need: the first flush left, the others flush right.
+class TextTable {
+ public:
+  explicit TextTable(std::vector<std::string> header) : rows_{std::move(header)} {}
+  void add(std::vector<std::string> row);  // REQUIRES: as many cells as the header
+  std::string to_string() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace lapilli
