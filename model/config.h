@@ -52,7 +52,7 @@ enum class Schedule { cosine, linear, constant, wsd };
 struct OptimConfig {
   std::string optimizer = "adamw";
   double lr = 1e-3;
-  double min_lr = 1e-4;  // what the schedule ends at
+  double min_lr = 1e-4;  // what the schedule ends at; default: lr / 10
   uint32_t warmup = 100;  // steps of linear warm-up
   Schedule schedule = Schedule::cosine;
   double weight_decay = 0.1;
@@ -65,7 +65,7 @@ struct TrainConfig {
   uint64_t eval_every = 250;      // steps; 0: only at the end
   uint64_t eval_tokens = 0;       // validation tokens scored each time; 0: all
   uint64_t checkpoint_every = 0;  // steps; 0: only at the end
-  uint32_t keep = 2;              // checkpoints kept
+  uint32_t keep = 2;              // checkpoints kept; 0: all
   uint64_t seed = 1;
   bool recompute = false;         // norms and activations again in backward instead of keeping them
   std::string precision = "f32";
@@ -79,20 +79,22 @@ struct Config {
   TrainConfig train;
 };
 
-// Reads TOML text. `origin` names it in errors; `overrides` are "section.key=value", applied after it. Presets are applied
-// first, then what the text says. Errors name the key, the value and the nearest right name: unknown key or section, wrong
-// type, impossible value (heads that do not divide dim, ...).
+// Reads TOML text. `origin` names it in errors; `overrides` are "section.key=value", applied after it; a value that is
+// no TOML is taken as a string (model.arch=llama). The preset of `arch`, wherever that was said last, is applied first,
+// then what text and overrides say, then the defaults that follow from other keys. Errors are one sentence with the
+// line, the key and the value: unknown key or section (and the nearest right name), wrong type, impossible value.
 Config parse_config(std::string_view toml, const std::string& origin, const std::vector<std::string>& overrides = {});
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
 
-// Every key with its value; parse_config(to_toml(c)) == c.
+// Every key with its value: parse_config() of it gives the same configuration, but for the vocabulary size.
 std::string to_toml(const Config& config);
 
-// Throws Error naming key and value when something in it cannot work together.
+// Throws Error naming key and value when one is out of range or two cannot work together.
 void validate_config(const Config& config);
 
-// Learning rate of step 1, 2, ... steps: linear from lr / warmup to lr over the warm-up, then the schedule from lr down to
-// min_lr at `steps`. cosine and linear as named; constant stays; wsd stays at lr and falls linearly over the last fifth.
+// Learning rate of step 1, 2, ... steps: linear from lr / warmup to lr over the warm-up, then the schedule from lr down
+// to min_lr at `steps`. cosine and linear as named; constant stays; wsd stays at lr and falls linearly over the last
+// fifth. Beyond `steps` it stays as it ended.
 double learning_rate(const OptimConfig& optim, uint64_t step, uint64_t steps);
 
 const char* to_string(Arch);
