@@ -126,9 +126,20 @@ Slice Arena::reserve(uint64_t size_bytes, const std::string& kind) {
   return slice;
 }
 
-Arena::Overlay::~Overlay() {
-  tops_.resize(arena_.tops_.size(), 0);
-  arena_.tops_ = tops_;
+void Arena::Alternatives::close_group() {
+  start_.resize(arena_.tops_.size(), 0);
+  most_.resize(arena_.tops_.size(), 0);
+  for (size_t i = 0; i < most_.size(); ++i) most_[i] = std::max(most_[i], arena_.tops_[i]);
+}
+
+void Arena::Alternatives::next() {
+  close_group();
+  arena_.tops_ = start_;
+}
+
+Arena::Alternatives::~Alternatives() {
+  close_group();
+  arena_.tops_ = most_;
 }
 
 uint64_t Arena::planned_bytes() const {

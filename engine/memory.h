@@ -70,9 +70,8 @@ class Slice {
   uint64_t offset_bytes_ = 0, size_bytes_ = 0;
 };
 
-// Memory planned first and allocated once. reserve() hands out places; commit() allocates them all. Reservations made
-// inside an Overlay give their place back to later ones when the Overlay ends: scratch that is not alive at the same time
-// shares memory (the recorder sees the overlap and orders the work).
+// Memory planned first and allocated once: reserve() hands out places, commit() allocates them all. Groups of reservations
+// that are never alive at the same time share memory (Alternatives); the recorder sees the overlap and orders the work.
 class Arena {
  public:
   explicit Arena(const DeviceCaps& caps, std::string name = "arena", MemoryKind memory = MemoryKind::device);
@@ -84,16 +83,20 @@ class Arena {
   // Throws Error when one reservation is larger than the device can allocate at once. REQUIRES: not committed.
   Slice reserve(uint64_t size_bytes, const std::string& kind);
 
-  class Overlay {
+  // While it lives, reservations after next() share memory with those before it. When it ends, what the largest group
+  // took stays taken. Alternatives nest.
+  class Alternatives {
    public:
-    explicit Overlay(Arena& arena) : arena_(arena), tops_(arena.tops_) {}
-    ~Overlay();
-    Overlay(const Overlay&) = delete;
-    Overlay& operator=(const Overlay&) = delete;
+    explicit Alternatives(Arena& arena) : arena_(arena), start_(arena.tops_), most_(arena.tops_) {}
+    ~Alternatives();
+    Alternatives(const Alternatives&) = delete;
+    Alternatives& operator=(const Alternatives&) = delete;
+    void next();
 
    private:
+    void close_group();
     Arena& arena_;
-    std::vector<uint64_t> tops_;
+    std::vector<uint64_t> start_, most_;
   };
 
   // Throws Error, before anything is allocated, when the device has not enough memory left: with the plan by kind.
@@ -101,7 +104,7 @@ class Arena {
   bool committed() const { return !blocks_.empty(); }
 
   uint64_t planned_bytes() const;
-  // Sum of the reservations of each kind; larger than planned_bytes() together where overlays share places.
+  // Sum of the reservations of each kind; larger than planned_bytes() together where alternatives share places.
   const std::map<std::string, uint64_t>& bytes_by_kind() const { return bytes_by_kind_; }
 
  private:

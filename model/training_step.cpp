@@ -1,0 +1,169 @@
+#include "model/training_step.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "model/flops.h"
+
+namespace lapilli {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kControlWords = 9;
+constexpr uint64_t kScalarsWord = 0, kRandomWord = 4, kInverseWeightWord = 8;
+constexpr uint64_t kNormWords = 2;
+constexpr uint64_t kResultWords = args::kSumCount + args::kStatusWords;  // per micro-batch
+
+double ns_since(Clock::time_point start) { return std::chrono::duration<double, std::nano>(Clock::now() - start).count(); }
+
+}  // namespace
+
+TrainingStep::TrainingStep(Device& device, Arena& arena, const Config& config, const ParameterTable& table,
+                           const ModelWeights& weights)
+    : device_(device),
+      config_(config),
+      table_(table),
+      weights_(weights),
+      gradients_(arena, table, "gradients"),
+      first_moment_(arena, table, "optimizer"),
+      second_moment_(arena, table, "optimizer"),
+      inputs_(device, arena, config.data.accumulate, config.data.batch * config.model.context, config.data.document_mask),
+      control_(device, arena, kControlWords * 4, "batches", Direction::to_device),
+      results_(device, arena, (kNormWords + config.data.accumulate * kResultWords) * 4, "batches", Direction::to_host),
+      transformer_(arena, config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute),
+      loss_(arena, config.data.batch * config.model.context, config.model.dim, config.model.vocab_size, config.loss, true),
+      nll_(reserve_tensor(arena, {config.data.batch * config.model.context}, "loss")),
+      norm_scratch_(reserve_tensor(arena, {static_cast<uint32_t>(gradient_norm_scratch_floats(table.count()))}, "gradients")) {}
+
+Tensor TrainingStep::control_tensor(uint64_t first_word, uint32_t words, DType dtype) const {
+  return {control_.device_slice().sub(first_word * 4, words * 4), {words}, dtype};
+}
+
+void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
+  const BatchTensors batch = inputs_.tensors(micro_batch);
+  const Tensor random_state = config_.model.dropout > 0 ? control_tensor(kRandomWord, 4, DType::u32) : Tensor();
+  const uint64_t at = (kNormWords + micro_batch * kResultWords) * 4;
+  const Tensor sums(results_.device_slice().sub(at, args::kSumCount * 4), {args::kSumCount});
+  const Tensor status(results_.device_slice().sub(at + args::kSumCount * 4, args::kStatusWords * 4), {args::kStatusWords}, DType::u32);
+  const Into into = micro_batch == 0 ? Into::overwrite : Into::accumulate;
+
+  transformer_.forward(ops, weights_, batch, random_state, micro_batch);
+  {
+    const Program::Scope scope(ops.program, "loss");
+    loss_.forward(ops, nll_, sums, status, transformer_.output(), weights_.head(), batch.targets, batch.weights);
+    if (micro_batch == 0 && !config_.model.tie_embeddings) ops.program.fill(gradients_["wte.weight"].slice(), 0);
+    loss_.backward(ops, transformer_.d_output(), gradients_[weights_.head_name()], weights_.head(), batch.targets, batch.weights,
+                   control_tensor(kInverseWeightWord, 1, DType::f32), into);
+  }
+  transformer_.backward(ops, gradients_, weights_, batch, random_state, micro_batch, into);
+}
+
+void TrainingStep::record(KernelLibrary& kernels, bool profiled) {
+  CHECK(program_ == nullptr, "recorded twice");
+  program_ = std::make_unique<Program>(device_, "training step", profiled);
+  Ops ops{*program_, kernels};
+  {
+    const Program::Scope scope(*program_, "transfer");
+    inputs_.record(*program_);
+    control_.record(*program_);
+  }
+  for (uint32_t m = 0; m < config_.data.accumulate; ++m) record_micro_batch(ops, m);
+  {
+    const Program::Scope scope(*program_, "optimizer");
+    const OptimConfig& optim = config_.optim;
+    const Tensor norm(results_.device_slice().sub(0, kNormWords * 4), {2});
+    gradient_norm(ops, norm, norm_scratch_, gradients_.all(), static_cast<float>(optim.clip));
+    const Tensor scalars = control_tensor(kScalarsWord, 4, DType::f32);
+    AdamWOptions options{.beta1 = optim.beta1, .beta2 = optim.beta2, .eps = optim.eps, .weight_decay = optim.weight_decay};
+    const ParameterArray& values = weights_.parameters();
+    adamw(ops, values.decayed(), first_moment_.decayed(), second_moment_.decayed(), gradients_.decayed(), scalars, norm, options);
+    options.weight_decay = 0;
+    if (values.undecayed())
+      adamw(ops, values.undecayed(), first_moment_.undecayed(), second_moment_.undecayed(), gradients_.undecayed(), scalars, norm, options);
+  }
+  const Program::Scope scope(*program_, "transfer");
+  results_.record(*program_);
+  program_->finish();
+}
+
+void TrainingStep::load_moments(const std::vector<float>& first_moment, const std::vector<float>& second_moment) {
+  const auto put = [&](const ParameterArray& array, const std::vector<float>& source) {
+    CHECK(source.empty() || source.size() == table_.count(), "{} values for {} parameters", source.size(), table_.count());
+    write_slice(device_, array.all().slice(), source.empty() ? std::vector<float>(table_.count()) : source);
+  };
+  put(first_moment_, first_moment);
+  put(second_moment_, second_moment);
+}
+
+std::vector<float> TrainingStep::read_values() const { return read_slice<float>(device_, weights_.parameters().all().slice()); }
+std::vector<float> TrainingStep::read_first_moment() const { return read_slice<float>(device_, first_moment_.all().slice()); }
+std::vector<float> TrainingStep::read_second_moment() const { return read_slice<float>(device_, second_moment_.all().slice()); }
+std::vector<float> TrainingStep::read_gradients() const { return read_slice<float>(device_, gradients_.all().slice()); }
+
+StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, double lr, uint64_t seed) {
+  CHECK_EQ(batches.size(), size_t{config_.data.accumulate});
+  const Clock::time_point start = Clock::now();
+  double weight = 0;
+  for (uint32_t m = 0; m < batches.size(); ++m) {
+    inputs_.write(m, batches[m]);
+    for (size_t n = 0; n < batches[m].weights.size(); ++n)
+      if (batches[m].targets[n] != args::kIgnoreIndex) weight += static_cast<double>(batches[m].weights[n]);
+  }
+  const auto t = static_cast<double>(step);
+  const float floats[] = {static_cast<float>(lr), static_cast<float>(1 / (1 - std::pow(config_.optim.beta1, t))),
+                          static_cast<float>(1 / (1 - std::pow(config_.optim.beta2, t))), weight > 0 ? 1.0F : 0.0F};
+  const uint32_t random[] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32), static_cast<uint32_t>(step),
+                             static_cast<uint32_t>(step >> 32)};
+  const float inverse = weight > 0 ? static_cast<float>(1 / weight) : 0.0F;
+  std::byte* control = control_.host().data();
+  std::memcpy(control + kScalarsWord * 4, floats, sizeof floats);
+  std::memcpy(control + kRandomWord * 4, random, sizeof random);
+  std::memcpy(control + kInverseWeightWord * 4, &inverse, sizeof inverse);
+
+  program_->submit();
+  host_ns_ = ns_since(start);
+  program_->wait();
+  const Clock::time_point after = Clock::now();
+  StepResult result = read_results(batches, step);
+  host_ns_ += ns_since(after);
+  return result;
+}
+
+StepResult TrainingStep::read_results(std::span<const Batch> batches, uint64_t step) const {
+  const std::byte* words = results_.host().data();
+  float norm = 0;
+  std::memcpy(&norm, words, sizeof norm);
+  StepResult result{.grad_norm = static_cast<double>(norm)};
+  std::string trouble;
+  for (uint32_t m = 0; m < config_.data.accumulate; ++m) {
+    float sums[args::kSumCount];
+    uint32_t status[args::kStatusWords];
+    const std::byte* at = words + (kNormWords + m * kResultWords) * 4;
+    std::memcpy(sums, at, sizeof sums);
+    std::memcpy(status, at + sizeof sums, sizeof status);
+    require_good_targets(status, config_.model.vocab_size, fmt::format("step {}, micro-batch {}", step, batches[m].index));
+    if (const auto row = non_finite_row(status); row && trouble.empty())
+      trouble = fmt::format("step {}: the loss of row {} of micro-batch {} is not finite", step, *row, batches[m].index);
+    const LossSums micro = read_loss_sums(sums);
+    result.sums.weight += micro.weight;
+    result.sums.nll += micro.nll;
+    result.sums.objective += micro.objective;
+    result.sums.hits += micro.hits;
+    result.sums.z_loss += micro.z_loss;
+    result.sums.rows += micro.rows;
+  }
+  if (trouble.empty() && !std::isfinite(result.grad_norm)) trouble = fmt::format("step {}: the gradient norm is not finite", step);
+  if (!trouble.empty())
+    throw Error("{}; the parameters were left as they were before this step. Lower optim.lr, lengthen optim.warmup or set optim.clip",
+                trouble);
+  return result;
+}
+
+double TrainingStep::step_flops() const {
+  return flops_per_token(config_.model, table_) * config_.data.batch * config_.data.accumulate * config_.model.context;
+}
+
+}  // namespace lapilli

@@ -1,0 +1,64 @@
+#pragma once
+// One optimizer step, recorded once and replayed: A micro-batches forward and backward, gradient norm, clip, AdamW.
+
+#include <optional>
+
+#include "model/batch_inputs.h"
+#include "model/loss.h"
+#include "model/optimizer.h"
+
+namespace lapilli {
+
+struct StepResult {
+  LossSums sums;         // over all micro-batches of the step
+  double grad_norm = 0;  // before clipping
+  double loss() const { return sums.weight > 0 ? sums.nll / sums.weight : 0; }  // nats per valid token
+};
+
+class TrainingStep {
+ public:
+  // Reserves gradients, optimizer state, activations and inputs in `arena`. `table` and `weights` must outlive the object.
+  TrainingStep(Device& device, Arena& arena, const Config& config, const ParameterTable& table, const ModelWeights& weights);
+
+  // Records the program. REQUIRES: the arena is committed. Call once.
+  void record(KernelLibrary& kernels, bool profiled);
+
+  // The optimizer's moments and the weights to and from the host, flat, for checkpoints. Empty moments mean zeros.
+  void load_moments(const std::vector<float>& first_moment, const std::vector<float>& second_moment);
+  std::vector<float> read_values() const;
+  std::vector<float> read_first_moment() const;
+  std::vector<float> read_second_moment() const;
+  std::vector<float> read_gradients() const;  // of the last step, before clipping
+
+  // Runs optimizer step number `step` (1, 2, ...) on A batches of B*T tokens with this learning rate. The divisor of the
+  // loss is the weight of all micro-batches together. A step without any valid target leaves parameters and moments as
+  // they are. Throws Error naming batch and row for a target outside the vocabulary or a loss that is not finite.
+  StepResult run(std::span<const Batch> batches, uint64_t step, double lr, uint64_t seed);
+
+  const Program& program() const { return *program_; }
+  double host_ns() const { return host_ns_; }  // of the last step: everything but waiting for the device
+  double step_flops() const;  // as plan.h counts them
+  const LossPlan& loss_plan() const { return loss_.plan(); }
+
+ private:
+  void record_micro_batch(Ops& ops, uint32_t micro_batch);
+  StepResult read_results(std::span<const Batch> batches, uint64_t step) const;
+  Tensor control_tensor(uint64_t first_word, uint32_t words, DType dtype) const;
+
+  Device& device_;
+  const Config config_;
+  const ParameterTable& table_;
+  const ModelWeights& weights_;
+  ParameterArray gradients_, first_moment_, second_moment_;
+  BatchInputs inputs_;
+  TransferRegion control_;  // words: lr, 1/(1-b1^t), 1/(1-b2^t), apply | random state x4 | 1 / sum of weights
+  TransferRegion results_;  // words: norm, scale | per micro-batch: sums, status
+  Transformer transformer_;
+  LinearCrossEntropy loss_;
+  Tensor nll_;              // [N]
+  Tensor norm_scratch_;
+  std::unique_ptr<Program> program_;
+  double host_ns_ = 0;
+};
+
+}  // namespace lapilli
