@@ -1,5 +1,7 @@
 #include "model/activation.h"
 
+#include "model/elements.h"
+
 namespace lapilli {
 
 namespace {
@@ -16,18 +18,17 @@ void check_halves(const ConstTensor& gate_up, const ConstTensor& y) {
 
 void gelu_forward(Ops& ops, Tensor y, ConstTensor x) {
   check_same_size(x, y, "y");
-  const uint32_t count = element_count(x), workgroup = ops.lane_workgroup();
-  ops.program.dispatch(ops.kernel("gelu_forward", workgroup), args::GeluForwardArgs{.y = y, .x = x, .count = count},
-                       ceil_div(count, workgroup), {.flops = (kSigmoidFlops + 5) * count, .bytes = 8.0 * count});
+  const uint32_t count = element_count(x);
+  dispatch_elements(ops, "gelu_forward", args::GeluForwardArgs{.y = y, .x = x, .count = count}, count,
+                    {.flops = (kSigmoidFlops + 5) * count, .bytes = 8.0 * count});
 }
 
 void gelu_backward(Ops& ops, Tensor d_x, ConstTensor d_y, ConstTensor x) {
   check_same_size(x, d_x, "d_x");
   check_same_size(x, d_y, "d_y");
-  const uint32_t count = element_count(x), workgroup = ops.lane_workgroup();
-  ops.program.dispatch(ops.kernel("gelu_backward", workgroup),
-                       args::GeluBackwardArgs{.d_x = d_x, .d_y = d_y, .x = x, .count = count}, ceil_div(count, workgroup),
-                       {.flops = (kSigmoidFlops + 13) * count, .bytes = 12.0 * count});
+  const uint32_t count = element_count(x);
+  dispatch_elements(ops, "gelu_backward", args::GeluBackwardArgs{.d_x = d_x, .d_y = d_y, .x = x, .count = count}, count,
+                    {.flops = (kSigmoidFlops + 13) * count, .bytes = 12.0 * count});
 }
 
 void swiglu_forward(Ops& ops, Tensor y, ConstTensor gate_up) {

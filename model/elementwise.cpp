@@ -3,15 +3,16 @@
 #include <cmath>
 
 #include "model/column_sum.h"
+#include "model/elements.h"
 
 namespace lapilli {
 
 void add(Ops& ops, Tensor y, ConstTensor a, ConstTensor b) {
   check_same_size(y, a, "a");
   check_same_size(y, b, "b");
-  const uint32_t count = element_count(y), workgroup = ops.lane_workgroup();
-  ops.program.dispatch(ops.kernel("add", workgroup), args::AddArgs{.y = y, .a = a, .b = b, .count = count},
-                       ceil_div(count, workgroup), {.flops = 1.0 * count, .bytes = 12.0 * count});
+  const uint32_t count = element_count(y);
+  dispatch_elements(ops, "add", args::AddArgs{.y = y, .a = a, .b = b, .count = count}, count,
+                    {.flops = 1.0 * count, .bytes = 12.0 * count});
 }
 
 uint64_t bias_scratch_floats(uint32_t rows, uint32_t cols) { return uint64_t{RowBlocks(rows).count} * cols; }
@@ -30,19 +31,19 @@ void dropout_forward(Ops& ops, Tensor y, ConstTensor x, ConstTensor addend, Cons
   if (addend) check_same_size(y, addend, "addend");
   CHECK(random_state.elements() == 4, "random_state {}", random_state.shape().to_string());
   CHECK(rate >= 0 && rate < 1, "dropout rate {}", rate);
-  const uint32_t count = element_count(y), workgroup = ops.lane_workgroup();
+  const uint32_t count = element_count(y);
   const double drop = static_cast<double>(rate);
   // Ten rounds of two products and some more for four elements.
-  ops.program.dispatch(ops.kernel("dropout", workgroup),
-                       args::DropoutArgs{.y = y,
-                                         .x = x,
-                                         .addend = addend,
-                                         .random_state = random_state,
-                                         .count = count,
-                                         .stream = stream,
-                                         .drop_below = static_cast<uint32_t>(drop * 0x1p32),  // rate <= 1 - 2^-24: fits
-                                         .scale = static_cast<float>(1 / (1 - drop))},
-                       ceil_div(ceil_div(count, 4), workgroup), {.flops = 25.0 * count, .bytes = (addend ? 12.0 : 8.0) * count});
+  dispatch_elements(ops, "dropout",
+                    args::DropoutArgs{.y = y,
+                                      .x = x,
+                                      .addend = addend,
+                                      .random_state = random_state,
+                                      .count = count,
+                                      .stream = stream,
+                                      .drop_below = static_cast<uint32_t>(drop * 0x1p32),  // rate <= 1 - 2^-24: fits
+                                      .scale = static_cast<float>(1 / (1 - drop))},
+                    ceil_div(count, 4), {.flops = 25.0 * count, .bytes = (addend ? 12.0 : 8.0) * count});
 }
 
 void dropout_backward(Ops& ops, Tensor d_x, ConstTensor d_y, ConstTensor random_state, uint32_t stream, float rate) {

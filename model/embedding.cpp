@@ -1,5 +1,7 @@
 #include "model/embedding.h"
 
+#include "model/elements.h"
+
 namespace lapilli {
 
 void embedding_forward(Ops& ops, Tensor x, ConstTensor tokens, ConstTensor wte, ConstTensor wpe, uint32_t context) {
@@ -48,17 +50,16 @@ void embedding_backward(Ops& ops, Tensor d_wte, ConstTensor d_x, ConstTensor ord
 void position_embedding_backward(Ops& ops, Tensor d_wpe, ConstTensor d_x, uint32_t context, Into into) {
   CHECK(d_wpe.rows() == context && d_wpe.cols() == d_x.cols() && context > 0 && d_x.rows() % context == 0,
         "d_wpe {} from d_x {} and context {}", d_wpe.shape().to_string(), d_x.shape().to_string(), context);
-  const uint32_t count = element_count(d_wpe), workgroup = ops.lane_workgroup();
+  const uint32_t count = element_count(d_wpe);
   const double elements = element_count(d_x);
   const bool accumulate = into == Into::accumulate;
-  ops.program.dispatch(ops.kernel("sequence_sum", workgroup),
-                       args::SequenceSumArgs{.sum = d_wpe,
-                                             .values = d_x,
-                                             .sequences = d_x.rows() / context,
-                                             .count = count,
-                                             .accumulate = accumulate},
-                       ceil_div(count, workgroup),
-                       {.flops = elements, .bytes = 4 * (elements + (accumulate ? 2.0 : 1.0) * count)});
+  dispatch_elements(ops, "sequence_sum",
+                    args::SequenceSumArgs{.sum = d_wpe,
+                                          .values = d_x,
+                                          .sequences = d_x.rows() / context,
+                                          .count = count,
+                                          .accumulate = accumulate},
+                    count, {.flops = elements, .bytes = 4 * (elements + (accumulate ? 2.0 : 1.0) * count)});
 }
 
 }  // namespace lapilli

@@ -14,7 +14,8 @@ namespace lapilli {
 struct Ops {
   Program& program;
   KernelLibrary& kernels;
-  uint32_t row_subgroups = 0;  // not 0: so many subgroups a row, whatever the device (tests of the form that GPUs get)
+  // Not 0: row kernels take so many subgroups a row, and flat ones one element a lane, as GPUs have it (tests of that form).
+  uint32_t row_subgroups = 0;
 
   const DeviceCaps& caps() const { return kernels.device().caps(); }
 

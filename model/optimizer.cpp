@@ -1,5 +1,7 @@
 #include "model/optimizer.h"
 
+#include "model/elements.h"
+
 namespace lapilli {
 
 namespace {
@@ -52,24 +54,22 @@ void adamw(Ops& ops, Tensor p, Tensor m, Tensor v, ConstTensor g, ConstTensor st
   check_same_size(p, g, "g");
   CHECK(step_scalars.elements() == 4, "step_scalars {}", step_scalars.shape().to_string());
   CHECK(!norm_and_scale || norm_and_scale.elements() == 2, "norm_and_scale {}", norm_and_scale.shape().to_string());
-  const uint32_t workgroup = ops.lane_workgroup();
   for (uint64_t first = 0; first < p.elements(); first += slice_elements) {
     const uint64_t count = std::min(slice_elements, p.elements() - first);
-    ops.program.dispatch(ops.kernel("adamw", workgroup),
-                         args::AdamWArgs{.p = flat_range(p, first, count),
-                                         .m = flat_range(m, first, count),
-                                         .v = flat_range(v, first, count),
-                                         .g = flat_range(g, first, count),
-                                         .step_scalars = step_scalars,
-                                         .norm_and_scale = norm_and_scale,
-                                         .count = static_cast<uint32_t>(count),
-                                         .beta2 = static_cast<float>(options.beta2),
-                                         .one_minus_beta1 = static_cast<float>(1 - options.beta1),
-                                         .one_minus_beta2 = static_cast<float>(1 - options.beta2),
-                                         .eps = static_cast<float>(options.eps),
-                                         .weight_decay = static_cast<float>(options.weight_decay)},
-                         ceil_div(count, workgroup),
-                         {.flops = 16.0 * static_cast<double>(count), .bytes = 28.0 * static_cast<double>(count)});
+    dispatch_elements(ops, "adamw",
+                      args::AdamWArgs{.p = flat_range(p, first, count),
+                                      .m = flat_range(m, first, count),
+                                      .v = flat_range(v, first, count),
+                                      .g = flat_range(g, first, count),
+                                      .step_scalars = step_scalars,
+                                      .norm_and_scale = norm_and_scale,
+                                      .count = static_cast<uint32_t>(count),
+                                      .beta2 = static_cast<float>(options.beta2),
+                                      .one_minus_beta1 = static_cast<float>(1 - options.beta1),
+                                      .one_minus_beta2 = static_cast<float>(1 - options.beta2),
+                                      .eps = static_cast<float>(options.eps),
+                                      .weight_decay = static_cast<float>(options.weight_decay)},
+                      count, {.flops = 16.0 * static_cast<double>(count), .bytes = 28.0 * static_cast<double>(count)});
   }
 }
 

@@ -1,16 +1,16 @@
 #version 460
 #include "shaders/common.glsl"
+#include "shaders/elements.glsl"
 // AdamW (Loshchilov and Hutter 2019), in PyTorch's order of operations, f32:
 //   p -= lr wd p;  m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2;
 //   p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps), with g the gradient times the clipping scale.
 //
-// p, m, v, g [count]; one lane an element. Nothing is touched when `apply` is 0 or the gradient norm is not finite.
+// p, m, v, g [count], shared as elements.glsl says. Nothing is touched when `apply` is 0 or the gradient norm is not finite.
 
 layout(push_constant, std430) uniform Push { AdamWArgs args; };
 
 void main() {
-  const uint i = linear_invocation();
-  if (i >= args.count || args.step_scalars.at[3] == 0.0) return;
+  if (args.step_scalars.at[3] == 0.0) return;
   float scale = 1.0;
   if (!is_null(args.norm_and_scale)) {
     if ((floatBitsToUint(args.norm_and_scale.at[0]) & 0x7F800000u) == 0x7F800000u) return;
@@ -20,12 +20,16 @@ void main() {
   const float step_size = lr * args.step_scalars.at[1];
   const float v_correction = sqrt(args.step_scalars.at[2]);
 
-  const float g = args.g.at[i] * scale;
-  const float decayed = args.p.at[i] * (1.0 - lr * args.weight_decay);
-  const float m_old = args.m.at[i];
-  const float m = m_old + args.one_minus_beta1 * (g - m_old);
-  const float v = args.beta2 * args.v.at[i] + args.one_minus_beta2 * g * g;
-  args.m.at[i] = m;
-  args.v.at[i] = v;
-  args.p.at[i] = decayed - step_size * (m / (sqrt(v) * v_correction + args.eps));
+  const float keep = 1.0 - lr * args.weight_decay;
+
+  for (uint i = first_element(); i < end_element(args.count); i += kWorkgroup) {
+    const float g = args.g.at[i] * scale;
+    const float decayed = args.p.at[i] * keep;
+    const float m_old = args.m.at[i];
+    const float m = m_old + args.one_minus_beta1 * (g - m_old);
+    const float v = args.beta2 * args.v.at[i] + args.one_minus_beta2 * g * g;
+    args.m.at[i] = m;
+    args.v.at[i] = v;
+    args.p.at[i] = decayed - step_size * (m / (sqrt(v) * v_correction + args.eps));
+  }
 }

@@ -1,10 +1,10 @@
 #version 460
 #include "shaders/common.glsl"
-// y = a + b, f32. [count]; one lane an element.
+#include "shaders/elements.glsl"
+// y = a + b, f32. [count], shared as elements.glsl says.
 
 layout(push_constant, std430) uniform Push { AddArgs args; };
 
 void main() {
-  const uint i = linear_invocation();
-  if (i < args.count) args.y.at[i] = args.a.at[i] + args.b.at[i];
+  for (uint i = first_element(); i < end_element(args.count); i += kWorkgroup) args.y.at[i] = args.a.at[i] + args.b.at[i];
 }

@@ -51,6 +51,7 @@ SPEC_CONSTANT(SPEC_TILE_COLS, 3)    // matmul: columns, likewise
 SPEC_CONSTANT(SPEC_TILE_DEPTH, 4)   // matmul: steps of K staged at once (tiled)
 SPEC_CONSTANT(SPEC_HEAD_WIDTH, 5)   // attention: E
 SPEC_CONSTANT(SPEC_VARIANT, 6)      // a kernel with a few forms says in its header what each value means
+SPEC_CONSTANT(SPEC_ELEMENTS, 7)     // kernels over a flat range: elements a lane takes (shaders/elements.glsl)
 
 // ---- matmul_scalar.comp, matmul_tiled.comp ----
 // c [rows,cols] = alpha * op(a) op(b) + bias + addend
@@ -337,6 +338,15 @@ struct AdamWArgs {
   uint count;
   float beta2, one_minus_beta1, one_minus_beta2;
   float eps, weight_decay;
+};
+
+// ---- bench_fma.comp ----
+struct BenchFmaArgs {
+  OutF32 result;  // [count] or null: nothing is done (the cost of a launch)
+  uint count;     // invocations
+  uint steps;     // each is 64 multiply-adds in every chain (SPEC_TILE_COLS chains)
+  float scale;    // x = x * scale + shift, again and again
+  float shift;
 };
 
 #ifdef __cplusplus

@@ -1,6 +1,9 @@
 #include "model/elementwise.h"
 
+#include "model/activation.h"
 #include "model/column_sum.h"
+#include "model/embedding.h"
+#include "model/optimizer.h"
 #include "tests/reference/elementwise.h"
 #include "tests/reference/finite_difference.h"
 #include "tests/support.h"
@@ -58,6 +61,32 @@ TEST_P(Elements, Dropout_FollowsItsMaskForwardAndBackward) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Elements, testing::Values(1U, 2U, 5U, 31U, 97U, 255U, 257U, 1031U, 4099U));
+
+// What a lane takes is no part of the arithmetic: one element, as on a GPU, or many, as on a CPU driver.
+TEST(ElementRange, FormForGpus_GivesTheSameBits) {
+  constexpr uint32_t kRows = 9, kCols = 457, kCount = kRows * kCols;  // more than four workgroups of either form
+  const auto a = random_values(kCount, 1), b = random_values(kCount, 2), squares = std::vector<float>(kCount, 0.25F);
+  std::vector<std::vector<float>> results[2];
+  for (const uint32_t form : {0U, 1U}) {
+    Bench bench;
+    const Tensor x = bench.input({kRows, kCols}, a), y = bench.input({kRows, kCols}, b), random = bench.input({4}, std::vector<uint32_t>{1, 2, 3, 4});
+    const Tensor p = bench.input({kCount}, a), m = bench.input({kCount}, b), v = bench.input({kCount}, squares);
+    const Tensor step = bench.input({4}, std::vector<float>{0.1F, 2.0F, 3.0F, 1.0F}), positions = bench.output({3, kCols});
+    std::vector<Tensor> outputs{p, m, v, positions};
+    for (int i = 0; i < 4; ++i) outputs.push_back(bench.output({kRows, kCols}));
+    bench.run([&](Ops& ops) {
+      ops.row_subgroups = form;
+      add(ops, outputs[4], x, y);
+      dropout_forward(ops, outputs[5], x, y, random, 5, 0.3F);
+      gelu_forward(ops, outputs[6], x);
+      gelu_backward(ops, outputs[7], y, x);
+      position_embedding_backward(ops, positions, x, 3, Into::overwrite);
+      adamw(ops, p, m, v, y, step, {}, {});
+    });
+    for (const Tensor& output : outputs) results[form].push_back(bench.read(output));
+  }
+  for (size_t i = 0; i < results[0].size(); ++i) expect_same_bits(results[0][i], results[1][i], "output");
+}
 
 TEST(Dropout, KeptShareAndStreams_AsRandomAsTheyShouldBe) {
   constexpr uint32_t kCount = 40009;
