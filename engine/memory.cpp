@@ -148,16 +148,22 @@ uint64_t Arena::planned_bytes() const {
   return sum;
 }
 
-void Arena::commit(Device& device) {
-  CHECK(!committed(), "{} is committed twice", name_);
-  const uint64_t available = memory_ == MemoryKind::device ? device.query_available_bytes() : UINT64_MAX;
-  if (planned_bytes() > available) {
-    std::string kinds;
-    for (const auto& [kind, bytes] : bytes_by_kind_) kinds += fmt::format("{}{} {:.0f}", kinds.empty() ? "" : ", ", kind, mib(bytes));
-    throw Error("{} needs {:.0f} MiB (MiB by kind: {}), but {} has {:.0f} MiB free", name_, mib(planned_bytes()), kinds,
-                device.caps().name, mib(available));
+void Arena::commit_all(Device& device, const std::vector<Arena*>& arenas) {
+  uint64_t planned = 0;
+  std::string kinds;
+  for (const Arena* arena : arenas) {
+    CHECK(!arena->committed(), "{} is committed twice", arena->name_);
+    if (arena->memory_ != MemoryKind::device) continue;
+    planned += arena->planned_bytes();
+    for (const auto& [kind, bytes] : arena->bytes_by_kind_) kinds += fmt::format("{}{} {:.0f}", kinds.empty() ? "" : ", ", kind, mib(bytes));
   }
-  for (const uint64_t bytes : peaks_) blocks_.push_back(std::make_unique<Buffer>(device, bytes, memory_));
+  const uint64_t available = device.query_available_bytes();
+  if (planned > available)
+    throw Error("this needs {:.0f} MiB of device memory (MiB by kind: {}), but {} has {:.0f} MiB free; a smaller batch, context or loss "
+                "memory_mib needs less",
+                mib(planned), kinds, device.caps().name, mib(available));
+  for (Arena* arena : arenas)
+    for (const uint64_t bytes : arena->peaks_) arena->blocks_.push_back(std::make_unique<Buffer>(device, bytes, arena->memory_));
 }
 
 void write_slice(Device& device, const Slice& destination, std::span<const std::byte> source) {

@@ -100,7 +100,8 @@ class Arena {
   };
 
   // Throws Error, before anything is allocated, when the device has not enough memory left: with the plan by kind.
-  void commit(Device& device);
+  void commit(Device& device) { commit_all(device, {this}); }
+  static void commit_all(Device& device, const std::vector<Arena*>& arenas);  // together they must fit
   bool committed() const { return !blocks_.empty(); }
 
   uint64_t planned_bytes() const;

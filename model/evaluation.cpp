@@ -15,17 +15,17 @@ LossOptions scoring_options(LossOptions options) {
 
 }  // namespace
 
-EvaluationPass::EvaluationPass(Device& device, Arena& arena, const ModelConfig& config, const LossOptions& loss, uint32_t batch,
-                               uint32_t context, bool document_mask)
+EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss,
+                               uint32_t batch, uint32_t context, bool document_mask)
     : device_(device),
       config_(config),
       batch_(batch),
       context_(context),
       document_mask_(document_mask),
-      inputs_(device, arena, 1, batch * context, document_mask),
-      results_(device, arena, (uint64_t{batch} * context + args::kSumCount + args::kStatusWords) * 4, "batches", Direction::to_host),
-      transformer_(arena, config, batch, context, Purpose::evaluation),
-      loss_(arena, batch * context, config.dim, config.vocab_size, scoring_options(loss), false) {}
+      inputs_(device, kept, 1, batch * context, document_mask),
+      results_(device, kept, (uint64_t{batch} * context + args::kSumCount + args::kStatusWords) * 4, "batches", Direction::to_host),
+      transformer_(scratch, config, batch, context, Purpose::evaluation),
+      loss_(scratch, batch * context, config.dim, config.vocab_size, scoring_options(loss), false) {}
 
 void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights) {
   program_ = std::make_unique<Program>(device_, "evaluation");

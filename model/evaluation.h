@@ -18,10 +18,10 @@ struct EvaluationResult {
 // The recorded forward pass and loss for batches of B windows of T tokens.
 class EvaluationPass {
  public:
-  // Reserves its memory in `arena` ("activations", "loss", "batches"). Only softcap and temperature of `loss` count.
-  EvaluationPass(Device& device, Arena& arena, const ModelConfig& config, const LossOptions& loss, uint32_t batch, uint32_t context,
-                 bool document_mask);
-  // REQUIRES: the arena is committed. Call once.
+  // Reserves inputs and results in `kept`, activations and the loss in `scratch`. Only softcap and temperature of `loss` count.
+  EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, uint32_t batch,
+                 uint32_t context, bool document_mask);
+  // REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, const ModelWeights& weights);
 
   // Scores every window. Sums are made in double on the host. Throws Error for a target outside the vocabulary.

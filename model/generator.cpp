@@ -10,17 +10,17 @@
 
 namespace lapilli {
 
-Generator::Generator(Device& device, Arena& arena, const ModelConfig& config, const LossOptions& loss)
+Generator::Generator(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss)
     : device_(device),
       config_(config),
       loss_(loss),
-      tokens_(device, arena, (config.context + 2) * 4, "batches", Direction::to_device),
-      logits_(device, arena, config.vocab_size * 4, "batches", Direction::to_host),
-      last_(reserve_tensor(arena, {1, config.dim}, "activations")) {
-  Arena::Alternatives alternatives(arena);
+      tokens_(device, kept, (config.context + 2) * 4, "batches", Direction::to_device),
+      logits_(device, kept, config.vocab_size * 4, "batches", Direction::to_host),
+      last_(reserve_tensor(scratch, {1, config.dim}, "activations")) {
+  Arena::Alternatives alternatives(scratch);
   for (uint32_t length = std::min(config.context, 16U);; length = std::min(2 * length, config.context)) {
     alternatives.next();
-    passes_.push_back({length, std::make_unique<Transformer>(arena, config, 1, length, Purpose::evaluation), nullptr});
+    passes_.push_back({length, std::make_unique<Transformer>(scratch, config, 1, length, Purpose::evaluation), nullptr});
     if (length == config.context) break;
   }
 }

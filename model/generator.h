@@ -18,9 +18,9 @@ struct SamplingOptions {
 
 class Generator {
  public:
-  // Reserves its memory in `arena`. `loss` gives softcap and temperature, which belong to the model's logits.
-  Generator(Device& device, Arena& arena, const ModelConfig& config, const LossOptions& loss);
-  // REQUIRES: the arena is committed. Call once.
+  // Reserves inputs and results in `kept`, activations in `scratch`. `loss` gives softcap and temperature, which belong to the model's logits.
+  Generator(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss);
+  // REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, const ModelWeights& weights);
 
   // Continues `prompt` (not empty); `on_token` sees each token as it is drawn and may end it by returning false. Beyond the

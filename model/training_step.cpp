@@ -21,22 +21,22 @@ double ns_since(Clock::time_point start) { return std::chrono::duration<double, 
 
 }  // namespace
 
-TrainingStep::TrainingStep(Device& device, Arena& arena, const Config& config, const ParameterTable& table,
+TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Config& config, const ParameterTable& table,
                            const ModelWeights& weights)
     : device_(device),
       config_(config),
       table_(table),
       weights_(weights),
-      gradients_(arena, table, "gradients"),
-      first_moment_(arena, table, "optimizer"),
-      second_moment_(arena, table, "optimizer"),
-      inputs_(device, arena, config.data.accumulate, config.data.batch * config.model.context, config.data.document_mask),
-      control_(device, arena, kControlWords * 4, "batches", Direction::to_device),
-      results_(device, arena, (kNormWords + config.data.accumulate * kResultWords) * 4, "batches", Direction::to_host),
-      transformer_(arena, config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute),
-      loss_(arena, config.data.batch * config.model.context, config.model.dim, config.model.vocab_size, config.loss, true),
-      nll_(reserve_tensor(arena, {config.data.batch * config.model.context}, "loss")),
-      norm_scratch_(reserve_tensor(arena, {static_cast<uint32_t>(gradient_norm_scratch_floats(table.count()))}, "gradients")) {}
+      gradients_(kept, table, "gradients"),
+      first_moment_(kept, table, "optimizer"),
+      second_moment_(kept, table, "optimizer"),
+      inputs_(device, kept, config.data.accumulate, config.data.batch * config.model.context, config.data.document_mask),
+      control_(device, kept, kControlWords * 4, "batches", Direction::to_device),
+      results_(device, kept, (kNormWords + config.data.accumulate * kResultWords) * 4, "batches", Direction::to_host),
+      transformer_(scratch, config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute),
+      loss_(scratch, config.data.batch * config.model.context, config.model.dim, config.model.vocab_size, config.loss, true),
+      nll_(reserve_tensor(scratch, {config.data.batch * config.model.context}, "loss")),
+      norm_scratch_(reserve_tensor(scratch, {static_cast<uint32_t>(gradient_norm_scratch_floats(table.count()))}, "gradients")) {}
 
 Tensor TrainingStep::control_tensor(uint64_t first_word, uint32_t words, DType dtype) const {
   return {control_.device_slice().sub(first_word * 4, words * 4), {words}, dtype};

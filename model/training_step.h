@@ -17,10 +17,11 @@ struct StepResult {
 
 class TrainingStep {
  public:
-  // Reserves gradients, optimizer state, activations and inputs in `arena`. `table` and `weights` must outlive the object.
-  TrainingStep(Device& device, Arena& arena, const Config& config, const ParameterTable& table, const ModelWeights& weights);
+  // Reserves gradients, optimizer state and inputs in `kept`; in `scratch` what is only alive during run() (activations, the
+  // loss). `table` and `weights` must outlive the object.
+  TrainingStep(Device& device, Arena& kept, Arena& scratch, const Config& config, const ParameterTable& table, const ModelWeights& weights);
 
-  // Records the program. REQUIRES: the arena is committed. Call once.
+  // Records the program. REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, bool profiled);
 
   // The optimizer's moments and the weights to and from the host, flat, for checkpoints. Empty moments mean zeros.

@@ -1,0 +1,34 @@
+#pragma once
+// What a run tells: metrics.jsonl for programs, log.txt and the terminal for people.
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+namespace lapilli {
+
+class RunLog {
+ public:
+  // Opens run_dir/metrics.jsonl and run_dir/log.txt. When resuming at `resume_step`, lines of metrics.jsonl that tell of
+  // later steps are taken out first: they will be written again.
+  RunLog(const std::filesystem::path& run_dir, bool resuming, uint64_t resume_step);
+
+  void event(const nlohmann::ordered_json& object);  // one line of metrics.jsonl, flushed
+  void line(const std::string& text);                // terminal and log.txt
+  void warn(const std::string& text);                // the same, loud, and a `warning` event
+  // On a terminal the text replaces the last progress; elsewhere nothing is printed.
+  void progress(const std::string& text);
+  bool on_terminal() const { return terminal_; }
+  void sync();  // everything so far is on disk
+
+ private:
+  void clear_progress();
+
+  std::filesystem::path metrics_path_, log_path_;
+  std::ofstream metrics_, log_;
+  bool terminal_, showing_progress_ = false;
+};
+
+}  // namespace lapilli

@@ -1,0 +1,277 @@
+#include "model/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "engine/base/file.h"
+#include "tokenizer/dataset.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lapilli {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+TokenShard open_shard(const Config& config, const char* name) {
+  if (config.data.dir.empty()) throw Error("data.dir is not set: name the folder that `lapilli data build` made (--set data.dir=DIR)");
+  const std::filesystem::path path = std::filesystem::path(config.data.dir) / name;
+  if (!std::filesystem::exists(path))
+    throw Error("'{}' is not there; make it with `lapilli data build --tokenizer T.model -i FILE... -o {}`", path.string(), config.data.dir);
+  return TokenShard(path);
+}
+
+Config with_vocabulary(Config config, uint32_t vocab_size) {
+  config.model.vocab_size = vocab_size;
+  return config;
+}
+
+std::string duration(double seconds) {
+  const auto s = static_cast<uint64_t>(seconds);
+  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
+}
+
+double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+}  // namespace
+
+Trainer::Trainer(Device& device, Config config, TrainOptions options)
+    : device_(device),
+      config_(std::move(config)),
+      options_(std::move(options)),
+      train_shard_(open_shard(config_, kTrainShardName)),
+      val_shard_(open_shard(config_, kValShardName)),
+      tokenizer_path_(std::filesystem::path(config_.data.dir) / kTokenizerName),
+      table_((config_ = with_vocabulary(config_, train_shard_.vocab_size())).model),
+      kernels_(device),
+      kept_(device.caps(), "parameters and optimizer"),
+      scratch_(device.caps(), "activations") {
+  validate_config(config_);
+  val_shard_.require_tokenizer(train_shard_.tokenizer_hash(), "the training split");
+  const uint64_t needed = uint64_t{config_.model.context} + 1;
+  if (train_shard_.token_count() < needed)
+    throw Error("the training split has {} tokens, but model.context = {} needs at least {}", train_shard_.token_count(),
+                config_.model.context, needed);
+  plan_memory();
+  load_or_make_weights();
+}
+
+Trainer::~Trainer() = default;
+
+void Trainer::plan_memory() {
+  weights_ = std::make_unique<ModelWeights>(kept_, config_.model, table_);
+  {
+    // Training, evaluation and generation take turns with the same scratch memory.
+    Arena::Alternatives alternatives(scratch_);
+    step_ = std::make_unique<TrainingStep>(device_, kept_, scratch_, config_, table_, *weights_);
+    alternatives.next();
+    evaluation_ = std::make_unique<EvaluationPass>(device_, kept_, scratch_, config_.model, config_.loss, config_.data.batch,
+                                                   config_.model.context, config_.data.document_mask);
+    alternatives.next();
+    generator_ = std::make_unique<Generator>(device_, kept_, scratch_, config_.model, config_.loss);
+  }
+  Arena::commit_all(device_, {&kept_, &scratch_});
+  step_->record(kernels_, options_.profile);
+  evaluation_->record(kernels_, *weights_);
+  generator_->record(kernels_, *weights_);
+  kernels_.save_cache();
+}
+
+void Trainer::load_or_make_weights() {
+  const std::filesystem::path latest = find_latest_checkpoint(options_.run_dir);
+  if (!latest.empty() && !options_.resume)
+    throw Error("'{}' already holds a run; add --resume to go on with it, or name another folder with --run", options_.run_dir.string());
+  if (options_.resume) {
+    if (latest.empty()) throw Error("there is no checkpoint to resume from in '{}'", options_.run_dir.string());
+    LoadedCheckpoint loaded = load_checkpoint(latest);
+    train_shard_.require_tokenizer(loaded.state.tokenizer_hash, "the checkpoint");
+    if (loaded.state.values.size() != table_.count() || loaded.config.model.vocab_size != config_.model.vocab_size)
+      throw Error("the checkpoint '{}' is of another shape than the configuration says ({} parameters there, {} here)",
+                  latest.string(), loaded.state.values.size(), table_.count());
+    state_ = std::move(loaded.state);
+    resumed_ = true;
+  } else {
+    state_.seed = config_.train.seed;
+    state_.best_val_loss = std::numeric_limits<double>::infinity();
+    state_.tokenizer_hash = train_shard_.tokenizer_hash();
+    state_.values = initial_values(table_, state_.seed);
+  }
+  weights_->load(device_, state_.values);
+  step_->load_moments(state_.first_moment, state_.second_moment);
+  // They live on the device from here on.
+  state_.values = {};
+  state_.first_moment = {};
+  state_.second_moment = {};
+}
+
+void Trainer::run() {
+  std::filesystem::create_directories(options_.run_dir / "checkpoints");
+  log_ = std::make_unique<RunLog>(options_.run_dir, resumed_, state_.step);
+  write_file_atomically(options_.run_dir / "config.toml", to_toml(config_));
+  std::filesystem::copy_file(tokenizer_path_, options_.run_dir / kTokenizerName, std::filesystem::copy_options::overwrite_existing);
+
+  const Clock::time_point start = Clock::now();
+  tell_start();
+  if (!resumed_) tell_init();
+  const BatchStream stream(train_shard_, {.batch = config_.data.batch, .context = config_.model.context, .document_mask = config_.data.document_mask},
+                           state_.seed);
+  Prefetcher batches([&](uint64_t index) { return stream.batch(index); }, state_.next_batch, 2 * size_t{config_.data.accumulate});
+  const TrainConfig& train = config_.train;
+  while (state_.step < train.steps && !stop_requested()) {
+    train_one_step(batches);
+    const bool last = state_.step == train.steps;
+    if (last || (train.eval_every > 0 && state_.step % train.eval_every == 0)) evaluate();
+    if (last || stop_requested() || (train.checkpoint_every > 0 && state_.step % train.checkpoint_every == 0)) checkpoint();
+  }
+  tell_end(seconds_since(start));
+}
+
+bool Trainer::stop_requested() const {
+  return (options_.stop != nullptr && options_.stop->load()) || (options_.stop_at > 0 && state_.step >= options_.stop_at);
+}
+
+void Trainer::train_one_step(Prefetcher& batches) {
+  const Clock::time_point start = Clock::now();
+  std::vector<Batch> micro_batches;
+  for (uint32_t m = 0; m < config_.data.accumulate; ++m) micro_batches.push_back(batches.next());
+  const uint64_t step = state_.step + 1;
+  const double lr = learning_rate(config_.optim, step, config_.train.steps);
+  const StepResult result = step_->run(micro_batches, step, lr, state_.seed);
+  state_.step = step;
+  state_.next_batch += config_.data.accumulate;
+  state_.tokens += static_cast<uint64_t>(result.sums.rows);
+  session_tokens_ += static_cast<uint64_t>(result.sums.rows);
+  if (result.sums.rows == 0) log_->warn(fmt::format("step {}: no targets in this batch; the optimizer was skipped", step));
+  tell_step(result, lr, seconds_since(start));
+}
+
+void Trainer::tell_start() {
+  const DeviceCaps& caps = device_.caps();
+  const uint64_t tokens_per_step = uint64_t{config_.data.batch} * config_.data.accumulate * config_.model.context;
+  Json event{{"event", "start"},
+             {"device", caps.name},
+             {"driver", caps.driver},
+             {"version", caps.api_version},
+             {"parameters", table_.count()},
+             {"tokens_per_step", tokens_per_step},
+             {"memory_bytes", kept_.planned_bytes() + scratch_.planned_bytes()},
+             {"seed", state_.seed}};
+  if (resumed_) event["resumed_from"] = state_.step;
+  log_->event(event);
+  log_->line(fmt::format("device      {} ({}), {} kernels", caps.name, caps.driver, to_string(caps.kernel_class)));
+  log_->line(fmt::format("model       {} {}: {} parameters; {} layers, width {}, {} heads, context {}, vocabulary {}",
+                         to_string(config_.model.arch), config_.train.precision, table_.count(), config_.model.layers, config_.model.dim,
+                         config_.model.heads, config_.model.context, config_.model.vocab_size));
+  std::string kinds;
+  for (const auto& [kind, bytes] : kept_.bytes_by_kind()) kinds += fmt::format("{} {:.1f}, ", kind, mib(bytes));
+  log_->line(fmt::format("memory      {:.1f} MiB ({}activations and loss {:.1f})", mib(kept_.planned_bytes() + scratch_.planned_bytes()), kinds,
+                         mib(scratch_.planned_bytes())));
+  const LossPlan& loss = step_->loss_plan();
+  log_->line(fmt::format("loss        {}: {} chunk{} of {} columns, {} kept at once", to_string(loss.strategy), loss.chunks,
+                         loss.chunks == 1 ? "" : "s", loss.chunk, loss.slabs));
+  log_->line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", train_shard_.token_count(),
+                         val_shard_.token_count(), tokens_per_step,
+                         static_cast<double>(tokens_per_step * config_.train.steps) / static_cast<double>(train_shard_.token_count())));
+  if (resumed_) log_->line(fmt::format("resumed     after step {} of {}", state_.step, config_.train.steps));
+}
+
+void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
+  const double tokens_per_s = result.sums.rows / seconds;
+  const double mfu = options_.ceiling_flops_per_s > 0 ? step_->step_flops() / seconds / options_.ceiling_flops_per_s : 0;
+  log_->event({{"event", "step"},
+               {"step", state_.step},
+               {"loss", result.sums.rows > 0 ? Json(result.loss()) : Json(nullptr)},
+               {"lr", lr},
+               {"grad_norm", result.grad_norm},
+               {"valid_tokens", static_cast<uint64_t>(result.sums.rows)},
+               {"tokens_per_s", tokens_per_s},
+               {"mfu", mfu > 0 ? Json(mfu) : Json(nullptr)},
+               {"ms", seconds * 1e3},
+               {"host_ms", step_->host_ns() * 1e-6}});
+  seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.95 * seconds_per_step_ + 0.05 * seconds;
+  const double eta = seconds_per_step_ * static_cast<double>(config_.train.steps - state_.step);
+  const std::string text =
+      fmt::format("step {:>6}/{}  loss {:.4f}  lr {:.2e}  |g| {:.3f}  {:>7.0f} tok/s{}  eta {}", state_.step, config_.train.steps, result.loss(), lr,
+                  result.grad_norm, tokens_per_s, mfu > 0 ? fmt::format("  mfu {:.1f}%", 100 * mfu) : "", duration(eta));
+  const uint64_t every = std::max<uint64_t>(config_.train.steps / 40, 1);
+  if (state_.step % every == 0 || state_.step == 1) {
+    log_->line(text);
+  } else {
+    log_->progress(text);
+  }
+}
+
+void Trainer::evaluate() {
+  const uint64_t limit = config_.train.eval_tokens == 0 ? UINT64_MAX : config_.train.eval_tokens;
+  last_evaluation_ = evaluation_->run(val_shard_, limit);
+  const EvaluationResult& r = last_evaluation_;
+  state_.best_val_loss = std::min(state_.best_val_loss, r.loss);
+  log_->event({{"event", "val"},
+               {"step", state_.step},
+               {"loss", r.loss},
+               {"perplexity", r.perplexity},
+               {"bits_per_byte", r.bits_per_byte},
+               {"top1", r.top1},
+               {"tokens", r.tokens},
+               {"stderr", r.standard_error}});
+  log_->line(fmt::format("validation  step {}: loss {:.4f} +- {:.4f}, perplexity {:.3f}, {:.4f} bits per byte, top-1 {:.1f}%", state_.step, r.loss,
+                         r.standard_error, r.perplexity, r.bits_per_byte, 100 * r.top1));
+  show_sample();
+}
+
+void Trainer::show_sample() {
+  const Tokenizer tokenizer(tokenizer_path_);
+  std::vector<uint32_t> prompt(std::min<uint64_t>(4, val_shard_.token_count()));
+  val_shard_.read(prompt, 0);
+  const std::vector<uint32_t> drawn = generator_->generate(prompt, {.tokens = 48, .seed = state_.seed}, {}, val_shard_.eos_id());
+  std::vector<uint32_t> all = prompt;
+  all.insert(all.end(), drawn.begin(), drawn.end());
+  std::string text = tokenizer.decode(all);
+  for (char& c : text)
+    if (c == '\n' || c == '\r') c = ' ';
+  log_->line("sample      " + text);
+}
+
+void Trainer::checkpoint() {
+  TrainingState state = state_;
+  state.values = step_->read_values();
+  state.first_moment = step_->read_first_moment();
+  state.second_moment = step_->read_second_moment();
+  log_->sync();
+  const std::filesystem::path folder =
+      save_checkpoint(options_.run_dir / "checkpoints", config_, state, tokenizer_path_, config_.train.keep);
+  log_->event({{"event", "checkpoint"}, {"step", state_.step}, {"path", std::filesystem::relative(folder, options_.run_dir).string()}});
+  log_->line(fmt::format("checkpoint  {}", folder.string()));
+}
+
+void Trainer::tell_end(double seconds) {
+  if (options_.profile && state_.step > 0) {
+    const std::string table = step_->program().take_profile().table();
+    write_file_atomically(options_.run_dir / "profile.txt", table);
+    log_->line("profile of the last step:\n" + table);
+  }
+  if (state_.step < config_.train.steps) {
+    log_->line(fmt::format("stopped     after step {} of {}; go on with --resume", state_.step, config_.train.steps));
+    log_->sync();
+    return;
+  }
+  log_->event({{"event", "end"},
+               {"wall_s", seconds},
+               {"step", state_.step},
+               {"tokens", state_.tokens},
+               {"best_val_loss", finite_or_null(state_.best_val_loss)},
+               {"best_val_perplexity", finite_or_null(std::exp(state_.best_val_loss))}});
+  log_->line(fmt::format("done        {} steps, {} tokens in {} ({:.0f} tok/s with evaluation); best validation loss {:.4f}, perplexity {:.3f}",
+                         state_.step, session_tokens_, duration(seconds), static_cast<double>(session_tokens_) / seconds, state_.best_val_loss,
+                         std::exp(state_.best_val_loss)));
+  log_->sync();
+}
+
+}  // namespace lapilli

@@ -1,0 +1,71 @@
+#pragma once
+// A training run from its configuration to its run folder.
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+
+#include "model/checkpoint.h"
+#include "model/evaluation.h"
+#include "model/generator.h"
+#include "model/run_log.h"
+#include "model/training_step.h"
+
+namespace lapilli {
+
+struct TrainOptions {
+  std::filesystem::path run_dir;       // made when missing
+  bool resume = false;                 // go on from run_dir's newest checkpoint
+  uint64_t stop_at = 0;                // end this session after that step, as an interrupt would; 0: run to the end
+  bool profile = false;                // time per scope of the last step, printed and written to run_dir/profile.txt
+  double ceiling_flops_per_s = 0;      // of this device, measured; for MFU. 0: unknown
+  const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, write a checkpoint, return
+};
+
+class Trainer {
+ public:
+  // Reads the data set that config.data.dir names, plans memory, compiles kernels, loads or makes the weights. Nothing is
+  // written before all of that has worked. Throws Error for everything the world can get wrong.
+  Trainer(Device& device, Config config, TrainOptions options);
+  ~Trainer();
+
+  void run();
+
+  const Config& config() const { return config_; }
+  const EvaluationResult& last_evaluation() const { return last_evaluation_; }
+  double best_val_loss() const { return state_.best_val_loss; }
+
+ private:
+  void plan_memory();
+  void load_or_make_weights();
+  void tell_start();
+  void tell_init();
+  void train_one_step(Prefetcher& batches);
+  void tell_step(const StepResult& result, double lr, double seconds);
+  void evaluate();
+  void show_sample();
+  void checkpoint();
+  bool stop_requested() const;
+  void tell_end(double seconds);
+
+  Device& device_;
+  Config config_;
+  TrainOptions options_;
+  TokenShard train_shard_, val_shard_;
+  std::filesystem::path tokenizer_path_;
+  ParameterTable table_;
+  KernelLibrary kernels_;
+  Arena kept_, scratch_;  // weights, gradients, moments, inputs; and what is alive only while a program runs
+  std::unique_ptr<ModelWeights> weights_;
+  std::unique_ptr<TrainingStep> step_;
+  std::unique_ptr<EvaluationPass> evaluation_;
+  std::unique_ptr<Generator> generator_;
+  TrainingState state_;
+  EvaluationResult last_evaluation_;
+  std::unique_ptr<RunLog> log_;
+  double seconds_per_step_ = 0;  // running mean, for the ETA
+  uint64_t session_tokens_ = 0;
+  bool resumed_ = false;
+};
+
+}  // namespace lapilli
