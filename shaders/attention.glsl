@@ -5,8 +5,9 @@ layout(constant_id = SPEC_HEAD_WIDTH) const uint kWidth = 64;
 
 const float kLowest = -1.7e38;  // below every score; finite, so that a difference of two is never inf - inf
 
-// exp of a driver may clamp its argument, which turns a NaN into a number.
+// Drivers may work on the bits of an argument, or clamp it, which turns a NaN into a number (SwiftShader: log(NaN) = 88.7).
 float exp_or_nan(float x) { return isnan(x) ? x : exp(x); }
+float log_or_nan(float x) { return isnan(x) ? x : log(x); }
 
 // Element 0 of a head in a row of qkv: heads 0..H-1 are queries, H..H+G-1 keys, then values.
 uint qkv_at(uint token, uint head, uint heads, uint kv_heads) { return (token * (heads + 2 * kv_heads) + head) * kWidth; }

@@ -115,6 +115,6 @@ void main() {
     const uint at = ((b * T + query[r]) * H + h) * kWidth;
     const float share = 1.0 / sum[r];
     [[unroll]] for (uint e = 0; e < kWidth; ++e) args.attended.at[at + e] = o[r][e] * share;
-    args.lse.at[(b * H + h) * T + query[r]] = top[r] + log(sum[r]);
+    args.lse.at[(b * H + h) * T + query[r]] = top[r] + log_or_nan(sum[r]);
   }
 }
