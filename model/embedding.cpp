@@ -28,7 +28,8 @@ void embedding_backward(Ops& ops, Tensor d_wte, ConstTensor d_x, ConstTensor ord
                         ConstTensor segment_count, ConstTensor tokens) {
   const uint32_t rows = d_x.rows();
   CHECK(d_wte.cols() == d_x.cols(), "d_wte {} from d_x {}", d_wte.shape().to_string(), d_x.shape().to_string());
-  CHECK(order.elements() == rows && tokens.elements() == rows && segment_start.elements() == uint64_t{rows} + 1 && segment_count.elements() == 1,
+  CHECK(order.elements() == rows && tokens.elements() == rows && segment_start.elements() == uint64_t{rows} + 1 &&
+            segment_count.elements() == 1,
         "order {}, tokens {}, segment_start {}, segment_count {} for d_x {}", order.shape().to_string(),
         tokens.shape().to_string(), segment_start.shape().to_string(), segment_count.shape().to_string(), d_x.shape().to_string());
   element_count(d_wte);
