@@ -14,6 +14,30 @@ Tile scalar_tile(uint32_t rows) {
   return {24, 2};
 }
 
+// The largest tile that still makes enough workgroups to fill a GPU (a few per multiprocessor), if the device can run it.
+uint32_t tiled_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols) {
+  const auto tiles = [&](uint32_t tile) { return ceil_div(rows, tile) * ceil_div(cols, tile); };
+  if (caps.max_workgroup_invocations < 256) return 32;
+  if (tiles(128) >= 128) return 128;
+  // The small tile has 64 threads: no whole subgroup on a device whose subgroups are wider.
+  return tiles(64) >= 128 || caps.subgroup_size > 64 ? 64 : 32;
+}
+
+void dispatch_scalar(Ops& ops, const args::MatmulArgs& args, Cost cost) {
+  const uint32_t subgroup = ops.caps().subgroup_size;
+  const Tile tile = scalar_tile(args.rows);
+  const Kernel& kernel = ops.kernel("matmul_scalar", subgroup, {{args::SPEC_TILE_ROWS, tile.rows}, {args::SPEC_TILE_COLS, tile.cols}});
+  ops.program.dispatch(kernel, args, ceil_div(args.rows, tile.rows) * ceil_div(args.cols, tile.cols * subgroup), cost);
+}
+
+void dispatch_tiled(Ops& ops, const args::MatmulArgs& args, uint32_t tile, Cost cost) {
+  const uint32_t contiguous = (args.a_depth == 1 ? 1U : 0U) | (args.b_depth == 1 ? 2U : 0U);
+  const Kernel& kernel = ops.kernel("matmul_tiled", tile == 32 ? 64 : 256,
+                                    {{args::SPEC_TILE_ROWS, tile}, {args::SPEC_TILE_COLS, tile}, {args::SPEC_TILE_DEPTH, 16},
+                                     {args::SPEC_VARIANT, contiguous}});
+  ops.program.dispatch(kernel, args, ceil_div(args.rows, tile) * ceil_div(args.cols, tile), cost);
+}
+
 void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::MatmulArgs args) {
   args.c = c;
   args.bias = options.bias;
@@ -31,10 +55,9 @@ void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::M
 
   const double m = args.rows, n = args.cols, k = args.depth;
   const Cost cost{.flops = 2 * m * n * k, .bytes = 4 * (m * k + n * k + m * n * (args.addend.slice ? 2 : 1))};
-  const uint32_t subgroup = ops.caps().subgroup_size;
-  const Tile tile = scalar_tile(args.rows);
-  const Kernel& kernel = ops.kernel("matmul_scalar", subgroup, {{args::SPEC_TILE_ROWS, tile.rows}, {args::SPEC_TILE_COLS, tile.cols}});
-  ops.program.dispatch(kernel, args, ceil_div(args.rows, tile.rows) * ceil_div(args.cols, tile.cols * subgroup), cost);
+  const MatmulKernel chosen = options.force.value_or(MatmulKernel{ops.caps().kernel_class});
+  if (chosen.kernel_class == KernelClass::scalar) return dispatch_scalar(ops, args, cost);
+  dispatch_tiled(ops, args, chosen.tile != 0 ? chosen.tile : tiled_tile(ops.caps(), args.rows, args.cols), cost);
 }
 
 }  // namespace

@@ -4,9 +4,17 @@
 // A linear layer y = x Wt with W [out, in] is matmul_nt forward; its gradients are matmul_nn (d_x = d_y W) and matmul_tn
 // (d_W = d_yt x). Tensors of rank above 2 are taken as [rows, last].
 
+#include <optional>
+
 #include "model/ops.h"
 
 namespace lapilli {
+
+// A kernel other than the one that the device's class and the shape suggest.
+struct MatmulKernel {
+  KernelClass kernel_class;
+  uint32_t tile = 0;  // tiled: 32, 64 or 128 rows and columns; 0: by the shape
+};
 
 struct MatmulOptions {
   ConstTensor bias;    // [cols of c] or empty
@@ -14,6 +22,7 @@ struct MatmulOptions {
   ConstTensor live;    // u32 [1] or empty: how many tokens count. They are the rows of c for nn and nt (the others are left
                        // untouched), the summed dimension for tn
   float alpha = 1.0F;
+  std::optional<MatmulKernel> force = std::nullopt;  // for tests and measurements
 };
 
 void matmul_nn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into = Into::overwrite, const MatmulOptions& options = {});  // [M,N] = [M,K] [K,N]

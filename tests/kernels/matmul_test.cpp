@@ -12,7 +12,12 @@ struct Case {
   uint32_t m, n, k;
 };
 
-class Matmul : public testing::TestWithParam<Case> {};
+using Param = std::tuple<MatmulKernel, Case>;
+class Matmul : public testing::TestWithParam<Param> {
+ protected:
+  const Case p = std::get<Case>(GetParam());
+  const MatmulKernel force = std::get<MatmulKernel>(GetParam());
+};
 
 // Inputs of small integers make every product and sum exact, so that a wrong element cannot hide in a tolerance.
 std::vector<float> small_integers(uint64_t count, uint32_t seed) {
@@ -40,24 +45,22 @@ reference::MatmulResult expected(const Case& p, const Doubles& a, const Doubles&
 }
 
 TEST_P(Matmul, ExactInputs_EveryElementExact) {
-  const Case p = GetParam();
   const auto a = small_integers(uint64_t{p.m} * p.k, 1), b = small_integers(uint64_t{p.k} * p.n, 2);
   Bench bench;
   const Tensor ta = bench.input(a_shape(p), a), tb = bench.input(b_shape(p), b), tc = bench.output({p.m, p.n});
-  bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {}); });
+  bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.force = force}); });
   EXPECT_EQ(bench.read(tc), narrow(expected(p, widen(a), widen(b)).value));
 }
 
 TEST_P(Matmul, EpilogueAndAccumulate_MatchReference) {
-  const Case p = GetParam();
   const auto a = random_values(uint64_t{p.m} * p.k, 3), b = random_values(uint64_t{p.k} * p.n, 4);
   const auto bias = random_values(p.n, 5), residual = random_values(uint64_t{p.m} * p.n, 6);
   Bench bench;
   const Tensor ta = bench.input(a_shape(p), a), tb = bench.input(b_shape(p), b), tbias = bench.input({p.n}, bias);
   const Tensor tresidual = bench.input({p.m, p.n}, residual), tc = bench.output({p.m, p.n});
   bench.run([&](Ops& ops) {
-    record(ops, p.layout, tc, ta, tb, Into::overwrite, {.bias = tbias, .addend = tresidual, .alpha = 0.5F});
-    record(ops, p.layout, tc, ta, tb, Into::accumulate, {});
+    record(ops, p.layout, tc, ta, tb, Into::overwrite, {.bias = tbias, .addend = tresidual, .alpha = 0.5F, .force = force});
+    record(ops, p.layout, tc, ta, tb, Into::accumulate, {.force = force});
   });
   const auto product = expected(p, widen(a), widen(b));
   Doubles value(product.value.size()), bound(value.size());
@@ -71,7 +74,6 @@ TEST_P(Matmul, EpilogueAndAccumulate_MatchReference) {
 }
 
 TEST_P(Matmul, LiveCount_LimitsTokensAndLeavesTheRest) {
-  const Case p = GetParam();
   const bool depth = p.layout == Layout::tn;
   const uint32_t all = depth ? p.k : p.m, live = all / 2;
   const auto a = small_integers(uint64_t{p.m} * p.k, 7), b = small_integers(uint64_t{p.k} * p.n, 8);
@@ -79,7 +81,7 @@ TEST_P(Matmul, LiveCount_LimitsTokensAndLeavesTheRest) {
   const Tensor ta = bench.input(a_shape(p), a), tb = bench.input(b_shape(p), b);
   const Tensor tlive = bench.input({1}, std::vector<uint32_t>{live});
   const Tensor tc = bench.input({p.m, p.n}, std::vector<float>(uint64_t{p.m} * p.n, 77.0F));
-  bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.live = tlive}); });
+  bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.live = tlive, .force = force}); });
   auto da = widen(a);
   if (depth) std::fill(da.begin() + static_cast<std::ptrdiff_t>(uint64_t{live} * p.m), da.end(), 0.0);
   auto value = narrow(expected(p, da, widen(b)).value);
@@ -96,12 +98,24 @@ std::vector<Case> cases() {
   return all;
 }
 
-std::string case_name(const testing::TestParamInfo<Case>& info) {
-  const char* layouts[] = {"NN", "NT", "TN"};
-  return fmt::format("{}_{}x{}x{}", layouts[static_cast<int>(info.param.layout)], info.param.m, info.param.n, info.param.k);
+// Beyond one tile of 128 in each direction, with an edge.
+std::vector<Case> large_cases() {
+  return {{Layout::nn, 129, 190, 33}, {Layout::nt, 190, 129, 33}, {Layout::tn, 130, 131, 47}};
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, Matmul, testing::ValuesIn(cases()), case_name);
+std::string case_name(const testing::TestParamInfo<Param>& info) {
+  const char* layouts[] = {"NN", "NT", "TN"};
+  const auto& [kernel, p] = info.param;
+  return fmt::format("{}{}_{}_{}x{}x{}", to_string(kernel.kernel_class), kernel.tile == 0 ? "" : std::to_string(kernel.tile),
+                     layouts[static_cast<int>(p.layout)], p.m, p.n, p.k);
+}
+
+constexpr MatmulKernel kScalar{KernelClass::scalar}, kTiled32{KernelClass::tiled, 32}, kTiled64{KernelClass::tiled, 64},
+    kTiled128{KernelClass::tiled, 128};
+INSTANTIATE_TEST_SUITE_P(Shapes, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(cases())),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(Large, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(large_cases())),
+                         case_name);
 
 }  // namespace
 }  // namespace lapilli::test
