@@ -44,7 +44,7 @@ void add_tokenizer_command(CLI::App& program) {
       ->add_option("--vocab-size", options->vocab_size,
                    "Tokens, 3 specials and 256 bytes included: exact for unigram and bpe, at most so many for char (default: "
                    "all characters), not needed for byte")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->type_name("V");
   command->add_option("-i,--input", options->inputs, "Text files")->required()->type_name("FILE");
   command->add_option("-o,--output", options->output, "Model file to write")->required()->type_name("T.model");

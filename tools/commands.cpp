@@ -10,6 +10,15 @@ void add_device_option(CLI::App& command, std::string& selector) {
       ->type_name("D");
 }
 
+CLI::Validator positive() {
+  return {[](std::string& text) {
+            double value = 0;
+            const bool good = CLI::detail::lexical_cast(text, value) && value > 0;
+            return good ? std::string() : "'" + text + "' is not a number above 0";
+          },
+          "", ""};
+}
+
 void require_other_output(const std::filesystem::path& output, const std::vector<std::string>& inputs) {
   for (const std::string& input : inputs) {
     std::error_code ignored;  // what does not exist is not the same

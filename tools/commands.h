@@ -15,9 +15,13 @@ void add_devices_command(CLI::App& program);
 void add_corpus_command(CLI::App& program);
 void add_tokenizer_command(CLI::App& program);
 void add_data_command(CLI::App& program);
+void add_bench_command(CLI::App& program);
 
 // --device, the same everywhere.
 void add_device_option(CLI::App& command, std::string& selector);
+
+// A number above 0. (CLI11's own check tells the largest double as the limit.)
+CLI::Validator positive();
 
 // Wrong usage, unless the output is another file (or folder) than every input.
 void require_other_output(const std::filesystem::path& output, const std::vector<std::string>& inputs);

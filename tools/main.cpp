@@ -16,6 +16,7 @@ constexpr void (*kAddCommand[])(CLI::App&) = {
     lapilli::add_corpus_command,
     lapilli::add_tokenizer_command,
     lapilli::add_data_command,
+    lapilli::add_bench_command,
 };
 
 int run(int argc, char** argv) {

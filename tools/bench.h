@@ -1,0 +1,54 @@
+#pragma once
+// What the benches share: options, the device, and a report in which everything is measured in turn with the device's
+// multiply-add ceiling.
+
+#include <nlohmann/json.hpp>
+
+#include "tools/commands.h"
+#include "tools/fma_ceiling.h"
+
+namespace lapilli {
+
+struct BenchOptions {
+  std::string device;
+  uint32_t repeats = 0;  // 0: what fits into `seconds`
+  double seconds = 8;
+  bool as_json = false;
+};
+void add_bench_options(CLI::App& command, BenchOptions& options);
+
+// One thing measured, with the work its algorithm asks for (0: does not say).
+struct BenchEntry {
+  Contender contender;
+  double flops = 0, bytes = 0;
+  nlohmann::ordered_json facts = nlohmann::ordered_json::object();  // beside the figures: in --json as they are
+  std::string note = {};                                            // the same for people
+};
+
+class BenchRun {
+ public:
+  explicit BenchRun(const BenchOptions& options);
+  BenchRun(const BenchRun&) = delete;
+
+  Device& device() { return device_; }
+  KernelLibrary& kernels() { return kernels_; }
+  const BenchOptions& options() const { return options_; }
+
+  // Measures the entries in turn with the ceiling and prints. JSON: {"bench", "device", "shape", "ceiling", "results"}.
+  void report(const std::string& bench, const nlohmann::ordered_json& shape, std::vector<BenchEntry> entries);
+
+ private:
+  BenchOptions options_;
+  Device device_;
+  KernelLibrary kernels_;
+};
+
+// Wrong usage unless a matrix of so many rows and columns can be indexed by the kernels (below 2^31 elements).
+void require_indexable(const char* what, uint64_t rows, uint64_t cols);
+
+void add_bench_matmul(CLI::App& bench);
+void add_bench_ceiling(CLI::App& bench);
+void add_bench_attention(CLI::App& bench);
+void add_bench_loss(CLI::App& bench);
+
+}  // namespace lapilli

@@ -1,0 +1,73 @@
+#include "tools/fma_ceiling.h"
+
+#include <algorithm>
+
+namespace lapilli {
+
+namespace {
+
+constexpr uint32_t kUnrolled = 64;  // as in shaders/bench_fma.comp
+constexpr double kTrialSeconds = 0.01, kRunSeconds = 0.04;
+
+const Kernel& fma_kernel(const Ops& ops, uint32_t workgroup, uint32_t chains, bool fused) {
+  return ops.kernel("bench_fma", workgroup, {{args::SPEC_TILE_COLS, chains}, {args::SPEC_VARIANT, fused ? 1U : 0U}});
+}
+
+}  // namespace
+
+FmaCeiling::FmaCeiling(KernelLibrary& kernels) : kernels_(kernels), arena_(kernels.device().caps(), "ceiling") {
+  const DeviceCaps& caps = kernels.device().caps();
+  const bool cpu = caps.kernel_class == KernelClass::scalar;
+  workgroup_ = cpu ? caps.subgroup_size : std::max(256U, caps.subgroup_size);
+  groups_ = cpu ? 256 : 8192;  // many times the units of any device
+  result_ = reserve_tensor(arena_, {workgroup_ * groups_}, "ceiling");
+  arena_.commit(kernels.device());
+
+  constexpr Form kForms[] = {{8, false}, {12, false}, {16, false}, {24, false}, {8, true}, {16, true}};
+  std::vector<std::unique_ptr<TimedProgram>> programs;
+  std::vector<Contender> trials;
+  std::vector<double> flops;
+  for (const Form& form : kForms) {
+    const uint32_t steps = steps_for(form, kTrialSeconds);
+    programs.push_back(record(form, steps));
+    trials.push_back(programs.back()->contender());
+    flops.push_back(flops_of(form, steps));
+  }
+  const std::vector<Timing> timings = measure(trials, {.repeats = 5});
+  size_t fastest = 0;  // by the best round: what the device can do, not what else ran on it
+  for (size_t i = 1; i < timings.size(); ++i)
+    if (flops[i] / timings[i].min > flops[fastest] / timings[fastest].min) fastest = i;
+
+  const Form& best = kForms[fastest];
+  const uint32_t steps = steps_for(best, kRunSeconds);
+  program_ = record(best, steps);
+  flops_ = flops_of(best, steps);
+  form_ = fmt::format("{} chains{}", best.chains, best.fused ? ", fma()" : "");
+}
+
+double FmaCeiling::flops_of(const Form& form, uint32_t steps) const {
+  return 2.0 * kUnrolled * form.chains * steps * workgroup_ * groups_;
+}
+
+std::unique_ptr<TimedProgram> FmaCeiling::record(const Form& form, uint32_t steps) const {
+  return std::make_unique<TimedProgram>(kernels_, "multiply-add", [this, form, steps](Ops& ops) {
+    const args::BenchFmaArgs args{
+        .result = result_, .count = workgroup_ * groups_, .steps = steps, .scale = 0.75F, .shift = 0.5F};
+    ops.program.dispatch(fma_kernel(ops, workgroup_, form.chains, form.fused), args, groups_, {.flops = flops_of(form, steps)});
+  });
+}
+
+uint32_t FmaCeiling::steps_for(const Form& form, double seconds) const {
+  uint32_t steps = 1;
+  while (record(form, steps)->run() < seconds && steps < 1U << 20U) steps *= 2;
+  return steps;
+}
+
+void record_empty_dispatch(Ops& ops, Tensor result, bool ordered) {
+  args::BenchFmaArgs args{};
+  if (ordered) args.result = result;
+  const uint32_t workgroup = ops.caps().subgroup_size;
+  ops.program.dispatch(fma_kernel(ops, workgroup, 8, false), args, 1);
+}
+
+}  // namespace lapilli
