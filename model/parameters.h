@@ -1,9 +1,9 @@
 #pragma once
 // One table of parameters. It drives allocation, initialisation, decay groups, the optimizer, checkpoints and export.
 //
-// Linear weights are [out, in]. Matrices that read the same input are one: qkv is [(H+2G)E, D] (q rows, k rows, v rows),
-// gate_up is [2F, D] (gate rows, up rows). In memory all parameters are one flat f32 array, those with weight decay
-// (matrices and embeddings) first; gradients and optimizer moments have the same layout.
+// Linear weights are [out, in]. Matrices that read the same input are one: qkv is [(H+2G)E, D] (q rows, k rows, v
+// rows), gate_up is [2F, D] (gate rows, up rows). In memory all parameters are one flat f32 array, those with weight
+// decay (matrices and embeddings) first; gradients and optimizer moments have the same layout.
 
 #include <optional>
 #include <span>
@@ -61,9 +61,9 @@ class ParameterTable {
   uint64_t count_ = 0, decayed_count_ = 0;
 };
 
-// Starting values of the whole flat array, a pure function of table and seed: Philox4x32-10 keyed by the seed, counted by
-// (name of the parameter, element), Box-Muller in double, rounded once. A parameter starts the same whatever others the
-// model has.
+// Starting values of the whole flat array, a pure function of table and seed: Philox4x32-10 keyed by the seed, counted
+// by (name of the parameter, element), Box-Muller in double, rounded once. A parameter starts the same whatever others
+// the model has.
 std::vector<float> initial_values(const ParameterTable& table, uint64_t seed);
 
 // A flat device array in the layout of the table. Borrows the table, which must outlive it.
