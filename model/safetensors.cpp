@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
@@ -155,25 +156,36 @@ const TensorInfo& SafetensorsFile::info(std::string_view name) const {
   return *found;
 }
 
-std::vector<float> SafetensorsFile::floats(std::string_view name) const {
+std::span<const std::byte> SafetensorsFile::bytes_as(TensorType type, std::string_view name) const {
   const TensorInfo& tensor = info(name);
-  switch (tensor.type) {
-    case TensorType::f32: return convert<float, float>(bytes(tensor), [](float x) { return x; });
-    case TensorType::f16: return convert<uint16_t, float>(bytes(tensor), widen_f16);
-    case TensorType::bf16: return convert<uint16_t, float>(bytes(tensor), widen_bf16);
-    default: throw Error("'{}': tensor {} is of type {}, expected floats", path_, name, type_name(tensor.type).name);
+  if (tensor.type != type) {
+    throw Error("'{}': tensor {} is of type {}, expected {}", path_, name, type_name(tensor.type).name,
+                type_name(type).name);
   }
+  return bytes(tensor);
 }
 
-std::vector<int64_t> SafetensorsFile::integers(std::string_view name) const {
+template <>
+std::vector<float> SafetensorsFile::read(std::string_view name) const {
   const TensorInfo& tensor = info(name);
-  const auto widen = [](auto x) { return static_cast<int64_t>(x); };
-  switch (tensor.type) {
-    case TensorType::i32: return convert<int32_t, int64_t>(bytes(tensor), widen);
-    case TensorType::u32: return convert<uint32_t, int64_t>(bytes(tensor), widen);
-    case TensorType::i64: return convert<int64_t, int64_t>(bytes(tensor), widen);
-    default: throw Error("'{}': tensor {} is of type {}, expected integers", path_, name, type_name(tensor.type).name);
-  }
+  if (tensor.type == TensorType::f16) return convert<uint16_t, float>(bytes(tensor), widen_f16);
+  if (tensor.type == TensorType::bf16) return convert<uint16_t, float>(bytes(tensor), widen_bf16);
+  return convert<float, float>(bytes_as(TensorType::f32, name), std::identity());
+}
+
+template <>
+std::vector<int32_t> SafetensorsFile::read(std::string_view name) const {
+  return convert<int32_t, int32_t>(bytes_as(TensorType::i32, name), std::identity());
+}
+
+template <>
+std::vector<uint32_t> SafetensorsFile::read(std::string_view name) const {
+  return convert<uint32_t, uint32_t>(bytes_as(TensorType::u32, name), std::identity());
+}
+
+template <>
+std::vector<int64_t> SafetensorsFile::read(std::string_view name) const {
+  return convert<int64_t, int64_t>(bytes_as(TensorType::i64, name), std::identity());
 }
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,

@@ -36,13 +36,14 @@ class SafetensorsFile {
   bool contains(std::string_view name) const;
   const TensorInfo& info(std::string_view name) const;  // Error when there is no such tensor
 
-  // All values in row-major order. Error when there is no such tensor or its type is another: floats() takes f32, f16
-  // and bf16, integers() i32, u32 and i64.
-  std::vector<float> floats(std::string_view name) const;
-  std::vector<int64_t> integers(std::string_view name) const;
+  // All values in row-major order; T is float (f32, and f16 and bf16 widened), int32_t, uint32_t or int64_t (exactly
+  // that type). Error when there is no such tensor or its type is another.
+  template <typename T>
+  std::vector<T> read(std::string_view name) const;
 
  private:
   void parse_header(std::string_view text);
+  std::span<const std::byte> bytes_as(TensorType type, std::string_view name) const;
   std::span<const std::byte> bytes(const TensorInfo& tensor) const {
     return data_.subspan(tensor.begin, tensor.end - tensor.begin);
   }
@@ -53,6 +54,15 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
   std::vector<TensorInfo> tensors_;
 };
+
+template <>
+std::vector<float> SafetensorsFile::read(std::string_view name) const;
+template <>
+std::vector<int32_t> SafetensorsFile::read(std::string_view name) const;
+template <>
+std::vector<uint32_t> SafetensorsFile::read(std::string_view name) const;
+template <>
+std::vector<int64_t> SafetensorsFile::read(std::string_view name) const;
 
 // Writes a whole file or none. The tensors are announced first (begin and end are worked out here), then their values
 // come in the same order.
