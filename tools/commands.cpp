@@ -10,6 +10,18 @@ void add_device_option(CLI::App& command, std::string& selector) {
       ->type_name("D");
 }
 
+void add_set_option(CLI::App& command, std::vector<std::string>& sets) {
+  command.add_option("--set", sets, "Override a key of the configuration, such as --set optim.lr=3e-4; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+}
+
+void add_checkpoint_argument(CLI::App& command, std::string& path) {
+  command.add_option("checkpoint", path, "Run folder (its newest checkpoint is taken) or checkpoint folder")
+      ->required()
+      ->type_name("RUN|CHECKPOINT");
+}
+
 CLI::Validator positive() {
   return {[](std::string& text) {
             double value = 0;

@@ -15,10 +15,16 @@ void add_devices_command(CLI::App& program);
 void add_corpus_command(CLI::App& program);
 void add_tokenizer_command(CLI::App& program);
 void add_data_command(CLI::App& program);
+void add_train_command(CLI::App& program);
+void add_eval_command(CLI::App& program);
+void add_generate_command(CLI::App& program);
+void add_export_command(CLI::App& program);
 void add_bench_command(CLI::App& program);
 
-// --device, the same everywhere.
+// Options that several commands have, the same everywhere.
 void add_device_option(CLI::App& command, std::string& selector);
+void add_set_option(CLI::App& command, std::vector<std::string>& sets);
+void add_checkpoint_argument(CLI::App& command, std::string& path);
 
 // A number above 0. (CLI11's own check tells the largest double as the limit.)
 CLI::Validator positive();

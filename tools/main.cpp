@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <exception>
+#include <filesystem>
 #include <new>
 
 #include "engine/base/error.h"
@@ -16,6 +17,10 @@ constexpr void (*kAddCommand[])(CLI::App&) = {
     lapilli::add_corpus_command,
     lapilli::add_tokenizer_command,
     lapilli::add_data_command,
+    lapilli::add_train_command,
+    lapilli::add_eval_command,
+    lapilli::add_generate_command,
+    lapilli::add_export_command,
     lapilli::add_bench_command,
 };
 
@@ -45,6 +50,8 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const std::bad_alloc&) {
     lapilli::complain("this machine is out of memory");
+  } catch (const std::filesystem::filesystem_error& error) {
+    lapilli::complain("cannot use '" + error.path1().string() + "': " + error.code().message());
   } catch (const std::exception& error) {  // Error, or what the standard library says about the world
     lapilli::complain(error.what());
   }
