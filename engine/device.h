@@ -37,6 +37,7 @@ struct DeviceCaps {
 
   bool unified_memory = false;  // the host can write what kernels read at full speed: no staging
   bool int64 = false, float16 = false, storage16 = false;
+  bool fast_pair_loads = false;  // matmul_scalar_pairs.comp may be used: 64-bit integers, and a driver it is right on
   bool bfloat16 = false, cooperative_matrix = false, cooperative_matrix2 = false;  // reported; not yet used by kernels
 
   KernelClass kernel_class = KernelClass::tiled;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <cstring>
 
 namespace lapilli {
@@ -139,6 +140,10 @@ DeviceCaps query_caps(VkPhysicalDevice physical) {
   caps.unified_memory =
       core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU || core.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
   caps.int64 = f.features.shaderInt64;
+  // Mesa 26's lavapipe aborts while compiling kernels with many 64-bit loads at 16 lanes, and is slower with them at 8.
+  const char* mesa = std::strstr(p12.driverInfo, "Mesa ");
+  const bool new_lavapipe = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && mesa != nullptr && std::atoi(mesa + 5) >= 26;
+  caps.fast_pair_loads = caps.int64 && !new_lavapipe;
   caps.float16 = f12.shaderFloat16;
   caps.storage16 = f11.storageBuffer16BitAccess;
   caps.bfloat16 = has_extension(physical, "VK_KHR_shader_bfloat16");

@@ -14,7 +14,8 @@ void Transformer::forward(Ops& ops, const ModelWeights& weights, const BatchTens
   {
     const Program::Scope scope(ops.program, "embedding");
     Tensor x = blocks_[0].input;
-    embedding_forward(ops, x, batch.tokens, weights["wte.weight"], weights.find("wpe.weight"), context_);
+    const Tensor wpe = weights.find("wpe.weight");
+    embedding_forward(ops, x, batch.tokens, weights["wte.weight"], wpe ? wpe.row_range(0, context_) : wpe, context_);
     if (drops(random_state)) dropout_forward(ops, x, x, {}, random_state, stream(micro_batch, 2 * config_.layers), config_.dropout);
   }
   for (uint32_t l = 0; l < config_.layers; ++l) {

@@ -38,14 +38,14 @@ void Generator::record(KernelLibrary& kernels, const ModelWeights& weights) {
     BatchTensors batch;
     batch.tokens = ConstTensor(words.sub(0, pass.length * 4), {pass.length}, DType::u32);
     pass.transformer->forward(ops, weights, batch, {}, 0);
-    pass.program->dispatch(ops.kernel("loss_gather", ops.lane_workgroup()),
+    pass.program->dispatch(ops.kernel("loss_gather", ops.row_workgroup()),
                            args::LossGatherArgs{.compact = last_,
                                                 .x = pass.transformer->output(),
                                                 .rows = row,
                                                 .live = one,
                                                 .tokens = pass.length,
                                                 .dim = config_.dim},
-                           ceil_div(config_.dim, ops.lane_workgroup()));
+                           1);
     matmul_nt(ops, logits, last_, head, Into::overwrite, {.alpha = 1.0F / loss_.temperature});
     logits_.record(*pass.program);
     pass.program->finish();

@@ -113,9 +113,9 @@ void LinearCrossEntropy::forward(Ops& ops, Tensor nll, Tensor sums, Tensor statu
                                                .tokens = tokens_,
                                                .vocab = vocab_},
                          1, {.bytes = 16 * n});
-    ops.program.dispatch(ops.kernel("loss_gather", ops.lane_workgroup()),
+    ops.program.dispatch(ops.kernel("loss_gather", ops.row_workgroup()),
                          args::LossGatherArgs{.compact = x_, .x = x, .rows = rows_, .live = live_, .tokens = tokens_, .dim = dim_},
-                         ceil_div(uint64_t{tokens_} * dim_, ops.lane_workgroup()), {.bytes = 8 * n * d});
+                         tokens_, {.bytes = 8 * n * d});
   }
   for (uint32_t c = 0; c < plan_.chunks; ++c) {
     multiply_chunk(ops, c, w);
@@ -162,7 +162,7 @@ void LinearCrossEntropy::backward(Ops& ops, Tensor d_x, Tensor d_w, ConstTensor 
     const Tensor logits = slab(c, columns);
     {
       const Program::Scope scope(ops.program, "softmax backward");
-      ops.program.dispatch(ops.kernel("loss_chunk_backward", ops.lane_workgroup()),
+      ops.program.dispatch(ops.kernel("loss_chunk_backward", ops.row_workgroup()),
                            args::LossChunkBackwardArgs{.logits = logits,
                                                        .state = state_,
                                                        .rows = rows_,
@@ -176,7 +176,7 @@ void LinearCrossEntropy::backward(Ops& ops, Tensor d_x, Tensor d_w, ConstTensor 
                                                        .softcap = options_.softcap,
                                                        .smoothing = options_.label_smoothing,
                                                        .z_loss = options_.z_loss},
-                           ceil_div(uint64_t{tokens_} * columns, ops.lane_workgroup()), {.bytes = 8 * n * columns});
+                           tokens_, {.bytes = 8 * n * columns});
     }
     const Program::Scope scope(ops.program, "gradients");
     const ConstTensor w_chunk = w.row_range(c * plan_.chunk, columns);
@@ -185,9 +185,9 @@ void LinearCrossEntropy::backward(Ops& ops, Tensor d_x, Tensor d_w, ConstTensor 
   }
   const Program::Scope scope(ops.program, "scatter");
   ops.program.dispatch(
-      ops.kernel("loss_scatter", ops.lane_workgroup()),
+      ops.kernel("loss_scatter", ops.row_workgroup()),
       args::LossScatterArgs{.d_x = d_x, .d_compact = d_x_, .position = position_, .tokens = tokens_, .dim = dim_},
-      ceil_div(uint64_t{tokens_} * dim_, ops.lane_workgroup()), {.bytes = 8 * n * d});
+      tokens_, {.bytes = 8 * n * d});
 }
 
 }  // namespace lapilli

@@ -4,16 +4,6 @@ namespace lapilli {
 
 namespace {
 
-struct Tile {
-  uint32_t rows, cols;  // of c, per lane for the scalar class
-};
-
-// Few rows make a tall tile a waste; otherwise the tallest one that the register file (and its spills) still rewards.
-Tile scalar_tile(uint32_t rows) {
-  if (rows <= 8) return {8, 2};
-  return {24, 2};
-}
-
 // The largest tile that still makes enough workgroups to fill a GPU (a few per multiprocessor), if the device can run it.
 uint32_t tiled_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols) {
   const auto tiles = [&](uint32_t tile) { return ceil_div(rows, tile) * ceil_div(cols, tile); };
@@ -23,11 +13,26 @@ uint32_t tiled_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols) {
   return tiles(64) >= 128 || caps.subgroup_size > 64 ? 64 : 32;
 }
 
-void dispatch_scalar(Ops& ops, const args::MatmulArgs& args, Cost cost) {
-  const uint32_t subgroup = ops.caps().subgroup_size;
-  const Tile tile = scalar_tile(args.rows);
-  const Kernel& kernel = ops.kernel("matmul_scalar", subgroup, {{args::SPEC_TILE_ROWS, tile.rows}, {args::SPEC_TILE_COLS, tile.cols}});
-  ops.program.dispatch(kernel, args, ceil_div(args.rows, tile.rows) * ceil_div(args.cols, tile.cols * subgroup), cost);
+// Layouts as matmul_scalar_pairs.comp numbers them.
+uint32_t layout_of(const args::MatmulArgs& args) { return args.a_row == 1 && args.a_depth != 1 ? 2 : args.b_depth == 1 && args.b_col != 1 ? 1 : 0; }
+
+// Whether every row of a and b starts at an even element of 8-byte aligned memory, so that two floats can be read as one.
+bool has_even_rows(const args::MatmulArgs& args) {
+  const uint32_t a_stride = layout_of(args) == 2 ? args.a_depth : args.a_row;
+  const uint32_t b_stride = layout_of(args) == 1 ? args.b_col : args.b_depth;
+  const bool even_cols = layout_of(args) == 1 || args.cols % 2 == 0, even_rows = layout_of(args) != 2 || args.rows % 2 == 0;
+  return a_stride % 2 == 0 && b_stride % 2 == 0 && even_cols && even_rows && args.a.slice.buffer_offset_bytes() % 8 == 0 &&
+         args.b.slice.buffer_offset_bytes() % 8 == 0;
+}
+
+void dispatch_scalar(Ops& ops, const args::MatmulArgs& args, bool pairs_allowed, Cost cost) {
+  const DeviceCaps& caps = ops.caps();
+  const bool pairs = pairs_allowed && caps.fast_pair_loads && has_even_rows(args);
+  // Taller tiles read b less often; few rows make them a waste. Measured on lavapipe (lapilli bench matmul).
+  const uint32_t rows = args.rows <= 8 ? 8 : pairs ? 32 : 24, cols = 2;
+  const Kernel& kernel = ops.kernel(pairs ? "matmul_scalar_pairs" : "matmul_scalar", caps.subgroup_size,
+                                    {{args::SPEC_TILE_ROWS, rows}, {args::SPEC_TILE_COLS, cols}, {args::SPEC_VARIANT, pairs ? layout_of(args) : 0}});
+  ops.program.dispatch(kernel, args, ceil_div(args.rows, rows) * ceil_div(args.cols, cols * caps.subgroup_size), cost);
 }
 
 void dispatch_tiled(Ops& ops, const args::MatmulArgs& args, uint32_t tile, Cost cost) {
@@ -56,7 +61,7 @@ void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::M
   const double m = args.rows, n = args.cols, k = args.depth;
   const Cost cost{.flops = 2 * m * n * k, .bytes = 4 * (m * k + n * k + m * n * (args.addend.slice ? 2 : 1))};
   const MatmulKernel chosen = options.force.value_or(MatmulKernel{ops.caps().kernel_class});
-  if (chosen.kernel_class == KernelClass::scalar) return dispatch_scalar(ops, args, cost);
+  if (chosen.kernel_class == KernelClass::scalar) return dispatch_scalar(ops, args, chosen.pairs, cost);
   dispatch_tiled(ops, args, chosen.tile != 0 ? chosen.tile : tiled_tile(ops.caps(), args.rows, args.cols), cost);
 }
 

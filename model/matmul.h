@@ -13,7 +13,8 @@ namespace lapilli {
 // A kernel other than the one that the device's class and the shape suggest.
 struct MatmulKernel {
   KernelClass kernel_class;
-  uint32_t tile = 0;  // tiled: 32, 64 or 128 rows and columns; 0: by the shape
+  uint32_t tile = 0;   // tiled: 32, 64 or 128 rows and columns; 0: by the shape
+  bool pairs = true;   // scalar: 64-bit loads where device and shape allow them
 };
 
 struct MatmulOptions {

@@ -1,12 +1,12 @@
 #version 460
 #include "shaders/common.glsl"
-// compact[r, d] = x[rows[r], d] for the live rows. One lane an element.
+// compact[r, d] = x[rows[r], d] for the live rows. One workgroup a row: no division by the width.
 
 layout(push_constant, std430) uniform Push { LossGatherArgs args; };
 
 void main() {
-  const uint at = linear_invocation();
-  const uint row = at / args.dim;
+  const uint row = linear_group();
   if (row >= min(args.live.at[0], args.tokens)) return;
-  args.compact.at[at] = args.x.at[args.rows.at[row] * args.dim + at % args.dim];
+  const uint from = args.rows.at[row] * args.dim, to = row * args.dim;
+  for (uint d = gl_LocalInvocationIndex; d < args.dim; d += kWorkgroup) args.compact.at[to + d] = args.x.at[from + d];
 }

@@ -1,18 +1,8 @@
 #version 460
 #include "shaders/common.glsl"
-// c = alpha * op(a) op(b) + bias + addend on drivers that run on a processor, f32.
-//
-// One subgroup is a workgroup and computes kRows x (kCols * kSubgroup) of c: lane l holds kRows x kCols accumulators in
-// registers, for columns l, l + kSubgroup, ... of the tile. A block of kSubgroup steps of K at a time: each lane reads one
-// step of K of a row of a, and a broadcast from a constant lane hands it round, so that kSubgroup scattered reads become
-// one. The order "all columns of b, then row by row" keeps one row's accumulators in registers for the whole block; no
-// shared memory, no barrier (they cost a software driver more than they save).
-// NN, NT and TN differ in strides only. Accumulator: f32, K in ascending order.
-
-layout(constant_id = SPEC_TILE_ROWS) const uint kRows = 8;
-layout(constant_id = SPEC_TILE_COLS) const uint kCols = 2;
-
-layout(push_constant, std430) uniform Push { MatmulArgs args; };
+#include "shaders/matmul_scalar.glsl"
+// c = alpha * op(a) op(b) + bias + addend on drivers that run on a processor, f32, any strides: NN, NT and TN differ in
+// nothing else. Lane l has columns l, l + kSubgroup, ... of the tile; a block is kSubgroup steps of K.
 
 void main() {
   const uint lane = gl_SubgroupInvocationID;
@@ -21,12 +11,7 @@ void main() {
   const uint tile = linear_group();
   const uint row0 = (tile / tiles_across) * kRows;
   const uint col0 = (tile % tiles_across) * tile_cols + lane;
-
-  uint rows = args.rows, depth = args.depth;
-  if (!is_null(args.live)) {
-    if (args.live_is_depth != 0) depth = min(depth, args.live.at[0]);
-    else rows = min(rows, args.live.at[0]);
-  }
+  const uint rows = live_extent().x, depth = live_extent().y;
   if (row0 >= rows) return;
 
   // Rows and columns beyond the edge read the last one and are not stored.
@@ -63,12 +48,9 @@ void main() {
   [[unroll]] for (uint j = 0; j < kCols; ++j) {
     const uint col = col0 + j * kSubgroup;
     if (col >= args.cols) break;
-    const float bias = is_null(args.bias) ? 0.0 : args.bias.at[col];
     [[unroll]] for (uint i = 0; i < kRows; ++i) {
       if (row0 + i >= rows) break;
-      const uint at = (row0 + i) * args.c_stride + col;
-      const float addend = is_null(args.addend) ? 0.0 : args.addend.at[at];
-      args.c.at[at] = args.alpha * sum[i][j] + bias + addend;
+      store(row0 + i, col, sum[i][j]);
     }
   }
 }

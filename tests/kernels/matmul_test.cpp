@@ -98,6 +98,18 @@ std::vector<Case> cases() {
   return all;
 }
 
+// Even sizes around the tile of 32 rows and the blocks of 2 x 4, 8 and 16 lanes, where CPU drivers read pairs of floats.
+std::vector<Case> even_cases() {
+  std::vector<Case> all;
+  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn})
+    for (const auto& [m, n, k] : std::vector<std::array<uint32_t, 3>>{{2, 2, 2}, {30, 34, 32}, {34, 62, 66}, {66, 30, 64}, {8, 66, 34}, {64, 64, 130}})
+      all.push_back({layout, m, n, k});
+  all.push_back({Layout::nt, 33, 65, 64});  // NT only needs an even depth
+  all.push_back({Layout::nn, 33, 64, 64});
+  all.push_back({Layout::tn, 64, 64, 65});
+  return all;
+}
+
 // Beyond one tile of 128 in each direction, with an edge.
 std::vector<Case> large_cases() {
   return {{Layout::nn, 129, 190, 33}, {Layout::nt, 190, 129, 33}, {Layout::tn, 130, 131, 47}};
@@ -114,6 +126,7 @@ constexpr MatmulKernel kScalar{KernelClass::scalar}, kTiled32{KernelClass::tiled
     kTiled128{KernelClass::tiled, 128};
 INSTANTIATE_TEST_SUITE_P(Shapes, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(cases())),
                          case_name);
+INSTANTIATE_TEST_SUITE_P(Even, Matmul, testing::Combine(testing::Values(kScalar), testing::ValuesIn(even_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Large, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(large_cases())),
                          case_name);
 
