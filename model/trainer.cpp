@@ -50,39 +50,20 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
       val_shard_(open_shard(config_, kValShardName)),
       tokenizer_path_(std::filesystem::path(config_.data.dir) / kTokenizerName),
       table_((config_ = with_vocabulary(config_, train_shard_.vocab_size())).model),
-      kernels_(device),
-      kept_(device.caps(), "parameters and optimizer"),
-      scratch_(device.caps(), "activations") {
+      kernels_(device) {
   validate_config(config_);
   val_shard_.require_tokenizer(train_shard_.tokenizer_hash(), "the training split");
   const uint64_t needed = uint64_t{config_.model.context} + 1;
   if (train_shard_.token_count() < needed)
     throw Error("the training split has {} tokens, but model.context = {} needs at least {}", train_shard_.token_count(),
                 config_.model.context, needed);
-  plan_memory();
+  memory_ = std::make_unique<TrainingMemory>(device_, config_, table_);
+  memory_->commit(device_);
+  memory_->record(kernels_, options_.profile);
   load_or_make_weights();
 }
 
 Trainer::~Trainer() = default;
-
-void Trainer::plan_memory() {
-  weights_ = std::make_unique<ModelWeights>(kept_, config_.model, table_);
-  {
-    // Training, evaluation and generation take turns with the same scratch memory.
-    Arena::Alternatives alternatives(scratch_);
-    step_ = std::make_unique<TrainingStep>(device_, kept_, scratch_, config_, table_, *weights_);
-    alternatives.next();
-    evaluation_ = std::make_unique<EvaluationPass>(device_, kept_, scratch_, config_.model, config_.loss, config_.data.batch,
-                                                   config_.model.context, config_.data.document_mask);
-    alternatives.next();
-    generator_ = std::make_unique<Generator>(device_, kept_, scratch_, config_.model, config_.loss);
-  }
-  Arena::commit_all(device_, {&kept_, &scratch_});
-  step_->record(kernels_, options_.profile);
-  evaluation_->record(kernels_, *weights_);
-  generator_->record(kernels_, *weights_);
-  kernels_.save_cache();
-}
 
 void Trainer::load_or_make_weights() {
   const std::filesystem::path latest = find_latest_checkpoint(options_.run_dir);
@@ -103,8 +84,8 @@ void Trainer::load_or_make_weights() {
     state_.tokenizer_hash = train_shard_.tokenizer_hash();
     state_.values = initial_values(table_, state_.seed);
   }
-  weights_->load(device_, state_.values);
-  step_->load_moments(state_.first_moment, state_.second_moment);
+  memory_->weights->load(device_, state_.values);
+  memory_->step->load_moments(state_.first_moment, state_.second_moment);
   // They live on the device from here on.
   state_.values = {};
   state_.first_moment = {};
@@ -143,7 +124,7 @@ void Trainer::train_one_step(Prefetcher& batches) {
   for (uint32_t m = 0; m < config_.data.accumulate; ++m) micro_batches.push_back(batches.next());
   const uint64_t step = state_.step + 1;
   const double lr = learning_rate(config_.optim, step, config_.train.steps);
-  const StepResult result = step_->run(micro_batches, step, lr, state_.seed);
+  const StepResult result = memory_->step->run(micro_batches, step, lr, state_.seed);
   state_.step = step;
   state_.next_batch += config_.data.accumulate;
   state_.tokens += static_cast<uint64_t>(result.sums.rows);
@@ -161,7 +142,7 @@ void Trainer::tell_start() {
              {"version", caps.api_version},
              {"parameters", table_.count()},
              {"tokens_per_step", tokens_per_step},
-             {"memory_bytes", kept_.planned_bytes() + scratch_.planned_bytes()},
+             {"memory_bytes", memory_->planned_bytes()},
              {"seed", state_.seed}};
   if (resumed_) event["resumed_from"] = state_.step;
   log_->event(event);
@@ -170,10 +151,10 @@ void Trainer::tell_start() {
                          to_string(config_.model.arch), config_.train.precision, table_.count(), config_.model.layers, config_.model.dim,
                          config_.model.heads, config_.model.context, config_.model.vocab_size));
   std::string kinds;
-  for (const auto& [kind, bytes] : kept_.bytes_by_kind()) kinds += fmt::format("{} {:.1f}, ", kind, mib(bytes));
-  log_->line(fmt::format("memory      {:.1f} MiB ({}activations and loss {:.1f})", mib(kept_.planned_bytes() + scratch_.planned_bytes()), kinds,
-                         mib(scratch_.planned_bytes())));
-  const LossPlan& loss = step_->loss_plan();
+  for (const auto& [kind, bytes] : memory_->kept.bytes_by_kind()) kinds += fmt::format("{} {:.1f}, ", kind, mib(bytes));
+  log_->line(fmt::format("memory      {:.1f} MiB ({}activations and loss {:.1f})", mib(memory_->planned_bytes()), kinds,
+                         mib(memory_->scratch.planned_bytes())));
+  const LossPlan& loss = memory_->step->loss_plan();
   log_->line(fmt::format("loss        {}: {} chunk{} of {} columns, {} kept at once", to_string(loss.strategy), loss.chunks,
                          loss.chunks == 1 ? "" : "s", loss.chunk, loss.slabs));
   log_->line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", train_shard_.token_count(),
@@ -184,7 +165,7 @@ void Trainer::tell_start() {
 
 void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
   const double tokens_per_s = result.sums.rows / seconds;
-  const double mfu = options_.ceiling_flops_per_s > 0 ? step_->step_flops() / seconds / options_.ceiling_flops_per_s : 0;
+  const double mfu = options_.ceiling_flops_per_s > 0 ? memory_->step->step_flops() / seconds / options_.ceiling_flops_per_s : 0;
   log_->event({{"event", "step"},
                {"step", state_.step},
                {"loss", result.sums.rows > 0 ? Json(result.loss()) : Json(nullptr)},
@@ -194,7 +175,7 @@ void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
                {"tokens_per_s", tokens_per_s},
                {"mfu", mfu > 0 ? Json(mfu) : Json(nullptr)},
                {"ms", seconds * 1e3},
-               {"host_ms", step_->host_ns() * 1e-6}});
+               {"host_ms", memory_->step->host_ns() * 1e-6}});
   seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.95 * seconds_per_step_ + 0.05 * seconds;
   const double eta = seconds_per_step_ * static_cast<double>(config_.train.steps - state_.step);
   const std::string text =
@@ -210,7 +191,7 @@ void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
 
 void Trainer::evaluate() {
   const uint64_t limit = config_.train.eval_tokens == 0 ? UINT64_MAX : config_.train.eval_tokens;
-  last_evaluation_ = evaluation_->run(val_shard_, limit);
+  last_evaluation_ = memory_->evaluation->run(val_shard_, limit);
   const EvaluationResult& r = last_evaluation_;
   state_.best_val_loss = std::min(state_.best_val_loss, r.loss);
   log_->event({{"event", "val"},
@@ -230,7 +211,7 @@ void Trainer::show_sample() {
   const Tokenizer tokenizer(tokenizer_path_);
   std::vector<uint32_t> prompt(std::min<uint64_t>(4, val_shard_.token_count()));
   val_shard_.read(prompt, 0);
-  const std::vector<uint32_t> drawn = generator_->generate(prompt, {.tokens = 48, .seed = state_.seed}, {}, val_shard_.eos_id());
+  const std::vector<uint32_t> drawn = memory_->generator->generate(prompt, {.tokens = 48, .seed = state_.seed}, {}, val_shard_.eos_id());
   std::vector<uint32_t> all = prompt;
   all.insert(all.end(), drawn.begin(), drawn.end());
   std::string text = tokenizer.decode(all);
@@ -241,9 +222,9 @@ void Trainer::show_sample() {
 
 void Trainer::checkpoint() {
   TrainingState state = state_;
-  state.values = step_->read_values();
-  state.first_moment = step_->read_first_moment();
-  state.second_moment = step_->read_second_moment();
+  state.values = memory_->step->read_values();
+  state.first_moment = memory_->step->read_first_moment();
+  state.second_moment = memory_->step->read_second_moment();
   log_->sync();
   const std::filesystem::path folder =
       save_checkpoint(options_.run_dir / "checkpoints", config_, state, tokenizer_path_, config_.train.keep);
@@ -253,7 +234,7 @@ void Trainer::checkpoint() {
 
 void Trainer::tell_end(double seconds) {
   if (options_.profile && state_.step > 0) {
-    const std::string table = step_->program().take_profile().table();
+    const std::string table = memory_->step->program().take_profile().table();
     write_file_atomically(options_.run_dir / "profile.txt", table);
     log_->line("profile of the last step:\n" + table);
   }

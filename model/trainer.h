@@ -6,10 +6,8 @@
 #include <memory>
 
 #include "model/checkpoint.h"
-#include "model/evaluation.h"
-#include "model/generator.h"
 #include "model/run_log.h"
-#include "model/training_step.h"
+#include "model/training_memory.h"
 
 namespace lapilli {
 
@@ -36,7 +34,6 @@ class Trainer {
   double best_val_loss() const { return state_.best_val_loss; }
 
  private:
-  void plan_memory();
   void load_or_make_weights();
   void tell_start();
   void tell_init();
@@ -55,11 +52,7 @@ class Trainer {
   std::filesystem::path tokenizer_path_;
   ParameterTable table_;
   KernelLibrary kernels_;
-  Arena kept_, scratch_;  // weights, gradients, moments, inputs; and what is alive only while a program runs
-  std::unique_ptr<ModelWeights> weights_;
-  std::unique_ptr<TrainingStep> step_;
-  std::unique_ptr<EvaluationPass> evaluation_;
-  std::unique_ptr<Generator> generator_;
+  std::unique_ptr<TrainingMemory> memory_;
   TrainingState state_;
   EvaluationResult last_evaluation_;
   std::unique_ptr<RunLog> log_;

@@ -25,7 +25,7 @@ double expected_initial_loss(const ModelConfig& config, const LossOptions& loss)
 }
 
 void Trainer::tell_init() {
-  const EvaluationResult initial = evaluation_->run(val_shard_, kInitTokens);
+  const EvaluationResult initial = memory_->evaluation->run(val_shard_, kInitTokens);
   const double ln_vocab = std::log(config_.model.vocab_size), expected = expected_initial_loss(config_.model, config_.loss);
   const double gap = initial.loss - expected;
   const NgramReference ngram = ngram_reference(train_shard_, val_shard_);

@@ -1,0 +1,28 @@
+#pragma once
+// What a run will take, before it is started: memory by kind, work per token.
+
+#include <map>
+#include <string>
+
+#include "model/config.h"
+#include "model/loss.h"
+
+namespace lapilli {
+
+class Device;
+
+struct RunPlan {
+  uint64_t parameters = 0;
+  uint64_t tokens_per_step = 0;
+  std::map<std::string, uint64_t> kept_bytes;     // by kind, alive all the time
+  std::map<std::string, uint64_t> scratch_bytes;  // by kind and turn; training, evaluation and generation share places
+  uint64_t memory_bytes = 0;                      // of the device, in all
+  uint64_t available_bytes = 0;                   // that the device has left now
+  double flops_per_token = 0;                     // forward and backward
+  LossPlan loss;
+};
+
+// Plans exactly what Trainer would allocate, without allocating it. REQUIRES: config.model.vocab_size set.
+RunPlan plan_run(Device& device, const Config& config);
+
+}  // namespace lapilli
