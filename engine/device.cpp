@@ -157,6 +157,7 @@ Device::Device(const DeviceOptions& options) {
     throw;
   }
   caps_ = query_caps(physical_);
+  if (options.staging) caps_.unified_memory = false;
   queue_family_ = find_compute_queue_family(physical_);
 
   const float priority = 1.0F;

@@ -46,6 +46,7 @@ struct DeviceCaps {
 struct DeviceOptions {
   std::string selector;     // index, UUID or part of the name; empty: best discrete GPU, then integrated, then CPU
   bool validation = false;  // Khronos validation, core and synchronization; messages are counted and printed
+  bool staging = false;     // treat unified memory as a discrete card's: every transfer through a staging buffer (tests)
 };
 
 // Every Vulkan device that can run Lapilli, in the loader's order (the index of --device).

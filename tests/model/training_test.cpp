@@ -1,0 +1,164 @@
+// The training step as a whole: what must hold whatever the kernels are.
+
+#include <cmath>
+
+#include "model/training_memory.h"
+#include "tests/support.h"
+
+namespace lapilli::test {
+namespace {
+
+Config small_config() {
+  Config config;
+  config.model = {.layers = 2, .heads = 4, .kv_heads = 2, .dim = 24, .ffn_dim = 40, .context = 16, .norm = NormKind::rmsnorm,
+                  .mlp = MlpKind::swiglu, .position = PositionKind::rope, .bias = false, .tie_embeddings = false, .vocab_size = 61};
+  config.data = {.batch = 4, .accumulate = 2};
+  config.optim = {.lr = 3e-3, .weight_decay = 0.1, .clip = 1.0};
+  config.loss = {.strategy = LossStrategy::full};
+  return config;
+}
+
+// A repeatable "text": token t+1 is a function of token t most of the time, so that there is something to learn.
+Batch make_batch(const Config& config, uint64_t index) {
+  std::mt19937 generator(static_cast<uint32_t>(index) + 7);
+  Batch batch{.index = index, .batch = config.data.batch, .context = config.model.context};
+  const uint32_t n = batch.batch * batch.context, vocab = config.model.vocab_size;
+  for (uint32_t i = 0; i < n; ++i) {
+    const bool fresh = i % batch.context == 0 || generator() % 8 == 0;
+    batch.inputs.push_back(fresh ? static_cast<uint32_t>(generator() % vocab) : batch.targets.back());
+    batch.targets.push_back((batch.inputs.back() * 7 + 3) % vocab);
+    batch.weights.push_back(generator() % 5 == 0 ? 0.0F : 1.0F);
+  }
+  batch.document_start.assign(n, 0);
+  sort_by_token(batch);
+  return batch;
+}
+
+struct Session {
+  explicit Session(const Config& config) : config(config), table(config.model), memory(device(), config, table) {
+    memory.commit(device());
+    memory.record(kernels(), false);
+    memory.weights->load(device(), initial_values(table, 5));
+    memory.step->load_moments({}, {});
+  }
+  StepResult step(uint64_t number) {
+    std::vector<Batch> batches;
+    for (uint32_t m = 0; m < config.data.accumulate; ++m) batches.push_back(make_batch(config, number * config.data.accumulate + m));
+    return memory.step->run(batches, number, config.optim.lr, 9);
+  }
+  Config config;
+  ParameterTable table;
+  TrainingMemory memory;
+};
+
+TEST(Training, TwoRuns_AreBitwiseEqual) {
+  Config config = small_config();
+  config.model.dropout = 0.2F;
+  Session a(config), b(config);
+  for (uint64_t s = 1; s <= 10; ++s) EXPECT_EQ(a.step(s).sums.nll, b.step(s).sums.nll) << s;
+  expect_same_bits(a.memory.step->read_values(), b.memory.step->read_values(), "weights");
+  EXPECT_EQ(device().validation_messages(), 0U);
+}
+
+TEST(Training, LossFalls_AndSteadyStateAllocatesNothing) {
+  Session session(small_config());
+  const double first = session.step(1).loss();
+  EXPECT_NEAR(first, std::log(61), 0.1);
+  const uint64_t allocations = device().allocation_count();
+  double last = 0;
+  for (uint64_t s = 2; s <= 150; ++s) last = session.step(s).loss();
+  EXPECT_LT(last, 0.5 * first);
+  EXPECT_EQ(device().allocation_count(), allocations);
+}
+
+TEST(Training, VocabStrategy_AgreesWithFullOver200Steps) {
+  Config chunked = small_config();
+  chunked.loss = {.strategy = LossStrategy::vocab, .chunk = 17, .memory_mib = 0};
+  Session full(small_config()), vocab(chunked);
+  for (uint64_t s = 1; s <= 200; ++s) {
+    const double a = full.step(s).loss(), b = vocab.step(s).loss();
+    ASSERT_NEAR(a, b, 1e-4) << "step " << s;
+  }
+}
+
+TEST(Training, NoTargets_LeavesWeightsAndMomentsAlone) {
+  Session session(small_config());
+  session.step(1);
+  const auto values = session.memory.step->read_values(), moments = session.memory.step->read_first_moment();
+  std::vector<Batch> empty;
+  for (uint32_t m = 0; m < 2; ++m) {
+    empty.push_back(make_batch(session.config, m));
+    std::ranges::fill(empty.back().weights, 0.0F);
+  }
+  const StepResult result = session.memory.step->run(empty, 2, 1e-3, 9);
+  EXPECT_EQ(result.sums.rows, 0);
+  expect_same_bits(values, session.memory.step->read_values(), "weights");
+  expect_same_bits(moments, session.memory.step->read_first_moment(), "first moment");
+}
+
+TEST(Training, NonFiniteLoss_NamesTheRowAndSparesTheWeights) {
+  Session session(small_config());
+  auto values = session.memory.step->read_values();
+  const uint64_t wte = session.table["wte.weight"].offset;
+  const Batch batch = make_batch(session.config, 2);
+  values[wte + batch.inputs[0] * 24] = std::nanf("");
+  session.memory.weights->load(device(), values);
+  try {
+    session.step(1);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("the loss of row"), std::string::npos) << error.what();
+  }
+  expect_same_bits(values, session.memory.step->read_values(), "weights");
+}
+
+TEST(Training, TargetBeyondVocabulary_IsALoudError) {
+  Session session(small_config());
+  std::vector<Batch> batches{make_batch(session.config, 1), make_batch(session.config, 2)};
+  batches[1].weights[5] = 1;
+  batches[1].targets[5] = 61;
+  try {
+    session.memory.step->run(batches, 1, 1e-3, 9);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("row 5 is 61"), std::string::npos) << error.what();
+  }
+}
+
+TEST(Training, RecomputedActivations_GiveTheSameBits) {
+  Config config = small_config();
+  config.model.norm = NormKind::layernorm;
+  config.model.mlp = MlpKind::gelu;
+  config.model.bias = true;
+  Config recomputing = config;
+  recomputing.train.recompute = true;
+  Session kept(config), recomputed(recomputing);
+  for (uint64_t s = 1; s <= 3; ++s) EXPECT_EQ(kept.step(s).sums.nll, recomputed.step(s).sums.nll);
+  expect_same_bits(kept.memory.step->read_values(), recomputed.memory.step->read_values(), "weights");
+  EXPECT_LT(recomputed.memory.scratch.planned_bytes(), kept.memory.scratch.planned_bytes());
+}
+
+TEST(Generation, ContextGrowsBeyondAPass_AndIsRepeatable) {
+  Session session(small_config());
+  for (uint64_t s = 1; s <= 100; ++s) session.step(s);
+  const std::vector<uint32_t> prompt{5};
+  const auto greedy = session.memory.generator->generate(prompt, {.tokens = 40, .temperature = 0});
+  ASSERT_EQ(greedy.size(), 40U);
+  EXPECT_EQ(greedy[0], (5U * 7 + 3) % 61);  // what the text always does
+  const SamplingOptions options{.tokens = 40, .temperature = 1.0, .top_k = 10, .top_p = 0.9, .seed = 3};
+  EXPECT_EQ(session.memory.generator->generate(prompt, options), session.memory.generator->generate(prompt, options));
+}
+
+TEST(Sampling, TopKTopPAndTemperature_CutAsTheySay) {
+  const std::vector<float> logits{0, std::log(2.0F), std::log(4.0F), std::log(1.0F)};  // p = 1/8 2/8 4/8 1/8
+  EXPECT_EQ(sample_token(logits, {.temperature = 0}, 0.99), 2U);
+  EXPECT_EQ(sample_token(logits, {.temperature = 1}, 0.49), 2U);
+  EXPECT_EQ(sample_token(logits, {.temperature = 1}, 0.51), 1U);
+  EXPECT_EQ(sample_token(logits, {.temperature = 1}, 0.99), 3U);
+  EXPECT_EQ(sample_token(logits, {.temperature = 1, .top_k = 1}, 0.99), 2U);
+  EXPECT_EQ(sample_token(logits, {.temperature = 1, .top_p = 0.6}, 0.99), 1U);  // 4/8 + 2/8 reaches 0.6
+  EXPECT_EQ(sample_token(logits, {.temperature = 1, .top_p = 0.5}, 0.99), 2U);
+}
+
+}  // namespace
+}  // namespace lapilli::test
