@@ -50,5 +50,6 @@ void add_bench_matmul(CLI::App& bench);
 void add_bench_ceiling(CLI::App& bench);
 void add_bench_attention(CLI::App& bench);
 void add_bench_loss(CLI::App& bench);
+void add_bench_step(CLI::App& bench);
 
 }  // namespace lapilli

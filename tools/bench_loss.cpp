@@ -128,6 +128,7 @@ void add_bench_loss(CLI::App& bench) {
   command->add_option("--chunk", options->chunk, "Columns of a chunk (default: by --memory-mib)")->check(positive());
   command->add_option("--memory-mib", options->memory_mib, "Memory for logits")->check(positive())->capture_default_str();
   command->add_option("--valid-fraction", options->valid_fraction, "Share of the rows that have a target")
+      ->check(not_negative())
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   add_bench_options(*command, *options);

@@ -29,21 +29,18 @@ void synthesize(const SynthOptions& options) {
 
 void add_corpus_command(CLI::App& program) {
   CLI::App* corpus = program.add_subcommand("corpus", "Make text to train on");
-  corpus->require_subcommand(1);
+  require_command(*corpus);
   CLI::App* synth = corpus->add_subcommand("synth", "Small stories from a grammar whose entropy is known exactly");
   synth->footer("Beside F it writes F.json (the exact entropy) and F.nats (-ln p of every story), which `data build` reads.\n"
                 "Example: lapilli corpus synth --bytes 8M --seed 1 -o stories.txt");
   const auto options = std::make_shared<SynthOptions>();
   synth->add_option("--bytes", options->bytes, "Size of the text; k, M, G are 1000, 1000^2, 1000^3")
       ->required()
-      ->transform(CLI::AsSizeValue(true))
+      ->transform(as_size())
       ->type_name("N");
-  synth->add_option("--seed", options->seed, "The same seed gives the same text")->type_name("S")->capture_default_str();
+  synth->add_option("--seed", options->seed, "The same seed gives the same text")->check(not_negative())->type_name("S")->capture_default_str();
   synth->add_option("-o,--output", options->output, "Text file to write")->required()->type_name("F");
-  synth->callback([options] {
-    if (options->bytes == 0) throw CLI::ValidationError("--bytes", "must be at least 1");
-    synthesize(*options);
-  });
+  synth->callback([options] { synthesize(*options); });
 }
 
 }  // namespace lapilli

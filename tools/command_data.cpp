@@ -42,7 +42,7 @@ void build(const BuildOptions& options) {
 
 void add_data_command(CLI::App& program) {
   CLI::App* data = program.add_subcommand("data", "Turn text into tokens");
-  data->require_subcommand(1);
+  require_command(*data);
   CLI::App* command = data->add_subcommand("build", "Tokenize texts into a folder that `train` and `eval` read");
   command->footer("A line that is exactly <|endoftext|> separates documents; every file begins a new one. Validation is the end "
                   "of the text:\nwhole documents where there are several.\n"

@@ -51,6 +51,7 @@ void add_generate_command(CLI::App& program) {
   command->add_option("--prompt", options->prompt, "Text to continue; \"\" begins a new document")->required()->type_name("TEXT");
   command->add_option("--tokens", sampling.tokens, "Tokens to draw")->check(positive())->type_name("N")->capture_default_str();
   command->add_option("--temperature", sampling.temperature, "0: always the likeliest token; 1: as the model says")
+      ->check(not_negative())
       ->check(CLI::Range(0.0, 100.0))
       ->type_name("T")
       ->capture_default_str();
@@ -60,7 +61,7 @@ void add_generate_command(CLI::App& program) {
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("P")
       ->capture_default_str();
-  command->add_option("--seed", sampling.seed, "Seed of the draws")->type_name("S")->capture_default_str();
+  command->add_option("--seed", sampling.seed, "Seed of the draws")->check(not_negative())->type_name("S")->capture_default_str();
   add_device_option(*command, options->device);
   command->callback([options] { generate(*options); });
 }

@@ -32,7 +32,7 @@ void train(const TrainTokenizerOptions& options) {
 
 void add_tokenizer_command(CLI::App& program) {
   CLI::App* tokenizer = program.add_subcommand("tokenizer", "Learn a vocabulary");
-  tokenizer->require_subcommand(1);
+  require_command(*tokenizer);
   CLI::App* command = tokenizer->add_subcommand("train", "Learn a vocabulary from texts (a SentencePiece model file)");
   command->footer("Every text is split without loss: what the vocabulary does not know is spelled in bytes.\n"
                   "Example: lapilli tokenizer train --type unigram --vocab-size 1024 -i stories.txt -o stories.model");

@@ -51,13 +51,6 @@ std::filesystem::path new_run_folder(const std::string& config) {
   }
 }
 
-double measure_ceiling(Device& device) {
-  KernelLibrary kernels(device);
-  FmaCeiling ceiling(kernels);
-  const Contender contenders[] = {ceiling.contender()};
-  return ceiling.flops() / measure(contenders, {.repeats = 5})[0].median;
-}
-
 void train(const TrainCommandOptions& options) {
   // A run knows its configuration: to go on with it, the folder is enough.
   const std::string config_path = options.config.empty() ? options.run + "/config.toml" : options.config;
@@ -69,7 +62,7 @@ void train(const TrainCommandOptions& options) {
                              .stop = &stop_requested};
   catch_signals();
   Device device({.selector = options.device});
-  train_options.ceiling_flops_per_s = measure_ceiling(device);
+  train_options.ceiling_flops_per_s = measure_fma_ceiling(device);
   Trainer(device, config, train_options).run();
   print(fmt::format("run         {}\n", train_options.run_dir.string()));
 }
@@ -84,7 +77,9 @@ void add_train_command(CLI::App& program) {
   const auto options = std::make_shared<TrainCommandOptions>();
   command->add_option("config", options->config, "Configuration (with --resume: default the run's own)")->type_name("CONFIG.toml");
   add_set_option(*command, options->sets);
-  CLI::Option* run = command->add_option("--run", options->run, "Run folder (default: runs/NAME-1, NAME-2, ... by the configuration's name)")->type_name("DIR");
+  CLI::Option* run =
+      command->add_option("--run", options->run, "Run folder (default: runs/NAME-1, NAME-2, ... by the configuration's name)")
+          ->type_name("DIR");
   command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of --run")->needs(run);
   add_device_option(*command, options->device);
   command->add_flag("--profile", options->profile, "Time every part of the last step on the device; also written to profile.txt");

@@ -19,6 +19,7 @@ void add_train_command(CLI::App& program);
 void add_eval_command(CLI::App& program);
 void add_generate_command(CLI::App& program);
 void add_export_command(CLI::App& program);
+void add_plan_command(CLI::App& program);
 void add_bench_command(CLI::App& program);
 
 // Options that several commands have, the same everywhere.
@@ -26,8 +27,15 @@ void add_device_option(CLI::App& command, std::string& selector);
 void add_set_option(CLI::App& command, std::vector<std::string>& sets);
 void add_checkpoint_argument(CLI::App& command, std::string& path);
 
-// A number above 0. (CLI11's own check tells the largest double as the limit.)
+// Wrong usage when none of its commands follows. (CLI11's own check hides an unknown one behind "is required".)
+void require_command(CLI::App& parent);
+
+// A number above 0, or not below. (CLI11's own checks tell the largest double as the limit, and its unsigned numbers take
+// -1 for 2^64 - 1.)
 CLI::Validator positive();
+CLI::Validator not_negative();
+// "500k" -> 500000: turns k, M, G into factors of 1000. Above 0.
+CLI::Validator as_size();
 
 // Wrong usage, unless the output is another file (or folder) than every input.
 void require_other_output(const std::filesystem::path& output, const std::vector<std::string>& inputs);

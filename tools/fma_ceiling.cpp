@@ -63,6 +63,13 @@ uint32_t FmaCeiling::steps_for(const Form& form, double seconds) const {
   return steps;
 }
 
+double measure_fma_ceiling(Device& device) {
+  KernelLibrary kernels(device);
+  FmaCeiling ceiling(kernels);
+  const Contender contenders[] = {ceiling.contender()};
+  return ceiling.flops() / measure(contenders, {.repeats = 5})[0].median;
+}
+
 void record_empty_dispatch(Ops& ops, Tensor result, bool ordered) {
   args::BenchFmaArgs args{};
   if (ordered) args.result = result;

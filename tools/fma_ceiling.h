@@ -33,6 +33,9 @@ class FmaCeiling {
   std::string form_;
 };
 
+// FLOP/s of the ceiling alone.
+double measure_fma_ceiling(Device& device);
+
 // A dispatch of the same kernel that does nothing; `ordered` puts a barrier between two of them.
 void record_empty_dispatch(Ops& ops, Tensor result, bool ordered);
 

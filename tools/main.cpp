@@ -17,6 +17,7 @@ constexpr void (*kAddCommand[])(CLI::App&) = {
     lapilli::add_corpus_command,
     lapilli::add_tokenizer_command,
     lapilli::add_data_command,
+    lapilli::add_plan_command,
     lapilli::add_train_command,
     lapilli::add_eval_command,
     lapilli::add_generate_command,
@@ -27,7 +28,7 @@ constexpr void (*kAddCommand[])(CLI::App&) = {
 int run(int argc, char** argv) {
   CLI::App program("Trains small transformer language models on any device that speaks Vulkan.", "lapilli");
   program.set_version_flag("--version", "lapilli " LAPILLI_VERSION);
-  program.require_subcommand(1);
+  lapilli::require_command(program);
   program.get_formatter()->column_width(34);
   program.footer("`lapilli COMMAND --help` explains a command. Start here: tools/quickstart.sh");
   for (const auto add : kAddCommand) add(program);

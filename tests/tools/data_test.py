@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""`lapilli corpus`, `tokenizer` and `data`: from nothing to token shards, and what errors leave behind."""
+import json
+import unittest
+
+from support import CommandTest
+
+
+class Data(CommandTest):
+    def test_Corpus_SameSeed_SameBytesOfTheSizeAskedFor(self):
+        for name, seed in ("a", 1), ("b", 1), ("c", 2):
+            self.run_lapilli("corpus", "synth", "--bytes", "20k", "--seed", seed, "-o", name)
+        a, b, c = ((self.folder / name).read_bytes() for name in "abc")
+        self.assertEqual(a, b)
+        self.assertNotEqual(a, c)
+        self.assertTrue(20_000 <= len(a) < 30_000, len(a))
+        about = json.loads((self.folder / "a.json").read_text())
+        self.assertEqual(about["bytes"], len(a))
+        self.assertGreater(about["nats_per_byte"], 0)
+
+    def test_Tokenizer_EveryType_HasTheVocabularyAskedFor(self):
+        self.run_lapilli("corpus", "synth", "--bytes", "60k", "--seed", 1, "-o", "text")
+        for kind, size, expected in ("unigram", 400, "400"), ("bpe", 400, "400"), ("byte", None, "259"), ("char", None, None):
+            with self.subTest(kind=kind):
+                size_option = ["--vocab-size", size] if size else []
+                for output in "one.model", "two.model":
+                    said = self.run_lapilli("tokenizer", "train", "--type", kind, *size_option, "-i", "text", "-o", output).stdout
+                if expected:
+                    self.assertIn(f"{kind} tokenizer, {expected} tokens", said)
+                self.assertEqual((self.folder / "one.model").read_bytes(), (self.folder / "two.model").read_bytes())
+
+    def test_DataBuild_SaysWhatTheFolderHolds(self):
+        said = self.make_data().stdout
+        about = json.loads((self.folder / "data" / "dataset.json").read_text())
+        self.assertIn("vocabulary of 400", said)
+        for split in "train", "val":
+            self.assertRegex(said, rf"{split} +{about[split]['tokens']:,} +{about[split]['documents']:,} ")
+            self.assertIn(f"{about[split]['source_entropy_nats_per_token']:.4f} nats per token", said)
+        self.assertEqual((self.folder / "t.model").read_bytes(), (self.folder / "data" / "tokenizer.model").read_bytes())
+
+    def test_ValFraction_KeepsTheLastTokens(self):
+        (self.folder / "text").write_text("one two three four\n" * 500)
+        self.run_lapilli("tokenizer", "train", "--type", "byte", "-i", "text", "-o", "t.model")
+        self.run_lapilli("data", "build", "--tokenizer", "t.model", "-i", "text", "-o", "data", "--val-fraction", 0.25)
+        about = json.loads((self.folder / "data" / "dataset.json").read_text())
+        tokens = 500 * len("one two three four\n")
+        self.assertEqual((about["train"]["tokens"], about["val"]["tokens"]), (int(0.75 * tokens), tokens - int(0.75 * tokens)))
+
+    def test_Errors_LeaveNothingBehind(self):
+        self.make_data()
+        (self.folder / "latin1").write_bytes(b"caf\xe9 au lait\n")
+        (self.folder / "empty").write_bytes(b"")
+        (self.folder / "broken.model").write_bytes((self.folder / "t.model").read_bytes()[:50])
+        before = self.tree()
+        for arguments, says in [
+            (("corpus", "synth", "--bytes", "1k", "-o", "text/below"), "text/below"),
+            (("corpus", "synth", "--bytes", "1k", "-o", "nowhere/f"), "nowhere"),
+            (("tokenizer", "train", "--type", "byte", "-i", "nosuch", "-o", "n.model"), "nosuch"),
+            (("tokenizer", "train", "--type", "char", "-i", "empty", "-o", "n.model"), "empty"),
+            (("tokenizer", "train", "--type", "char", "-i", "latin1", "-o", "n.model"), "latin1"),
+            (("tokenizer", "train", "--type", "unigram", "--vocab-size", "90000", "-i", "text", "-o", "n.model"), "90000"),
+            (("tokenizer", "train", "--type", "bpe", "--vocab-size", "10", "-i", "text", "-o", "n.model"), "10"),
+            (("data", "build", "--tokenizer", "nosuch.model", "-i", "text", "-o", "new"), "nosuch.model"),
+            (("data", "build", "--tokenizer", "broken.model", "-i", "text", "-o", "new"), "broken.model"),
+            (("data", "build", "--tokenizer", "t.model", "-i", "text", "latin1", "-o", "data"), "latin1"),
+            (("data", "build", "--tokenizer", "t.model", "-i", "nosuch", "-o", "new"), "nosuch"),
+            (("data", "build", "--tokenizer", "t.model", "-i", "text", "-o", "text/below"), "text/below"),
+        ]:
+            with self.subTest(arguments=arguments):
+                self.fails(*arguments, says=says)
+                self.assertEqual(self.tree(), before)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""`lapilli train`, `eval`, `generate` and `export` on a model of a few thousand parameters."""
+import json
+import math
+import signal
+import subprocess
+import time
+import unittest
+
+from support import LAPILLI, SMALL_CONFIG, CommandTest
+
+
+class Run(CommandTest):
+    def setUp(self):
+        super().setUp()
+        (self.folder / "small.toml").write_text(SMALL_CONFIG)
+        self.make_data(size="25k")
+
+    def train(self, run, *more):
+        return self.run_lapilli("train", "small.toml", "--set", "data.dir=data", "--run", run, *more)
+
+    def events(self, run, kind):
+        lines = (self.folder / run / "metrics.jsonl").read_text().splitlines()
+        return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+    def newest_state(self, run):
+        return sorted((self.folder / run / "checkpoints").glob("step-*"))[-1] / "state.bin"
+
+    def test_Train_LeavesARunFolder_ThatEvalGenerateAndExportTake(self):
+        self.train("run")
+        for name in "config.toml", "tokenizer.model", "metrics.jsonl", "log.txt", "checkpoints/step-00000006/state.bin":
+            self.assertTrue((self.folder / "run" / name).is_file(), name)
+        init, = self.events("run", "init")
+        self.assertLess(abs(init["loss"] - math.log(400)), 0.1)
+        self.assertEqual([event["step"] for event in self.events("run", "step")], list(range(1, 7)))
+        self.assertTrue(all(event["mfu"] > 0 for event in self.events("run", "step")))
+
+        scored = json.loads(self.run_lapilli("eval", "run", "--data", "data", "--json").stdout)
+        last = self.events("run", "val")[-1]
+        self.assertEqual((scored["step"], scored["tokens"]), (6, last["tokens"]))
+        self.assertAlmostEqual(scored["loss"], last["loss"], places=6)
+        self.assertAlmostEqual(scored["perplexity"], math.exp(scored["loss"]), places=3)
+        self.assertIn("perplexity", self.run_lapilli("eval", "run", "--data", "data", "--split", "train").stdout)
+
+        said = [self.run_lapilli("generate", "run", "--prompt", "The cat", "--tokens", 20, "--seed", seed).stdout for seed in (1, 1, 2)]
+        self.assertTrue(said[0].startswith("The cat"), said[0])
+        self.assertEqual(said[0], said[1])
+        self.assertNotEqual(said[0], said[2])
+
+        self.run_lapilli("export", "run", "-o", "exported")
+        raw = (self.folder / "exported" / "model.safetensors").read_bytes()
+        header = json.loads(raw[8:8 + int.from_bytes(raw[:8], "little")])
+        self.assertIn("model.embed_tokens.weight", header)
+        self.assertEqual(json.loads((self.folder / "exported" / "config.json").read_text())["vocab_size"], 400)
+
+    def test_Eval_ScoresEveryTokenButTheFirst_OfATextAsOfItsShard(self):
+        self.train("run")
+        about = json.loads((self.folder / "data" / "dataset.json").read_text())
+        of_shard = json.loads(self.run_lapilli("eval", "run", "--data", "data/train.bin", "--json").stdout)
+        self.assertEqual(of_shard["tokens"], about["train"]["tokens"] - 1)
+        of_text = json.loads(self.run_lapilli("eval", "run", "--data", "text", "--json").stdout)
+        self.assertEqual(of_text["tokens"], about["train"]["tokens"] + about["val"]["tokens"] - 1)
+        strided = json.loads(self.run_lapilli("eval", "run", "--data", "data", "--stride", 5, "--json").stdout)
+        self.assertEqual(strided["tokens"], about["val"]["tokens"] - 1)
+
+    def test_Resume_GivesTheBytesOfAnUninterruptedRun(self):
+        self.train("whole")
+        self.train("parts", "--stop-at", 4)
+        self.assertEqual(len(self.events("parts", "step")), 4)
+        self.run_lapilli("train", "--run", "parts", "--resume")  # the run knows its configuration
+        for whole, parts in zip(self.events("whole", "step"), self.events("parts", "step"), strict=True):
+            self.assertEqual((whole["step"], whole["loss"], whole["lr"]), (parts["step"], parts["loss"], parts["lr"]))
+        self.assertEqual(self.newest_state("whole").read_bytes(), self.newest_state("parts").read_bytes())
+
+    def test_Interrupt_FinishesTheStepAndWritesACheckpoint(self):
+        command = [LAPILLI, "train", "small.toml", "--set", "data.dir=data", "--set", "train.steps=1000000",
+                   "--set", "train.eval_every=0", "--run", "run"]
+        process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if line.startswith("step"):
+                break
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, output + errors)
+        self.assertIn("--resume", output)
+        steps = len(self.events("run", "step"))
+        self.assertEqual(self.newest_state("run").parent.name, f"step-{steps:08d}")
+        self.run_lapilli("eval", "run", "--data", "data")
+
+    def test_SecondInterrupt_EndsAtOnce_AndTheCheckpointsStayWhole(self):
+        command = [LAPILLI, "train", "small.toml", "--set", "data.dir=data", "--set", "train.steps=1000000", "--set",
+                   "train.checkpoint_every=1", "--set", "train.eval_every=0", "--run", "run"]
+        process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while not list(self.folder.glob("run/checkpoints/step-*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        self.assertIn(process.wait(timeout=60), (0, 128 + signal.SIGTERM, 128 + signal.SIGINT))
+        self.run_lapilli("eval", "run", "--data", "data")
+
+    def test_Errors_AreOneSentence_AndChangeNothing(self):
+        self.train("run")
+        (self.folder / "bad.toml").write_text("[model]\nlayers = 'three'\n")
+        (self.folder / "torn.toml").write_text("[model\n")
+        state = self.newest_state("run")
+        damaged = self.folder / "damaged" / "step-00000006"
+        damaged.mkdir(parents=True)
+        for file in state.parent.iterdir():
+            (damaged / file.name).write_bytes(file.read_bytes())
+        raw = bytearray(state.read_bytes())
+        raw[len(raw) // 2] ^= 1
+        (damaged / "state.bin").write_bytes(raw)
+        self.run_lapilli("tokenizer", "train", "--type", "byte", "-i", "text", "-o", "other.model")
+        self.run_lapilli("data", "build", "--tokenizer", "other.model", "-i", "text", "-o", "other")
+        before = self.tree()
+        for arguments, says in [
+            (("train", "nosuch.toml"), "nosuch.toml"),
+            (("train", "bad.toml"), "layers"),
+            (("train", "torn.toml"), "torn.toml"),
+            (("train", "small.toml"), "data.dir"),
+            (("train", "small.toml", "--set", "optim.lrr=1"), "optim.lr"),
+            (("train", "small.toml", "--set", "data.dir=nosuch"), "nosuch"),
+            (("train", "small.toml", "--set", "data.dir=data", "--run", "run"), "--resume"),
+            (("train", "small.toml", "--set", "data.dir=data", "--run", "new", "--resume"), "new"),
+            (("eval", "nosuch", "--data", "data"), "nosuch"),
+            (("eval", "damaged/step-00000006", "--data", "data"), "state.bin"),
+            (("eval", "run", "--data", "nosuch"), "nosuch"),
+            (("eval", "run", "--data", "other"), "other"),
+            (("generate", "nosuch", "--prompt", "x"), "nosuch"),
+            (("generate", "run", "--prompt", "x", "--device", "no such device"), "no such device"),
+            (("export", "damaged/step-00000006", "-o", "exported"), "state.bin"),
+        ]:
+            with self.subTest(arguments=arguments):
+                self.fails(*arguments, says=says)
+                self.assertEqual(self.tree(), before)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

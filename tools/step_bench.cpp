@@ -1,0 +1,54 @@
+#include "tools/step_bench.h"
+
+#include <filesystem>
+#include <random>
+
+#include "tokenizer/dataset.h"
+
+namespace lapilli {
+
+namespace {
+
+Batch random_batch(const Config& config, uint64_t index) {
+  const uint32_t n = config.data.batch * config.model.context;
+  Batch batch{.index = index, .batch = config.data.batch, .context = config.model.context};
+  std::mt19937_64 random(index);
+  const auto draw = [&] { return static_cast<uint32_t>(random() % config.model.vocab_size); };
+  for (uint32_t i = 0; i < n; ++i) {
+    batch.inputs.push_back(draw());
+    batch.targets.push_back(draw());
+  }
+  batch.weights.assign(n, 1.0F);
+  batch.document_start.assign(n, 0);
+  batch.valid_targets = n;
+  sort_by_token(batch);
+  return batch;
+}
+
+}  // namespace
+
+void set_vocab_size(Config& config, uint32_t vocab_size) {
+  config.model.vocab_size = vocab_size;
+  if (vocab_size == 0) {
+    const std::filesystem::path shard = std::filesystem::path(config.data.dir) / kTrainShardName;
+    if (config.data.dir.empty() || !std::filesystem::exists(shard))
+      throw Error("how large is the vocabulary? Give --vocab-size V, or a data set with --set data.dir=DIR");
+    config.model.vocab_size = TokenShard(shard, TokenShard::Verify::kHeader).vocab_size();
+  }
+  validate_config(config);
+}
+
+StepBench::StepBench(Device& device, KernelLibrary& kernels, const Config& config, bool profiled)
+    : config_(config), table_(config.model), memory_(device, config_, table_) {
+  memory_.commit(device);
+  memory_.step->record(kernels, profiled);
+  memory_.weights->load(device, initial_values(table_, config.train.seed));
+  memory_.step->load_moments({}, {});
+  for (uint32_t m = 0; m < config.data.accumulate; ++m) batches_.push_back(random_batch(config, m));
+}
+
+double StepBench::run() {
+  return wall_seconds([&] { memory_.step->run(batches_, ++step_, 0.0, config_.train.seed); });
+}
+
+}  // namespace lapilli
