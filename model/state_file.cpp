@@ -82,8 +82,8 @@ std::vector<NamedShape> decode_table(Bytes encoded, uint32_t parameters, const s
 Header checked_header(Bytes file, const std::filesystem::path& path) {
   const std::string name = path.string();
   Header header{};
-  std::memcpy(&header, file.data(), std::min(file.size(), sizeof header));
   if (file.size() < sizeof kMagic) throw Error("'{}' is cut short: it has {} bytes", name, file.size());
+  std::memcpy(&header, file.data(), std::min(file.size(), sizeof header));
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) {
     throw Error("'{}' is not the state of a lapilli checkpoint, or its first bytes are damaged", name);
   }
