@@ -13,10 +13,10 @@ field() { sed -nE "s/.*\"$1\": *(-?[0-9][-+0-9.eE]*).*/\1/p"; }
 event() { grep -E "\"event\": *\"$1\"" "$run/metrics.jsonl" || true; }
 
 tools/setup.sh
-tools/build.sh
+tools/build.sh lapilli
 lapilli=build/lapilli
 
-corpus_bytes=8000000
+corpus_bytes=4000000
 vocab_size=1024
 data=runs/quickstart/data-$corpus_bytes-$vocab_size
 if [[ ! -f $data/complete ]]; then
@@ -53,4 +53,4 @@ done < <(event val)
 floor=$(field source_entropy <<<"$init")
 if [[ $floor ]]; then printf 'the text itself       %.3f nats: no model does better for long\n' "$floor"; fi
 printf '\nfiles: %s/ holds config.toml, tokenizer.model, metrics.jsonl, log.txt and checkpoints/\n' "$run"
-printf 'next:  build/lapilli generate %s --prompt "..."    build/lapilli report %s\n' "$run" "$run"
+printf 'next:  build/lapilli generate %s --prompt "Once upon a time"    build/lapilli train CONFIG.toml ... (README)\n' "$run"
