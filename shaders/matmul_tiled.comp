@@ -32,8 +32,12 @@ const uint kFetchB = kCols * kDepth / kWorkgroup;
 
 layout(push_constant, std430) uniform Push { MatmulArgs args; };
 
-shared vec4 a_s[kDepth][kRows / 4 + 1];
-shared vec4 b_s[kDepth][kCols / 4 + 1];
+// Plain floats, read four at a time: a store to a component of a shared vec4 chosen at run time becomes a ladder of branches
+// in Mesa.
+const uint kPaddedRows = kRows + 4, kPaddedCols = kCols + 4;
+shared float a_s[kDepth * kPaddedRows];
+shared float b_s[kDepth * kPaddedCols];
+#define four(array, at) vec4(array[at], array[(at) + 1], array[(at) + 2], array[(at) + 3])
 
 // Where element i of a thread's part of a stage lies: x = row or column of the tile, y = step of K.
 uvec2 place(uint i, uint width, bool along_depth) {
@@ -66,11 +70,11 @@ void main() {
       barrier();  // the last stage has been read
       [[unroll]] for (uint i = 0; i < kFetchA; ++i) {
         const uvec2 to = place(i, kRows, a_along_depth);
-        a_s[to.y][to.x / 4][to.x % 4] = next_a[i];
+        a_s[to.y * kPaddedRows + to.x] = next_a[i];
       }
       [[unroll]] for (uint i = 0; i < kFetchB; ++i) {
         const uvec2 to = place(i, kCols, b_along_depth);
-        b_s[to.y][to.x / 4][to.x % 4] = next_b[i];
+        b_s[to.y * kPaddedCols + to.x] = next_b[i];
       }
       barrier();
     }
@@ -89,9 +93,9 @@ void main() {
     if (k0 > 0) {
       for (uint k = 0; k < kDepth; ++k) {  // unrolled by a GPU's compiler; not by lavapipe, whose compile time would explode
         vec4 b[kBlocksC];
-        [[unroll]] for (uint j = 0; j < kBlocksC; ++j) b[j] = b_s[k][j * kAcross + across];
+        [[unroll]] for (uint j = 0; j < kBlocksC; ++j) b[j] = four(b_s, k * kPaddedCols + 4 * (j * kAcross + across));
         [[unroll]] for (uint block = 0; block < kBlocksR; ++block) {
-          const vec4 a = a_s[k][block * (kRows / 8) + down];
+          const vec4 a = four(a_s, k * kPaddedRows + block * (kRows / 2) + 4 * down);
           [[unroll]] for (uint i = 0; i < 4; ++i)
             [[unroll]] for (uint j = 0; j < kBlocksC; ++j) sum[block * 4 + i][j] += a[i] * b[j];
         }

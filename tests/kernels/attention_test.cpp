@@ -162,9 +162,12 @@ std::vector<Case> cases() {
       all.push_back({{1 + i % 3, T, H, G, widths[(i + i / 5) % 5]}, documents});
       ++i;
     }
-  for (const uint32_t E : {1U, 33U, 48U, 80U, 128U, 256U}) all.push_back({{2, 35, 2, 1, E}, E == 48 || E == 256});
   return all;
 }
+
+// Other head widths. Wide ones make lavapipe compile the tiled kernels for minutes: they are left to the scalar class.
+std::vector<Case> width_cases() { return {{{2, 35, 2, 1, 1}, false}, {{2, 35, 2, 1, 33}, false}, {{2, 35, 2, 1, 80}, true}}; }
+std::vector<Case> wide_cases() { return {{{2, 35, 2, 1, 48}, true}, {{2, 35, 2, 1, 128}, false}, {{1, 35, 2, 1, 256}, true}}; }
 
 std::string case_name(const testing::TestParamInfo<Param>& info) {
   const auto& [kernel_class, p] = info.param;
@@ -172,8 +175,10 @@ std::string case_name(const testing::TestParamInfo<Param>& info) {
   return fmt::format("{}_B{}T{}H{}G{}E{}{}", to_string(kernel_class), s.B, s.T, s.H, s.G, s.E, p.documents ? "_documents" : "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, Attention, testing::Combine(testing::Values(KernelClass::scalar), testing::ValuesIn(cases())),
-                         case_name);
+const auto kBoth = testing::Values(KernelClass::scalar, KernelClass::tiled);
+INSTANTIATE_TEST_SUITE_P(Sizes, Attention, testing::Combine(kBoth, testing::ValuesIn(cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Widths, Attention, testing::Combine(kBoth, testing::ValuesIn(width_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Wide, Attention, testing::Combine(testing::Values(KernelClass::scalar), testing::ValuesIn(wide_cases())), case_name);
 
 TEST(AttentionReference, Backward_MatchesCentralDifferences) {
   for (const bool documents : {false, true}) {

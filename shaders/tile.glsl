@@ -1,0 +1,119 @@
+// Products of 64 x 64 tiles in shared memory, for the tiled attention kernels. Include after attention.glsl.
+//
+// 256 threads as 16 x 16: thread (down, across) holds rows 4*down.. and columns 4*across.. of a tile, row i in element i of
+// an array of vec4. Nothing depends on the subgroup width. Operands are staged 16 steps of the summed dimension at a time,
+// transposed, so that a thread reads its four rows or columns as one vec4; rows are padded by one vec4.
+// Staging reads 16 (nt) or 64 (p) consecutive floats of a row at once, and the next stage is fetched into registers while
+// this one is multiplied. A stage moves 8 KiB for 131 kFLOP (nt), 4 KiB for as many (p): 16 and 32 FLOPs a byte.
+// Shared memory: 2 * 4352 + 17408 + 4096 = 30208 bytes, below the 32 KiB that any GPU has.
+// Shared memory is plain floats: a store to a component of a shared vec4 chosen at run time becomes a ladder of branches in
+// Mesa. Loops that read it carry no [[unroll]]: a GPU's compiler unrolls 16 turns by itself, while lavapipe's compile time
+// grows with the square of the shared accesses in a kernel with barriers (minutes, in LLVM's coroutine pass).
+// Accumulators: f32, ascending order.
+
+const uint kTile = 64;
+const uint kStage = 16;
+const uint kSpans = (kWidth + kTile - 1) / kTile;  // tiles across E
+
+const uint kRow = kTile + 4;
+shared float a_s[kStage * kRow];
+shared float b_s[kStage * kRow];
+shared float p_s[kTile * kRow];  // [column][row] of a tile of probabilities or of their gradients
+shared uint seen_s[kTile][kTile / 4];   // bit i: element i of p_s counts
+
+uint down() { return gl_LocalInvocationIndex / 16; }
+uint across() { return gl_LocalInvocationIndex % 16; }
+
+// 64 rows of memory, E wide: row r, element e at `at + r * stride + e`; rows from `count` on read the last one.
+struct Rows {
+  InF32 memory;
+  uint at, stride, count;
+};
+
+// Floats 4 * i.. of a staged row; drivers make one 16-byte read of it.
+#define four(array, row, i) \
+  vec4(array[(row) * kRow + 4 * (i)], array[(row) * kRow + 4 * (i) + 1], array[(row) * kRow + 4 * (i) + 2], array[(row) * kRow + 4 * (i) + 3])
+
+// This thread's part of the stage at e0: element e of four rows.
+vec4 fetch(Rows rows, uint e0) {
+  const uint e = e0 + gl_LocalInvocationIndex % kStage, row = gl_LocalInvocationIndex / kStage;
+  vec4 values;
+  [[unroll]] for (uint i = 0; i < 4; ++i)
+    values[i] = rows.memory.at[rows.at + min(row + 16 * i, rows.count - 1) * rows.stride + min(e, kWidth - 1)];
+  return e < kWidth ? values : vec4(0.0);
+}
+
+// sum += a bt over E.
+void add_product_nt(inout vec4 sum[4], Rows a, Rows b) {
+  const uint e = gl_LocalInvocationIndex % kStage, row = gl_LocalInvocationIndex / kStage;
+  vec4 next_a = fetch(a, 0), next_b = fetch(b, 0);
+  for (uint e0 = 0; e0 < kWidth; e0 += kStage) {
+    barrier();  // the last stage has been read
+    [[unroll]] for (uint i = 0; i < 4; ++i) {
+      a_s[e * kRow + row + 16 * i] = next_a[i];
+      b_s[e * kRow + row + 16 * i] = next_b[i];
+    }
+    barrier();
+    next_a = fetch(a, e0 + kStage);  // after the last turn: nothing anybody uses
+    next_b = fetch(b, e0 + kStage);
+    for (uint k = 0; k < kStage; ++k) {
+      const vec4 rows = four(a_s, k, down()), cols = four(b_s, k, across());
+      [[unroll]] for (uint i = 0; i < 4; ++i) sum[i] += rows[i] * cols;
+    }
+  }
+}
+
+// sum += p_st b: [64 rows, E], over the 64 columns of p_s. What seen_s excludes is left out when `masked` (0 * NaN is NaN).
+// The caller has written p_s and seen_s without a barrier after.
+void add_product_p(inout vec4 sum[kSpans][4], Rows b, bool masked) {
+  const uint my_col = gl_LocalInvocationIndex % kTile, my_k = gl_LocalInvocationIndex / kTile;
+  for (uint k0 = 0; k0 < kTile; k0 += kStage) {
+    [[unroll]] for (uint span = 0; span < kSpans; ++span) {
+      float next[4];
+      [[unroll]] for (uint i = 0; i < 4; ++i)
+        next[i] = b.memory.at[b.at + min(k0 + my_k + 4 * i, b.count - 1) * b.stride + min(span * kTile + my_col, kWidth - 1)];
+      barrier();  // p_s is written, the last stage has been read
+      [[unroll]] for (uint i = 0; i < 4; ++i) b_s[(my_k + 4 * i) * kRow + my_col] = next[i];
+      barrier();
+      if (masked) {
+        for (uint k = 0; k < kStage; ++k) {
+          const vec4 rows = four(p_s, k0 + k, down()), cols = four(b_s, k, across());
+          const uint seen = seen_s[k0 + k][down()];
+          [[unroll]] for (uint i = 0; i < 4; ++i)
+            sum[span][i] += (seen >> i & 1) != 0 ? rows[i] * cols : vec4(0.0);
+        }
+      } else {
+        for (uint k = 0; k < kStage; ++k) {
+          const vec4 rows = four(p_s, k0 + k, down()), cols = four(b_s, k, across());
+          [[unroll]] for (uint i = 0; i < 4; ++i) sum[span][i] += rows[i] * cols;
+        }
+      }
+    }
+  }
+}
+
+// This thread's 4 x 4 elements, for add_product_p. `seen`: bit 4 * i + j for row i, column j.
+void write_p(vec4 p[4], uint seen) {
+  [[unroll]] for (uint j = 0; j < 4; ++j) {
+    [[unroll]] for (uint i = 0; i < 4; ++i) p_s[(4 * across() + j) * kRow + 4 * down() + i] = p[i][j];
+    seen_s[4 * across() + j][down()] = (seen >> j & 1) | (seen >> (4 + j) & 1) << 1 | (seen >> (8 + j) & 1) << 2 | (seen >> (12 + j) & 1) << 3;
+  }
+}
+
+// Over the 16 threads of each row, in their order; every thread gets the result.
+vec4 row_max(vec4 x) {
+  barrier();  // a_s is free
+  [[unroll]] for (uint i = 0; i < 4; ++i) a_s[across() * kRow + 4 * down() + i] = x[i];
+  barrier();
+  x = four(a_s, 0, down());
+  for (uint i = 1; i < 16; ++i) x = max(x, four(a_s, i, down()));
+  return x;
+}
+vec4 row_sum(vec4 x) {
+  barrier();
+  [[unroll]] for (uint i = 0; i < 4; ++i) a_s[across() * kRow + 4 * down() + i] = x[i];
+  barrier();
+  x = four(a_s, 0, down());
+  for (uint i = 1; i < 16; ++i) x += four(a_s, i, down());
+  return x;
+}
