@@ -3,6 +3,7 @@
 #include "model/config.h"
 
 #include <cmath>
+#include <tuple>
 
 #include "model/config_schema.h"
 #include "tests/files.h"
@@ -143,6 +144,61 @@ TEST(Config, ToToml_EveryKeyChanged_ReadsBackTheSame) {
   }
 }
 
+TEST(Config, Parse_EachKey_ReachesItsField) {
+  const Config c = parse(R"(
+[model]
+layers = 3
+heads = 6
+kv_heads = 2
+dim = 24
+ffn_dim = 37
+context = 11
+dropout = 0.25
+[data]
+dir = "d"
+batch = 13
+accumulate = 5
+document_mask = true
+[optim]
+lr = 0.5
+min_lr = 0.125
+warmup = 9
+weight_decay = 0.0625
+beta1 = 0.75
+beta2 = 0.875
+eps = 0.03125
+clip = 2
+[loss]
+chunk = 77
+memory_mib = 7
+label_smoothing = 0.375
+z_loss = 0.015625
+softcap = 30
+temperature = 1.5
+[train]
+steps = 21
+eval_every = 22
+eval_tokens = 23
+checkpoint_every = 24
+keep = 25
+seed = 26
+recompute = true
+)");
+  EXPECT_EQ(std::tie(c.model.layers, c.model.heads, c.model.kv_heads, c.model.dim, c.model.ffn_dim, c.model.context),
+            std::tuple(3, 6, 2, 24, 37, 11));
+  EXPECT_EQ(c.model.dropout, 0.25F);
+  EXPECT_EQ(std::tie(c.data.dir, c.data.batch, c.data.accumulate, c.data.document_mask), std::tuple("d", 13, 5, true));
+  EXPECT_EQ(std::tie(c.optim.lr, c.optim.min_lr, c.optim.warmup, c.optim.weight_decay),
+            std::tuple(0.5, 0.125, 9, 0.0625));
+  EXPECT_EQ(std::tie(c.optim.beta1, c.optim.beta2, c.optim.eps, c.optim.clip), std::tuple(0.75, 0.875, 0.03125, 2.0));
+  EXPECT_EQ(std::tie(c.loss.chunk, c.loss.memory_mib, c.loss.label_smoothing, c.loss.z_loss),
+            std::tuple(77, 7, 0.375, 0.015625));
+  EXPECT_EQ(std::tie(c.loss.softcap, c.loss.temperature), std::tuple(30, 1.5));
+  EXPECT_EQ(std::tie(c.train.steps, c.train.eval_every, c.train.eval_tokens, c.train.checkpoint_every, c.train.keep),
+            std::tuple(21, 22, 23, 24, 25));
+  EXPECT_EQ(std::tie(c.train.seed, c.train.recompute), std::tuple(26, true));
+}
+
 struct BadText {
   const char* text;
   std::vector<std::string_view> parts;
@@ -159,6 +215,7 @@ TEST(Config, Parse_BadText_NamesLineKeyValueAndCure) {
       {"[model]\nlayers = 'x'", {"run.toml:2", "model.layers = \"x\"", "whole number"}},
       {"[model]\nlayers = 3.0", {"model.layers = 3.0", "whole number"}},
       {"[model]\nlayers = 0", {"model.layers = 0", "at least 1"}},
+      {"[model]\nlayers = 65537", {"model.layers = 65537", "at most 65536"}},
       {"[model]\nlayers = -1", {"model.layers = -1", "at least 1"}},
       {"[model]\nbias = 1", {"model.bias = 1", "true or false"}},
       {"[model]\nnorm = 'rmsnrm'", {"model.norm = \"rmsnrm\"", "\"layernorm\", \"rmsnorm\""}},
@@ -236,6 +293,7 @@ TEST(LearningRate, Cosine_HandComputedPoints) {
   const auto at = [&](uint64_t step) { return learning_rate(optim, step, 2000); };
   EXPECT_DOUBLE_EQ(at(1), 1e-5);
   EXPECT_DOUBLE_EQ(at(50), 5e-4);
+  EXPECT_DOUBLE_EQ(at(99), 9.9e-4);
   EXPECT_DOUBLE_EQ(at(100), 1e-3);
   EXPECT_NEAR(at(575), 8.6819805153394642e-4, 1e-18);  // a quarter: min + (1 + 1/sqrt 2) / 2 (lr - min)
   EXPECT_NEAR(at(1050), 5.5e-4, 1e-18);                // half

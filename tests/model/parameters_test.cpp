@@ -187,20 +187,24 @@ TEST(Parameters, InitialValues_SameSeed_SameBytes) {
 
 TEST(Parameters, InitialValues_OneElement_IsBoxMullerOfItsDraw) {
   ModelConfig config = small_gpt2();
-  config.dim = 5, config.heads = config.kv_heads = 1,
-  config.vocab_size = 7;  // 35 elements: the last one has no partner
+  config.dim = 5, config.heads = config.kv_heads = 1, config.vocab_size = 7;
   const ParameterTable table(config);
-  const ParameterSpec& spec = table["wte.weight"];
   const std::vector<float> values = initial_values(table, 3);
-  const uint64_t stream = hash_bytes(std::as_bytes(std::span(spec.name)));
-  for (const uint32_t element : {0U, 1U, 20U, 34U}) {
-    const auto bits =
-        philox4x32({element / 2, 0, static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)}, {3, 0});
+  // wte has 35 elements, the last one without a partner; fc has 400.
+  const std::pair<const char*, uint32_t> samples[] = {{"wte.weight", 0},
+                                                      {"wte.weight", 1},
+                                                      {"wte.weight", 34},
+                                                      {"layers.0.fc.weight", 200},
+                                                      {"layers.0.fc.weight", 399}};
+  for (const auto& [name, element] : samples) {
+    const uint64_t stream = hash_bytes(std::as_bytes(std::span(table[name].name)));
+    const auto low = static_cast<uint32_t>(stream), high = static_cast<uint32_t>(stream >> 32);
+    const auto bits = philox4x32({element / 2, 0, low, high}, {3, 0});
     const double u = static_cast<double>((uint64_t{bits[1]} << 32 | bits[0]) >> 11) * 0x1p-53;
     const double v = static_cast<double>((uint64_t{bits[3]} << 32 | bits[2]) >> 11) * 0x1p-53;
     const double angle = 2 * std::numbers::pi * v;
     const double normal = std::sqrt(-2 * std::log(1 - u)) * (element % 2 == 0 ? std::cos(angle) : std::sin(angle));
-    EXPECT_FLOAT_EQ(values[spec.offset + element], static_cast<float>(0.02F * normal)) << element;
+    EXPECT_FLOAT_EQ(values[table[name].offset + element], static_cast<float>(0.02F * normal)) << name << element;
   }
 }
 
