@@ -159,8 +159,7 @@ void Arena::commit_all(Device& device, const std::vector<Arena*>& arenas) {
   }
   const uint64_t available = device.query_available_bytes();
   if (planned > available)
-    throw Error("this needs {:.0f} MiB of device memory (MiB by kind: {}), but {} has {:.0f} MiB free; a smaller batch, context or loss "
-                "memory_mib needs less",
+    throw Error("this needs {:.0f} MiB of device memory (MiB by kind: {}), but {} has {:.0f} MiB free",
                 mib(planned), kinds, device.caps().name, mib(available));
   for (Arena* arena : arenas)
     for (const uint64_t bytes : arena->peaks_) arena->blocks_.push_back(std::make_unique<Buffer>(device, bytes, arena->memory_));

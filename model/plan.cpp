@@ -21,4 +21,23 @@ RunPlan plan_run(Device& device, const Config& config) {
   return plan;
 }
 
+uint32_t largest_fitting_batch(Device& device, const Config& config) {
+  const auto fits = [&](uint32_t batch) {
+    Config smaller = config;
+    smaller.data.batch = batch;
+    try {
+      const RunPlan plan = plan_run(device, smaller);
+      return plan.memory_bytes <= plan.available_bytes;
+    } catch (const Error&) {  // one tensor is more than the device allocates at once
+      return false;
+    }
+  };
+  uint32_t fitting = 0, failing = config.data.batch + 1;
+  while (fitting + 1 < failing) {
+    const uint32_t middle = fitting + (failing - fitting) / 2;
+    (fits(middle) ? fitting : failing) = middle;
+  }
+  return fitting;
+}
+
 }  // namespace lapilli

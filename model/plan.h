@@ -25,4 +25,8 @@ struct RunPlan {
 // Plans exactly what Trainer would allocate, without allocating it. REQUIRES: config.model.vocab_size set.
 RunPlan plan_run(Device& device, const Config& config);
 
+// The most sequences a micro-batch may have, up to the configuration's own, for the run to fit into what the device has left;
+// 0 when not even one fits.
+uint32_t largest_fitting_batch(Device& device, const Config& config);
+
 }  // namespace lapilli

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/file.h"
+#include "model/plan.h"
 #include "tokenizer/dataset.h"
 #include "tokenizer/tokenizer.h"
 
@@ -57,13 +58,24 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   if (train_shard_.token_count() < needed)
     throw Error("the training split has {} tokens, but model.context = {} needs at least {}", train_shard_.token_count(),
                 config_.model.context, needed);
-  memory_ = std::make_unique<TrainingMemory>(device_, config_, table_);
-  memory_->commit(device_);
+  allocate_memory();
   memory_->record(kernels_, options_.profile);
   load_or_make_weights();
 }
 
 Trainer::~Trainer() = default;
+
+void Trainer::allocate_memory() {
+  try {
+    memory_ = std::make_unique<TrainingMemory>(device_, config_, table_);
+    memory_->commit(device_);
+  } catch (const Error& error) {
+    const uint32_t batch = largest_fitting_batch(device_, config_);
+    if (batch == 0 || batch == config_.data.batch) throw;
+    throw Error("{}; data.batch = {} would fit (with data.accumulate = {} a step is about as large)", error.what(), batch,
+                ceil_div(uint64_t{config_.data.batch} * config_.data.accumulate, batch));
+  }
+}
 
 void Trainer::load_or_make_weights() {
   const std::filesystem::path latest = find_latest_checkpoint(options_.run_dir);

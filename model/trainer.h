@@ -34,6 +34,7 @@ class Trainer {
   double best_val_loss() const { return state_.best_val_loss; }
 
  private:
+  void allocate_memory();
   void load_or_make_weights();
   void tell_start();
   void tell_init();

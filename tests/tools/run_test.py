@@ -123,6 +123,8 @@ class Run(CommandTest):
             (("train", "small.toml", "--set", "data.dir=nosuch"), "nosuch"),
             (("train", "small.toml", "--set", "data.dir=data", "--run", "run"), "--resume"),
             (("train", "small.toml", "--set", "data.dir=data", "--run", "new", "--resume"), "new"),
+            (("train", "small.toml", "--set", "data.dir=data", "--set", "data.batch=4000000"), "would fit"),
+            (("train", "small.toml", "--set", "data.dir=data", "--set", "model.context=4000000"), "tokens"),
             (("eval", "nosuch", "--data", "data"), "nosuch"),
             (("eval", "damaged/step-00000006", "--data", "data"), "state.bin"),
             (("eval", "run", "--data", "nosuch"), "nosuch"),
