@@ -29,12 +29,6 @@ class Attention : public testing::TestWithParam<Param> {
     if (slow && !chosen) GTEST_SKIP() << "SwiftShader needs a minute to compile the tiled kernels of each case; lavapipe runs them all";
   }
 
-  // SwiftShader (subgroups of 4) compiles a set of tiled kernels for most of a minute and keeps no cache: one width there.
-  void SetUp() override {
-    if (std::get<KernelClass>(GetParam()) == KernelClass::tiled && device().caps().subgroup_size == 4 && !(size.E == 8 && (size.T == 3 || size.T == 65)))
-      GTEST_SKIP() << "compiles too slowly here";
-  }
-
   AttentionShape shape() const { return {size.B, size.T, size.H, size.G, size.E, std::get<KernelClass>(GetParam())}; }
   bool may_see(uint32_t b, uint32_t query, uint32_t key) const {
     return key <= query && (start.empty() || key >= start[b * size.T + query]);
