@@ -287,6 +287,13 @@ void validate_config(const Config& config) {
   if (uint64_t{config.data.batch} * m.context >= uint64_t{1} << 31) {
     throw Error("data.batch = {} times model.context = {} must be below 2^31 tokens", config.data.batch, m.context);
   }
+  // Kernels count elements in 31 bits.
+  const uint64_t widest = std::max({m.mlp == MlpKind::swiglu ? 2 * m.ffn_dim : m.ffn_dim, m.qkv_width(), m.dim});
+  if (uint64_t{config.data.batch} * m.context * widest >= uint64_t{1} << 31) {
+    throw Error("data.batch = {} times model.context = {} is too large a micro-batch for layers {} wide (2^31 elements and "
+                "more); lower data.batch and raise data.accumulate",
+                config.data.batch, m.context, widest);
+  }
   const OptimConfig& o = config.optim;
   if (o.schedule != Schedule::constant && o.min_lr > o.lr) {
     throw Error("optim.min_lr = {} is above optim.lr = {}", o.min_lr, o.lr);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "model/plan.h"
 #include "model/training_memory.h"
 #include "tests/support.h"
 
@@ -136,6 +137,26 @@ TEST(Training, RecomputedActivations_GiveTheSameBits) {
   for (uint64_t s = 1; s <= 3; ++s) EXPECT_EQ(kept.step(s).sums.nll, recomputed.step(s).sums.nll);
   expect_same_bits(kept.memory.step->read_values(), recomputed.memory.step->read_values(), "weights");
   EXPECT_LT(recomputed.memory.scratch.planned_bytes(), kept.memory.scratch.planned_bytes());
+}
+
+TEST(Plan, LargestFittingBatch_FitsAndOneMoreDoesNot) {
+  Config config = small_config();
+  config.model.ffn_dim = 4096;
+  config.data.batch = 60000;
+  const uint32_t batch = largest_fitting_batch(device(), config);
+  ASSERT_GT(batch, 0U);
+  ASSERT_LT(batch, 60000U);
+  const auto fits = [&](uint32_t sequences) {
+    config.data.batch = sequences;
+    try {
+      const RunPlan plan = plan_run(device(), config);
+      return plan.memory_bytes <= plan.available_bytes;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  EXPECT_TRUE(fits(batch));
+  EXPECT_FALSE(fits(batch + 1));
 }
 
 TEST(Generation, ContextGrowsBeyondAPass_AndIsRepeatable) {
