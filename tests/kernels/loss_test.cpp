@@ -314,8 +314,8 @@ TEST(LossMasking, NonFiniteLogit_ReachesTheLossAndNamesTheRow) {
   }
 }
 
-TEST(LossMasking, ValidFraction_ScalesTheWork) {
-  // Rows beyond the live ones are never written: the slab keeps its poison there.
+// That the other rows are not multiplied is Matmul.LiveCount_LimitsTokensAndLeavesTheRest.
+TEST(LossMasking, OneValidRowInEight_MatchesReference) {
   LossProblem p = make_problem(64, 8, 29, 91);
   for (uint32_t n = 0; n < 64; ++n) p.weights[n] = n % 8 == 0;
   expect_matches(run(p, {.loss = full()}), p, "one row in eight");
