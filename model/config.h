@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/loss.h"
+#include "model/loss_plan.h"
 
 namespace lapilli {
 
@@ -78,6 +78,11 @@ struct Config {
   LossOptions loss;
   TrainConfig train;
 };
+
+// What the loss of one micro-batch multiplies.
+inline LossShape micro_batch_loss_shape(const Config& config) {
+  return {.tokens = config.data.batch * config.model.context, .dim = config.model.dim, .vocab = config.model.vocab_size};
+}
 
 // Reads TOML text. `origin` names it in errors; `overrides` are "section.key=value", applied after it; a value that is
 // no TOML is taken as a string (model.arch=llama). The preset of `arch`, wherever that was said last, is applied first,

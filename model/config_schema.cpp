@@ -1,9 +1,14 @@
 #include "model/config_schema.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <utility>
+
+#include "engine/base/error.h"
 
 namespace lapilli {
 
@@ -15,7 +20,7 @@ constexpr const char* kNorms[] = {"layernorm", "rmsnorm"};
 constexpr const char* kMlps[] = {"gelu", "swiglu"};
 constexpr const char* kPositions[] = {"learned", "rope"};
 constexpr const char* kSchedules[] = {"cosine", "linear", "constant", "wsd"};
-constexpr const char* kStrategies[] = {"auto", "full", "vocab"};
+constexpr const char* kStrategies[] = {"auto", "full", "tokens", "vocab"};
 // Of strings.
 constexpr const char* kOptimizers[] = {"adamw"};
 constexpr const char* kPrecisions[] = {"f32", "f16", "bf16"};

@@ -25,7 +25,8 @@ EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, cons
       inputs_(device, kept, 1, batch * context, document_mask),
       results_(device, kept, (uint64_t{batch} * context + args::kSumCount + args::kStatusWords) * 4, "batches", Direction::to_host),
       transformer_(scratch, config, batch, context, Purpose::evaluation),
-      loss_(scratch, batch * context, config.dim, config.vocab_size, scoring_options(loss), false) {}
+      loss_(scratch, device.caps(), {batch * context, config.dim, config.vocab_size}, scoring_options(loss),
+            plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false)) {}
 
 void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights) {
   program_ = std::make_unique<Program>(device_, "evaluation");
@@ -38,7 +39,8 @@ void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights)
   const Tensor sums(results.sub(n * 4, args::kSumCount * 4), {args::kSumCount});
   const Tensor status(results.sub((n + args::kSumCount) * 4, args::kStatusWords * 4), {args::kStatusWords}, DType::u32);
   transformer_.forward(ops, weights, batch, {}, 0);
-  loss_.forward(ops, nll, sums, status, transformer_.output(), weights.head(), batch.targets, batch.weights);
+  loss_.forward(ops, {.nll = nll, .sums = sums, .status = status},
+                {.x = transformer_.output(), .w = weights.head(), .targets = batch.targets, .weights = batch.weights});
   results_.record(*program_);
   program_->finish();
 }

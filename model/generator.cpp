@@ -43,7 +43,6 @@ void Generator::record(KernelLibrary& kernels, const ModelWeights& weights) {
                                                 .x = pass.transformer->output(),
                                                 .rows = row,
                                                 .live = one,
-                                                .tokens = pass.length,
                                                 .dim = config_.dim},
                            1);
     matmul_nt(ops, logits, last_, head, Into::overwrite, {.alpha = 1.0F / loss_.temperature});

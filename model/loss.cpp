@@ -2,43 +2,7 @@
 
 #include <algorithm>
 
-#include "model/matmul.h"
-
 namespace lapilli {
-
-namespace {
-
-constexpr uint64_t kMaxSlabElements = (uint64_t{1} << 31) - 1;  // what 32-bit element indices address on every driver
-constexpr uint32_t kChunkGrain = 256;                            // whole matmul tiles
-constexpr uint32_t kMaxVocab = 1U << 24;                         // indices exact as floats
-
-}  // namespace
-
-LossPlan plan_loss(const LossOptions& options, uint32_t tokens, uint32_t vocab, bool training) {
-  CHECK(tokens > 0 && vocab > 0 && vocab <= kMaxVocab, "tokens {}, vocabulary {}", tokens, vocab);
-  const uint64_t budget = options.memory_mib * 1024 * 1024 / sizeof(float);  // elements
-  const uint64_t whole = uint64_t{tokens} * vocab;
-  LossPlan plan;
-  plan.strategy = options.strategy;
-  if (plan.strategy == LossStrategy::automatic)
-    plan.strategy = whole <= std::min(budget, kMaxSlabElements) ? LossStrategy::full : LossStrategy::vocab;
-  if (plan.strategy == LossStrategy::full) {
-    if (whole > kMaxSlabElements)
-      throw Error("[loss] strategy \"full\" would hold {} x {} logits; use \"vocab\"", tokens, vocab);
-    plan.chunk = vocab;
-    return plan;
-  }
-  uint64_t chunk = options.chunk;
-  // Four slabs by default: the more chunks keep their logits, the fewer are multiplied twice, but a chunk that is too
-  // narrow wastes matmul tiles.
-  if (chunk == 0) chunk = std::max<uint64_t>(budget / tokens / 4 / kChunkGrain, 1) * kChunkGrain;
-  chunk = std::min({chunk, uint64_t{vocab}, std::max<uint64_t>(kMaxSlabElements / tokens, 1)});
-  plan.chunk = static_cast<uint32_t>(chunk);
-  plan.chunks = static_cast<uint32_t>(ceil_div(vocab, chunk));
-  const uint64_t fitting = std::max<uint64_t>(budget / (uint64_t{tokens} * chunk), 1);
-  plan.slabs = training ? static_cast<uint32_t>(std::min<uint64_t>(fitting, plan.chunks)) : 1;
-  return plan;
-}
 
 LossSums read_loss_sums(std::span<const float> words) {
   CHECK(words.size() >= args::kSumCount);
@@ -63,131 +27,231 @@ std::optional<uint32_t> non_finite_row(std::span<const uint32_t> status) {
   return row == args::kNoRow ? std::nullopt : std::optional(row);
 }
 
-LinearCrossEntropy::LinearCrossEntropy(Arena& arena, uint32_t tokens, uint32_t dim, uint32_t vocab,
-                                       const LossOptions& options, bool training)
-    : tokens_(tokens), dim_(dim), vocab_(vocab), options_(options), plan_(plan_loss(options, tokens, vocab, training)) {
-  const auto reserve = [&](Shape shape, DType dtype) {
-    scratch_bytes_ += shape.elements() * size_bytes(dtype);
-    return reserve_tensor(arena, shape, "loss", dtype);
+namespace {
+
+// Columns one workgroup of a CPU driver goes through before it puts its lanes together (shaders/loss_logits_scalar.glsl).
+constexpr uint32_t kScalarStrip = 512;
+
+}  // namespace
+
+LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options,
+                                       const LossPlan& plan, const std::optional<MatmulKernel>& force)
+    : shape_(shape), options_(options), plan_(plan), caps_(caps), force_(force) {
+  const auto reserve = [&](Shape tensor_shape, DType dtype) {
+    scratch_bytes_ += tensor_shape.elements() * size_bytes(dtype);
+    return reserve_tensor(arena, tensor_shape, "loss", dtype);
   };
-  rows_ = reserve({tokens}, DType::u32);
-  position_ = reserve({tokens}, DType::u32);
-  live_ = reserve({1}, DType::u32);
-  state_ = reserve({tokens, args::kRowState}, DType::f32);
-  x_ = reserve({tokens, dim}, DType::f32);
-  if (training) d_x_ = reserve({tokens, dim}, DType::f32);
-  slabs_ = reserve({plan_.slabs, tokens, plan_.chunk}, DType::f32);
+  rows_ = reserve({shape.tokens}, DType::u32);
+  position_ = reserve({shape.tokens}, DType::u32);
+  live_ = reserve({1 + plan.ranges}, DType::u32);
+  state_ = reserve({shape.tokens, args::kRowState}, DType::f32);
+  strips_ = reserve({plan.range, static_cast<uint32_t>(ceil_div(plan.chunk, strip_columns())), args::kStripState}, DType::f32);
+  if (plan.slabs == 0) return;
+  x_ = reserve({plan.range, shape.dim}, DType::f32);
+  d_x_ = reserve({plan.range, shape.dim}, DType::f32);
+  for (uint32_t i = 0; i < plan.slabs; ++i) slabs_.push_back(reserve({plan.range, plan.slab_stride()}, DType::f32));
 }
 
-uint32_t LinearCrossEntropy::width(uint32_t chunk_index) const {
-  return std::min(plan_.chunk, vocab_ - chunk_index * plan_.chunk);
+MatmulTile LinearCrossEntropy::tile() const {
+  return choose_matmul_tile(caps_, plan_.range, plan_.chunk, shape_.dim % 2 == 0, force_);
 }
 
-Tensor LinearCrossEntropy::slab(uint32_t chunk_index, uint32_t width) const {
-  const uint64_t slab_bytes = uint64_t{tokens_} * plan_.chunk * sizeof(float);
-  const uint32_t index = std::min(chunk_index, plan_.slabs - 1);
-  return {slabs_.slice().sub(index * slab_bytes, uint64_t{tokens_} * width * sizeof(float)), {tokens_, width}};
+uint32_t LinearCrossEntropy::strip_columns() const {
+  const MatmulTile tile = this->tile();
+  return tile.form == "tiled" ? tile.cols : std::max(kScalarStrip, tile.cols);
 }
 
-void LinearCrossEntropy::multiply_chunk(Ops& ops, uint32_t chunk_index, ConstTensor w) {
-  const uint32_t columns = width(chunk_index);
-  const Program::Scope scope(ops.program, "logits");
-  matmul_nt(ops, slab(chunk_index, columns), x_, w.row_range(chunk_index * plan_.chunk, columns), Into::overwrite,
-            {.live = live_, .alpha = 1.0F / options_.temperature});
+LinearCrossEntropy::Range LinearCrossEntropy::range(uint32_t index) const {
+  const uint32_t first = index * plan_.range, rows = std::min(plan_.range, shape_.tokens - first);
+  return {.index = index,
+          .first = first,
+          .rows = rows,
+          .row_tokens = rows_.range(first, rows),
+          .live = live_.range(1 + index, 1),
+          .state = state_.row_range(first, rows)};
 }
 
-void LinearCrossEntropy::forward(Ops& ops, Tensor nll, Tensor sums, Tensor status, ConstTensor x, ConstTensor w,
-                                 ConstTensor targets, ConstTensor weights) {
-  CHECK(x.rows() == tokens_ && x.cols() == dim_ && w.rows() >= vocab_ && w.cols() == dim_, "x {}, w {}",
-        x.shape().to_string(), w.shape().to_string());
-  const double n = tokens_, d = dim_;
+LinearCrossEntropy::Chunk LinearCrossEntropy::chunk(uint32_t index, const Range& range, ConstTensor w) const {
+  Chunk chunk{.index = index, .first = index * plan_.chunk, .kept = plan_.slabs > 0 && !plan_.recomputes(index)};
+  chunk.columns = std::min(plan_.chunk, shape_.vocab - chunk.first);
+  chunk.w = w.row_range(chunk.first, chunk.columns);
+  if (plan_.slabs > 0) chunk.slab = slabs_[plan_.slab_of(index)].row_range(0, range.rows).columns(chunk.columns);
+  return chunk;
+}
+
+void LinearCrossEntropy::compact(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs) {
+  const Program::Scope scope(ops.program, "compact");
+  ops.program.dispatch(ops.kernel("loss_compact", ops.row_workgroup()),
+                       args::LossCompactArgs{.rows = rows_,
+                                             .position = position_,
+                                             .live = live_,
+                                             .status = outputs.status,
+                                             .targets = inputs.targets,
+                                             .weights = inputs.weights,
+                                             .tokens = shape_.tokens,
+                                             .vocab = shape_.vocab,
+                                             .range = plan_.range},
+                       1, {.bytes = 16.0 * shape_.tokens});
+}
+
+void LinearCrossEntropy::forward_chunk(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs) {
+  const double n = range.rows, d = shape_.dim, v = chunk.columns;
+  const auto strips = static_cast<uint32_t>(ceil_div(chunk.columns, strip_columns()));
+  MatmulTile tile = this->tile();
+  tile.constants.push_back({args::SPEC_VARIANT, (chunk.kept ? 1U : 0U) | (options_.label_smoothing > 0 ? 2U : 0U)});
+  tile.constants.push_back({args::SPEC_STRIP, strip_columns()});
   {
-    const Program::Scope scope(ops.program, "compact");
-    ops.program.dispatch(ops.kernel("loss_compact", ops.row_workgroup()),
-                         args::LossCompactArgs{.rows = rows_,
-                                               .position = position_,
-                                               .live = live_,
-                                               .status = status,
-                                               .targets = targets,
-                                               .weights = weights,
-                                               .tokens = tokens_,
-                                               .vocab = vocab_},
-                         1, {.bytes = 16 * n});
-    ops.program.dispatch(ops.kernel("loss_gather", ops.row_workgroup()),
-                         args::LossGatherArgs{.compact = x_, .x = x, .rows = rows_, .live = live_, .tokens = tokens_, .dim = dim_},
-                         tokens_, {.bytes = 8 * n * d});
+    const Program::Scope scope(ops.program, "logits");
+    ops.program.dispatch(ops.kernel("loss_logits_" + tile.form, tile.workgroup, tile.constants),
+                         args::LossLogitsArgs{.logits = chunk.kept ? chunk.slab : Tensor(),
+                                              .strips = strips_,
+                                              .state = range.state,
+                                              .x = inputs.x,
+                                              .w = chunk.w,
+                                              .rows = range.row_tokens,
+                                              .live = range.live,
+                                              .targets = inputs.targets,
+                                              .range = range.rows,
+                                              .cols = chunk.columns,
+                                              .dim = shape_.dim,
+                                              .logits_stride = plan_.slab_stride(),
+                                              .first_column = chunk.first,
+                                              .alpha = 1.0F / options_.temperature,
+                                              .softcap = options_.softcap},
+                         ceil_div(range.rows, tile.rows) * strips,
+                         {.flops = 2 * n * d * v, .bytes = 4 * (n * d + v * d + (chunk.kept ? n * v : 0))});
   }
-  for (uint32_t c = 0; c < plan_.chunks; ++c) {
-    multiply_chunk(ops, c, w);
-    const uint32_t columns = width(c);
-    const Program::Scope scope(ops.program, "softmax");
-    ops.program.dispatch(ops.kernel("loss_chunk_forward", ops.row_workgroup()),
-                         args::LossChunkForwardArgs{.state = state_,
-                                                    .logits = slab(c, columns),
-                                                    .rows = rows_,
-                                                    .live = live_,
-                                                    .targets = targets,
-                                                    .width = columns,
-                                                    .first_column = c * plan_.chunk,
-                                                    .softcap = options_.softcap},
-                         tokens_, {.bytes = 4 * n * columns});
-  }
-  const Program::Scope scope(ops.program, "finish");
-  ops.program.dispatch(ops.kernel("loss_finish", ops.row_workgroup()),
-                       args::LossFinishArgs{.state = state_,
-                                            .nll = nll,
-                                            .sums = sums,
-                                            .status = status,
-                                            .rows = rows_,
-                                            .position = position_,
-                                            .live = live_,
-                                            .targets = targets,
-                                            .weights = weights,
-                                            .tokens = tokens_,
-                                            .vocab = vocab_,
-                                            .smoothing = options_.label_smoothing,
-                                            .z_loss = options_.z_loss},
-                       1, {.bytes = 32 * n});
+  const Program::Scope scope(ops.program, "combine");
+  ops.program.dispatch(ops.kernel("loss_combine", ops.row_workgroup()),
+                       args::LossCombineArgs{.state = range.state,
+                                             .strips = strips_,
+                                             .rows = range.row_tokens,
+                                             .live = range.live,
+                                             .targets = inputs.targets,
+                                             .strips_of_row = strips,
+                                             .first_column = chunk.first,
+                                             .vocab = shape_.vocab},
+                       range.rows, {.bytes = 4 * n * (strips * args::kStripState + 2 * args::kRowState)});
 }
 
-void LinearCrossEntropy::backward(Ops& ops, Tensor d_x, Tensor d_w, ConstTensor w, ConstTensor targets, ConstTensor weights,
-                                  ConstTensor inverse_weight, Into into_d_w) {
-  CHECK(static_cast<bool>(d_x_), "backward of a loss made for evaluation");
-  const double n = tokens_, d = dim_;
-  const float alpha = 1.0F / options_.temperature;
-  // The last chunk's logits are still there: begin with it.
-  for (uint32_t i = 0; i < plan_.chunks; ++i) {
-    const uint32_t c = plan_.chunks - 1 - i, columns = width(c);
-    if (plan_.recomputes(c)) multiply_chunk(ops, c, w);
-    const Tensor logits = slab(c, columns);
-    {
-      const Program::Scope scope(ops.program, "softmax backward");
-      ops.program.dispatch(ops.kernel("loss_chunk_backward", ops.row_workgroup()),
-                           args::LossChunkBackwardArgs{.logits = logits,
-                                                       .state = state_,
-                                                       .rows = rows_,
-                                                       .live = live_,
-                                                       .targets = targets,
-                                                       .weights = weights,
+void LinearCrossEntropy::logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs,
+                                         ConstTensor inverse_weight) {
+  const double n = range.rows, d = shape_.dim, v = chunk.columns;
+  if (chunk.kept) {
+    const Program::Scope scope(ops.program, "logit gradients");
+    return ops.program.dispatch(ops.kernel("loss_gradient", ops.row_workgroup()),
+                                args::LossGradientArgs{.logits = chunk.slab,
+                                                       .state = range.state,
+                                                       .rows = range.row_tokens,
+                                                       .live = range.live,
+                                                       .targets = inputs.targets,
+                                                       .weights = inputs.weights,
                                                        .inverse_weight = inverse_weight,
-                                                       .width = columns,
-                                                       .first_column = c * plan_.chunk,
-                                                       .vocab = vocab_,
+                                                       .cols = chunk.columns,
+                                                       .logits_stride = plan_.slab_stride(),
+                                                       .first_column = chunk.first,
+                                                       .vocab = shape_.vocab,
                                                        .softcap = options_.softcap,
                                                        .smoothing = options_.label_smoothing,
                                                        .z_loss = options_.z_loss},
-                           tokens_, {.bytes = 8 * n * columns});
+                                range.rows, {.bytes = 8 * n * v});
+  }
+  const Program::Scope scope(ops.program, "logits again");
+  const MatmulTile tile = this->tile();
+  ops.program.dispatch(ops.kernel("loss_recompute_" + tile.form, tile.workgroup, tile.constants),
+                       args::LossRecomputeArgs{.gradient = chunk.slab,
+                                               .x = inputs.x,
+                                               .w = chunk.w,
+                                               .state = range.state,
+                                               .rows = range.row_tokens,
+                                               .live = range.live,
+                                               .targets = inputs.targets,
+                                               .weights = inputs.weights,
+                                               .inverse_weight = inverse_weight,
+                                               .range = range.rows,
+                                               .dim = shape_.dim,
+                                               .cols = chunk.columns,
+                                               .logits_stride = plan_.slab_stride(),
+                                               .first_column = chunk.first,
+                                               .vocab = shape_.vocab,
+                                               .alpha = 1.0F / options_.temperature,
+                                               .softcap = options_.softcap,
+                                               .smoothing = options_.label_smoothing,
+                                               .z_loss = options_.z_loss},
+                       tile.count(range.rows, chunk.columns), {.flops = 2 * n * d * v, .bytes = 4 * (n * d + v * d + n * v)});
+}
+
+void LinearCrossEntropy::backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs,
+                                        ConstTensor inverse_weight) {
+  const double n = range.rows, d = shape_.dim;
+  const Tensor x = x_.row_range(0, range.rows), d_x = d_x_.row_range(0, range.rows);
+  {
+    const Program::Scope scope(ops.program, "gather");
+    ops.program.dispatch(ops.kernel("loss_gather", ops.row_workgroup()),
+                         args::LossGatherArgs{.compact = x, .x = inputs.x, .rows = range.row_tokens, .live = range.live, .dim = shape_.dim},
+                         range.rows, {.bytes = 8 * n * d});
+  }
+  // The last chunk's logits are still there: begin with it.
+  for (uint32_t i = plan_.chunks; i-- > 0;) {
+    const Chunk chunk = this->chunk(i, range, inputs.w);
+    logit_gradients(ops, range, chunk, inputs, inverse_weight);
+    const MatmulOptions options{.live = range.live, .alpha = 1.0F / options_.temperature, .force = force_};
+    {
+      const Program::Scope scope(ops.program, "d_x");
+      matmul_nn(ops, d_x, chunk.slab, chunk.w, i + 1 == plan_.chunks ? Into::overwrite : Into::accumulate, options);
     }
-    const Program::Scope scope(ops.program, "gradients");
-    const ConstTensor w_chunk = w.row_range(c * plan_.chunk, columns);
-    matmul_nn(ops, d_x_, logits, w_chunk, i == 0 ? Into::overwrite : Into::accumulate, {.live = live_, .alpha = alpha});
-    matmul_tn(ops, d_w.row_range(c * plan_.chunk, columns), logits, x_, into_d_w, {.live = live_, .alpha = alpha});
+    const Program::Scope scope(ops.program, "d_w");
+    matmul_tn(ops, gradients.d_w.row_range(chunk.first, chunk.columns), chunk.slab, x,
+              range.index == 0 ? gradients.into_d_w : Into::accumulate, options);
   }
   const Program::Scope scope(ops.program, "scatter");
-  ops.program.dispatch(
-      ops.kernel("loss_scatter", ops.row_workgroup()),
-      args::LossScatterArgs{.d_x = d_x, .d_compact = d_x_, .position = position_, .tokens = tokens_, .dim = dim_},
-      tokens_, {.bytes = 8 * n * d});
+  ops.program.dispatch(ops.kernel("loss_scatter", ops.row_workgroup()),
+                       args::LossScatterArgs{.d_x = gradients.d_x,
+                                             .d_compact = d_x,
+                                             .position = position_,
+                                             .tokens = shape_.tokens,
+                                             .dim = shape_.dim,
+                                             .first = range.first,
+                                             .range = range.rows},
+                       shape_.tokens, {.bytes = 8 * n * d});
+}
+
+void LinearCrossEntropy::finish(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs) {
+  const Program::Scope scope(ops.program, "finish");
+  ops.program.dispatch(ops.kernel("loss_finish", ops.row_workgroup()),
+                       args::LossFinishArgs{.state = state_,
+                                            .nll = outputs.nll,
+                                            .sums = outputs.sums,
+                                            .status = outputs.status,
+                                            .rows = rows_,
+                                            .position = position_,
+                                            .live = live_,
+                                            .targets = inputs.targets,
+                                            .weights = inputs.weights,
+                                            .tokens = shape_.tokens,
+                                            .vocab = shape_.vocab,
+                                            .smoothing = options_.label_smoothing,
+                                            .z_loss = options_.z_loss},
+                       1, {.bytes = 32.0 * shape_.tokens});
+}
+
+void LinearCrossEntropy::forward(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs) {
+  compact(ops, outputs, inputs);
+  for (uint32_t r = 0; r < plan_.ranges; ++r)
+    for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range(r), chunk(c, range(r), inputs.w), inputs);
+  finish(ops, outputs, inputs);
+}
+
+void LinearCrossEntropy::forward_backward(Ops& ops, const LossOutputs& outputs, const LossGradients& gradients, const LossInputs& inputs,
+                                          ConstTensor inverse_weight) {
+  CHECK(plan_.slabs > 0, "gradients of a loss made for evaluation");
+  compact(ops, outputs, inputs);
+  for (uint32_t r = 0; r < plan_.ranges; ++r) {
+    const Range range = this->range(r);
+    for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range, chunk(c, range, inputs.w), inputs);
+    backward_range(ops, range, gradients, inputs, inverse_weight);
+  }
+  finish(ops, outputs, inputs);
 }
 
 }  // namespace lapilli

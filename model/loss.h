@@ -1,53 +1,27 @@
 #pragma once
 // Fused linear + softmax cross-entropy over a chunked vocabulary.
 //
-//   z = cap(x wt / temperature)            logits, never held whole: [N, chunk] at a time
+//   z = cap(x wt / temperature)            logits, never held whole unless asked for
 //   lse_n = ln sum_v exp(z_nv)             nll_n = lse_n - z_n[y_n]   (nats)
 //   objective_n = (1 - eps) nll_n + eps (lse_n - mean_v z_nv) + lambda lse_n^2
 //   loss = sum_n w_n objective_n / sum_n w_n
-//   d_x = dz w, d_w = dzt x                dz = p - onehot and the terms of the options (shaders/loss_chunk_backward.comp)
+//   d_x = dz w, d_w = dzt x                dz = p - onehot and the terms of the options (shaders/loss_gradient.glsl)
 //
 // Every mask is a row weight: a row of weight 0, or whose target is args::kIgnoreIndex, is left out before the first
 // multiplication. It costs nothing, its x and target are not read, its gradient is exactly 0. The divisor is the weight of
 // all micro-batches of a step, which the caller gives.
 //
-// Strategies (chunks of the vocabulary, slabs = chunks of logits held at once):
-//   full    one chunk of V columns, kept from forward to backward: 6NDV FLOPs, N*V*4 bytes.
-//   vocab   chunks of `chunk` columns. As many slabs as memory_mib allows keep their logits for the backward pass (the last
-//           chunk always does); the others are multiplied again: up to 8NDV FLOPs, as little as one slab.
-//   automatic  full when its logits fit memory_mib, else vocab.
-// Evaluation (training = false) runs the forward pass with one slab and no gradient.
+// The logits of a tile leave the registers of the product that makes them only as (max, sum of exps, target's logit, argmax),
+// and as themselves where the plan keeps them for the gradient (model/loss_plan.h). All sums are in a fixed order.
 
 #include <optional>
-#include <string_view>
+#include <string>
+#include <vector>
 
-#include "model/ops.h"
+#include "model/loss_plan.h"
+#include "model/matmul.h"
 
 namespace lapilli {
-
-enum class LossStrategy { automatic, full, vocab };
-
-struct LossOptions {
-  LossStrategy strategy = LossStrategy::automatic;
-  uint32_t chunk = 0;             // columns; 0: from the memory budget
-  uint64_t memory_mib = 256;      // for logits
-  float label_smoothing = 0;      // eps in [0, 1)
-  float z_loss = 0;               // lambda >= 0
-  float softcap = 0;              // kappa; 0: none
-  float temperature = 1;          // > 0
-};
-
-// What the options come to for a shape.
-struct LossPlan {
-  LossStrategy strategy = LossStrategy::full;
-  uint32_t chunk = 0;   // columns of a chunk; the last one may be narrower
-  uint32_t chunks = 1;
-  uint32_t slabs = 1;   // chunks of logits held at once
-  bool recomputes(uint32_t index) const { return slabs < chunks && index + 1 >= slabs && index + 1 != chunks; }
-  uint64_t slab_bytes(uint32_t tokens) const { return uint64_t{tokens} * chunk * slabs * sizeof(float); }
-};
-// Throws Error when `full` is asked for and one slab would be 2^31 logits or more.
-LossPlan plan_loss(const LossOptions& options, uint32_t tokens, uint32_t vocab, bool training);
 
 // The sums a batch leaves (order of args::kSum*), read back by the host.
 struct LossSums {
@@ -59,38 +33,77 @@ LossSums read_loss_sums(std::span<const float> words);
 void require_good_targets(std::span<const uint32_t> status, uint32_t vocab, const std::string& what);
 std::optional<uint32_t> non_finite_row(std::span<const uint32_t> status);
 
+struct LossInputs {
+  ConstTensor x;        // [N,D]
+  ConstTensor w;        // [>=V,D]: rows beyond V are padding, neither scored nor given a gradient
+  ConstTensor targets;  // u32 [N]; args::kIgnoreIndex: none
+  ConstTensor weights;  // [N]
+};
+struct LossOutputs {
+  Tensor nll;     // [N] by token, nats; 0 for masked rows
+  Tensor sums;    // [args::kSumCount]
+  Tensor status;  // u32 [args::kStatusWords]
+};
+struct LossGradients {
+  Tensor d_x;  // [N,D], overwritten
+  Tensor d_w;  // [>=V,D]; rows beyond V are left alone
+  Into into_d_w = Into::overwrite;
+};
+
 class LinearCrossEntropy {
  public:
-  // Reserves its memory ("loss" in the plan). `tokens` N is the most rows of a batch, D the width, V the real vocabulary
-  // size: columns of w beyond it are padding, and neither scored nor given a gradient.
-  LinearCrossEntropy(Arena& arena, uint32_t tokens, uint32_t dim, uint32_t vocab, const LossOptions& options, bool training);
+  // Reserves its memory ("loss" in the plan). N is the most rows of a batch, V the real vocabulary size. `plan` comes from
+  // plan_loss(). `force`: another matmul kernel than the device's, for tests and measurements.
+  LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options, const LossPlan& plan,
+                     const std::optional<MatmulKernel>& force = std::nullopt);
 
-  // Records the loss of x [N,D] against w [>=V,D]. Writes nll [N] (by token, nats, 0 for masked rows), sums
-  // f32 [args::kSumCount] and status u32 [args::kStatusWords].
-  void forward(Ops& ops, Tensor nll, Tensor sums, Tensor status, ConstTensor x, ConstTensor w, ConstTensor targets,
-               ConstTensor weights);
-
-  // Records the gradients of sum_n w_n objective_n * inverse_weight. REQUIRES: forward() recorded just before with the same
-  // tensors; training. d_x [N,D] is overwritten; d_w [>=V,D] rows below V as `into_d_w` says.
-  void backward(Ops& ops, Tensor d_x, Tensor d_w, ConstTensor w, ConstTensor targets, ConstTensor weights,
-                ConstTensor inverse_weight, Into into_d_w);
+  // Records the loss alone.
+  void forward(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
+  // Records the loss and the gradients of sum_n w_n objective_n * inverse_weight [1]. REQUIRES: a plan for training.
+  void forward_backward(Ops& ops, const LossOutputs& outputs, const LossGradients& gradients, const LossInputs& inputs,
+                        ConstTensor inverse_weight);
 
   const LossPlan& plan() const { return plan_; }
-  // Logits and gradients of logits, the compact copies of x and d_x, row state: all that this class holds.
+  // All that this class holds: logits and what they become, the compact copies of x and d_x, the state of rows and strips.
   uint64_t scratch_bytes() const { return scratch_bytes_; }
 
  private:
-  Tensor slab(uint32_t chunk_index, uint32_t width) const;  // [N,width]
-  uint32_t width(uint32_t chunk_index) const;
-  void multiply_chunk(Ops& ops, uint32_t chunk_index, ConstTensor w);
+  // Compact rows first .. first + rows of the batch, as the kernels of a range see them.
+  struct Range {
+    uint32_t index, first, rows;
+    Tensor row_tokens;  // u32 [rows]
+    Tensor live;        // u32 [1]
+    Tensor state;       // [rows, args::kRowState]
+  };
+  // Columns first .. first + columns of the vocabulary.
+  struct Chunk {
+    uint32_t index, first, columns;
+    bool kept;     // its logits stay until their gradient is made
+    Tensor slab;   // [range, columns], rows gapped; empty where no logits are to be held
+    ConstTensor w; // [columns,D]
+  };
+  Range range(uint32_t index) const;
+  Chunk chunk(uint32_t index, const Range& range, ConstTensor w) const;
 
-  uint32_t tokens_, dim_, vocab_;
+  void compact(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
+  void forward_chunk(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
+  void logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs, ConstTensor inverse_weight);
+  void backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs, ConstTensor inverse_weight);
+  void finish(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
+
+  MatmulTile tile() const;
+  uint32_t strip_columns() const;
+
+  LossShape shape_;
   LossOptions options_;
   LossPlan plan_;
-  Tensor rows_, position_, live_;  // u32 [N], [N], [1]
+  const DeviceCaps& caps_;
+  std::optional<MatmulKernel> force_;
+  Tensor rows_, position_, live_;  // u32 [N], [N], [1 + ranges]
   Tensor state_;                   // [N, args::kRowState]
-  Tensor x_, d_x_;                 // compact [N,D]
-  Tensor slabs_;                   // [slabs * N * chunk]
+  Tensor strips_;                  // [range * strips of a chunk * args::kStripState]
+  Tensor x_, d_x_;                 // [range,D] compact
+  std::vector<Tensor> slabs_;      // [range, slab stride] each
   uint64_t scratch_bytes_ = 0;
 };
 

@@ -5,6 +5,7 @@
 // (d_W = d_yt x). Tensors of rank above 2 are taken as [rows, last].
 
 #include <optional>
+#include <string>
 
 #include "model/ops.h"
 
@@ -16,6 +17,19 @@ struct MatmulKernel {
   uint32_t tile = 0;   // tiled: 32, 64 or 128 rows and columns; 0: by the shape
   bool pairs = true;   // scalar: 64-bit loads where device and shape allow them
 };
+
+// How a product [rows, cols] is cut up: the form of the kernel, and the tile one workgroup computes. The kernels are
+// shaders/<operation>_<form>.comp.
+struct MatmulTile {
+  std::string form;  // "scalar", "scalar_pairs" or "tiled"
+  uint32_t rows, cols;
+  uint32_t workgroup;
+  SpecConstants constants;  // SPEC_TILE_*
+  uint64_t count(uint64_t product_rows, uint64_t product_cols) const { return ceil_div(product_rows, rows) * ceil_div(product_cols, cols); }
+};
+// `pairs_fit`: a and b can be read two floats at a time (matmul_scalar_pairs.glsl).
+MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit,
+                              const std::optional<MatmulKernel>& force = std::nullopt);
 
 struct MatmulOptions {
   ConstTensor bias;    // [cols of c] or empty

@@ -19,8 +19,6 @@ struct Ops {
 
   const DeviceCaps& caps() const { return kernels.device().caps(); }
 
-  // Workgroup of kernels that give one row (or element) to a lane.
-  uint32_t lane_workgroup() const { return caps().kernel_class == KernelClass::scalar ? 16 * caps().subgroup_size : 256; }
   // Workgroup of kernels that give one row to a workgroup: a single subgroup on a CPU driver, where barriers are dear.
   uint32_t row_workgroup() const {
     if (row_subgroups != 0) return row_subgroups * caps().subgroup_size;
@@ -39,6 +37,7 @@ enum class Into { overwrite, accumulate };
 
 // The number of elements as a shader counts and indexes them: SPIR-V takes indices as signed.
 inline uint32_t element_count(const ConstTensor& tensor) {
+  CHECK(tensor.is_contiguous(), "{} has gaps between its rows", tensor.shape().to_string());
   CHECK(tensor.elements() < uint64_t{1} << 31, "{} has too many elements for one dispatch", tensor.shape().to_string());
   return static_cast<uint32_t>(tensor.elements());
 }
@@ -49,5 +48,6 @@ inline void check_same_size(const ConstTensor& a, const ConstTensor& b, const ch
 }
 
 inline uint64_t ceil_div(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
+inline uint64_t round_up(uint64_t value, uint64_t grain) { return ceil_div(value, grain) * grain; }
 
 }  // namespace lapilli

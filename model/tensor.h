@@ -1,5 +1,6 @@
 #pragma once
 // Tensors: a slice of device memory with a shape and an element type. They never own; row-major, last dimension fastest.
+// Rows follow each other without gaps, except in what columns() gives, which only matrix products and the loss take.
 
 #include <array>
 #include <cstdint>
@@ -54,20 +55,40 @@ class ConstTensor {
   uint32_t dim(uint32_t i) const { return shape_[i]; }
   DType dtype() const { return dtype_; }
   uint64_t elements() const { return shape_.elements(); }
-  uint64_t size_bytes() const { return elements() * lapilli::size_bytes(dtype_); }
+  // From the first element to the last, gaps included.
+  uint64_t size_bytes() const {
+    if (elements() == 0) return 0;
+    return (uint64_t{rows() - 1} * row_stride() + cols()) * lapilli::size_bytes(dtype_);
+  }
   // All dimensions but the last, multiplied: the tensor as a matrix [rows, cols].
   uint32_t cols() const { return shape_[shape_.rank() - 1]; }
   uint32_t rows() const { return static_cast<uint32_t>(elements() / cols()); }
+  uint32_t row_stride() const { return row_stride_ != 0 ? row_stride_ : cols(); }  // elements from a row to the next
+  bool is_contiguous() const { return row_stride() == cols() || rows() == 1; }
 
   ConstTensor reshaped(Shape shape) const {
-    CHECK(shape.elements() == elements(), "{} as {}", shape_.to_string(), shape.to_string());
+    CHECK(shape.elements() == elements() && is_contiguous(), "{} as {}", shape_.to_string(), shape.to_string());
     return {slice_, shape, dtype_};
   }
   // `count` rows from row `first` of the tensor seen as a matrix.
   ConstTensor row_range(uint32_t first, uint32_t count) const {
-    CHECK(first + count <= rows(), "rows {}+{} of {}", first, count, rows());
+    CHECK(first + count <= rows() && is_contiguous(), "rows {}+{} of {}", first, count, rows());
     const uint64_t row_bytes = cols() * lapilli::size_bytes(dtype_);
     return {slice_.sub(first * row_bytes, count * row_bytes), Shape{count, cols()}, dtype_};
+  }
+  // `count` elements from element `first` of a vector.
+  ConstTensor range(uint32_t first, uint32_t count) const {
+    CHECK(shape_.rank() == 1 && first + count <= elements(), "{}+{} of {}", first, count, shape_.to_string());
+    const uint64_t size = lapilli::size_bytes(dtype_);
+    return {slice_.sub(first * size, count * size), Shape{count}, dtype_};
+  }
+  // The first `count` columns of the tensor seen as a matrix, in their place: the rest of each row is a gap.
+  ConstTensor columns(uint32_t count) const {
+    CHECK(count <= cols(), "{} columns of {}", count, shape_.to_string());
+    ConstTensor view(*this);
+    view.shape_ = Shape{rows(), count};
+    view.row_stride_ = row_stride();
+    return view;
   }
 
   operator In<float>() const { return {typed_slice(DType::f32)}; }
@@ -81,6 +102,7 @@ class ConstTensor {
   Slice slice_;
   Shape shape_;
   DType dtype_ = DType::f32;
+  uint32_t row_stride_ = 0;  // 0: cols()
 };
 
 // Writable memory.
@@ -90,6 +112,8 @@ class Tensor : public ConstTensor {
 
   Tensor reshaped(Shape shape) const { return as_writable(ConstTensor::reshaped(shape)); }
   Tensor row_range(uint32_t first, uint32_t count) const { return as_writable(ConstTensor::row_range(first, count)); }
+  Tensor range(uint32_t first, uint32_t count) const { return as_writable(ConstTensor::range(first, count)); }
+  Tensor columns(uint32_t count) const { return as_writable(ConstTensor::columns(count)); }
 
   operator Out<float>() const { return {typed_slice(DType::f32)}; }
   operator Out<uint32_t>() const { return {typed_slice(DType::u32)}; }
@@ -97,7 +121,11 @@ class Tensor : public ConstTensor {
   operator InOut<uint32_t>() const { return {typed_slice(DType::u32)}; }
 
  private:
-  static Tensor as_writable(const ConstTensor& view) { return {view.slice(), view.shape(), view.dtype()}; }
+  static Tensor as_writable(const ConstTensor& view) {
+    Tensor tensor;
+    static_cast<ConstTensor&>(tensor) = view;
+    return tensor;
+  }
 };
 
 inline Tensor reserve_tensor(Arena& arena, Shape shape, const std::string& kind, DType dtype = DType::f32) {

@@ -167,8 +167,7 @@ void Trainer::tell_start() {
   log_->line(fmt::format("memory      {:.1f} MiB ({}activations and loss {:.1f})", mib(memory_->planned_bytes()), kinds,
                          mib(memory_->scratch.planned_bytes())));
   const LossPlan& loss = memory_->step->loss_plan();
-  log_->line(fmt::format("loss        {}: {} chunk{} of {} columns, {} kept at once", to_string(loss.strategy), loss.chunks,
-                         loss.chunks == 1 ? "" : "s", loss.chunk, loss.slabs));
+  log_->line("loss        " + loss.describe());
   log_->line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", train_shard_.token_count(),
                          val_shard_.token_count(), tokens_per_step,
                          static_cast<double>(tokens_per_step * config_.train.steps) / static_cast<double>(train_shard_.token_count())));

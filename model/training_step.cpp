@@ -34,7 +34,7 @@ TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Co
       control_(device, kept, kControlWords * 4, "batches", Direction::to_device),
       results_(device, kept, (kNormWords + config.data.accumulate * kResultWords) * 4, "batches", Direction::to_host),
       transformer_(scratch, config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute),
-      loss_(scratch, config.data.batch * config.model.context, config.model.dim, config.model.vocab_size, config.loss, true),
+      loss_(scratch, device.caps(), micro_batch_loss_shape(config), config.loss, plan_loss(config.loss, micro_batch_loss_shape(config), true)),
       nll_(reserve_tensor(scratch, {config.data.batch * config.model.context}, "loss")),
       norm_scratch_(reserve_tensor(scratch, {static_cast<uint32_t>(gradient_norm_scratch_floats(table.count()))}, "gradients")) {}
 
@@ -53,10 +53,11 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
   transformer_.forward(ops, weights_, batch, random_state, micro_batch);
   {
     const Program::Scope scope(ops.program, "loss");
-    loss_.forward(ops, nll_, sums, status, transformer_.output(), weights_.head(), batch.targets, batch.weights);
     if (micro_batch == 0 && !config_.model.tie_embeddings) ops.program.fill(gradients_["wte.weight"].slice(), 0);
-    loss_.backward(ops, transformer_.d_output(), gradients_[weights_.head_name()], weights_.head(), batch.targets, batch.weights,
-                   control_tensor(kInverseWeightWord, 1, DType::f32), into);
+    loss_.forward_backward(ops, {.nll = nll_, .sums = sums, .status = status},
+                           {.d_x = transformer_.d_output(), .d_w = gradients_[weights_.head_name()], .into_d_w = into},
+                           {.x = transformer_.output(), .w = weights_.head(), .targets = batch.targets, .weights = batch.weights},
+                           control_tensor(kInverseWeightWord, 1, DType::f32));
   }
   transformer_.backward(ops, gradients_, weights_, batch, random_state, micro_batch, into);
 }

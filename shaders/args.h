@@ -52,6 +52,7 @@ SPEC_CONSTANT(SPEC_TILE_DEPTH, 4)   // matmul: steps of K staged at once (tiled)
 SPEC_CONSTANT(SPEC_HEAD_WIDTH, 5)   // attention: E
 SPEC_CONSTANT(SPEC_VARIANT, 6)      // a kernel with a few forms says in its header what each value means
 SPEC_CONSTANT(SPEC_ELEMENTS, 7)     // kernels over a flat range: elements a lane takes (shaders/elements.glsl)
+SPEC_CONSTANT(SPEC_STRIP, 8)        // loss: columns of the vocabulary a workgroup goes through, a multiple of its tile's
 
 // ---- matmul_scalar.comp, matmul_tiled.comp ----
 // c [rows,cols] = alpha * op(a) op(b) + bias + addend
@@ -71,7 +72,8 @@ struct MatmulArgs {
 };
 
 // ---- loss_*.comp: fused linear + softmax cross-entropy, model/loss.h ----
-// "compact" rows are the valid rows of the batch (weight not 0, target not kIgnoreIndex), in order, without gaps.
+// "compact" rows are the valid rows of the batch (weight not 0, target not kIgnoreIndex), in order, without gaps. Kernels that
+// take a range of them (model/loss.h) get pointers to its first row, and the number of rows of the range that are live.
 const uint kIgnoreIndex = 0xFFFFFFFFu;  // as a target: this row has none
 const uint kNoRow = 0xFFFFFFFFu;
 // Words of a loss status.
@@ -92,51 +94,96 @@ const uint kSumCount = 8;
 struct LossCompactArgs {
   OutU32 rows;       // [N] token index of each compact row; beyond the live ones undefined
   OutU32 position;   // [N] compact row of each token, or kNoRow
-  OutU32 live;       // [1] valid rows
+  OutU32 live;       // [1 + ranges] valid rows: of the batch, then of each range
   OutU32 status;     // [kStatusWords] reset, then the bad targets
   InU32 targets;     // [N]
   InF32 weights;     // [N]
   uint tokens;       // N
   uint vocab;        // V
+  uint range;        // compact rows of a range
 };
 
 struct LossGatherArgs {
-  OutF32 compact;    // [N,D] x[rows[r]] in row r, r < live
+  OutF32 compact;    // [rows,D] x[rows[r]] in row r, r < live
   InF32 x;           // [N,D]
-  InU32 rows;        // [N]
+  InU32 rows;        // [rows]
   InU32 live;        // [1]
-  uint tokens, dim;
+  uint dim;
 };
 
 struct LossScatterArgs {
-  OutF32 d_x;        // [N,D] d_compact[position[n]] in row n, 0 where there is none
-  InF32 d_compact;   // [N,D]
+  OutF32 d_x;        // [N,D] d_compact[position[n] - first] in row n if that lies in the range, 0 if n has no position and
+                     // first is 0
+  InF32 d_compact;   // [range,D]
   InU32 position;    // [N]
   uint tokens, dim;
+  uint first, range; // compact rows of d_compact
 };
 
-// Running state of one compact row over the chunks: kRowState floats.
+// State of one compact row over the chunks: kRowState floats.
 const uint kRowMax = 0;        // m: the largest logit so far
 const uint kRowSum = 1;        // s: sum exp(z - m)
 const uint kRowTarget = 2;     // z_y
 const uint kRowLogits = 3;     // sum z, for label smoothing
-const uint kRowBest = 4;       // index of the largest logit; exact as a float, V <= 2^24
-const uint kRowLse = 5;        // m + ln s, set at the end
+const uint kRowBest = 4;       // index of the largest logit, the lowest of them; exact as a float, V <= 2^24
+const uint kRowLse = 5;        // m + ln s
 const uint kRowState = 6;
 
-struct LossChunkForwardArgs {
-  InOutF32 state;    // [N,kRowState]
-  InF32 logits;      // [N,width] columns first_column.. of the logits, compact rows
-  InU32 rows;        // [N]
+// What one workgroup of loss_logits_*.comp finds in its strip of a row's logits: kStripState floats.
+const uint kStripMax = 0, kStripSum = 1, kStripLogits = 2, kStripBest = 3;  // as kRow*; best counts from the chunk's first column
+const uint kStripState = 4;
+
+struct LossLogitsArgs {
+  OutF32 logits;     // [rows,logits_stride] u = alpha x wt, before the softcap; or null
+  OutF32 strips;     // [rows,strips,kStripState]
+  InOutF32 state;    // [rows,kRowState] kRowTarget, when the target lies in this chunk
+  InF32 x;           // [N,D] by token
+  InF32 w;           // [cols,D] rows first_column.. of the head
+  InU32 rows;        // [rows]
   InU32 live;        // [1]
   InU32 targets;     // [N] by token
-  uint width;        // columns of this chunk
+  uint range, cols, dim;
+  uint logits_stride;
   uint first_column;
+  float alpha;       // 1 / temperature
   float softcap;     // kappa; 0: none
 };
 
+struct LossCombineArgs {
+  InOutF32 state;    // [rows,kRowState] takes the chunk in
+  InF32 strips;      // [rows,strips,kStripState]
+  InU32 rows, live, targets;
+  uint strips_of_row;
+  uint first_column, vocab;
+};
+
+// What makes gradients of logits out of logits; see shaders/loss_gradient.glsl.
+struct LossGradientArgs {
+  InOutF32 logits;     // [rows,logits_stride] u becomes the gradient of the objective / divisor by u / alpha
+  InF32 state;         // [rows,kRowState]
+  InU32 rows, live, targets;
+  InF32 weights;       // [N]
+  InF32 inverse_weight;  // [1] 1 / sum of weights over all micro-batches of the step (0 when there is none)
+  uint cols, logits_stride, first_column, vocab;
+  float softcap, smoothing, z_loss;
+};
+// The same from x and w again, without reading logits.
+struct LossRecomputeArgs {
+  OutF32 gradient;     // [rows,logits_stride]
+  InF32 x;             // [N,D] by token
+  InF32 w;             // [cols,D]
+  InF32 state;         // the rest as in LossGradientArgs
+  InU32 rows, live, targets;
+  InF32 weights;
+  InF32 inverse_weight;
+  uint range, dim;
+  uint cols, logits_stride, first_column, vocab;
+  float alpha;         // 1 / temperature
+  float softcap, smoothing, z_loss;
+};
+
 struct LossFinishArgs {
-  InOutF32 state;    // [N,kRowState] sets kRowLse
+  InF32 state;       // [N,kRowState]
   OutF32 nll;        // [N] by token, nats; 0 where there is no target
   OutF32 sums;       // [kSumCount]
   InOutU32 status;   // [kStatusWords]
@@ -144,16 +191,6 @@ struct LossFinishArgs {
   InF32 weights;     // [N]
   uint tokens, vocab;
   float smoothing, z_loss;
-};
-
-struct LossChunkBackwardArgs {
-  InOutF32 logits;     // [N,width] becomes the gradient of the objective / divisor by the logits before the softcap
-  InF32 state;         // [N,kRowState]
-  InU32 rows, live, targets;
-  InF32 weights;       // [N]
-  InF32 inverse_weight;  // [1] 1 / sum of weights over all micro-batches of the step (0 when there is none)
-  uint width, first_column, vocab;
-  float softcap, smoothing, z_loss;
 };
 
 // ---- attention_scalar.comp, attention_tiled.comp ----

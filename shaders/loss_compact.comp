@@ -36,6 +36,9 @@ void main() {
   uint bad_total;
   workgroup_exclusive_sum(bad, bad_total);
   bad_row = workgroup_min(bad_row);
+  const uint ranges = (args.tokens + args.range - 1) / args.range;
+  for (uint i = gl_LocalInvocationIndex; i < ranges; i += kWorkgroup)
+    args.live.at[1 + i] = min(max(total, i * args.range) - i * args.range, args.range);
   if (gl_LocalInvocationIndex == 0) {
     args.live.at[0] = total;
     args.status.at[kStatusBadTargets] = bad_total;

@@ -1,7 +1,7 @@
 #version 460
 #include "shaders/common.glsl"
 #include "shaders/reduce.glsl"
-// From the rows' state to the loss: lse = m + ln s, nll = (m - z_y) + ln s (never -ln of a probability),
+// From the rows' state to the loss: nll = (m - z_y) + ln s (never -ln of a probability),
 // objective = (1 - eps) nll + eps (lse - mean z) + lambda lse^2, and the weighted sums of a batch. One workgroup; lanes take
 // rows in stride, sums are compensated (Neumaier) in each lane and added in a fixed order.
 
@@ -28,12 +28,11 @@ void main() {
     }
     const uint state = row * kRowState;
     const float m = args.state.at[state + kRowMax], ln_s = log(args.state.at[state + kRowSum]);
-    const float lse = m + ln_s;
+    const float lse = args.state.at[state + kRowLse];
     const float nll = (m - args.state.at[state + kRowTarget]) + ln_s;
     const float spread = lse - args.state.at[state + kRowLogits] / float(args.vocab);
     const float z_term = args.z_loss * lse * lse;
     const float objective = (args.smoothing == 0.0 ? nll : (1.0 - args.smoothing) * nll + args.smoothing * spread) + z_term;
-    args.state.at[state + kRowLse] = lse;
     args.nll.at[n] = nll;
     if (isnan(objective) || isinf(objective)) bad_row = min(bad_row, n);
     const float w = args.weights.at[n];

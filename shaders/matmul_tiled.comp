@@ -1,120 +1,25 @@
 #version 460
 #include "shaders/common.glsl"
-// c = alpha * op(a) op(b) + bias + addend on any GPU, f32.
-//
-// A workgroup computes a kRows x kCols tile of c, kDepth steps of K at a time, from shared memory. A thread holds kBlocksR x
-// kBlocksC blocks of 4 x 4 elements; blocks of a thread lie half a tile apart, so that neighbours read neighbouring vec4.
-// Both operands are staged with K as the slow dimension (a transposed where it must be); rows are padded by one vec4.
-// The next stage is fetched into registers after the barrier that publishes this one and so travels during the math.
-//
-//   tile      threads  accumulators  registers  shared     a step of K, per thread      global, FLOPs per byte
-//   32 x 32      64         16          ~50       4.6 KB   2 vec4 read for 16 FMA                8
-//   64 x 64     256         16          ~50       8.7 KB   2 vec4 read for 16 FMA               16
-//   128 x 128   256         64         ~115      16.9 KB   4 vec4 read for 64 FMA               32
-// A wave of 32 is 2 rows of threads by 16 columns, a wave of 64 is 4 by 16 (8 columns in the small tile): reads of a are
-// broadcasts, reads of b are 16 consecutive vec4 (no bank conflicts). At 115 registers two workgroups share a
-// multiprocessor. Nothing depends on the subgroup width.
-//
-// NN, NT and TN differ in strides; SPEC_VARIANT says which dimension is contiguous in memory, so that consecutive threads
-// read consecutive floats: bit 0: a is contiguous along K (else along rows), bit 1: b is contiguous along K (else columns).
-// Accumulator: f32, K in ascending order.
-
-layout(constant_id = SPEC_TILE_ROWS) const uint kRows = 64;
-layout(constant_id = SPEC_TILE_COLS) const uint kCols = 64;
-layout(constant_id = SPEC_TILE_DEPTH) const uint kDepth = 16;
+// c = alpha * op(a) op(b) + bias + addend on any GPU, f32, any strides.
 layout(constant_id = SPEC_VARIANT) const uint kContiguous = 0;
-
-const uint kBlocksR = kRows >= 128 ? 2 : 1;
-const uint kBlocksC = kCols >= 128 ? 2 : 1;
-const uint kAcross = kCols / (4 * kBlocksC);           // threads; REQUIRES: kWorkgroup = kAcross * kRows / (4 * kBlocksR)
-const uint kFetchA = kRows * kDepth / kWorkgroup;      // elements a thread stages
-const uint kFetchB = kCols * kDepth / kWorkgroup;
-
-layout(push_constant, std430) uniform Push { MatmulArgs args; };
-
-// Plain floats, read four at a time: a store to a component of a shared vec4 chosen at run time becomes a ladder of branches
-// in Mesa.
-const uint kPaddedRows = kRows + 4, kPaddedCols = kCols + 4;
-shared float a_s[kDepth * kPaddedRows];
-shared float b_s[kDepth * kPaddedCols];
-#define four(array, at) vec4(array[at], array[(at) + 1], array[(at) + 2], array[(at) + 3])
-
-// Where element i of a thread's part of a stage lies: x = row or column of the tile, y = step of K.
-uvec2 place(uint i, uint width, bool along_depth) {
-  const uint at = gl_LocalInvocationIndex + i * kWorkgroup;
-  return along_depth ? uvec2(at / kDepth, at % kDepth) : uvec2(at % width, at / width);
-}
+#include "shaders/matmul_tiled.glsl"
+#include "shaders/matmul_store.glsl"
 
 void main() {
-  const uint tiles_across = (args.cols + kCols - 1) / kCols;
+  Operands o = operands();
+  const uint tiles_across = (o.cols + kCols - 1) / kCols;
   const uint row0 = linear_group() / tiles_across * kRows, col0 = linear_group() % tiles_across * kCols;
-  const uint across = gl_LocalInvocationIndex % kAcross, down = gl_LocalInvocationIndex / kAcross;
-  const bool a_along_depth = (kContiguous & 1) != 0, b_along_depth = (kContiguous & 2) != 0;
-
-  uint rows = args.rows, depth = args.depth;
-  if (!is_null(args.live)) {
-    if (args.live_is_depth != 0) depth = min(depth, args.live.at[0]);
-    else rows = min(rows, args.live.at[0]);
-  }
-  if (row0 >= rows) return;
-
-  vec4 sum[kBlocksR * 4][kBlocksC];
-  [[unroll]] for (uint i = 0; i < kBlocksR * 4; ++i)
-    [[unroll]] for (uint j = 0; j < kBlocksC; ++j) sum[i][j] = vec4(0.0);
-
-  float next_a[kFetchA], next_b[kFetchB];
-  // One turn more than there are stages: fetches run one ahead. Rows and columns beyond the edge read the last one and are
-  // not stored; steps beyond the depth are zero.
-  for (uint k0 = 0; k0 < depth + kDepth; k0 += kDepth) {
-    if (k0 > 0) {
-      barrier();  // the last stage has been read
-      [[unroll]] for (uint i = 0; i < kFetchA; ++i) {
-        const uvec2 to = place(i, kRows, a_along_depth);
-        a_s[to.y * kPaddedRows + to.x] = next_a[i];
-      }
-      [[unroll]] for (uint i = 0; i < kFetchB; ++i) {
-        const uvec2 to = place(i, kCols, b_along_depth);
-        b_s[to.y * kPaddedCols + to.x] = next_b[i];
-      }
-      barrier();
-    }
-    if (k0 < depth) {
-      [[unroll]] for (uint i = 0; i < kFetchA; ++i) {
-        const uvec2 from = place(i, kRows, a_along_depth);
-        const float value = args.a.at[min(row0 + from.x, rows - 1) * args.a_row + min(k0 + from.y, depth - 1) * args.a_depth];
-        next_a[i] = k0 + from.y < depth ? value : 0.0;
-      }
-      [[unroll]] for (uint i = 0; i < kFetchB; ++i) {
-        const uvec2 from = place(i, kCols, b_along_depth);
-        const float value = args.b.at[min(col0 + from.x, args.cols - 1) * args.b_col + min(k0 + from.y, depth - 1) * args.b_depth];
-        next_b[i] = k0 + from.y < depth ? value : 0.0;
-      }
-    }
-    if (k0 > 0) {
-      for (uint k = 0; k < kDepth; ++k) {  // unrolled by a GPU's compiler; not by lavapipe, whose compile time would explode
-        vec4 b[kBlocksC];
-        [[unroll]] for (uint j = 0; j < kBlocksC; ++j) b[j] = four(b_s, k * kPaddedCols + 4 * (j * kAcross + across));
-        [[unroll]] for (uint block = 0; block < kBlocksR; ++block) {
-          const vec4 a = four(a_s, k * kPaddedRows + block * (kRows / 2) + 4 * down);
-          [[unroll]] for (uint i = 0; i < 4; ++i)
-            [[unroll]] for (uint j = 0; j < kBlocksC; ++j) sum[block * 4 + i][j] += a[i] * b[j];
-        }
-      }
-    }
-  }
-
+  if (row0 >= o.rows || adds_nothing(o)) return;
+  multiply(o, row0, col0);
   [[unroll]] for (uint block = 0; block < kBlocksR; ++block)
     [[unroll]] for (uint i = 0; i < 4; ++i) {
-      const uint row = row0 + block * (kRows / 2) + 4 * down + i;
-      if (row >= rows) break;
+      const uint row = row0 + block_row(block) + i;
+      if (row >= o.rows) break;
       [[unroll]] for (uint j = 0; j < kBlocksC; ++j)
         [[unroll]] for (uint x = 0; x < 4; ++x) {
-          const uint col = col0 + 4 * (j * kAcross + across) + x;
-          if (col >= args.cols) break;
-          const uint at = row * args.c_stride + col;
-          const float bias = is_null(args.bias) ? 0.0 : args.bias.at[col];
-          const float addend = is_null(args.addend) ? 0.0 : args.addend.at[at];
-          args.c.at[at] = args.alpha * sum[block * 4 + i][j][x] + bias + addend;
+          const uint col = col0 + block_col(j) + x;
+          if (col >= o.cols) break;
+          store(row, col, sum[block * 4 + i][j][x]);
         }
     }
 }

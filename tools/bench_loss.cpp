@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "model/config.h"
 #include "model/loss.h"
 #include "tools/bench.h"
 #include "tools/console.h"
@@ -44,19 +45,24 @@ struct LossBatch {
   uint32_t valid = 0;
 };
 
+LossOptions loss_options(const LossBenchOptions& options, LossStrategy strategy) {
+  return {.strategy = strategy, .chunk = options.chunk, .memory_mib = options.memory_mib};
+}
+
 // One strategy, as training or as evaluation uses it.
 struct LossCase {
   LossCase(BenchRun& bench, BenchMemory& memory, const LossBenchOptions& options, LossStrategy strategy, bool for_training)
       : training(for_training),
-        loss(memory.arena(), options.tokens, options.dim, options.vocab,
-             {.strategy = strategy, .chunk = options.chunk, .memory_mib = options.memory_mib}, for_training),
+        loss(memory.arena(), bench.device().caps(), {options.tokens, options.dim, options.vocab}, loss_options(options, strategy),
+             plan_loss(loss_options(options, strategy), {options.tokens, options.dim, options.vocab}, for_training)),
         kernels(bench.kernels()) {}
 
   void record(const std::string& name, const LossBatch& batch) {
     program = std::make_unique<TimedProgram>(kernels, name, [this, &batch](Ops& ops) {
-      loss.forward(ops, batch.nll, batch.sums, batch.status, batch.x, batch.w, batch.targets, batch.weights);
-      if (training)
-        loss.backward(ops, batch.d_x, batch.d_w, batch.w, batch.targets, batch.weights, batch.inverse_weight, Into::overwrite);
+      const LossOutputs outputs{.nll = batch.nll, .sums = batch.sums, .status = batch.status};
+      const LossInputs inputs{.x = batch.x, .w = batch.w, .targets = batch.targets, .weights = batch.weights};
+      if (training) loss.forward_backward(ops, outputs, {.d_x = batch.d_x, .d_w = batch.d_w}, inputs, batch.inverse_weight);
+      else loss.forward(ops, outputs, inputs);
     });
   }
 
@@ -69,8 +75,9 @@ struct LossCase {
 std::vector<LossStrategy> strategies(const std::string& name) {
   if (name == "full") return {LossStrategy::full};
   if (name == "vocab") return {LossStrategy::vocab};
+  if (name == "tokens") return {LossStrategy::tokens};
   if (name == "auto") return {LossStrategy::automatic};
-  return {LossStrategy::full, LossStrategy::vocab};
+  return {LossStrategy::full, LossStrategy::tokens, LossStrategy::vocab};
 }
 
 void run(const LossBenchOptions& options) {
@@ -93,12 +100,12 @@ void run(const LossBenchOptions& options) {
   std::vector<BenchEntry> entries;
   for (const auto& it : cases) {
     const LossPlan& plan = it->loss.plan();
-    it->record(fmt::format("{} {}", plan.strategy == LossStrategy::full ? "full" : "vocab", it->training ? "train" : "evaluate"), batch);
+    it->record(fmt::format("{} {}", to_string(plan.strategy), it->training ? "train" : "evaluate"), batch);
     const double product_flops = 2.0 * batch.valid * options.dim * options.vocab;
     entries.push_back({.contender = it->program->contender(),
                        .flops = (it->training ? 3 : 1) * product_flops,
                        .facts = {{"chunk", plan.chunk},
-                                 {"chunks", plan.chunks},
+                                 {"chunks", plan.chunks}, {"range", plan.range},
                                  {"slabs", plan.slabs},
                                  {"scratch_bytes", it->loss.scratch_bytes()}},
                        .note = fmt::format("{} of scratch, {} x {} columns, {} kept", format_bytes(it->loss.scratch_bytes()),
@@ -123,7 +130,7 @@ void add_bench_loss(CLI::App& bench) {
   add("--vocab", options->vocab, "Vocabulary, V")->check(CLI::Range(1, 1 << 24));
   add("--dim", options->dim, "Width, D");
   command->add_option("--strategy", options->strategy, "full, vocab, auto, or all: full and vocab in turn")
-      ->check(CLI::IsMember({"full", "vocab", "auto", "all"}))
+      ->check(CLI::IsMember({"full", "tokens", "vocab", "auto", "all"}))
       ->capture_default_str();
   command->add_option("--chunk", options->chunk, "Columns of a chunk (default: by --memory-mib)")->check(positive());
   command->add_option("--memory-mib", options->memory_mib, "Memory for logits")->check(positive())->capture_default_str();

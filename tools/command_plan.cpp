@@ -37,8 +37,7 @@ void print_plan(const RunPlan& plan, const Config& config, double ceiling, doubl
   print(fmt::format("memory           {} of {} free\n", format_bytes(plan.memory_bytes), format_bytes(plan.available_bytes)));
   for (const auto& [kind, bytes] : plan.kept_bytes) print(fmt::format("  {:<28} {}\n", kind, format_bytes(bytes)));
   for (const auto& [kind, bytes] : plan.scratch_bytes) print(fmt::format("  {:<28} {} (shared)\n", kind, format_bytes(bytes)));
-  print(fmt::format("loss             {}: {} x {} columns, {} kept at once\n", to_string(plan.loss.strategy), plan.loss.chunks,
-                    plan.loss.chunk, plan.loss.slabs));
+  print(fmt::format("loss             {}\n", plan.loss.describe()));
   print(fmt::format("work             {:.3f} MFLOP per token, {:.2f} GFLOP per step of {} tokens\n", plan.flops_per_token * 1e-6,
                     step_flops * 1e-9, group_digits(plan.tokens_per_step)));
   print(fmt::format("device           at most {:.0f} GFLOP/s: {} per step and {} for {} steps, never less\n", ceiling * 1e-9,

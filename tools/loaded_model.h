@@ -1,6 +1,7 @@
 #pragma once
 // A checkpoint on a device, ready for evaluation or generation.
 
+#include "engine/kernel.h"
 #include "model/checkpoint.h"
 #include "model/weights.h"
 #include "tokenizer/tokenizer.h"

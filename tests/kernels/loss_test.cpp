@@ -26,6 +26,7 @@ struct RunOptions {
   uint32_t padding = 0;              // extra rows of w beyond V, full of NaN
   std::vector<float> d_w_before;     // accumulate into these
   std::vector<float> x;              // instead of the problem's (garbage in masked rows)
+  std::optional<MatmulKernel> force = std::nullopt;
 };
 
 LossRun run(const LossProblem& p, RunOptions options) {
@@ -47,11 +48,14 @@ LossRun run(const LossProblem& p, RunOptions options) {
   const Tensor status = bench.output({args::kStatusWords}, DType::u32);
   const Tensor d_x = bench.output({p.tokens, p.dim});
   const Tensor d_w = options.d_w_before.empty() ? bench.output({rows, p.dim}) : bench.input({rows, p.dim}, options.d_w_before);
-  LinearCrossEntropy loss(bench.arena(), p.tokens, p.dim, p.vocab, options.loss, options.training);
+  const LossShape shape{p.tokens, p.dim, p.vocab};
+  LinearCrossEntropy loss(bench.arena(), device().caps(), shape, options.loss, plan_loss(options.loss, shape, options.training), options.force);
+  const LossOutputs outputs{.nll = nll, .sums = sums, .status = status};
+  const LossInputs inputs{.x = x, .w = tw, .targets = targets, .weights = weights};
+  const Into into = options.d_w_before.empty() ? Into::overwrite : Into::accumulate;
   bench.run([&](Ops& ops) {
-    loss.forward(ops, nll, sums, status, x, tw, targets, weights);
-    if (options.training)
-      loss.backward(ops, d_x, d_w, tw, targets, weights, inverse, options.d_w_before.empty() ? Into::overwrite : Into::accumulate);
+    if (options.training) loss.forward_backward(ops, outputs, {.d_x = d_x, .d_w = d_w, .into_d_w = into}, inputs, inverse);
+    else loss.forward(ops, outputs, inputs);
   });
   return {bench.read(nll), bench.read(d_x), bench.read(d_w), read_loss_sums(bench.read(sums)), bench.read_words(status), loss.plan()};
 }
@@ -119,6 +123,7 @@ void expect_matches(const LossRun& actual, const LossProblem& p, const char* wha
 }
 
 LossOptions full() { return {.strategy = LossStrategy::full}; }
+LossOptions in_ranges(uint32_t rows) { return {.strategy = LossStrategy::tokens, .chunk = rows}; }
 LossOptions chunked(uint32_t chunk, uint64_t memory_mib = 0) {
   return {.strategy = LossStrategy::vocab, .chunk = chunk, .memory_mib = memory_mib};
 }
@@ -189,6 +194,8 @@ TEST_P(LossAgainstReference, EveryStrategy_MatchesLossAndGradients) {
   for (uint32_t n = 0; n < p.tokens; n += 3) p.weights[n] = n % 2 == 0 ? 0 : 0.5;
   if (p.tokens > 4) p.targets[4] = LossProblem::kIgnore;
   expect_matches(run(p, {.loss = full()}), p, "full");
+  expect_matches(run(p, {.loss = in_ranges(c.tokens / 2 + 1)}), p, "tokens, two ranges");
+  expect_matches(run(p, {.loss = in_ranges(1)}), p, "tokens, ranges of one row");
   expect_matches(run(p, {.loss = chunked(c.vocab / 3 + 1)}), p, "vocab, one slab");
   expect_matches(run(p, {.loss = chunked(7, 1)}), p, "vocab, all chunks kept");
   expect_matches(run(p, {.loss = chunked(1)}), p, "vocab, chunks of one column");
@@ -254,10 +261,11 @@ TEST(LossMasking, WeightedMicroBatches_EqualOneBatchWithOneDivisor) {
     const Tensor inverse = bench.input({1}, std::vector<float>{static_cast<float>(1 / expected.weight)});
     const Tensor nll = bench.output({12}), sums = bench.output({args::kSumCount}), status = bench.output({args::kStatusWords}, DType::u32);
     const Tensor d_x = bench.output({12, 4}), d_w = before.empty() ? bench.output({11, 4}) : bench.input({11, 4}, before);
-    LinearCrossEntropy loss(bench.arena(), 12, 4, 11, full(), true);
+    LinearCrossEntropy loss(bench.arena(), device().caps(), {12, 4, 11}, full(), plan_loss(full(), {12, 4, 11}, true));
     bench.run([&](Ops& ops) {
-      loss.forward(ops, nll, sums, status, x, w, targets, weights);
-      loss.backward(ops, d_x, d_w, w, targets, weights, inverse, before.empty() ? Into::overwrite : Into::accumulate);
+      loss.forward_backward(ops, {.nll = nll, .sums = sums, .status = status},
+                            {.d_x = d_x, .d_w = d_w, .into_d_w = before.empty() ? Into::overwrite : Into::accumulate},
+                            {.x = x, .w = w, .targets = targets, .weights = weights}, inverse);
     });
     return bench.read(d_w);
   };
@@ -337,12 +345,12 @@ TEST(Loss, Evaluation_GivesTheTrainingLossBitForBit) {
 }
 
 TEST(LossPlan, Stash_KeepsWhatFitsAndTheLastChunk) {
-  const LossPlan one = plan_loss(chunked(256), 1024, 1024, true);
+  const LossPlan one = plan_loss(chunked(256), {1024, 64, 1024}, true);
   EXPECT_EQ(one.slabs, 1U);
   EXPECT_EQ(one.chunks, 4U);
   EXPECT_TRUE(one.recomputes(0) && one.recomputes(1) && one.recomputes(2));
   EXPECT_FALSE(one.recomputes(3));
-  const LossPlan two = plan_loss(chunked(256, 2), 1024, 1024, true);  // 2 MiB hold two slabs of 1 MiB
+  const LossPlan two = plan_loss(chunked(256, 3), {1024, 64, 1024}, true);  // copies of half a MiB, two slabs of 1 MiB
   EXPECT_EQ(two.slabs, 2U);
   EXPECT_FALSE(two.recomputes(0) || two.recomputes(3));
   EXPECT_TRUE(two.recomputes(1) && two.recomputes(2));
@@ -353,9 +361,10 @@ TEST(Loss, HugeVocabulary_StaysWithinItsChunkBudget) {
   constexpr uint64_t kMib = 1024 * 1024;
   const LossOptions options{.strategy = LossStrategy::vocab, .memory_mib = 32};
   Arena arena(device().caps(), "loss");
-  const LinearCrossEntropy loss(arena, kTokens, kDim, kVocab, options, true);
-  EXPECT_LE(loss.plan().slab_bytes(kTokens), 32 * kMib);
-  EXPECT_LE(loss.scratch_bytes(), 32 * kMib + 2 * kTokens * kDim * 4 + kTokens * (2 + args::kRowState) * 4 + 4);
+  const LossShape shape{kTokens, kDim, kVocab};
+  const LinearCrossEntropy loss(arena, device().caps(), shape, options, plan_loss(options, shape, true));
+  EXPECT_LE(loss.plan().slab_bytes() + 8ULL * loss.plan().range * kDim, 32 * kMib);
+  EXPECT_LE(loss.scratch_bytes(), 34 * kMib);  // and the state of rows and strips
   const uint64_t before = device().allocated_bytes();
   arena.commit(device());
   const uint64_t taken = device().allocated_bytes() - before;  // the device's own accounting

@@ -235,7 +235,7 @@ TEST(Config, Parse_BadText_NamesLineKeyValueAndCure) {
       {"[optim]\nbeta2 = -0.1", {"optim.beta2 = -0.1", "at least 0"}},
       {"[optim]\neps = 0", {"optim.eps = 0", "above 0"}},
       {"[optim]\nwarmup = 5000000000", {"optim.warmup = 5000000000", "at most 4294967295"}},
-      {"[loss]\nstrategy = 'tokens'", {"loss.strategy = \"tokens\"", "\"auto\", \"full\", \"vocab\""}},
+      {"[loss]\nstrategy = 'rows'", {"loss.strategy = \"rows\"", "\"auto\", \"full\", \"tokens\", \"vocab\""}},
       {"[loss]\nlabel_smoothing = 1", {"loss.label_smoothing", "below 1"}},
       {"[loss]\nlabel_smoothing = 0.99999999999", {"loss.label_smoothing = 1.0", "below 1"}},  // as a float it is 1
       {"[loss]\ntemperature = 0", {"loss.temperature", "above 0"}},

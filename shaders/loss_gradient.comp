@@ -1,0 +1,15 @@
+#version 460
+#include "shaders/common.glsl"
+#include "shaders/loss_gradient.glsl"
+// In place, one chunk of logits becomes gradients of logits. One workgroup a live row, lanes stride its columns.
+
+layout(push_constant, std430) uniform Push { LossGradientArgs args; };
+
+void main() {
+  const uint row = linear_group();
+  if (row >= args.live.at[0]) return;
+  const uint base = row * args.logits_stride;
+  const RowGradient terms = row_gradient(args, row);
+  for (uint j = gl_LocalInvocationIndex; j < args.cols; j += kWorkgroup)
+    args.logits.at[base + j] = logit_gradient(args, terms, j, args.logits.at[base + j]);
+}

@@ -1,0 +1,19 @@
+// main() of loss_recompute_*.comp on CPU drivers: one tile a subgroup, as in the plain product.
+#include "shaders/loss_recompute.glsl"
+
+void main() {
+  Operands o = operands();
+  const uint tiles_across = (o.cols + kTileCols - 1) / kTileCols;
+  const uint row0 = linear_group() / tiles_across * kRows, col0 = linear_group() % tiles_across * kTileCols;
+  if (row0 >= o.rows) return;
+  multiply(o, row0, col0);
+  [[unroll]] for (uint i = 0; i < kRows; ++i) {
+    const uint row = row0 + i;
+    if (row >= o.rows) break;
+    const RowGradient terms = row_gradient(args, row);
+    [[unroll]] for (uint j = 0; j < kCols; ++j) {
+      const uint col = col0 + lane_column(j);
+      if (col < o.cols) args.gradient.at[row * args.logits_stride + col] = logit_gradient(args, terms, col, args.alpha * sum[i][j]);
+    }
+  }
+}

@@ -1,0 +1,18 @@
+// main() of the plain product on CPU drivers.
+#include "shaders/matmul_store.glsl"
+
+void main() {
+  Operands o = operands();
+  const uint tiles_across = (o.cols + kTileCols - 1) / kTileCols;
+  const uint row0 = linear_group() / tiles_across * kRows, col0 = linear_group() % tiles_across * kTileCols;
+  if (row0 >= o.rows || adds_nothing(o)) return;
+  multiply(o, row0, col0);
+  [[unroll]] for (uint j = 0; j < kCols; ++j) {
+    const uint col = col0 + lane_column(j);
+    if (col >= o.cols) break;
+    [[unroll]] for (uint i = 0; i < kRows; ++i) {
+      if (row0 + i >= o.rows) break;
+      store(row0 + i, col, sum[i][j]);
+    }
+  }
+}

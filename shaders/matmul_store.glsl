@@ -1,0 +1,23 @@
+// The plain epilogue: c = alpha * op(a) op(b) + bias + addend, any strides.
+layout(push_constant, std430) uniform Push { MatmulArgs args; };
+
+uint a_row_start(uint row) { return row * args.a_row; }
+
+Operands operands() {
+  Operands o = Operands(args.a, args.b, args.rows, args.cols, args.depth, args.a_depth, args.b_depth, args.b_col);
+  if (!is_null(args.live)) {
+    if (args.live_is_depth != 0) o.depth = min(o.depth, args.live.at[0]);
+    else o.rows = min(o.rows, args.live.at[0]);
+  }
+  return o;
+}
+
+// Nothing to multiply, and c is to be added to: it stays as it is, whole tiles of it unread.
+bool adds_nothing(Operands o) { return o.depth == 0 && uvec2(args.addend) == uvec2(args.c); }
+
+void store(uint row, uint col, float sum) {
+  const float bias = is_null(args.bias) ? 0.0 : args.bias.at[col];
+  const uint at = row * args.c_stride + col;
+  const float addend = is_null(args.addend) ? 0.0 : args.addend.at[at];
+  args.c.at[at] = args.alpha * sum + bias + addend;
+}
