@@ -117,8 +117,8 @@ TuningRecord Tuner::measure(const std::string& key, const std::vector<std::strin
   candidates.reserve(names.size());
   for (size_t i = 0; i < names.size(); ++i) candidates.emplace_back(key, names[i], [&] { return prepare(i); });
   std::vector<Contender> contenders;
-  for (size_t i = 0; i < names.size(); ++i) contenders.push_back({names[i], [&candidate = candidates[i]] { return candidate.run(); }});
-
+  for (size_t i = 0; i < names.size(); ++i)
+    contenders.push_back({names[i], [&candidate = candidates[i]] { return candidate.run(); }});
   const auto seconds =
       measure_in_turn(contenders, {.seconds_budget = options_.seconds_budget, .fewest = 1, .most = kMostRounds});
 

@@ -13,15 +13,16 @@
 namespace lapilli {
 
 struct TunerOptions {
-  bool measure = true;              // false: a remembered choice, else the first candidate; nothing is measured or written
-  std::filesystem::path file = {};  // empty: tuning-<device>.json in cache_directory()
-  double seconds_budget = 2;        // wall clock for the rounds of one choice; one round is always made, and warm-ups come on top
+  bool measure = true;              // false: a remembered choice, else the first candidate; nothing is written
+  std::filesystem::path file = {};  // empty: tuning-<device_identity>.json in cache_directory()
+  double seconds_budget = 2;        // wall clock for the rounds of one choice, at least one; warm-ups come on top
 };
 
 struct TunedChoice {
-  size_t index = 0;                  // of the candidate
-  std::string reason = {};           // for a log: "remembered", "measured: full 12.1 ms, tokens 13.0 ms", "the only one", "not measured"
-  std::vector<double> seconds = {};  // median by candidate, infinity for one that failed; empty when nothing was measured now
+  size_t index = 0;  // of the candidate
+  // For a log: "measured: full 12.1 ms, tokens 13.0 ms", "remembered", "the only one", "not measured".
+  std::string reason = {};
+  std::vector<double> seconds = {};  // median by candidate, infinity: it failed; empty when nothing was measured now
 };
 
 // A choice holds for one device with one driver, one set of kernels (all of shaders/) and one list of candidates; where any
