@@ -2,19 +2,15 @@
 
 #include <spdlog/spdlog.h>
 
-#include "engine/base/environment.h"
 #include "engine/base/file.h"
-#include "engine/base/hash.h"
+#include "engine/device_cache.h"
 #include "shaders/embedded.h"
 
 namespace lapilli {
 
 namespace {
 
-std::filesystem::path cache_path(const DeviceCaps& caps) {
-  const std::string identity = fmt::format("{} {} {} {}", caps.uuid, caps.driver, caps.driver_version, caps.subgroup_size);
-  return cache_directory() / fmt::format("pipelines-{}.bin", to_hex(hash_bytes(std::as_bytes(std::span(identity)))));
-}
+std::filesystem::path cache_path(const DeviceCaps& caps) { return device_cache_path(caps, "pipelines", ".bin"); }
 
 std::vector<std::byte> load_cache(const DeviceCaps& caps) {
   try {

@@ -1,0 +1,134 @@
+#include "engine/tuner.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "engine/base/error.h"
+#include "engine/measure.h"
+
+namespace lapilli {
+
+namespace {
+
+constexpr double kTie = 1.02;         // this much slower than the best counts as being as fast
+constexpr uint32_t kMostRounds = 25;  // enough for a median, however short the work is
+constexpr double kFailed = std::numeric_limits<double>::infinity();
+
+// A candidate as it is measured. The first Error puts it out and releases what it held.
+class Candidate {
+ public:
+  Candidate(const std::string& key, const std::string& name, const std::function<std::function<double()>()>& prepare)
+      : label_(fmt::format("{}: {}", key, name)) {
+    attempt([&] {
+      run_ = prepare();
+      CHECK(run_ != nullptr, "{} has nothing to run", label_);
+    });
+  }
+
+  double run() {
+    double seconds = kFailed;
+    if (failed()) return seconds;
+    attempt([&] {
+      seconds = run_();
+      CHECK(std::isfinite(seconds) && seconds >= 0, "{} took {} s", label_, seconds);
+    });
+    return seconds;
+  }
+
+  bool failed() const { return !failure_.empty(); }
+  const std::string& failure() const { return failure_; }
+
+ private:
+  void attempt(const std::function<void()>& action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      failure_ = fmt::format("{} failed: {}", label_, error.what());
+      spdlog::warn("{}; it is not used", failure_);
+      run_ = nullptr;
+    }
+  }
+
+  std::string label_;
+  std::function<double()> run_;
+  std::string failure_;
+};
+
+// The first that is as fast as the best.
+size_t winner(const std::vector<TunedCandidate>& candidates) {
+  const auto best = std::ranges::min_element(candidates, {}, &TunedCandidate::median_seconds);
+  const auto first = std::ranges::find_if(candidates, [&](const TunedCandidate& candidate) {
+    return candidate.median_seconds <= kTie * best->median_seconds;
+  });
+  return static_cast<size_t>(first - candidates.begin());
+}
+
+std::string describe(const TunedCandidate& candidate) {
+  if (candidate.median_seconds == kFailed) return candidate.name + " failed";
+  const double ms = candidate.median_seconds * 1e3;
+  return ms < 100 ? fmt::format("{} {:#.3g} ms", candidate.name, ms) : fmt::format("{} {:.0f} ms", candidate.name, ms);
+}
+
+// A candidate that failed when the choice was made may work by now: that it was out is said each time.
+std::string describe_remembered(const TuningRecord& record) {
+  std::string reason = "remembered";
+  for (const TunedCandidate& candidate : record.candidates)
+    if (candidate.median_seconds == kFailed) reason += fmt::format("; {} when measured", describe(candidate));
+  return reason;
+}
+
+}  // namespace
+
+Tuner::Tuner(const DeviceCaps& caps, TunerOptions options)
+    : options_(std::move(options)), device_name_(caps.name), file_(caps, options_.file), remembered_(file_.read()) {}
+
+TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare) {
+  CHECK(!names.empty() && std::set(names.begin(), names.end()).size() == names.size(), "{}: {}", key, fmt::join(names, ", "));
+  if (names.size() == 1) return {.reason = "the only one"};
+  if (const TuningRecord* known = recall(key, names)) return {.index = known->chosen, .reason = describe_remembered(*known)};
+  if (!options_.measure) return {.reason = "not measured"};
+
+  const TuningRecord record = measure(key, names, prepare);
+  TunedChoice choice{.index = record.chosen, .reason = "measured:"};
+  for (const TunedCandidate& candidate : record.candidates) {
+    choice.reason += fmt::format("{} {}", choice.seconds.empty() ? "" : ",", describe(candidate));
+    choice.seconds.push_back(candidate.median_seconds);
+  }
+  measured_.insert_or_assign(key, record);
+  file_.add(measured_);
+  return choice;
+}
+
+const TuningRecord* Tuner::recall(const std::string& key, const std::vector<std::string>& names) const {
+  for (const TuningRecords* records : {&measured_, &remembered_}) {
+    const auto known = records->find(key);
+    if (known != records->end() && std::ranges::equal(known->second.candidates, names, {}, &TunedCandidate::name))
+      return &known->second;
+  }
+  return nullptr;
+}
+
+TuningRecord Tuner::measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare) const {
+  std::vector<Candidate> candidates;
+  candidates.reserve(names.size());
+  for (size_t i = 0; i < names.size(); ++i) candidates.emplace_back(key, names[i], [&] { return prepare(i); });
+  std::vector<Contender> contenders;
+  for (size_t i = 0; i < names.size(); ++i)
+    contenders.push_back({names[i], [&candidate = candidates[i]] { return candidate.run(); }});
+  const auto seconds =
+      measure_in_turn(contenders, {.seconds_budget = options_.seconds_budget, .fewest = 1, .most = kMostRounds});
+
+  if (std::ranges::all_of(candidates, &Candidate::failed))
+    throw Error("no variant works on {}; {}; update the driver or choose another device", device_name_, candidates[0].failure());
+  TuningRecord record;
+  for (size_t i = 0; i < names.size(); ++i)
+    record.candidates.push_back({names[i], candidates[i].failed() ? kFailed : quantile(seconds[i], 0.5)});
+  record.chosen = winner(record.candidates);
+  return record;
+}
+
+}  // namespace lapilli

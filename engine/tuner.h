@@ -1,0 +1,56 @@
+#pragma once
+// One operation, several variants, one choice: measured on this device, and remembered between runs.
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/device.h"
+#include "engine/tuning_file.h"
+
+namespace lapilli {
+
+struct TunerOptions {
+  bool measure = true;              // false: a remembered choice, else the first candidate; nothing is written
+  std::filesystem::path file = {};  // empty: tuning-<device_identity>.json in cache_directory()
+  double seconds_budget = 2;        // wall clock for the rounds of one choice, at least one; warm-ups come on top
+};
+
+struct TunedChoice {
+  size_t index = 0;  // of the candidate
+  // For a log: "measured: full 12.1 ms, tokens 13.0 ms", "remembered", "the only one", "not measured".
+  std::string reason = {};
+  std::vector<double> seconds = {};  // median by candidate, infinity: it failed; empty when nothing was measured now
+};
+
+// A choice holds for one device with one driver, one set of kernels (all of shaders/) and one list of candidates; where any
+// of these changes it is measured again. Not thread-safe. Several processes may share a file.
+class Tuner {
+ public:
+  // Prepares candidate `index` (allocates, records) and returns what runs it once and gives the seconds that took. All
+  // candidates of a choice are held at the same time; each is released when the choice is made, or when it fails.
+  using Prepare = std::function<std::function<double()>(size_t index)>;
+
+  // A file that cannot be read or written costs measurements, never a run.
+  explicit Tuner(const DeviceCaps& caps, TunerOptions options = {});
+
+  // `key` names operation and shape ("loss 1024x256x32000 f32"); `names` the candidates, the preferred first: it wins when
+  // the best is not more than 2 % faster, so that noise does not flip a choice. `prepare` is called only to measure.
+  // A candidate that throws Error when prepared or run is logged and out. Throws Error when all are.
+  // REQUIRES: at least one name, all different; seconds finite and not negative.
+  TunedChoice choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare);
+
+ private:
+  const TuningRecord* recall(const std::string& key, const std::vector<std::string>& names) const;
+  TuningRecord measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare) const;
+
+  TunerOptions options_;
+  std::string device_name_;
+  TuningFile file_;
+  TuningRecords remembered_;  // what the file held at the start
+  TuningRecords measured_;    // what this tuner measured
+};
+
+}  // namespace lapilli

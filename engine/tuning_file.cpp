@@ -1,0 +1,102 @@
+#include "engine/tuning_file.h"
+
+#include <spdlog/spdlog.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/hash.h"
+#include "engine/device_cache.h"
+#include "shaders/embedded.h"
+
+namespace lapilli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;  // candidates keep their order
+
+std::string hash_of_kernels() {
+  StreamingHash hash;
+  for (const EmbeddedShader& shader : embedded_shaders()) {
+    hash.update(std::as_bytes(std::span(shader.name)));
+    hash.update(std::as_bytes(shader.words));
+  }
+  return to_hex(hash.digest());
+}
+
+// {"chosen": "full", "median_ms": {"full": 12.1, "tokens": 13.0, "broken": null}}
+Json to_json(const TuningRecord& record) {
+  auto medians = Json::object();
+  for (const auto& [name, seconds] : record.candidates)
+    medians[name] = std::isfinite(seconds) ? Json(seconds * 1e3) : Json(nullptr);
+  return {{"chosen", record.candidates.at(record.chosen).name}, {"median_ms", std::move(medians)}};
+}
+
+TuningRecord record_from_json(const Json& json) {
+  TuningRecord record;
+  const auto chosen = json.at("chosen").get<std::string>();
+  bool found = false;
+  for (const auto& [name, median] : json.at("median_ms").items()) {
+    if (name == chosen) {
+      record.chosen = record.candidates.size();
+      found = true;
+    }
+    const double seconds = median.is_null() ? std::numeric_limits<double>::infinity() : median.get<double>() / 1e3;
+    record.candidates.push_back({name, seconds});
+  }
+  if (!found) throw Error("'{}' is chosen and not among the candidates", chosen);
+  return record;
+}
+
+}  // namespace
+
+TuningFile::TuningFile(const DeviceCaps& caps, std::filesystem::path path)
+    : path_(std::move(path)),
+      device_(fmt::format("{}, {}", caps.name, caps.driver)),
+      identity_(device_identity(caps)),
+      kernels_(hash_of_kernels()) {
+  if (!path_.empty()) return;
+  try {
+    path_ = device_cache_path(caps, "tuning", ".json");
+  } catch (const Error& error) {
+    spdlog::warn("tuning results are not remembered: {}", error.what());
+  }
+}
+
+TuningRecords TuningFile::read() const {
+  TuningRecords records;
+  try {
+    if (path_.empty() || !std::filesystem::exists(path_)) return {};
+    const Json json = Json::parse(read_text_file(path_));
+    if (json.at("identity") != identity_ || json.at("kernels") != kernels_) {
+      spdlog::debug("tuning results in '{}' are of another device, driver or kernels, and are void", path_.string());
+      return {};
+    }
+    for (const auto& [key, record] : json.at("choices").items()) records.emplace(key, record_from_json(record));
+  } catch (const std::exception& error) {  // ours, the JSON parser's, the file system's: whatever is wrong with the file
+    spdlog::debug("tuning results in '{}' not read: {}", path_.string(), error.what());
+    return {};
+  }
+  return records;
+}
+
+void TuningFile::add(const TuningRecords& records) {
+  if (path_.empty()) return;
+  TuningRecords all = read();
+  for (const auto& [key, record] : records) all.insert_or_assign(key, record);
+  auto choices = Json::object();
+  for (const auto& [key, record] : all) choices[key] = to_json(record);
+  const Json json{{"device", device_}, {"identity", identity_}, {"kernels", kernels_}, {"choices", std::move(choices)}};
+  try {
+    // Names from drivers may hold bytes that are not UTF-8.
+    write_file_atomically(path_, json.dump(1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace) + "\n");
+  } catch (const Error& error) {
+    spdlog::warn("tuning results are not remembered: {}", error.what());
+    path_.clear();
+  }
+}
+
+}  // namespace lapilli
