@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -98,8 +97,13 @@ bool is_figure(std::string_view cell) {
 }
 
 bool is_column_of_figures(const ChartTable& table, size_t column) {
-  const auto figures = std::ranges::count_if(table.rows, [&](const auto& row) { return is_figure(row[column]); });
-  const auto texts = std::ranges::count_if(table.rows, [&](const auto& row) { return !is_figure(row[column]) && !row[column].empty(); });
+  size_t figures = 0, texts = 0;
+  for (const auto& row : table.rows) {
+    if (is_figure(row[column]))
+      ++figures;
+    else if (!row[column].empty())
+      ++texts;
+  }
   return figures > texts;
 }
 

@@ -94,8 +94,11 @@ TEST(ChartPage, PointsThatAnAxisCannotShow_BecomeGaps) {
 TEST(ChartPage, Markup_InTexts_IsShownNotObeyed) {
   const std::string evil(kEvil);
   ChartPage page{.title = evil, .facts = {evil}, .table = {{evil}, {{evil}}}};
-  page.charts.push_back(
-      {.title = evil, .x = {.label = evil}, .y = {.unit = evil}, .series = {{evil, {{1, 1}}}}, .reference = ChartReference{1, evil}});
+  page.charts.push_back({.title = evil,
+                         .x = {.label = evil},
+                         .y = {.unit = evil},
+                         .series = {{evil, {{1, 1}}}},
+                         .reference = ChartReference{1, evil}});
   const std::string html = without_chart_js(written(page));
 
   // <title>, <h1>, a fact, a caption and its label, a heading and a cell.
@@ -131,10 +134,12 @@ TEST(ChartPage, NothingIsFetched) {
 TEST(ChartPage, ColumnsOfFigures_AreFlushRight) {
   ChartPage page = sample_page();
   page.table = {{"name", "time", "change", "3 notes"},
-                {{"full", "1.25 ms", "-3 %", "8 lanes"}, {"none", "does not fit", "", "-"}, {"chunked", "0.1 ms", "+1 %", "slow"}}};
+                {{"full", "1.25 ms", "-3 %", "8 lanes"},
+                 {"none", "does not fit", "", "-"},
+                 {"chunked", "0.1 ms", "+1 %", "slow"}}};
   const std::string html = written(page);
-  EXPECT_EQ(count(html, R"(<tr><th>name</th><th class="figure">time</th><th class="figure">change</th><th>3 notes</th></tr>)"), 1U);
-  EXPECT_EQ(count(html, R"(<tr><td>none</td><td class="figure">does not fit</td><td class="figure"></td><td>-</td></tr>)"), 1U);
+  EXPECT_EQ(count(html, R"(<th>name</th><th class="figure">time</th><th class="figure">change</th><th>3 notes</th>)"), 1U);
+  EXPECT_EQ(count(html, R"(<td>none</td><td class="figure">does not fit</td><td class="figure"></td><td>-</td>)"), 1U);
 
   page.table = {};
   EXPECT_EQ(count(written(page), "<table"), 0U);
