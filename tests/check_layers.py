@@ -16,7 +16,7 @@ MAY_INCLUDE = {
     "tokenizer": ["tokenizer", "engine/base"],
     "model": ["model", "engine", "tokenizer", "shaders/args.h"],
     "tools": ["tools", "model", "engine", "tokenizer", "shaders/args.h"],
-    "tests": ["tests", "model", "engine", "tokenizer", "shaders/args.h"],
+    "tests": ["tests", "tools", "model", "engine", "tokenizer", "shaders/args.h"],
 }
 KNOWS_VULKAN = ("engine", "tests")  # and not engine/base
 KNOWS_SENTENCEPIECE = ("tokenizer", "tests")

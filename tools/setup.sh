@@ -9,6 +9,7 @@ packages=(
   libvulkan-dev vulkan-validationlayers mesa-vulkan-drivers # Vulkan, its checker, and a driver that needs no GPU
   libsentencepiece-dev libprotobuf-dev                      # SentencePiece's .pc file asks for protobuf's
   libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libtomlplusplus-dev
+  libjs-chart.js                                            # put into the program, for the pages it writes
   libgtest-dev
 )
 

@@ -1,0 +1,11 @@
+#pragma once
+// The files that every page with charts is made of, put into the program by the build.
+
+#include <string_view>
+
+namespace lapilli {
+
+std::string_view chart_js();             // Chart.js, minified: defines window.Chart
+std::string_view chart_page_template();  // chart_page.html, with its {{places}}
+
+}  // namespace lapilli
