@@ -12,7 +12,23 @@ LossSums read_loss_sums(std::span<const float> words) {
           .objective = at(args::kSumObjective),
           .hits = at(args::kSumHits),
           .z_loss = at(args::kSumZLoss),
-          .rows = at(args::kSumRows)};
+          .rows = at(args::kSumRows),
+          .teacher_entropy = at(args::kSumTeacherEntropy),
+          .teacher_cross_entropy = at(args::kSumTeacherCrossEntropy),
+          .teacher_kl = at(args::kSumTeacherKl)};
+}
+
+LossSums& LossSums::operator+=(const LossSums& other) {
+  weight += other.weight;
+  nll += other.nll;
+  objective += other.objective;
+  hits += other.hits;
+  z_loss += other.z_loss;
+  rows += other.rows;
+  teacher_entropy += other.teacher_entropy;
+  teacher_cross_entropy += other.teacher_cross_entropy;
+  teacher_kl += other.teacher_kl;
+  return *this;
 }
 
 void require_good_targets(std::span<const uint32_t> status, uint32_t vocab, const std::string& what) {
@@ -46,14 +62,21 @@ LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, con
   live_ = reserve({1 + plan.ranges}, DType::u32);
   state_ = reserve({shape.tokens, args::kRowState}, DType::f32);
   strips_ = reserve({plan.range, static_cast<uint32_t>(ceil_div(plan.chunk, strip_columns())), args::kStripState}, DType::f32);
+  if (shape.teacher_dim != 0) {
+    teacher_state_ = reserve({shape.tokens, args::kRowState}, DType::f32);
+    teacher_sums_ = reserve({shape.tokens, args::kTeacherState}, DType::f32);
+  }
   if (plan.slabs == 0) return;
   x_ = reserve({plan.range, shape.dim}, DType::f32);
   d_x_ = reserve({plan.range, shape.dim}, DType::f32);
-  for (uint32_t i = 0; i < plan.slabs; ++i) slabs_.push_back(reserve({plan.range, plan.slab_stride()}, DType::f32));
+  for (uint32_t i = 0; i < plan.slabs; ++i) {
+    slabs_.push_back(reserve({plan.range, plan.slab_stride()}, DType::f32));
+    if (has_teacher()) teacher_slabs_.push_back(reserve({plan.range, plan.slab_stride()}, DType::f32));
+  }
 }
 
 MatmulTile LinearCrossEntropy::tile() const {
-  return choose_matmul_tile(caps_, plan_.range, plan_.chunk, shape_.dim % 2 == 0, force_);
+  return choose_matmul_tile(caps_, plan_.range, plan_.chunk, shape_.dim % 2 == 0 && shape_.teacher_dim % 2 == 0, force_);
 }
 
 uint32_t LinearCrossEntropy::strip_columns() const {
@@ -63,20 +86,47 @@ uint32_t LinearCrossEntropy::strip_columns() const {
 
 LinearCrossEntropy::Range LinearCrossEntropy::range(uint32_t index) const {
   const uint32_t first = index * plan_.range, rows = std::min(plan_.range, shape_.tokens - first);
+  const auto part = [&](const Tensor& whole) { return whole ? whole.row_range(first, rows) : Tensor(); };
   return {.index = index,
           .first = first,
           .rows = rows,
           .row_tokens = rows_.range(first, rows),
           .live = live_.range(1 + index, 1),
-          .state = state_.row_range(first, rows)};
+          .state = part(state_),
+          .teacher_state = part(teacher_state_),
+          .teacher_sums = part(teacher_sums_)};
 }
 
-LinearCrossEntropy::Chunk LinearCrossEntropy::chunk(uint32_t index, const Range& range, ConstTensor w) const {
+LinearCrossEntropy::Chunk LinearCrossEntropy::chunk(uint32_t index, const Range& range, const LossInputs& inputs) const {
   Chunk chunk{.index = index, .first = index * plan_.chunk, .kept = plan_.slabs > 0 && !plan_.recomputes(index)};
   chunk.columns = std::min(plan_.chunk, shape_.vocab - chunk.first);
-  chunk.w = w.row_range(chunk.first, chunk.columns);
-  if (plan_.slabs > 0) chunk.slab = slabs_[plan_.slab_of(index)].row_range(0, range.rows).columns(chunk.columns);
+  const auto slab = [&](const std::vector<Tensor>& slabs) {
+    return slabs.empty() ? Tensor() : slabs[plan_.slab_of(index)].row_range(0, range.rows).columns(chunk.columns);
+  };
+  chunk.slab = slab(slabs_);
+  chunk.teacher_slab = slab(teacher_slabs_);
+  chunk.w = inputs.w.row_range(chunk.first, chunk.columns);
+  if (has_teacher()) chunk.teacher_w = inputs.teacher_w.row_range(chunk.first, chunk.columns);
   return chunk;
+}
+
+// With a teacher, logits of both models go through memory even where they are not kept: they are compared there.
+LinearCrossEntropy::Model LinearCrossEntropy::student(const Range& range, const Chunk& chunk, const LossInputs& inputs) const {
+  return {.x = inputs.x,
+          .w = chunk.w,
+          .state = range.state,
+          .slab = chunk.kept || has_teacher() ? chunk.slab : Tensor(),
+          .softcap = options_.softcap,
+          .wants_total = options_.label_smoothing > 0};
+}
+
+LinearCrossEntropy::Model LinearCrossEntropy::teacher(const Range& range, const Chunk& chunk, const LossInputs& inputs) const {
+  return {.x = inputs.teacher_x,
+          .w = chunk.teacher_w,
+          .state = range.teacher_state,
+          .slab = chunk.teacher_slab,
+          .softcap = options_.teacher_softcap,
+          .wants_total = false};
 }
 
 void LinearCrossEntropy::compact(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs) {
@@ -94,48 +144,109 @@ void LinearCrossEntropy::compact(Ops& ops, const LossOutputs& outputs, const Los
                        1, {.bytes = 16.0 * shape_.tokens});
 }
 
-void LinearCrossEntropy::forward_chunk(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs) {
-  const double n = range.rows, d = shape_.dim, v = chunk.columns;
-  const auto strips = static_cast<uint32_t>(ceil_div(chunk.columns, strip_columns()));
+void LinearCrossEntropy::multiply(Ops& ops, const Range& range, const Chunk& chunk, const Model& model, ConstTensor targets) {
+  const double n = range.rows, d = model.x.cols(), v = chunk.columns;
   MatmulTile tile = this->tile();
-  tile.constants.push_back({args::SPEC_VARIANT, (chunk.kept ? 1U : 0U) | (options_.label_smoothing > 0 ? 2U : 0U)});
+  tile.constants.push_back({args::SPEC_VARIANT, (model.slab ? 1U : 0U) | (model.wants_total ? 2U : 0U)});
   tile.constants.push_back({args::SPEC_STRIP, strip_columns()});
-  {
-    const Program::Scope scope(ops.program, "logits");
-    ops.program.dispatch(ops.kernel("loss_logits_" + tile.form, tile.workgroup, tile.constants),
-                         args::LossLogitsArgs{.logits = chunk.kept ? chunk.slab : Tensor(),
-                                              .strips = strips_,
-                                              .state = range.state,
-                                              .x = inputs.x,
-                                              .w = chunk.w,
-                                              .rows = range.row_tokens,
-                                              .live = range.live,
-                                              .targets = inputs.targets,
-                                              .range = range.rows,
-                                              .cols = chunk.columns,
-                                              .dim = shape_.dim,
-                                              .logits_stride = plan_.slab_stride(),
-                                              .first_column = chunk.first,
-                                              .alpha = 1.0F / options_.temperature,
-                                              .softcap = options_.softcap},
-                         ceil_div(range.rows, tile.rows) * strips,
-                         {.flops = 2 * n * d * v, .bytes = 4 * (n * d + v * d + (chunk.kept ? n * v : 0))});
-  }
-  const Program::Scope scope(ops.program, "combine");
+  ops.program.dispatch(ops.kernel("loss_logits_" + tile.form, tile.workgroup, tile.constants),
+                       args::LossLogitsArgs{.logits = model.slab,
+                                            .strips = strips_,
+                                            .state = model.state,
+                                            .x = model.x,
+                                            .w = model.w,
+                                            .rows = range.row_tokens,
+                                            .live = range.live,
+                                            .targets = targets,
+                                            .range = range.rows,
+                                            .cols = chunk.columns,
+                                            .dim = model.x.cols(),
+                                            .logits_stride = plan_.slab_stride(),
+                                            .first_column = chunk.first,
+                                            .alpha = 1.0F / options_.temperature,
+                                            .softcap = model.softcap},
+                       ceil_div(range.rows, tile.rows) * ceil_div(chunk.columns, strip_columns()),
+                       {.flops = 2 * n * d * v, .bytes = 4 * (n * d + v * d + (model.slab ? n * v : 0))});
+}
+
+void LinearCrossEntropy::combine(Ops& ops, const Range& range, const Chunk& chunk, Tensor state, ConstTensor targets) {
+  const auto strips = static_cast<uint32_t>(ceil_div(chunk.columns, strip_columns()));
   ops.program.dispatch(ops.kernel("loss_combine", ops.row_workgroup()),
-                       args::LossCombineArgs{.state = range.state,
+                       args::LossCombineArgs{.state = state,
                                              .strips = strips_,
                                              .rows = range.row_tokens,
                                              .live = range.live,
-                                             .targets = inputs.targets,
+                                             .targets = targets,
                                              .strips_of_row = strips,
                                              .first_column = chunk.first,
                                              .vocab = shape_.vocab},
-                       range.rows, {.bytes = 4 * n * (strips * args::kStripState + 2 * args::kRowState)});
+                       range.rows, {.bytes = 4.0 * range.rows * (strips * args::kStripState + 2 * args::kRowState)});
+}
+
+void LinearCrossEntropy::forward_chunk(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs) {
+  {
+    const Program::Scope scope(ops.program, "logits");
+    multiply(ops, range, chunk, student(range, chunk, inputs), inputs.targets);
+  }
+  {
+    const Program::Scope scope(ops.program, "combine");
+    combine(ops, range, chunk, range.state, inputs.targets);
+  }
+  if (!has_teacher()) return;
+  const Program::Scope scope(ops.program, "teacher");
+  multiply(ops, range, chunk, teacher(range, chunk, inputs), inputs.targets);
+  combine(ops, range, chunk, range.teacher_state, inputs.targets);
+  compare_with_teacher(ops, range, chunk);
+}
+
+void LinearCrossEntropy::compare_with_teacher(Ops& ops, const Range& range, const Chunk& chunk) {
+  ops.program.dispatch(ops.kernel("loss_teacher", ops.row_workgroup()),
+                       args::LossTeacherArgs{.sums = range.teacher_sums,
+                                             .logits = chunk.slab,
+                                             .teacher_logits = chunk.teacher_slab,
+                                             .teacher_state = range.teacher_state,
+                                             .live = range.live,
+                                             .cols = chunk.columns,
+                                             .logits_stride = plan_.slab_stride(),
+                                             .first_column = chunk.first,
+                                             .softcap = options_.softcap,
+                                             .teacher_softcap = options_.teacher_softcap},
+                       range.rows, {.bytes = 8.0 * range.rows * chunk.columns});
+}
+
+void LinearCrossEntropy::teacher_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs,
+                                                 ConstTensor inverse_weight) {
+  if (!chunk.kept) {
+    const Program::Scope scope(ops.program, "logits again");
+    multiply(ops, range, chunk, student(range, chunk, inputs), inputs.targets);
+    multiply(ops, range, chunk, teacher(range, chunk, inputs), inputs.targets);
+  }
+  const Program::Scope scope(ops.program, "logit gradients");
+  ops.program.dispatch(ops.kernel("loss_teacher_gradient", ops.row_workgroup()),
+                       args::LossTeacherGradientArgs{.logits = chunk.slab,
+                                                     .state = range.state,
+                                                     .rows = range.row_tokens,
+                                                     .live = range.live,
+                                                     .targets = inputs.targets,
+                                                     .weights = inputs.weights,
+                                                     .inverse_weight = inverse_weight,
+                                                     .teacher_logits = chunk.teacher_slab,
+                                                     .teacher_state = range.teacher_state,
+                                                     .cols = chunk.columns,
+                                                     .logits_stride = plan_.slab_stride(),
+                                                     .first_column = chunk.first,
+                                                     .vocab = shape_.vocab,
+                                                     .softcap = options_.softcap,
+                                                     .smoothing = options_.label_smoothing,
+                                                     .z_loss = options_.z_loss,
+                                                     .teacher_softcap = options_.teacher_softcap,
+                                                     .distillation = options_.distillation},
+                       range.rows, {.bytes = 12.0 * range.rows * chunk.columns});
 }
 
 void LinearCrossEntropy::logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs,
                                          ConstTensor inverse_weight) {
+  if (has_teacher()) return teacher_logit_gradients(ops, range, chunk, inputs, inverse_weight);
   const double n = range.rows, d = shape_.dim, v = chunk.columns;
   if (chunk.kept) {
     const Program::Scope scope(ops.program, "logit gradients");
@@ -193,7 +304,7 @@ void LinearCrossEntropy::backward_range(Ops& ops, const Range& range, const Loss
   }
   // The last chunk's logits are still there: begin with it.
   for (uint32_t i = plan_.chunks; i-- > 0;) {
-    const Chunk chunk = this->chunk(i, range, inputs.w);
+    const Chunk chunk = this->chunk(i, range, inputs);
     logit_gradients(ops, range, chunk, inputs, inverse_weight);
     const MatmulOptions options{.live = range.live, .alpha = 1.0F / options_.temperature, .force = force_};
     {
@@ -228,17 +339,20 @@ void LinearCrossEntropy::finish(Ops& ops, const LossOutputs& outputs, const Loss
                                             .live = live_,
                                             .targets = inputs.targets,
                                             .weights = inputs.weights,
+                                            .teacher_state = teacher_state_,
+                                            .teacher_sums = teacher_sums_,
                                             .tokens = shape_.tokens,
                                             .vocab = shape_.vocab,
                                             .smoothing = options_.label_smoothing,
-                                            .z_loss = options_.z_loss},
+                                            .z_loss = options_.z_loss,
+                                            .distillation = options_.distillation},
                        1, {.bytes = 32.0 * shape_.tokens});
 }
 
 void LinearCrossEntropy::forward(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs) {
   compact(ops, outputs, inputs);
   for (uint32_t r = 0; r < plan_.ranges; ++r)
-    for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range(r), chunk(c, range(r), inputs.w), inputs);
+    for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range(r), chunk(c, range(r), inputs), inputs);
   finish(ops, outputs, inputs);
 }
 
@@ -248,7 +362,7 @@ void LinearCrossEntropy::forward_backward(Ops& ops, const LossOutputs& outputs, 
   compact(ops, outputs, inputs);
   for (uint32_t r = 0; r < plan_.ranges; ++r) {
     const Range range = this->range(r);
-    for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range, chunk(c, range, inputs.w), inputs);
+    for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range, chunk(c, range, inputs), inputs);
     backward_range(ops, range, gradients, inputs, inverse_weight);
   }
   finish(ops, outputs, inputs);

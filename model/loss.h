@@ -7,6 +7,11 @@
 //   loss = sum_n w_n objective_n / sum_n w_n
 //   d_x = dz w, d_w = dzt x                dz = p - onehot and the terms of the options (shaders/loss_gradient.glsl)
 //
+// With a teacher (distillation; Hinton, Vinyals, Dean 2015, arXiv:1503.02531, both models at the one temperature): logits
+// zt = cap(x_t w_tt / temperature) of its own hidden states and head, made chunk by chunk like the student's, q = softmax(zt),
+//   entropy H_n = -sum q ln q      cross-entropy C_n = -sum q ln p      KL_n = sum q ln(q / p) = C_n - H_n
+//   objective_n = (1 - beta) ((1 - eps) nll_n + eps (lse_n - mean_v z_nv)) + beta C_n + lambda lse_n^2
+//
 // Every mask is a row weight: a row of weight 0, or whose target is args::kIgnoreIndex, is left out before the first
 // multiplication. It costs nothing, its x and target are not read, its gradient is exactly 0. The divisor is the weight of
 // all micro-batches of a step, which the caller gives.
@@ -26,6 +31,8 @@ namespace lapilli {
 // The sums a batch leaves (order of args::kSum*), read back by the host.
 struct LossSums {
   double weight = 0, nll = 0, objective = 0, hits = 0, z_loss = 0, rows = 0;
+  double teacher_entropy = 0, teacher_cross_entropy = 0, teacher_kl = 0;  // 0 without a teacher
+  LossSums& operator+=(const LossSums& other);
 };
 LossSums read_loss_sums(std::span<const float> words);
 // Throws Error naming the row and the id when a target is not below V, or the row whose loss is not finite. `what` says
@@ -38,6 +45,8 @@ struct LossInputs {
   ConstTensor w;        // [>=V,D]: rows beyond V are padding, neither scored nor given a gradient
   ConstTensor targets;  // u32 [N]; args::kIgnoreIndex: none
   ConstTensor weights;  // [N]
+  ConstTensor teacher_x = {};  // [N,Dt] and
+  ConstTensor teacher_w = {};  // [>=V,Dt], when the shape has a teacher
 };
 struct LossOutputs {
   Tensor nll;     // [N] by token, nats; 0 for masked rows
@@ -74,23 +83,39 @@ class LinearCrossEntropy {
     Tensor row_tokens;  // u32 [rows]
     Tensor live;        // u32 [1]
     Tensor state;       // [rows, args::kRowState]
+    Tensor teacher_state, teacher_sums;  // [rows, args::kRowState], [rows, args::kTeacherState]
+  };
+  // One of the two models that make logits.
+  struct Model {
+    ConstTensor x, w;  // [N,D], [columns,D]
+    Tensor state;      // of the range
+    Tensor slab;       // where logits are kept, or empty
+    float softcap;
+    bool wants_total;  // sum z
   };
   // Columns first .. first + columns of the vocabulary.
   struct Chunk {
     uint32_t index, first, columns;
     bool kept;     // its logits stay until their gradient is made
-    Tensor slab;   // [range, columns], rows gapped; empty where no logits are to be held
-    ConstTensor w; // [columns,D]
+    Tensor slab, teacher_slab;  // [range, columns], rows gapped; empty where the plan has none
+    ConstTensor w, teacher_w;   // [columns,D]
   };
   Range range(uint32_t index) const;
-  Chunk chunk(uint32_t index, const Range& range, ConstTensor w) const;
+  Chunk chunk(uint32_t index, const Range& range, const LossInputs& inputs) const;
 
   void compact(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
   void forward_chunk(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
+  void multiply(Ops& ops, const Range& range, const Chunk& chunk, const Model& model, ConstTensor targets);
+  void combine(Ops& ops, const Range& range, const Chunk& chunk, Tensor state, ConstTensor targets);
+  void compare_with_teacher(Ops& ops, const Range& range, const Chunk& chunk);
+  Model student(const Range& range, const Chunk& chunk, const LossInputs& inputs) const;
+  Model teacher(const Range& range, const Chunk& chunk, const LossInputs& inputs) const;
+  void teacher_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs, ConstTensor inverse_weight);
   void logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs, ConstTensor inverse_weight);
   void backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs, ConstTensor inverse_weight);
   void finish(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
 
+  bool has_teacher() const { return shape_.teacher_dim != 0; }
   MatmulTile tile() const;
   uint32_t strip_columns() const;
 
@@ -101,9 +126,10 @@ class LinearCrossEntropy {
   std::optional<MatmulKernel> force_;
   Tensor rows_, position_, live_;  // u32 [N], [N], [1 + ranges]
   Tensor state_;                   // [N, args::kRowState]
+  Tensor teacher_state_, teacher_sums_;  // [N, args::kRowState], [N, args::kTeacherState] or empty
   Tensor strips_;                  // [range * strips of a chunk * args::kStripState]
   Tensor x_, d_x_;                 // [range,D] compact
-  std::vector<Tensor> slabs_;      // [range, slab stride] each
+  std::vector<Tensor> slabs_, teacher_slabs_;  // [range, slab stride] each
   uint64_t scratch_bytes_ = 0;
 };
 

@@ -20,6 +20,8 @@ constexpr uint32_t kFewestRows = 256;                            // of a range t
 // One product of a chunk: a fifth of a second for a GPU of half a TFLOP/s.
 constexpr double kMaxProductFlops = 1e11;
 
+uint32_t models(const LossShape& shape) { return shape.teacher_dim == 0 ? 1 : 2; }
+
 uint64_t round_down(uint64_t value, uint64_t grain) { return value / grain * grain; }
 
 // The fewest equal parts of at most `most`, each a multiple of `grain` where that leaves the count as it is.
@@ -32,7 +34,7 @@ uint32_t equal_parts(uint64_t whole, uint64_t most, uint64_t grain) {
 
 // The widest chunk of a range of `rows` whose product is short enough and whose slab can be indexed.
 uint64_t widest_chunk(uint64_t rows, const LossShape& shape) {
-  const double flops_per_column = 2.0 * static_cast<double>(rows) * shape.dim;
+  const double flops_per_column = 2.0 * static_cast<double>(rows) * std::max(shape.dim, shape.teacher_dim);
   const auto columns = static_cast<uint64_t>(std::min(kMaxProductFlops / flops_per_column, 1.0 * kMaxVocab));
   return std::max<uint64_t>(round_down(std::min(columns, kMaxSlabElements / rows), kColumnGrain), kColumnGrain);
 }
@@ -42,6 +44,7 @@ uint64_t copy_bytes(uint64_t rows, const LossShape& shape) { return 8 * rows * s
 
 LossPlan with_ranges(LossStrategy strategy, uint64_t range, uint64_t chunk, const LossShape& shape) {
   LossPlan plan{.strategy = strategy, .range = static_cast<uint32_t>(range), .chunk = static_cast<uint32_t>(chunk)};
+  plan.models = models(shape);
   plan.ranges = static_cast<uint32_t>(ceil_div(shape.tokens, range));
   plan.chunks = static_cast<uint32_t>(ceil_div(shape.vocab, chunk));
   plan.slabs = plan.chunks;
@@ -54,7 +57,7 @@ LossPlan plan_kept(LossStrategy strategy, uint64_t range, const LossShape& shape
 
 // Rows whose logits and copies fit the budget.
 uint64_t fitting_rows(uint64_t budget, const LossShape& shape) {
-  return budget / (4 * (round_up(shape.vocab, kStrideGrain) + 2 * uint64_t{shape.dim}));
+  return budget / (4 * (round_up(shape.vocab, kStrideGrain) * models(shape) + 2 * uint64_t{shape.dim}));
 }
 
 LossPlan plan_tokens(const LossOptions& options, uint64_t budget, const LossShape& shape) {
@@ -68,7 +71,7 @@ LossPlan plan_vocab(const LossOptions& options, uint64_t budget, const LossShape
   const uint64_t most_rows = std::max<uint64_t>(round_down(budget / 2 / copy_bytes(1, shape), kRowGrain), kRowGrain);
   const uint64_t range = equal_parts(shape.tokens, most_rows, kRowGrain);
   const uint64_t for_slabs = budget - std::min(budget, copy_bytes(range, shape));
-  const uint64_t columns = for_slabs / 4 / range;  // that can be held
+  const uint64_t columns = for_slabs / 4 / models(shape) / range;  // that can be held
   uint64_t chunk = options.chunk;
   // Four slabs by default: the more chunks keep their logits, the fewer are multiplied twice, but a chunk that is too
   // narrow wastes matmul tiles.
@@ -89,7 +92,7 @@ bool fits(const LossPlan& plan, uint64_t budget, const LossShape& shape) {
 }  // namespace
 
 uint32_t LossPlan::slab_stride() const { return static_cast<uint32_t>(round_up(chunk, kStrideGrain)); }
-uint64_t LossPlan::slab_bytes() const { return uint64_t{range} * slab_stride() * slabs * sizeof(float); }
+uint64_t LossPlan::slab_bytes() const { return uint64_t{range} * slab_stride() * slabs * models * sizeof(float); }
 
 double LossPlan::flops_per_logit_and_dim(uint32_t vocab) const {
   uint64_t again = 0;
@@ -109,8 +112,10 @@ LossPlan plan_loss(const LossOptions& options, const LossShape& shape, bool trai
         shape.dim, shape.vocab);
   const uint64_t budget = options.memory_mib * 1024 * 1024;
   if (!training) {
-    const uint64_t chunk = options.chunk != 0 && options.strategy == LossStrategy::vocab ? std::min(options.chunk, shape.vocab)
-                                                                                        : equal_parts(shape.vocab, widest_chunk(shape.tokens, shape), kColumnGrain);
+    CHECK(shape.teacher_dim == 0, "a teacher is for training");
+    const uint64_t chunk = options.chunk != 0 && options.strategy == LossStrategy::vocab
+                               ? std::min(options.chunk, shape.vocab)
+                               : equal_parts(shape.vocab, widest_chunk(shape.tokens, shape), kColumnGrain);
     LossPlan plan = with_ranges(LossStrategy::vocab, shape.tokens, chunk, shape);
     plan.slabs = 0;
     return plan;

@@ -25,11 +25,14 @@ struct LossOptions {
   float label_smoothing = 0;      // eps in [0, 1)
   float z_loss = 0;               // lambda >= 0
   float softcap = 0;              // kappa; 0: none
-  float temperature = 1;          // > 0
+  float temperature = 1;          // > 0; of the teacher's logits too
+  float distillation = 0;         // beta in [0, 1]: what the teacher's soft targets weigh against the hard ones
+  float teacher_softcap = 0;
 };
 
 struct LossShape {
   uint32_t tokens, dim, vocab;  // N, D, V
+  uint32_t teacher_dim = 0;     // width of the teacher; 0: there is none
 };
 
 struct LossPlan {
@@ -39,6 +42,7 @@ struct LossPlan {
   uint32_t chunk = 0;   // columns of a chunk; the last one may be narrower
   uint32_t chunks = 1;
   uint32_t slabs = 1;   // chunks of logits held at once; 0: none (evaluation)
+  uint32_t models = 1;  // 2 with a teacher: each slab holds the logits of both
 
   uint32_t slab_stride() const;  // floats from a row of a slab to the next
   uint64_t slab_bytes() const;   // of all slabs

@@ -148,13 +148,7 @@ StepResult TrainingStep::read_results(std::span<const Batch> batches, uint64_t s
     require_good_targets(status, config_.model.vocab_size, fmt::format("step {}, micro-batch {}", step, batches[m].index));
     if (const auto row = non_finite_row(status); row && trouble.empty())
       trouble = fmt::format("step {}: the loss of row {} of micro-batch {} is not finite", step, *row, batches[m].index);
-    const LossSums micro = read_loss_sums(sums);
-    result.sums.weight += micro.weight;
-    result.sums.nll += micro.nll;
-    result.sums.objective += micro.objective;
-    result.sums.hits += micro.hits;
-    result.sums.z_loss += micro.z_loss;
-    result.sums.rows += micro.rows;
+    result.sums += read_loss_sums(sums);
   }
   if (trouble.empty() && !std::isfinite(result.grad_norm)) trouble = fmt::format("step {}: the gradient norm is not finite", step);
   if (!trouble.empty())

@@ -89,7 +89,11 @@ const uint kSumObjective = 2;  // what is minimised: nll, smoothing and z-loss t
 const uint kSumHits = 3;       // 1 where the largest logit is the target's (the lowest index wins a tie)
 const uint kSumZLoss = 4;      // lambda * lse^2
 const uint kSumRows = 5;       // valid rows, unweighted
-const uint kSumCount = 8;
+// With a teacher (distillation): its entropy, the cross-entropy of the student under it, and the divergence between them.
+const uint kSumTeacherEntropy = 6;
+const uint kSumTeacherCrossEntropy = 7;
+const uint kSumTeacherKl = 8;
+const uint kSumCount = 12;
 
 struct LossCompactArgs {
   OutU32 rows;       // [N] token index of each compact row; beyond the live ones undefined
@@ -167,6 +171,19 @@ struct LossGradientArgs {
   uint cols, logits_stride, first_column, vocab;
   float softcap, smoothing, z_loss;
 };
+// The same with a teacher.
+struct LossTeacherGradientArgs {
+  InOutF32 logits;
+  InF32 state;
+  InU32 rows, live, targets;
+  InF32 weights;
+  InF32 inverse_weight;
+  InF32 teacher_logits;  // [rows,logits_stride] before the softcap
+  InF32 teacher_state;   // [rows,kRowState]
+  uint cols, logits_stride, first_column, vocab;
+  float softcap, smoothing, z_loss;
+  float teacher_softcap, distillation;
+};
 // The same from x and w again, without reading logits.
 struct LossRecomputeArgs {
   OutF32 gradient;     // [rows,logits_stride]
@@ -182,6 +199,25 @@ struct LossRecomputeArgs {
   float softcap, smoothing, z_loss;
 };
 
+// What the rows of the teacher have in common with those of the student over the chunks, e = exp(zt - m), zt the teacher's
+// logits and m their maximum so far: kTeacherState floats of a compact row.
+const uint kTeacherMax = 0;      // m
+const uint kTeacherSum = 1;      // sum e
+const uint kTeacherEntropy = 2;  // sum e (zt - m)
+const uint kTeacherCross = 3;    // sum e z
+const uint kTeacherKl = 4;       // sum e (zt - z)
+const uint kTeacherState = 5;
+
+struct LossTeacherArgs {
+  InOutF32 sums;          // [rows,kTeacherState]
+  InF32 logits;           // [rows,logits_stride] of the student, before the softcap
+  InF32 teacher_logits;   // [rows,logits_stride] of the teacher, likewise
+  InF32 teacher_state;    // [rows,kRowState] this chunk taken in
+  InU32 live;             // [1]
+  uint cols, logits_stride, first_column;
+  float softcap, teacher_softcap;
+};
+
 struct LossFinishArgs {
   InF32 state;       // [N,kRowState]
   OutF32 nll;        // [N] by token, nats; 0 where there is no target
@@ -189,8 +225,9 @@ struct LossFinishArgs {
   InOutU32 status;   // [kStatusWords]
   InU32 rows, position, live, targets;
   InF32 weights;     // [N]
+  InF32 teacher_state, teacher_sums;  // [N,kRowState], [N,kTeacherState]; or both null
   uint tokens, vocab;
-  float smoothing, z_loss;
+  float smoothing, z_loss, distillation;
 };
 
 // ---- attention_scalar.comp, attention_tiled.comp ----

@@ -9,7 +9,7 @@ void main() {
   const uint row = linear_group();
   if (row >= args.live.at[0]) return;
   const uint base = row * args.logits_stride;
-  const RowGradient terms = row_gradient(args, row);
+  const RowGradient terms = row_gradient(args, 1.0, row);
   for (uint j = gl_LocalInvocationIndex; j < args.cols; j += kWorkgroup)
-    args.logits.at[base + j] = logit_gradient(args, terms, j, args.logits.at[base + j]);
+    args.logits.at[base + j] = logit_gradient(terms, j, args.logits.at[base + j], args.softcap, 0.0);
 }

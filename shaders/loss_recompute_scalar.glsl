@@ -10,10 +10,11 @@ void main() {
   [[unroll]] for (uint i = 0; i < kRows; ++i) {
     const uint row = row0 + i;
     if (row >= o.rows) break;
-    const RowGradient terms = row_gradient(args, row);
+    const RowGradient terms = row_gradient(args, 1.0, row);
     [[unroll]] for (uint j = 0; j < kCols; ++j) {
       const uint col = col0 + lane_column(j);
-      if (col < o.cols) args.gradient.at[row * args.logits_stride + col] = logit_gradient(args, terms, col, args.alpha * sum[i][j]);
+      if (col < o.cols)
+        args.gradient.at[row * args.logits_stride + col] = logit_gradient(terms, col, args.alpha * sum[i][j], args.softcap, 0.0);
     }
   }
 }

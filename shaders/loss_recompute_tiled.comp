@@ -14,12 +14,12 @@ void main() {
   [[unroll]] for (uint i = 0; i < 4 * kBlocksR; ++i) {
     const uint row = row0 + block_row(i / 4) + i % 4;
     if (row >= o.rows) continue;
-    const RowGradient terms = row_gradient(args, row);
+    const RowGradient terms = row_gradient(args, 1.0, row);
     [[unroll]] for (uint j = 0; j < kBlocksC; ++j)
       [[unroll]] for (uint x = 0; x < 4; ++x) {
         const uint col = col0 + block_col(j) + x;
         if (col < o.cols)
-          args.gradient.at[row * args.logits_stride + col] = logit_gradient(args, terms, col, args.alpha * sum[i][j][x]);
+          args.gradient.at[row * args.logits_stride + col] = logit_gradient(terms, col, args.alpha * sum[i][j][x], args.softcap, 0.0);
       }
   }
 }

@@ -14,6 +14,9 @@ struct LossProblem {
   std::vector<uint32_t> targets;   // [N]; kIgnore: none
   std::vector<double> weights;     // [N]
   double smoothing = 0, z_loss = 0, softcap = 0, temperature = 1;
+  uint32_t teacher_dim = 0;        // 0: no teacher
+  std::vector<double> teacher_x, teacher_w;  // [N,Dt], [V,Dt]
+  double distillation = 0, teacher_softcap = 0;
   static constexpr uint32_t kIgnore = 0xFFFFFFFF;
 
   bool valid(uint32_t n) const { return weights[n] != 0 && targets[n] != kIgnore; }
@@ -22,9 +25,33 @@ struct LossProblem {
 struct LossResult {
   std::vector<double> nll;         // [N], 0 for masked rows
   double weight = 0, sum_nll = 0, sum_objective = 0, hits = 0, sum_z_loss = 0;
+  double sum_teacher_entropy = 0, sum_teacher_cross_entropy = 0, sum_teacher_kl = 0;
   std::vector<double> d_x, d_w;    // of sum_objective / weight
   std::vector<double> d_x_magnitude, d_w_magnitude;  // the same sums over absolute values, for error bounds
 };
+
+// The teacher's probabilities for row n, and their logarithms; empty without a teacher.
+struct TeacherRow {
+  std::vector<double> q, ln_q;
+};
+inline TeacherRow teacher_row(const LossProblem& p, uint32_t n) {
+  TeacherRow row;
+  if (p.teacher_dim == 0) return row;
+  for (uint32_t v = 0; v < p.vocab; ++v) {
+    double u = 0;
+    for (uint32_t d = 0; d < p.teacher_dim; ++d) u += p.teacher_x[uint64_t{n} * p.teacher_dim + d] * p.teacher_w[uint64_t{v} * p.teacher_dim + d];
+    u /= p.temperature;
+    row.ln_q.push_back(p.teacher_softcap == 0 ? u : p.teacher_softcap * std::tanh(u / p.teacher_softcap));
+  }
+  const double largest = *std::max_element(row.ln_q.begin(), row.ln_q.end());
+  double sum = 0;
+  for (const double z : row.ln_q) sum += std::exp(z - largest);
+  for (double& z : row.ln_q) {
+    z -= largest + std::log(sum);
+    row.q.push_back(std::exp(z));
+  }
+  return row;
+}
 
 inline LossResult loss(const LossProblem& p) {
   const uint64_t n_x = uint64_t{p.tokens} * p.dim, n_w = uint64_t{p.vocab} * p.dim;
@@ -51,11 +78,23 @@ inline LossResult loss(const LossProblem& p) {
     r.nll[n] = lse - z[p.targets[n]];
     r.sum_nll += weight * r.nll[n];
     r.sum_z_loss += weight * p.z_loss * lse * lse;
-    r.sum_objective += weight * ((1 - p.smoothing) * r.nll[n] + p.smoothing * (lse - mean) + p.z_loss * lse * lse);
+    const TeacherRow teacher = teacher_row(p, n);
+    const double hard = p.teacher_dim == 0 ? 1 : 1 - p.distillation;
+    double entropy = 0, cross_entropy = 0;
+    for (uint32_t v = 0; v < teacher.q.size(); ++v) {
+      entropy -= teacher.q[v] * teacher.ln_q[v];
+      cross_entropy += teacher.q[v] * (lse - z[v]);
+    }
+    r.sum_teacher_entropy += weight * entropy;
+    r.sum_teacher_cross_entropy += weight * cross_entropy;
+    r.sum_teacher_kl += weight * (cross_entropy - entropy);
+    r.sum_objective += weight * (hard * ((1 - p.smoothing) * r.nll[n] + p.smoothing * (lse - mean)) + (1 - hard) * cross_entropy +
+                                 p.z_loss * lse * lse);
     r.hits += static_cast<uint32_t>(best - z.begin()) == p.targets[n] ? weight : 0;
     for (uint32_t v = 0; v < p.vocab; ++v) {
-      double dz = std::exp(z[v] - lse) * (1 + 2 * p.z_loss * lse) - p.smoothing / p.vocab;
-      if (v == p.targets[n]) dz -= 1 - p.smoothing;
+      double dz = std::exp(z[v] - lse) * (1 + 2 * p.z_loss * lse) - hard * p.smoothing / p.vocab;
+      if (v == p.targets[n]) dz -= hard * (1 - p.smoothing);
+      if (p.teacher_dim != 0) dz -= (1 - hard) * teacher.q[v];
       const double du = dz * slope[v] * weight / r.weight / p.temperature;
       for (uint32_t d = 0; d < p.dim; ++d) {
         const uint64_t ix = uint64_t{n} * p.dim + d, iw = uint64_t{v} * p.dim + d;
