@@ -67,8 +67,10 @@ LossPlan plan_tokens(const LossOptions& options, uint64_t budget, const LossShap
 }
 
 LossPlan plan_vocab(const LossOptions& options, uint64_t budget, const LossShape& shape) {
-  // The copies get at most half of the budget.
-  const uint64_t most_rows = std::max<uint64_t>(round_down(budget / 2 / copy_bytes(1, shape), kRowGrain), kRowGrain);
+  // The copies get at most half of the budget, and leave room for the narrowest slab.
+  const uint64_t narrowest = round_up(std::min<uint64_t>(options.chunk != 0 ? options.chunk : kColumnGrain, shape.vocab), kStrideGrain);
+  const uint64_t row_bytes = std::max(2 * copy_bytes(1, shape), copy_bytes(1, shape) + 4 * narrowest * models(shape));
+  const uint64_t most_rows = std::max<uint64_t>(round_down(budget / row_bytes, kRowGrain), kRowGrain);
   const uint64_t range = equal_parts(shape.tokens, most_rows, kRowGrain);
   const uint64_t for_slabs = budget - std::min(budget, copy_bytes(range, shape));
   const uint64_t columns = for_slabs / 4 / models(shape) / range;  // that can be held

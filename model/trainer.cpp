@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/file.h"
+#include "model/loss_tuning.h"
 #include "model/plan.h"
 #include "tokenizer/dataset.h"
 #include "tokenizer/tokenizer.h"
@@ -58,12 +59,21 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   if (train_shard_.token_count() < needed)
     throw Error("the training split has {} tokens, but model.context = {} needs at least {}", train_shard_.token_count(),
                 config_.model.context, needed);
+  choose_loss();
   allocate_memory();
   memory_->record(kernels_, options_.profile);
   load_or_make_weights();
 }
 
 Trainer::~Trainer() = default;
+
+// The choice becomes part of the configuration, so that a resumed run, or one from its config.toml, does the same.
+void Trainer::choose_loss() {
+  Tuner tuner(device_.caps(), {.measure = options_.tune});
+  const TunedLoss tuned = tune_loss(kernels_, tuner, config_.loss, micro_batch_loss_shape(config_));
+  config_.loss = tuned.options;
+  loss_reason_ = tuned.reason;
+}
 
 void Trainer::allocate_memory() {
   try {
@@ -155,6 +165,7 @@ void Trainer::tell_start() {
              {"parameters", table_.count()},
              {"tokens_per_step", tokens_per_step},
              {"memory_bytes", memory_->planned_bytes()},
+             {"loss_plan", memory_->step->loss_plan().describe()},
              {"seed", state_.seed}};
   if (resumed_) event["resumed_from"] = state_.step;
   log_->event(event);
@@ -167,7 +178,7 @@ void Trainer::tell_start() {
   log_->line(fmt::format("memory      {:.1f} MiB ({}activations and loss {:.1f})", mib(memory_->planned_bytes()), kinds,
                          mib(memory_->scratch.planned_bytes())));
   const LossPlan& loss = memory_->step->loss_plan();
-  log_->line("loss        " + loss.describe());
+  log_->line("loss        " + loss.describe() + (loss_reason_.empty() ? "" : " (" + loss_reason_ + ")"));
   log_->line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", train_shard_.token_count(),
                          val_shard_.token_count(), tokens_per_step,
                          static_cast<double>(tokens_per_step * config_.train.steps) / static_cast<double>(train_shard_.token_count())));

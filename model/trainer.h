@@ -16,6 +16,7 @@ struct TrainOptions {
   bool resume = false;                 // go on from run_dir's newest checkpoint
   uint64_t stop_at = 0;                // end this session after that step, as an interrupt would; 0: run to the end
   bool profile = false;                // time per scope of the last step, printed and written to run_dir/profile.txt
+  bool tune = true;                    // measure where the device's choices are not known yet; else take the first that fits
   double ceiling_flops_per_s = 0;      // of this device, measured; for MFU. 0: unknown
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, write a checkpoint, return
 };
@@ -34,6 +35,7 @@ class Trainer {
   double best_val_loss() const { return state_.best_val_loss; }
 
  private:
+  void choose_loss();
   void allocate_memory();
   void load_or_make_weights();
   void tell_start();
@@ -53,6 +55,7 @@ class Trainer {
   std::filesystem::path tokenizer_path_;
   ParameterTable table_;
   KernelLibrary kernels_;
+  std::string loss_reason_;  // why this strategy; empty when the configuration says it
   std::unique_ptr<TrainingMemory> memory_;
   TrainingState state_;
   EvaluationResult last_evaluation_;

@@ -19,6 +19,7 @@ void run(const StepBenchOptions& options) {
   Config config = load_config(options.config, options.sets);
   set_vocab_size(config, options.vocab_size);
   BenchRun bench(options);
+  settle_by_measurement(config, bench.kernels());
   StepBench step(bench.device(), bench.kernels(), config, options.profile);
   const ModelConfig& model = config.model;
   const double first_seconds = step.run();

@@ -23,9 +23,8 @@ struct PlanOptions {
 };
 
 // Median seconds of a few steps.
-double measure_step(Device& device, const Config& config) {
-  KernelLibrary kernels(device);
-  StepBench step(device, kernels, config, false);
+double measure_step(KernelLibrary& kernels, const Config& config) {
+  StepBench step(kernels.device(), kernels, config, false);
   const Contender contenders[] = {step.contender()};
   return measure(contenders, {.seconds_budget = 2, .fewest = 2, .most = 20})[0].median;
 }
@@ -67,10 +66,12 @@ void plan(const PlanOptions& options) {
   Config config = load_config(options.config, options.sets);
   set_vocab_size(config, options.vocab_size);
   Device device({.selector = options.device});
+  KernelLibrary kernels(device);
+  settle_by_measurement(config, kernels, !options.estimate_only);
   const RunPlan made = plan_run(device, config);
   const double ceiling = measure_fma_ceiling(device);
   const bool fits = made.memory_bytes <= made.available_bytes;
-  const double step_seconds = options.estimate_only || !fits ? 0 : measure_step(device, config);
+  const double step_seconds = options.estimate_only || !fits ? 0 : measure_step(kernels, config);
   if (options.as_json) return print(to_json(made, config, device.caps(), ceiling, step_seconds).dump(2) + "\n");
   print(fmt::format("{} ({})\n", device.caps().name, device.caps().driver));
   print_plan(made, config, ceiling, step_seconds);

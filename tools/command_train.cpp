@@ -19,7 +19,7 @@ namespace {
 struct TrainCommandOptions {
   std::string config, run, device;
   std::vector<std::string> sets;
-  bool resume = false, profile = false;
+  bool resume = false, profile = false, no_tune = false;
   uint64_t stop_at = 0;
 };
 
@@ -59,6 +59,7 @@ void train(const TrainCommandOptions& options) {
                              .resume = options.resume,
                              .stop_at = options.stop_at,
                              .profile = options.profile,
+                             .tune = !options.no_tune,
                              .stop = &stop_requested};
   catch_signals();
   Device device({.selector = options.device});
@@ -83,6 +84,7 @@ void add_train_command(CLI::App& program) {
   command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of --run")->needs(run);
   add_device_option(*command, options->device);
   command->add_flag("--profile", options->profile, "Time every part of the last step on the device; also written to profile.txt");
+  command->add_flag("--no-tune", options->no_tune, "Measure nothing to choose between kernels: what was measured before, else the default");
   command->add_option("--stop-at", options->stop_at, "End this session after that step, as Ctrl-C would")->check(positive())->type_name("STEP");
   command->callback([options] {
     if (options->config.empty() && !options->resume)

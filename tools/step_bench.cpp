@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <random>
 
+#include "model/loss_tuning.h"
 #include "tokenizer/dataset.h"
 
 namespace lapilli {
@@ -36,6 +37,11 @@ void set_vocab_size(Config& config, uint32_t vocab_size) {
     config.model.vocab_size = TokenShard(shard, TokenShard::Verify::kHeader).vocab_size();
   }
   validate_config(config);
+}
+
+void settle_by_measurement(Config& config, KernelLibrary& kernels, bool measure) {
+  Tuner tuner(kernels.device().caps(), {.measure = measure});
+  config.loss = tune_loss(kernels, tuner, config.loss, micro_batch_loss_shape(config)).options;
 }
 
 StepBench::StepBench(Device& device, KernelLibrary& kernels, const Config& config, bool profiled)

@@ -10,6 +10,10 @@ namespace lapilli {
 // ways, when neither is there.
 void set_vocab_size(Config& config, uint32_t vocab_size);
 
+// Settles what the configuration leaves to a measurement (loss.strategy = "auto"), as training would; `measure` false: by what
+// was measured before, else by default.
+void settle_by_measurement(Config& config, KernelLibrary& kernels, bool measure = true);
+
 class StepBench {
  public:
   // Allocates what training would and starts from fresh weights. REQUIRES: config.model.vocab_size set.

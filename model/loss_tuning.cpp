@@ -1,0 +1,136 @@
+#include "model/loss_tuning.h"
+
+#include <spdlog/spdlog.h>
+
+#include <bit>
+
+#include "engine/measure.h"
+#include "model/config.h"
+
+namespace lapilli {
+
+namespace {
+
+constexpr uint32_t kFewestColumns = 2048;  // that still look like a vocabulary
+// Work of one run: a tenth of a second or so for a CPU driver, and for a GPU of 4 TFLOP/s.
+double most_flops(const DeviceCaps& caps) { return caps.kernel_class == KernelClass::scalar ? 6e9 : 4e11; }
+
+LossShape with_fewer_columns(const LossShape& shape, double flops_limit) {
+  const double flops = 6.0 * shape.tokens * (shape.dim + shape.teacher_dim / 3.0) * shape.vocab;
+  LossShape fewer = shape;
+  if (flops > flops_limit) fewer.vocab = std::min(shape.vocab, std::max(kFewestColumns, static_cast<uint32_t>(shape.vocab * flops_limit / flops)));
+  return fewer;
+}
+
+// The same plan over fewer columns: as many chunks, each so much narrower.
+LossPlan scaled(LossPlan plan, uint32_t from_columns, uint32_t to_columns) {
+  const bool keeps_all = plan.slabs == plan.chunks;
+  plan.chunk = static_cast<uint32_t>(ceil_div(uint64_t{plan.chunk} * to_columns, from_columns));
+  plan.chunks = static_cast<uint32_t>(ceil_div(to_columns, plan.chunk));
+  plan.slabs = keeps_all ? plan.chunks : std::min(plan.slabs, plan.chunks);
+  return plan;
+}
+
+// One batch, and a loss and a recorded program for each plan. The losses share memory: one runs at a time.
+class Trial {
+ public:
+  Trial(KernelLibrary& kernels, const LossOptions& options, const LossShape& shape, const std::vector<LossPlan>& plans)
+      : kernels_(kernels), shape_(shape), arena_(kernels.device().caps(), "loss measurement") {
+    const auto reserve = [&](Shape tensor_shape, DType dtype = DType::f32) { return reserve_tensor(arena_, tensor_shape, "measurement", dtype); };
+    inputs_ = {.x = reserve({shape.tokens, shape.dim}),
+               .w = reserve({shape.vocab, shape.dim}),
+               .targets = reserve({shape.tokens}, DType::u32),
+               .weights = reserve({shape.tokens})};
+    if (shape.teacher_dim != 0) {
+      inputs_.teacher_x = reserve({shape.tokens, shape.teacher_dim});
+      inputs_.teacher_w = reserve({shape.vocab, shape.teacher_dim});
+    }
+    outputs_ = {.nll = reserve({shape.tokens}), .sums = reserve({args::kSumCount}), .status = reserve({args::kStatusWords}, DType::u32)};
+    gradients_ = {.d_x = reserve({shape.tokens, shape.dim}), .d_w = reserve({shape.vocab, shape.dim})};
+    inverse_weight_ = reserve({1});
+    {
+      Arena::Alternatives one_at_a_time(arena_);
+      for (const LossPlan& plan : plans) {
+        losses_.push_back(std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), shape, options, plan));
+        one_at_a_time.next();
+      }
+    }
+    arena_.commit(kernels.device());
+    fill();
+  }
+
+  // Returns what runs plan `index` once and gives its seconds.
+  std::function<double()> record(size_t index) const {
+    const auto program = std::make_shared<Program>(kernels_.device(), "loss measurement", true);
+    Ops ops{*program, kernels_};
+    losses_[index]->forward_backward(ops, outputs_, gradients_, inputs_, inverse_weight_);
+    program->finish();
+    return [program] {
+      const double wall = wall_seconds([&] { program->run(); });
+      const double device = program->take_profile().total_ns() * 1e-9;  // 0 without timestamps
+      return device > 0 ? device : wall;
+    };
+  }
+
+ private:
+  // Any ordinary numbers do.
+  void fill() const {
+    Program program(kernels_.device(), "loss measurement");
+    const auto put = [&](const ConstTensor& tensor, float value) {
+      if (tensor) program.fill(tensor.slice().sub(0, tensor.size_bytes()), std::bit_cast<uint32_t>(value));
+    };
+    for (const ConstTensor& x : {inputs_.x, inputs_.teacher_x}) put(x, 0.5F);
+    for (const ConstTensor& w : {inputs_.w, inputs_.teacher_w}) put(w, 0.01F);
+    put(inputs_.weights, 1.0F);
+    put(inputs_.targets, 0.0F);  // the bits of id 0
+    put(inverse_weight_, 1.0F / static_cast<float>(shape_.tokens));
+    program.finish();
+    program.run();
+  }
+
+  KernelLibrary& kernels_;
+  LossShape shape_;
+  Arena arena_;
+  LossInputs inputs_;
+  LossOutputs outputs_;
+  LossGradients gradients_;
+  Tensor inverse_weight_;
+  std::vector<std::unique_ptr<LinearCrossEntropy>> losses_;
+};
+
+}  // namespace
+
+TunedLoss tune_loss(KernelLibrary& kernels, Tuner& tuner, const LossOptions& options, const LossShape& shape) {
+  const std::vector<LossPlan> plans = loss_candidates(options, shape);
+  TunedLoss tuned{.options = options, .plan = plans.front()};
+  if (options.strategy == LossStrategy::automatic) {
+    const LossShape fewer = with_fewer_columns(shape, most_flops(kernels.device().caps()));
+    std::vector<std::string> names;
+    std::vector<LossPlan> scaled_plans;
+    for (const LossPlan& plan : plans) {
+      names.push_back(plan.describe());
+      scaled_plans.push_back(scaled(plan, shape.vocab, fewer.vocab));
+    }
+    std::unique_ptr<Trial> trial;
+    try {
+      const std::string key = fmt::format("loss {}x{}x{} teacher {} f32", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim);
+      const TunedChoice choice = tuner.choose(key, names, [&](size_t index) {
+        if (trial == nullptr) trial = std::make_unique<Trial>(kernels, options, fewer, scaled_plans);
+        return trial->record(index);
+      });
+      tuned.plan = plans[choice.index];
+      tuned.reason = choice.reason;
+    } catch (const Error& error) {  // no memory to measure with: that is no reason not to train
+      spdlog::warn("the loss was not measured: {}", error.what());
+      tuned.reason = "not measured";
+    }
+  }
+  tuned.options.strategy = tuned.plan.strategy;
+  if (options.strategy == LossStrategy::automatic)
+    tuned.options.chunk = tuned.plan.strategy == LossStrategy::tokens  ? tuned.plan.range
+                          : tuned.plan.strategy == LossStrategy::vocab ? tuned.plan.chunk
+                                                                       : 0;
+  return tuned;
+}
+
+}  // namespace lapilli
