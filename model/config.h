@@ -76,12 +76,17 @@ struct Config {
   DataConfig data;
   OptimConfig optim;
   LossOptions loss;
+  std::string teacher;  // [loss] teacher: a run or checkpoint to learn from (distillation); empty: none
   TrainConfig train;
+  uint32_t teacher_dim = 0;  // of the model that `teacher` names, once it has been read (load_teacher)
 };
 
 // What the loss of one micro-batch multiplies.
 inline LossShape micro_batch_loss_shape(const Config& config) {
-  return {.tokens = config.data.batch * config.model.context, .dim = config.model.dim, .vocab = config.model.vocab_size};
+  return {.tokens = config.data.batch * config.model.context,
+          .dim = config.model.dim,
+          .vocab = config.model.vocab_size,
+          .teacher_dim = config.teacher_dim};
 }
 
 // Reads TOML text. `origin` names it in errors; `overrides` are "section.key=value", applied after it; a value that is

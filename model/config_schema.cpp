@@ -97,6 +97,8 @@ constexpr Key kKeys[] = {
     {"loss", "z_loss", [](Config& c) { return Field(&c.loss.z_loss); }, at_least(0)},
     {"loss", "softcap", [](Config& c) { return Field(&c.loss.softcap); }, at_least(0)},
     {"loss", "temperature", [](Config& c) { return Field(&c.loss.temperature); }, above(0)},
+    {"loss", "teacher", [](Config& c) { return Field(&c.teacher); }},
+    {"loss", "distillation", [](Config& c) { return Field(&c.loss.distillation); }, between(0, 1)},
 
     {"train", "steps", [](Config& c) { return Field(&c.train.steps); }, at_least(1)},
     {"train", "eval_every", [](Config& c) { return Field(&c.train.eval_every); }},

@@ -59,6 +59,7 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   if (train_shard_.token_count() < needed)
     throw Error("the training split has {} tokens, but model.context = {} needs at least {}", train_shard_.token_count(),
                 config_.model.context, needed);
+  if (!config_.teacher.empty()) train_shard_.require_tokenizer(load_teacher(config_).state.tokenizer_hash, "the teacher");
   choose_loss();
   allocate_memory();
   memory_->record(kernels_, options_.profile);
@@ -178,6 +179,7 @@ void Trainer::tell_start() {
   log_->line(fmt::format("memory      {:.1f} MiB ({}activations and loss {:.1f})", mib(memory_->planned_bytes()), kinds,
                          mib(memory_->scratch.planned_bytes())));
   const LossPlan& loss = memory_->step->loss_plan();
+  if (!config_.teacher.empty()) log_->line(fmt::format("teacher     {}, {:g} of the objective", config_.teacher, config_.loss.distillation));
   log_->line("loss        " + loss.describe() + (loss_reason_.empty() ? "" : " (" + loss_reason_ + ")"));
   log_->line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", train_shard_.token_count(),
                          val_shard_.token_count(), tokens_per_step,
@@ -188,7 +190,7 @@ void Trainer::tell_start() {
 void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
   const double tokens_per_s = result.sums.rows / seconds;
   const double mfu = options_.ceiling_flops_per_s > 0 ? memory_->step->step_flops() / seconds / options_.ceiling_flops_per_s : 0;
-  log_->event({{"event", "step"},
+  Json event{{"event", "step"},
                {"step", state_.step},
                {"loss", result.sums.rows > 0 ? Json(result.loss()) : Json(nullptr)},
                {"lr", lr},
@@ -197,11 +199,20 @@ void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
                {"tokens_per_s", tokens_per_s},
                {"mfu", mfu > 0 ? Json(mfu) : Json(nullptr)},
                {"ms", seconds * 1e3},
-               {"host_ms", memory_->step->host_ns() * 1e-6}});
+               {"host_ms", memory_->step->host_ns() * 1e-6}};
+  std::string teacher;
+  if (config_.teacher_dim > 0 && result.sums.weight > 0) {
+    const LossSums& sums = result.sums;
+    event.update({{"teacher_entropy", sums.teacher_entropy / sums.weight},
+                  {"teacher_cross_entropy", sums.teacher_cross_entropy / sums.weight},
+                  {"teacher_kl", sums.teacher_kl / sums.weight}});
+    teacher = fmt::format("  kl {:.4f}", sums.teacher_kl / sums.weight);
+  }
+  log_->event(event);
   seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.95 * seconds_per_step_ + 0.05 * seconds;
   const double eta = seconds_per_step_ * static_cast<double>(config_.train.steps - state_.step);
   const std::string text =
-      fmt::format("step {:>6}/{}  loss {:.4f}  lr {:.2e}  |g| {:.3f}  {:>7.0f} tok/s{}  eta {}", state_.step, config_.train.steps, result.loss(), lr,
+      fmt::format("step {:>6}/{}  loss {:.4f}{}  lr {:.2e}  |g| {:.3f}  {:>7.0f} tok/s{}  eta {}", state_.step, config_.train.steps, result.loss(), teacher, lr,
                   result.grad_norm, tokens_per_s, mfu > 0 ? fmt::format("  mfu {:.1f}%", 100 * mfu) : "", duration(eta));
   const uint64_t every = std::max<uint64_t>(config_.train.steps / 40, 1);
   if (state_.step % every == 0 || state_.step == 1) {

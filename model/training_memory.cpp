@@ -2,11 +2,16 @@
 
 namespace lapilli {
 
-TrainingMemory::TrainingMemory(Device& device, const Config& config, const ParameterTable& table)
+TrainingMemory::TrainingMemory(Device& device, const Config& student, const ParameterTable& table)
     : kept(device.caps(), "weights and optimizer"), scratch(device.caps(), "activations") {
+  Config config = student;
   weights = std::make_unique<ModelWeights>(kept, config.model, table);
   Arena::Alternatives alternatives(scratch);
-  step = std::make_unique<TrainingStep>(device, kept, scratch, config, table, *weights);
+  if (!config.teacher.empty()) {
+    LoadedCheckpoint checkpoint = load_teacher(config);
+    teacher = std::make_unique<Teacher>(kept, scratch, config, std::move(checkpoint));
+  }
+  step = std::make_unique<TrainingStep>(device, kept, scratch, config, table, *weights, teacher.get());
   alternatives.next();
   evaluation = std::make_unique<EvaluationPass>(device, kept, scratch, config.model, config.loss, config.data.batch, config.model.context,
                                                 config.data.document_mask);

@@ -6,21 +6,26 @@
 
 #include "model/evaluation.h"
 #include "model/generator.h"
+#include "model/teacher.h"
 #include "model/training_step.h"
 
 namespace lapilli {
 
 struct TrainingMemory {
-  // Reserves; nothing is allocated before commit(). `table` must outlive the object.
+  // Reserves, and reads the teacher if there is one; nothing is allocated before commit(). `table` must outlive the object.
   TrainingMemory(Device& device, const Config& config, const ParameterTable& table);
   // Throws Error with the plan by kind when it does not fit.
-  void commit(Device& device) { Arena::commit_all(device, {&kept, &scratch}); }
+  void commit(Device& device) {
+    Arena::commit_all(device, {&kept, &scratch});
+    if (teacher) teacher->load(device);
+  }
   void record(KernelLibrary& kernels, bool profiled);
   uint64_t planned_bytes() const { return kept.planned_bytes() + scratch.planned_bytes(); }
 
   Arena kept;     // weights, gradients, moments, inputs, results
   Arena scratch;  // activations and the loss: training, evaluation and generation take turns
   std::unique_ptr<ModelWeights> weights;
+  std::unique_ptr<Teacher> teacher;  // or null
   std::unique_ptr<TrainingStep> step;
   std::unique_ptr<EvaluationPass> evaluation;
   std::unique_ptr<Generator> generator;

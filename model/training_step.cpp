@@ -22,11 +22,12 @@ double ns_since(Clock::time_point start) { return std::chrono::duration<double, 
 }  // namespace
 
 TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Config& config, const ParameterTable& table,
-                           const ModelWeights& weights)
+                           const ModelWeights& weights, Teacher* teacher)
     : device_(device),
       config_(config),
       table_(table),
       weights_(weights),
+      teacher_(teacher),
       gradients_(kept, table, "gradients"),
       first_moment_(kept, table, "optimizer"),
       second_moment_(kept, table, "optimizer"),
@@ -51,12 +52,21 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
   const Into into = micro_batch == 0 ? Into::overwrite : Into::accumulate;
 
   transformer_.forward(ops, weights_, batch, random_state, micro_batch);
+  if (teacher_ != nullptr) {
+    const Program::Scope scope(ops.program, "teacher");
+    teacher_->forward(ops, batch);
+  }
   {
     const Program::Scope scope(ops.program, "loss");
     if (micro_batch == 0 && !config_.model.tie_embeddings) ops.program.fill(gradients_["wte.weight"].slice(), 0);
     loss_.forward_backward(ops, {.nll = nll_, .sums = sums, .status = status},
                            {.d_x = transformer_.d_output(), .d_w = gradients_[weights_.head_name()], .into_d_w = into},
-                           {.x = transformer_.output(), .w = weights_.head(), .targets = batch.targets, .weights = batch.weights},
+                           {.x = transformer_.output(),
+                            .w = weights_.head(),
+                            .targets = batch.targets,
+                            .weights = batch.weights,
+                            .teacher_x = teacher_ == nullptr ? ConstTensor() : teacher_->output(),
+                            .teacher_w = teacher_ == nullptr ? ConstTensor() : teacher_->head()},
                            control_tensor(kInverseWeightWord, 1, DType::f32));
   }
   transformer_.backward(ops, gradients_, weights_, batch, random_state, micro_batch, into);

@@ -5,6 +5,7 @@
 
 #include "model/batch_inputs.h"
 #include "model/loss.h"
+#include "model/teacher.h"
 #include "model/optimizer.h"
 
 namespace lapilli {
@@ -18,8 +19,9 @@ struct StepResult {
 class TrainingStep {
  public:
   // Reserves gradients, optimizer state and inputs in `kept`; in `scratch` what is only alive during run() (activations, the
-  // loss). `table` and `weights` must outlive the object.
-  TrainingStep(Device& device, Arena& kept, Arena& scratch, const Config& config, const ParameterTable& table, const ModelWeights& weights);
+  // loss). `table`, `weights` and `teacher` (or null) must outlive the object.
+  TrainingStep(Device& device, Arena& kept, Arena& scratch, const Config& config, const ParameterTable& table, const ModelWeights& weights,
+               Teacher* teacher = nullptr);
 
   // Records the program. REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, bool profiled);
@@ -50,6 +52,7 @@ class TrainingStep {
   const Config config_;
   const ParameterTable& table_;
   const ModelWeights& weights_;
+  Teacher* teacher_;  // or null
   ParameterArray gradients_, first_moment_, second_moment_;
   BatchInputs inputs_;
   TransferRegion control_;  // words: lr, 1/(1-b1^t), 1/(1-b2^t), apply | random state x4 | 1 / sum of weights

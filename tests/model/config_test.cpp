@@ -121,7 +121,9 @@ TEST(Config, ToToml_EveryKeyChanged_ReadsBackTheSame) {
                  .label_smoothing = 0.1F,
                  .z_loss = 1e-4F,
                  .softcap = 30,
-                 .temperature = 0.7F};
+                 .temperature = 0.7F,
+                 .distillation = 0.25F};
+  config.teacher = "runs/large";
   config.train = {.steps = 10,
                   .eval_every = 11,
                   .eval_tokens = 12,
@@ -239,6 +241,9 @@ TEST(Config, Parse_BadText_NamesLineKeyValueAndCure) {
       {"[loss]\nlabel_smoothing = 1", {"loss.label_smoothing", "below 1"}},
       {"[loss]\nlabel_smoothing = 0.99999999999", {"loss.label_smoothing = 1.0", "below 1"}},  // as a float it is 1
       {"[loss]\ntemperature = 0", {"loss.temperature", "above 0"}},
+      {"[loss]\ndistillation = 1.5", {"loss.distillation = 1.5", "at most 1"}},
+      {"[loss]\ndistillation = 0.5", {"loss.distillation = 0.5", "loss.teacher"}},
+      {"[loss]\nteacher = 'runs/large'", {"runs/large", "loss.distillation"}},
       {"[loss]\nz_loss = 1e300", {"loss.z_loss", "at most"}},
       {"[train]\nsteps = 0", {"train.steps = 0", "at least 1"}},
       {"[train]\nprecision = 'bf16'", {"train.precision = \"bf16\"", "\"f32\" only"}},

@@ -99,6 +99,33 @@ class Run(CommandTest):
         self.assertIn(process.wait(timeout=60), (0, 128 + signal.SIGTERM, 128 + signal.SIGINT))
         self.run_lapilli("eval", "run", "--data", "data")
 
+    def test_Teacher_IsLearnedFrom_AndItsTermsAddUp(self):
+        self.train("teacher", "--set", "train.steps=60", "--set", "train.eval_every=0")
+        distil = ("--set", "loss.teacher=teacher", "--set", "loss.distillation=1", "--set", "model.dim=16", "--set", "train.steps=40",
+                  "--set", "train.eval_every=0")
+        self.train("student", *distil)
+        steps = self.events("student", "step")
+        for step in steps:
+            self.assertAlmostEqual(step["teacher_cross_entropy"], step["teacher_entropy"] + step["teacher_kl"], delta=1e-4)
+        self.assertLess(steps[-1]["teacher_kl"], 0.5 * steps[0]["teacher_kl"])
+        self.train("again", *distil, "--stop-at", 20)
+        self.run_lapilli("train", "--run", "again", "--resume")
+        self.assertEqual(self.newest_state("again").read_bytes(), self.newest_state("student").read_bytes())
+
+        self.run_lapilli("tokenizer", "train", "--type", "byte", "-i", "text", "-o", "b.model")
+        self.run_lapilli("data", "build", "--tokenizer", "b.model", "-i", "text", "-o", "bytes")
+        self.fails("train", "small.toml", "--set", "data.dir=bytes", "--set", "loss.teacher=teacher", "--set", "loss.distillation=0.5",
+                   "--run", "other", says="vocabulary")
+        self.fails("train", "small.toml", "--set", "data.dir=data", "--set", "loss.teacher=nowhere", "--set", "loss.distillation=0.5",
+                   "--run", "other", says="nowhere")
+
+    def test_AutoLoss_IsChosenOnceAndKeptInTheRun(self):
+        self.train("run", "--set", "data.batch=96", "--stop-at", 1)
+        config = (self.folder / "run" / "config.toml").read_text()
+        self.assertRegex(config, r'strategy = "(full|tokens|vocab)"')
+        self.assertRegex((self.folder / "run" / "log.txt").read_text(), r"loss +(full|tokens|vocab): .*\((measured|remembered|the only one)")
+        self.train("untuned", "--set", "data.batch=96", "--stop-at", 1, "--no-tune")
+
     def test_Errors_AreOneSentence_AndChangeNothing(self):
         self.train("run")
         (self.folder / "bad.toml").write_text("[model]\nlayers = 'three'\n")
