@@ -21,7 +21,9 @@ struct Profile {
   double total_ns() const;
   // Spans of equal scope summed, the longest first.
   std::vector<ProfileSpan> by_scope() const;
-  // The same as a table: scope, dispatches, ms, share, GFLOP/s, GB/s.
+  // The same by the outermost name of each scope: "loss" for "loss/logits".
+  std::vector<ProfileSpan> by_part() const;
+  // Both as a table: scope, dispatches, ms, share, GFLOP/s, GB/s.
   std::string table() const;
 };
 

@@ -135,6 +135,9 @@ TEST(Profile, Scopes_CoverTheProgramAndAddUp) {
   EXPECT_EQ(profile.spans[1].flops, 2.0 * 256 * 256 * 256);
   EXPECT_GT(profile.spans[1].ns, 0);
   EXPECT_NEAR(profile.by_scope()[0].ns + profile.by_scope()[1].ns, profile.total_ns(), 1);
+  ASSERT_EQ(profile.by_part().size(), 1U);
+  EXPECT_EQ(profile.by_part()[0].scope, "outer");
+  EXPECT_NEAR(profile.by_part()[0].ns, profile.total_ns(), 1);
 }
 
 TEST(Device, UnknownSelector_IsAnErrorThatListsWhatIsThere) {
