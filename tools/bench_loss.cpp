@@ -120,7 +120,8 @@ void add_bench_loss(CLI::App& bench) {
   command->footer(
       "Several values (--vocab 8192,32000) make a sweep over all combinations; --seconds is for each of them.\n"
       "FLOPs are 2NDV to evaluate and 6NDV to train for the N valid tokens, whatever is computed twice. \"of matmul\" is held\n"
-      "against plain products of the same shape, measured in the same run. Bytes are what the kernels declare, for all rows.\n"
+      "against plain products of the same shape, measured in the same run. Bytes are what the kernels\n"
+      "declare, told where all rows are valid.\n"
       "Strategies: evaluate (no gradients), full, tokens, vocab (see `[loss]` in a configuration), recompute (vocab with one\n"
       "slab: as little memory as possible), kept (vocab, no logits made twice), auto, all (every one but auto).\n"
       "Examples:\n"

@@ -77,6 +77,8 @@ struct LossCase {
   std::unique_ptr<TimedProgram> program = nullptr;
 
   bool training() const { return plan.slabs > 0; }
+  // Why another case with this plan is left out.
+  std::string reason_for_repeats() const { return left_out.empty() ? "the same as " + name : left_out; }
   std::unique_ptr<LinearCrossEntropy> make(Arena& arena, Device& device, const LossBenchPoint& point) const {
     return std::make_unique<LinearCrossEntropy>(arena, device.caps(), point.shape(), LossOptions(), plan);
   }
@@ -120,10 +122,7 @@ std::vector<LossCase> make_cases(const std::vector<std::string>& names, const Lo
     const auto same = std::ranges::find_if(cases, [&](const LossCase& it) {
       return it.plan.range == next.plan.range && it.plan.chunk == next.plan.chunk && it.plan.slabs == next.plan.slabs;
     });
-    if (same != cases.end()) {
-      next.same_as = same->same_as.empty() ? same->name : same->same_as;
-      next.left_out = "the same as " + next.same_as;
-    }
+    if (same != cases.end()) next.same_as = same->name;  // the first of them
     cases.push_back(std::move(next));
   }
   return cases;
@@ -214,13 +213,17 @@ class LossCheck {
   LossReference reference_;
 };
 
-// `live_share`: the kernels declare the FLOPs of all rows, but leave masked ones out.
+// Kernels declare the work of all rows, but leave masked ones out. FLOPs are in proportion to the valid rows; bytes are not
+// (every strip of w is read for any row), so they are told only where all rows are valid.
 nlohmann::ordered_json phases_to_json(const Profile& profile, double live_share) {
   auto phases = nlohmann::ordered_json::array();
   for (const ProfileSpan& span : profile.spans) {
     const double flops = span.flops * live_share;
-    phases.push_back({{"name", span.scope}, {"ms", span.ns * 1e-6}, {"share", span.ns / profile.total_ns()}, {"flops", flops},
-                      {"gflops", span.ns > 0 ? flops / span.ns : 0}, {"bytes", span.bytes}, {"gb_per_s", span.ns > 0 ? span.bytes / span.ns : 0}});
+    nlohmann::ordered_json phase{{"name", span.scope}, {"ms", span.ns * 1e-6}, {"share", span.ns / profile.total_ns()}, {"flops", flops}};
+    if (flops > 0 && span.ns > 0) phase["gflops"] = flops / span.ns;
+    if (live_share == 1) phase["bytes"] = span.bytes;
+    if (live_share == 1 && span.ns > 0) phase["gb_per_s"] = span.bytes / span.ns;
+    phases.push_back(std::move(phase));
   }
   return phases;
 }
@@ -228,12 +231,14 @@ nlohmann::ordered_json phases_to_json(const Profile& profile, double live_share)
 std::string phases_table(const std::vector<BenchEntry>& entries) {
   TextTable table({"phases of the last round", "time", "share", "GFLOP/s", "GB/s"});
   bool any = false;
-  const auto rate = [](const nlohmann::ordered_json& value) { return value == 0 ? "" : fmt::format("{:.1f}", value.get<double>()); };
+  const auto rate = [](const nlohmann::ordered_json& phase, const char* key) {
+    return phase.contains(key) ? fmt::format("{:.1f}", phase[key].get<double>()) : "";
+  };
   for (const BenchEntry& entry : entries)
     for (const auto& phase : entry.facts.value("phases", nlohmann::ordered_json::array())) {
       any = true;
       table.add({entry.contender.name + ": " + phase["name"].get<std::string>(), format_seconds(phase["ms"].get<double>() * 1e-3),
-                 fmt::format("{:.1f} %", 100 * phase["share"].get<double>()), rate(phase["gflops"]), rate(phase["gb_per_s"])});
+                 fmt::format("{:.1f} %", 100 * phase["share"].get<double>()), rate(phase, "gflops"), rate(phase, "gb_per_s")});
     }
   return any ? "\n" + table.to_string() : "This device has no timestamps: phases and bytes are not available.\n";
 }
@@ -246,13 +251,15 @@ BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t vali
   }
   entry.contender = it.program->contender();
   entry.flops = (it.training() ? 6.0 : 2.0) * static_cast<double>(valid) * point.dim * point.vocab;
-  for (const ProfileSpan& span : it.program->profile().spans) entry.bytes += span.bytes;
+  if (valid == point.tokens)
+    for (const ProfileSpan& span : it.program->profile().spans) entry.bytes += span.bytes;
   // The plain way holds the logits, and to train their gradient.
   const uint64_t plain_bytes = (it.training() ? 2 : 1) * sizeof(float) * point.tokens * point.vocab;
   entry.facts = {{"plan", it.plan.describe()}, {"range", it.plan.range}, {"ranges", it.plan.ranges}, {"chunk", it.plan.chunk},
                  {"chunks", it.plan.chunks}, {"slabs", it.plan.slabs}, {"scratch_bytes", it.scratch_bytes},
                  {"allocated_bytes", it.allocated_bytes}, {"plain_bytes", plain_bytes}};
-  entry.cells = {{"scratch", format_bytes(it.scratch_bytes)}, {"allocated", format_bytes(it.allocated_bytes)}, {"plain way", format_bytes(plain_bytes)}};
+  if (entry.bytes > 0) entry.cells = {{"moved", format_bytes(static_cast<uint64_t>(entry.bytes))}};
+  entry.cells.insert(entry.cells.end(), {{"scratch", format_bytes(it.scratch_bytes)}, {"allocated", format_bytes(it.allocated_bytes)}, {"plain way", format_bytes(plain_bytes)}});
   entry.note = fmt::format("{} x {} rows, {} x {} columns", it.plan.ranges, it.plan.range, it.plan.chunks, it.plan.chunk);
   if (it.training()) entry.note += it.plan.slabs == it.plan.chunks ? ", kept" : fmt::format(", {} kept", it.plan.slabs);
   return entry;
@@ -300,7 +307,10 @@ BenchReport bench_loss_point(BenchRun& bench, const LossBenchPoint& point, const
   std::optional<Arena::Alternatives> shared(memory.arena());  // one of them runs at a time
   PlainProducts products(memory, point);
   for (LossCase& it : cases) {
-    if (it.left_out.empty()) it.measure_scratch(bench.device(), point, most_scratch_bytes, batch_bytes);
+    if (it.same_as.empty())
+      it.measure_scratch(bench.device(), point, most_scratch_bytes, batch_bytes);
+    else
+      it.left_out = std::ranges::find(cases, it.same_as, &LossCase::name)->reason_for_repeats();
     if (!it.left_out.empty()) continue;
     shared->next();
     it.loss = it.make(memory.arena(), bench.device(), point);

@@ -24,25 +24,29 @@ ChartAxis axis_of(const std::string& key) {
   return {.label = "share of valid rows", .is_logarithmic = is_logarithmic};
 }
 
-bool is_matmul(const Json& result) { return result["name"].get<std::string>().starts_with("matmul"); }
-bool is_strategy(const Json& result) { return result["name"] != "multiply-add" && !is_matmul(result); }
-
 const Json* find_named(const Json& results, const std::string& name) {
   for (const Json& result : results)
     if (result["name"] == name) return &result;
   return nullptr;
 }
 
-// The strategies of any run with what was measured of them in this one: (name, result). One left out because it is the same
-// as another shows what that one took.
-std::vector<std::pair<std::string, const Json*>> strategies_of(const Json& run) {
-  std::vector<std::pair<std::string, const Json*>> found;
-  for (const Json& result : run["results"])
-    if (is_strategy(result)) found.emplace_back(result["name"], &result);
-  for (const Json& reason : run.value("left_out", Json::array()))
-    if (reason.contains("same_as"))
-      if (const Json* same = find_named(run["results"], reason["same_as"])) found.emplace_back(reason["name"], same);
-  return found;
+// What was measured of a strategy in a run, or of the one that it is the same as. Null: it was left out.
+const Json* find_strategy(const Json& run, const std::string& name) {
+  if (const Json* result = find_named(run["results"], name)) return result;
+  const Json left_out = run.value("left_out", Json::array());
+  const Json* reason = find_named(left_out, name);
+  return reason != nullptr && reason->contains("same_as") ? find_named(run["results"], (*reason)["same_as"]) : nullptr;
+}
+
+// visit(name, run, result) for every strategy with figures of its own somewhere, run by run: a strategy that is the same as
+// another everywhere would only hide it.
+template <typename Visit>
+void for_each_strategy(const Json& runs, const Visit& visit) {
+  for (const std::string& name : loss_strategy_names()) {
+    if (std::ranges::none_of(runs, [&](const Json& run) { return find_named(run["results"], name) != nullptr; })) continue;
+    for (const Json& run : runs)
+      if (const Json* result = find_strategy(run, name)) visit(name, run, *result);
+  }
 }
 
 // Lines of a chart by name, in the order in which they first appear; points by ascending x.
@@ -70,59 +74,63 @@ std::string other_values(const Json& shape, const std::vector<std::string>& swep
   return text;
 }
 
-// The products depend on N, V and D only: one line for all where none of those is swept.
-bool has_one_matmul(const std::vector<std::string>& swept) {
-  return std::ranges::none_of(swept, [](const std::string& key) { return key == "tokens" || key == "vocab" || key == "dim"; });
+// `value(result)` of every strategy over a swept key, where the result has it.
+template <typename Value>
+Lines lines_over(const std::string& key, const Json& runs, const std::vector<std::string>& swept, const char* needs, const Value& value) {
+  Lines lines;
+  for_each_strategy(runs, [&](const std::string& name, const Json& run, const Json& result) {
+    if (result.contains(needs)) lines.add(name + other_values(run["shape"], swept, key), run["shape"][key], value(result));
+  });
+  return lines;
 }
 
-Chart throughput_chart(const Json& runs, const std::vector<std::string>& swept, const std::string& key) {
-  Chart chart{.title = "Throughput", .x = axis_of(key), .y = {.label = "throughput", .unit = "GFLOP/s"}};
-  Lines lines;
+Chart throughput_chart(const std::string& key, const Json& runs, const std::vector<std::string>& swept) {
   std::vector<double> matmul;
-  for (const Json& run : runs) {
-    const double x = run["shape"][key];
-    const std::string others = other_values(run["shape"], swept, key);
-    for (const auto& [name, result] : strategies_of(run))
-      if (result->contains("gflops")) lines.add(name + others, x, (*result)["gflops"]);
-    matmul.push_back(run["matmul_gflops"]);
-    if (!has_one_matmul(swept)) lines.add("plain products" + others, x, matmul.back());
-  }
-  chart.series = lines.take();
-  if (has_one_matmul(swept)) chart.reference = {.y = quantile(matmul, 0.5), .label = "plain products"};
-  return chart;
+  for (const Json& run : runs) matmul.push_back(run["matmul_gflops"]);
+  return {.title = "Throughput",
+          .x = axis_of(key),
+          .y = {.label = "throughput", .unit = "GFLOP/s"},
+          .series = lines_over(key, runs, swept, "gflops", [](const Json& result) { return result["gflops"].get<double>(); }).take(),
+          .reference = ChartReference{quantile(matmul, 0.5), "plain products (median of the sweep)"}};
 }
 
-Chart memory_chart(const Json& runs, const std::vector<std::string>& swept, const std::string& key) {
-  Chart chart{.title = "Scratch memory", .x = axis_of(key), .y = {.label = "scratch", .unit = "MiB", .is_logarithmic = true}};
-  Lines lines;
-  double plain = 0;
+Chart share_chart(const std::string& key, const Json& runs, const std::vector<std::string>& swept) {
+  const auto percent = [](const Json& result) { return 100 * result["share_of_matmul"].get<double>(); };
+  return {.title = "Throughput relative to plain products of the same shape",
+          .x = axis_of(key),
+          .y = {.label = "of plain products", .unit = "%"},
+          .series = lines_over(key, runs, swept, "share_of_matmul", percent).take(),
+          .reference = ChartReference{100, "plain products"}};
+}
+
+Chart memory_chart(const std::string& key, const Json& runs, const std::vector<std::string>& swept) {
+  const auto mib = [](const Json& result) { return result["scratch_bytes"].get<double>() / kMib; };
+  Lines lines = lines_over(key, runs, swept, "scratch_bytes", mib);
   for (const Json& run : runs) {
     const Json& shape = run["shape"];
-    const double x = shape[key];
-    const std::string others = other_values(shape, swept, key);
-    for (const auto& [name, result] : strategies_of(run)) lines.add(name + others, x, (*result)["scratch_bytes"].get<double>() / kMib);
-    plain = 8.0 * shape["tokens"].get<double>() * shape["vocab"].get<double>() / kMib;
-    if (!has_one_matmul(swept)) lines.add("all logits and gradients" + others, x, plain);
+    const double plain_bytes = 8.0 * shape["tokens"].get<double>() * shape["vocab"].get<double>();
+    lines.add("all logits and gradients" + other_values(shape, swept, key), shape[key], plain_bytes / kMib);
   }
-  chart.series = lines.take();
-  if (has_one_matmul(swept)) chart.reference = {.y = plain, .label = "all logits and gradients"};
-  return chart;
+  return {.title = "Scratch memory",
+          .x = axis_of(key),
+          .y = {.label = "scratch", .unit = "MiB", .is_logarithmic = true},
+          .series = lines.take()};
 }
 
 // Relative to all rows valid where that was measured, with the line on which masked rows cost nothing.
 Chart fraction_chart(const Json& runs, const std::vector<std::string>& swept) {
   const std::string key = "valid_fraction";
-  const bool is_relative = std::ranges::any_of(runs, [&](const Json& run) { return run["shape"][key] == 1.0; });
-  Chart chart{.title = "Time by the share of valid rows", .x = axis_of(key), .y = {.label = "time", .unit = is_relative ? "of all rows valid" : "ms"}};
-  Lines lines;
-  for (const Json& run : runs) {
-    const double x = run["shape"][key];
-    const std::string others = other_values(run["shape"], swept, key);
-    for (const auto& [name, result] : strategies_of(run))
-      lines.add(name + others, x, is_relative ? result->value("time_of_all_valid", 1.0) : (*result)["median_ms"].get<double>());
-  }
-  chart.series = lines.take();
-  if (is_relative) chart.series.push_back({"proportional", {{0, 0}, {1, 1}}});
+  const auto is_all_valid = [&](const Json& run) { return run["shape"][key] == 1.0; };
+  const bool is_relative = std::ranges::any_of(runs, is_all_valid);
+  const auto time = [&](const Json& result) {
+    return is_relative ? result.value("time_of_all_valid", 1.0) : result["median_ms"].get<double>();
+  };
+  Chart chart{.title = "Time by the share of valid rows",
+              .x = axis_of(key),
+              .y = {.label = "time", .unit = is_relative ? "of all rows valid" : "ms"},
+              .series = lines_over(key, runs, swept, "median_ms", time).take()};
+  // First, for a colour far from the lines beside it.
+  if (is_relative) chart.series.insert(chart.series.begin(), {"proportional", {{0, 0}, {1, 1}}});
   return chart;
 }
 
@@ -136,28 +144,33 @@ std::string error(const Json& result, const char* key) {
 }
 std::string bytes(const Json& result, const char* key) { return result.contains(key) ? format_bytes(result[key].get<uint64_t>()) : ""; }
 
-ChartTable table_of(const Json& runs) {
-  ChartTable table{.header = {"N", "valid", "V", "D", "", "median", "GFLOP/s", "of ceiling", "of matmul", "GB/s", "scratch", "allocated",
-                              "plain way", "nll error (nats)", "d_x error", "of all valid", ""}};
+std::vector<std::string> table_cells(const Json& result) {
+  const auto relative = result.contains("time_of_all_valid") ? fmt::format("{:.3f}", result["time_of_all_valid"].get<double>()) : "";
+  return {result["name"], format_seconds(result["median_ms"].get<double>() * 1e-3), rate(result, "gflops"),
+          share(result, "share_of_ceiling"), share(result, "share_of_matmul"), rate(result, "gb_per_s"), bytes(result, "bytes"),
+          bytes(result, "scratch_bytes"), bytes(result, "allocated_bytes"), bytes(result, "plain_bytes"),
+          error(result, "nll_error_nats"), error(result, "d_x_relative_error"), relative, result.value("plan", "")};
+}
+
+ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
+  std::vector<std::pair<std::string, std::string>> place{{"tokens", "N"}, {"valid_tokens", "valid"}, {"vocab", "V"}, {"dim", "D"}};
+  if (std::ranges::find(swept, "chunk") != swept.end()) place.emplace_back("chunk", "--chunk");
+  if (std::ranges::find(swept, "memory_mib") != swept.end()) place.emplace_back("memory_mib", "--memory-mib");
+  ChartTable table;
+  for (const auto& [key, header] : place) table.header.push_back(header);
+  table.header.insert(table.header.end(), {"", "median", "GFLOP/s", "of ceiling", "of matmul", "GB/s", "moved", "scratch", "allocated",
+                                           "plain way", "nll error (nats)", "d_x error", "of all valid", "plan"});
   for (const Json& run : runs) {
-    const Json& shape = run["shape"];
-    const std::vector<std::string> place{shape["tokens"].dump(), shape["valid_tokens"].dump(), shape["vocab"].dump(), shape["dim"].dump()};
-    for (const Json& result : run["results"]) {
-      std::vector<std::string> row = place;
-      const auto relative = result.contains("time_of_all_valid") ? fmt::format("{:.3f}", result["time_of_all_valid"].get<double>()) : "";
-      row.insert(row.end(), {result["name"], format_seconds(result["median_ms"].get<double>() * 1e-3), rate(result, "gflops"),
-                             share(result, "share_of_ceiling"), share(result, "share_of_matmul"), rate(result, "gb_per_s"),
-                             bytes(result, "scratch_bytes"), bytes(result, "allocated_bytes"), bytes(result, "plain_bytes"),
-                             error(result, "nll_error_nats"), error(result, "d_x_relative_error"), relative, result.value("plan", "")});
-      table.rows.push_back(std::move(row));
-    }
-    for (const Json& reason : run.value("left_out", Json::array())) {
-      std::vector<std::string> row = place;
-      row.emplace_back(reason["name"]);
+    const auto add = [&](const std::vector<std::string>& cells) {
+      std::vector<std::string> row;
+      for (const auto& [key, header] : place) row.push_back(run["shape"][key].dump());
+      row.insert(row.end(), cells.begin(), cells.end());
       row.resize(table.header.size());
-      row.back() = reason["reason"];
       table.rows.push_back(std::move(row));
-    }
+    };
+    for (const Json& result : run["results"]) add(table_cells(result));
+    for (const Json& reason : run.value("left_out", Json::array()))
+      add({reason["name"].get<std::string>() + ": " + reason["reason"].get<std::string>()});
   }
   return table;
 }
@@ -177,15 +190,16 @@ std::string common_values(const Json& runs) {
 
 void write_loss_page(const std::filesystem::path& path, const Json& runs, const std::vector<std::string>& swept,
                      const std::vector<std::string>& facts) {
-  ChartPage page{.title = "Linear + cross-entropy: throughput and memory", .facts = facts, .table = table_of(runs)};
+  ChartPage page{.title = "Linear + cross-entropy: throughput and memory", .facts = facts, .table = table_of(runs, swept)};
   page.facts.push_back(common_values(runs));
   for (const std::string& key : swept) {
     if (key == "valid_fraction") {
       page.charts.push_back(fraction_chart(runs, swept));
       continue;
     }
-    page.charts.push_back(throughput_chart(runs, swept, key));
-    page.charts.push_back(memory_chart(runs, swept, key));
+    page.charts.push_back(throughput_chart(key, runs, swept));
+    page.charts.push_back(share_chart(key, runs, swept));
+    page.charts.push_back(memory_chart(key, runs, swept));
   }
   page.facts.emplace_back("Throughput: FLOPs of the formula, 2NDV to evaluate and 6NDV to train for N valid rows, over the median time.");
   page.facts.emplace_back("Plain products: nt, nn and tn of the same shape together (as many columns as make 256 MiB at most), in turn with the rest.");
