@@ -255,13 +255,13 @@ BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t vali
     for (const ProfileSpan& span : it.program->profile().spans) entry.bytes += span.bytes;
   // The plain way holds the logits, and to train their gradient.
   const uint64_t plain_bytes = (it.training() ? 2 : 1) * sizeof(float) * point.tokens * point.vocab;
-  entry.facts = {{"plan", it.plan.describe()}, {"range", it.plan.range}, {"ranges", it.plan.ranges}, {"chunk", it.plan.chunk},
+  entry.note = fmt::format("{} x {} rows, {} x {} columns", it.plan.ranges, it.plan.range, it.plan.chunks, it.plan.chunk);
+  if (it.training()) entry.note += it.plan.slabs == it.plan.chunks ? ", kept" : fmt::format(", {} kept", it.plan.slabs);
+  entry.facts = {{"plan", entry.note}, {"range", it.plan.range}, {"ranges", it.plan.ranges}, {"chunk", it.plan.chunk},
                  {"chunks", it.plan.chunks}, {"slabs", it.plan.slabs}, {"scratch_bytes", it.scratch_bytes},
                  {"allocated_bytes", it.allocated_bytes}, {"plain_bytes", plain_bytes}};
   if (entry.bytes > 0) entry.cells = {{"moved", format_bytes(static_cast<uint64_t>(entry.bytes))}};
   entry.cells.insert(entry.cells.end(), {{"scratch", format_bytes(it.scratch_bytes)}, {"allocated", format_bytes(it.allocated_bytes)}, {"plain way", format_bytes(plain_bytes)}});
-  entry.note = fmt::format("{} x {} rows, {} x {} columns", it.plan.ranges, it.plan.range, it.plan.chunks, it.plan.chunk);
-  if (it.training()) entry.note += it.plan.slabs == it.plan.chunks ? ", kept" : fmt::format(", {} kept", it.plan.slabs);
   return entry;
 }
 

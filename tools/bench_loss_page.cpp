@@ -19,7 +19,7 @@ ChartAxis axis_of(const std::string& key) {
   if (key == "tokens") return {.label = "batch", .unit = "tokens", .is_logarithmic = is_logarithmic};
   if (key == "vocab") return {.label = "vocabulary", .is_logarithmic = is_logarithmic};
   if (key == "dim") return {.label = "width", .is_logarithmic = is_logarithmic};
-  if (key == "chunk") return {.label = "chunk", .unit = "columns; tokens: rows", .is_logarithmic = is_logarithmic};
+  if (key == "chunk") return {.label = "chunk", .unit = "columns; of tokens rows", .is_logarithmic = is_logarithmic};
   if (key == "memory_mib") return {.label = "memory for logits", .unit = "MiB", .is_logarithmic = is_logarithmic};
   return {.label = "share of valid rows", .is_logarithmic = is_logarithmic};
 }
@@ -66,69 +66,80 @@ class Lines {
   std::vector<ChartSeries> lines_;
 };
 
-// ", vocabulary 8192" for each key that is swept beside `key`.
-std::string other_values(const Json& shape, const std::vector<std::string>& swept, const std::string& key) {
-  std::string text;
-  for (const std::string& other : swept)
-    if (other != key) text += fmt::format(", {} {}", axis_of(other).label, shape[other].dump());
-  return text;
+// Runs that differ in one swept key alone, and what the others are in them: " (vocabulary 8192)".
+struct Group {
+  std::string others;
+  Json runs;
+};
+
+std::vector<Group> groups_along(const std::string& key, const Json& runs, const std::vector<std::string>& swept) {
+  std::vector<Group> groups;
+  for (const Json& run : runs) {
+    std::string others;
+    for (const std::string& other : swept)
+      if (other != key) others += (others.empty() ? " (" : ", ") + axis_of(other).label + " " + run["shape"][other].dump();
+    if (!others.empty()) others += ")";
+    auto group = std::ranges::find(groups, others, &Group::others);
+    if (group == groups.end()) group = groups.insert(groups.end(), {others, Json::array()});
+    group->runs.push_back(run);
+  }
+  return groups;
 }
 
 // `value(result)` of every strategy over a swept key, where the result has it.
 template <typename Value>
-Lines lines_over(const std::string& key, const Json& runs, const std::vector<std::string>& swept, const char* needs, const Value& value) {
+Lines lines_over(const std::string& key, const Json& runs, const char* needs, const Value& value) {
   Lines lines;
   for_each_strategy(runs, [&](const std::string& name, const Json& run, const Json& result) {
-    if (result.contains(needs)) lines.add(name + other_values(run["shape"], swept, key), run["shape"][key], value(result));
+    if (result.contains(needs)) lines.add(name, run["shape"][key], value(result));
   });
   return lines;
 }
 
-Chart throughput_chart(const std::string& key, const Json& runs, const std::vector<std::string>& swept) {
+Chart throughput_chart(const std::string& key, const Group& group) {
   std::vector<double> matmul;
-  for (const Json& run : runs) matmul.push_back(run["matmul_gflops"]);
-  return {.title = "Throughput",
+  for (const Json& run : group.runs) matmul.push_back(run["matmul_gflops"]);
+  return {.title = "Throughput" + group.others,
           .x = axis_of(key),
           .y = {.label = "throughput", .unit = "GFLOP/s"},
-          .series = lines_over(key, runs, swept, "gflops", [](const Json& result) { return result["gflops"].get<double>(); }).take(),
+          .series = lines_over(key, group.runs, "gflops", [](const Json& result) { return result["gflops"].get<double>(); }).take(),
           .reference = ChartReference{quantile(matmul, 0.5), "plain products (median of the sweep)"}};
 }
 
-Chart share_chart(const std::string& key, const Json& runs, const std::vector<std::string>& swept) {
+Chart share_chart(const std::string& key, const Group& group) {
   const auto percent = [](const Json& result) { return 100 * result["share_of_matmul"].get<double>(); };
-  return {.title = "Throughput relative to plain products of the same shape",
+  return {.title = "Relative to plain products" + group.others,
           .x = axis_of(key),
           .y = {.label = "of plain products", .unit = "%"},
-          .series = lines_over(key, runs, swept, "share_of_matmul", percent).take(),
+          .series = lines_over(key, group.runs, "share_of_matmul", percent).take(),
           .reference = ChartReference{100, "plain products"}};
 }
 
-Chart memory_chart(const std::string& key, const Json& runs, const std::vector<std::string>& swept) {
+Chart memory_chart(const std::string& key, const Group& group) {
   const auto mib = [](const Json& result) { return result["scratch_bytes"].get<double>() / kMib; };
-  Lines lines = lines_over(key, runs, swept, "scratch_bytes", mib);
-  for (const Json& run : runs) {
+  Lines lines = lines_over(key, group.runs, "scratch_bytes", mib);
+  for (const Json& run : group.runs) {
     const Json& shape = run["shape"];
     const double plain_bytes = 8.0 * shape["tokens"].get<double>() * shape["vocab"].get<double>();
-    lines.add("all logits and gradients" + other_values(shape, swept, key), shape[key], plain_bytes / kMib);
+    lines.add("all logits and gradients", shape[key], plain_bytes / kMib);
   }
-  return {.title = "Scratch memory",
+  return {.title = "Scratch memory" + group.others,
           .x = axis_of(key),
           .y = {.label = "scratch", .unit = "MiB", .is_logarithmic = true},
           .series = lines.take()};
 }
 
 // Relative to all rows valid where that was measured, with the line on which masked rows cost nothing.
-Chart fraction_chart(const Json& runs, const std::vector<std::string>& swept) {
-  const std::string key = "valid_fraction";
+Chart fraction_chart(const std::string& key, const Group& group) {
   const auto is_all_valid = [&](const Json& run) { return run["shape"][key] == 1.0; };
-  const bool is_relative = std::ranges::any_of(runs, is_all_valid);
+  const bool is_relative = std::ranges::any_of(group.runs, is_all_valid);
   const auto time = [&](const Json& result) {
     return is_relative ? result.value("time_of_all_valid", 1.0) : result["median_ms"].get<double>();
   };
-  Chart chart{.title = "Time by the share of valid rows",
+  Chart chart{.title = "Time by the share of valid rows" + group.others,
               .x = axis_of(key),
               .y = {.label = "time", .unit = is_relative ? "of all rows valid" : "ms"},
-              .series = lines_over(key, runs, swept, "median_ms", time).take()};
+              .series = lines_over(key, group.runs, "median_ms", time).take()};
   // First, for a colour far from the lines beside it.
   if (is_relative) chart.series.insert(chart.series.begin(), {"proportional", {{0, 0}, {1, 1}}});
   return chart;
@@ -192,17 +203,18 @@ void write_loss_page(const std::filesystem::path& path, const Json& runs, const 
                      const std::vector<std::string>& facts) {
   ChartPage page{.title = "Linear + cross-entropy: throughput and memory", .facts = facts, .table = table_of(runs, swept)};
   page.facts.push_back(common_values(runs));
-  for (const std::string& key : swept) {
-    if (key == "valid_fraction") {
-      page.charts.push_back(fraction_chart(runs, swept));
-      continue;
+  for (const std::string& key : swept)
+    for (const Group& group : groups_along(key, runs, swept)) {
+      if (key == "valid_fraction") {
+        page.charts.push_back(fraction_chart(key, group));
+        continue;
+      }
+      page.charts.push_back(throughput_chart(key, group));
+      page.charts.push_back(share_chart(key, group));
+      page.charts.push_back(memory_chart(key, group));
     }
-    page.charts.push_back(throughput_chart(key, runs, swept));
-    page.charts.push_back(share_chart(key, runs, swept));
-    page.charts.push_back(memory_chart(key, runs, swept));
-  }
   page.facts.emplace_back("Throughput: FLOPs of the formula, 2NDV to evaluate and 6NDV to train for N valid rows, over the median time.");
-  page.facts.emplace_back("Plain products: nt, nn and tn of the same shape together (as many columns as make 256 MiB at most), in turn with the rest.");
+  page.facts.emplace_back("Plain products: nt, nn and tn of the same shape together (as many columns as make 256 MiB at most), in turn with the rest; evaluate is relative to nt alone.");
   page.facts.emplace_back("Errors: against double precision on up to 8 rows; d_x relative to the largest component of its row.");
   write_chart_page(path, page);
 }
