@@ -33,11 +33,17 @@ std::vector<LossBenchPoint> cross_product(const LossBenchOptions& options) {
   for (const uint32_t tokens : distinct(options.tokens))
     for (const uint32_t vocab : distinct(options.vocab))
       for (const uint32_t dim : distinct(options.dim)) {
-        const auto memories = options.memory_mib.empty() ? std::vector<uint64_t>{half_kept_mib(tokens, vocab, dim)} : distinct(options.memory_mib);
+        std::vector<uint64_t> memories = distinct(options.memory_mib);
+        if (memories.empty()) memories.push_back(half_kept_mib(tokens, vocab, dim));
         for (const uint32_t chunk : chunks)
           for (const uint64_t memory : memories)
             for (const double fraction : fractions)
-              points.push_back({.tokens = tokens, .vocab = vocab, .dim = dim, .chunk = chunk, .memory_mib = memory, .valid_fraction = fraction});
+              points.push_back({.tokens = tokens,
+                                .vocab = vocab,
+                                .dim = dim,
+                                .chunk = chunk,
+                                .memory_mib = memory,
+                                .valid_fraction = fraction});
       }
   for (const LossBenchPoint& point : points) {
     require_indexable("the head", point.vocab, point.dim);

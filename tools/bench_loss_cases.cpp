@@ -201,7 +201,7 @@ class LossCheck {
         most = std::max(most, std::abs(expected));
         difference = worse(difference, std::abs(d_x[d] - expected));
       }
-      error.d_x = worse(error.d_x, difference / most);
+      error.d_x = worse(error.d_x, most > 0 ? difference / most : difference);  // all 0: one class is certain
     }
     return error;
   }
@@ -261,7 +261,9 @@ BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t vali
                  {"chunks", it.plan.chunks}, {"slabs", it.plan.slabs}, {"scratch_bytes", it.scratch_bytes},
                  {"allocated_bytes", it.allocated_bytes}, {"plain_bytes", plain_bytes}};
   if (entry.bytes > 0) entry.cells = {{"moved", format_bytes(static_cast<uint64_t>(entry.bytes))}};
-  entry.cells.insert(entry.cells.end(), {{"scratch", format_bytes(it.scratch_bytes)}, {"allocated", format_bytes(it.allocated_bytes)}, {"plain way", format_bytes(plain_bytes)}});
+  entry.cells.insert(entry.cells.end(), {{"scratch", format_bytes(it.scratch_bytes)},
+                                         {"allocated", format_bytes(it.allocated_bytes)},
+                                         {"plain way", format_bytes(plain_bytes)}});
   return entry;
 }
 

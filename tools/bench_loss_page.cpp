@@ -214,7 +214,8 @@ void write_loss_page(const std::filesystem::path& path, const Json& runs, const 
       page.charts.push_back(memory_chart(key, group));
     }
   page.facts.emplace_back("Throughput: FLOPs of the formula, 2NDV to evaluate and 6NDV to train for N valid rows, over the median time.");
-  page.facts.emplace_back("Plain products: nt, nn and tn of the same shape together (as many columns as make 256 MiB at most), in turn with the rest; evaluate is relative to nt alone.");
+  page.facts.emplace_back("Plain products: nt, nn and tn of the same shape together (as many columns as make 256 MiB at most), in turn "
+                          "with the rest; evaluate is relative to nt alone.");
   page.facts.emplace_back("Errors: against double precision on up to 8 rows; d_x relative to the largest component of its row.");
   write_chart_page(path, page);
 }
