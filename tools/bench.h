@@ -3,6 +3,10 @@
 // multiply-add ceiling.
 
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "tools/commands.h"
 #include "tools/fma_ceiling.h"
@@ -19,10 +23,24 @@ void add_bench_options(CLI::App& command, BenchOptions& options);
 
 // One thing measured, with the work its algorithm asks for (0: does not say).
 struct BenchEntry {
-  Contender contender;
+  Contender contender;  // without `run` it is left out, and `note` says why
   double flops = 0, bytes = 0;
   nlohmann::ordered_json facts = nlohmann::ordered_json::object();  // beside the figures: in --json as they are
-  std::string note = {};                                            // the same for people
+  std::vector<std::pair<std::string, std::string>> cells = {};      // the same for people: (header, text) of further columns
+  std::string note = {};                                            // and as a sentence
+};
+
+struct BenchFigures {
+  Timing ceiling;
+  double ceiling_rate = 0;       // FLOP/s
+  std::vector<Timing> timings;  // of the entries; 0 repeats: left out
+};
+
+// The same for scripts and for people.
+struct BenchReport {
+  // {"bench", "device", "shape", "ceiling_gflops", "results"}, and "left_out" when something was.
+  nlohmann::ordered_json json;
+  std::string text;  // shape and table
 };
 
 class BenchRun {
@@ -34,13 +52,20 @@ class BenchRun {
   KernelLibrary& kernels() { return kernels_; }
   const BenchOptions& options() const { return options_; }
 
-  // Measures the entries in turn with the ceiling and prints. JSON: {"bench", "device", "shape", "ceiling", "results"}.
-  void report(const std::string& bench, const nlohmann::ordered_json& shape, std::vector<BenchEntry> entries);
+  // Measures the entries in turn with the ceiling. What it gives may go into facts and cells before describe().
+  BenchFigures measure(const std::vector<BenchEntry>& entries);
+  BenchReport describe(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries,
+                       const BenchFigures& figures) const;
+  std::string device_line() const;  // "llvmpipe (lavapipe 25.0.7, 16 lanes)"
+
+  // All of it: measures, describes and prints, as the options ask.
+  void report(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries);
 
  private:
   BenchOptions options_;
   Device device_;
   KernelLibrary kernels_;
+  std::optional<FmaCeiling> ceiling_;  // made when first measured: that takes half a second
 };
 
 // Wrong usage unless a matrix of so many rows and columns can be indexed by the kernels (below 2^31 elements).

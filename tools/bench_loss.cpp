@@ -1,145 +1,162 @@
-// lapilli bench loss: fused linear + cross-entropy over a chunked vocabulary, against holding all logits.
+// lapilli bench loss: fused linear + cross-entropy over a chunked vocabulary, against plain products of the same shape.
 
-#include <cmath>
+#include "tools/bench_loss.h"
 
-#include "model/config.h"
-#include "model/loss.h"
-#include "tools/bench.h"
+#include <algorithm>
+
 #include "tools/console.h"
 
 namespace lapilli {
 
 namespace {
 
-struct LossBenchOptions : BenchOptions {
-  uint32_t tokens = 512, vocab = 16384, dim = 256, chunk = 0;
-  uint64_t memory_mib = 8;  // a quarter of all logits of this shape
-  std::string strategy = "all";
-  double valid_fraction = 1;
-};
-
-// Inputs and outputs of a batch.
-struct LossBatch {
-  LossBatch(BenchMemory& memory, const LossBenchOptions& options) {
-    const uint32_t n = options.tokens, d = options.dim, v = options.vocab;
-    std::vector<uint32_t> ids(n);
-    std::vector<float> row_weights(n);
-    for (uint32_t i = 0; i < n; ++i) {
-      ids[i] = static_cast<uint32_t>((i * uint64_t{2654435761U}) % v);
-      // Valid rows spread evenly: floor((i + 1) f) counts them.
-      row_weights[i] = std::floor((i + 1) * options.valid_fraction) > std::floor(i * options.valid_fraction) ? 1.0F : 0.0F;
-      valid += row_weights[i] > 0 ? 1 : 0;
-    }
-    x = memory.random({n, d});
-    w = memory.random({v, d}, 0.02F);
-    d_x = memory.zeros({n, d});
-    d_w = memory.zeros({v, d});
-    nll = memory.zeros({n});
-    sums = memory.zeros({args::kSumCount});
-    status = memory.zeros({args::kStatusWords}, DType::u32);
-    targets = memory.words(ids);
-    weights = memory.floats(row_weights);
-    inverse_weight = memory.floats({1.0F / static_cast<float>(std::max(valid, 1U))});
-  }
-  Tensor x, w, d_x, d_w, nll, sums, status, targets, weights, inverse_weight;
-  uint32_t valid = 0;
-};
-
-LossOptions loss_options(const LossBenchOptions& options, LossStrategy strategy) {
-  return {.strategy = strategy, .chunk = options.chunk, .memory_mib = options.memory_mib};
+// Each value once, in the order given.
+template <typename T>
+std::vector<T> distinct(const std::vector<T>& values) {
+  std::vector<T> result;
+  for (const T& value : values)
+    if (std::ranges::find(result, value) == result.end()) result.push_back(value);
+  return result;
 }
 
-// One strategy, as training or as evaluation uses it.
-struct LossCase {
-  LossCase(BenchRun& bench, BenchMemory& memory, const LossBenchOptions& options, LossStrategy strategy, bool for_training)
-      : training(for_training),
-        loss(memory.arena(), bench.device().caps(), {options.tokens, options.dim, options.vocab}, loss_options(options, strategy),
-             plan_loss(loss_options(options, strategy), {options.tokens, options.dim, options.vocab}, for_training)),
-        kernels(bench.kernels()) {}
-
-  void record(const std::string& name, const LossBatch& batch) {
-    program = std::make_unique<TimedProgram>(kernels, name, [this, &batch](Ops& ops) {
-      const LossOutputs outputs{.nll = batch.nll, .sums = batch.sums, .status = batch.status};
-      const LossInputs inputs{.x = batch.x, .w = batch.w, .targets = batch.targets, .weights = batch.weights};
-      if (training) loss.forward_backward(ops, outputs, {.d_x = batch.d_x, .d_w = batch.d_w}, inputs, batch.inverse_weight);
-      else loss.forward(ops, outputs, inputs);
-    });
-  }
-
-  bool training;
-  LinearCrossEntropy loss;
-  KernelLibrary& kernels;
-  std::unique_ptr<TimedProgram> program;
-};
-
-std::vector<LossStrategy> strategies(const std::string& name) {
-  if (name == "full") return {LossStrategy::full};
-  if (name == "vocab") return {LossStrategy::vocab};
-  if (name == "tokens") return {LossStrategy::tokens};
-  if (name == "auto") return {LossStrategy::automatic};
-  return {LossStrategy::full, LossStrategy::tokens, LossStrategy::vocab};
+// As much as vocab needs to keep about half of the logits, beside its compact copies of x and d_x.
+uint64_t half_kept_mib(uint64_t tokens, uint64_t vocab, uint64_t dim) {
+  return (2 * tokens * vocab + 8 * tokens * dim + (1U << 20U) - 1) >> 20U;
 }
 
-void run(const LossBenchOptions& options) {
-  require_indexable("the head", options.vocab, options.dim);
-  require_indexable("the input", options.tokens, options.dim);
-  BenchRun bench(options);
-  BenchMemory memory(bench.device());
-  const LossBatch batch(memory, options);
-  std::vector<std::unique_ptr<LossCase>> cases;
-  {
-    Arena::Alternatives shared(memory.arena());  // one case runs at a time
-    for (const LossStrategy strategy : strategies(options.strategy))
-      for (const bool training : {false, true}) {
-        cases.push_back(std::make_unique<LossCase>(bench, memory, options, strategy, training));
-        shared.next();
+std::vector<LossBenchPoint> cross_product(const LossBenchOptions& options) {
+  // All rows valid comes first: the others are told relative to it.
+  std::vector<double> fractions = distinct(options.valid_fraction);
+  std::ranges::sort(fractions, std::greater{});
+  const auto chunks = options.chunk.empty() ? std::vector<uint32_t>{0} : distinct(options.chunk);
+  std::vector<LossBenchPoint> points;
+  for (const uint32_t tokens : distinct(options.tokens))
+    for (const uint32_t vocab : distinct(options.vocab))
+      for (const uint32_t dim : distinct(options.dim)) {
+        std::vector<uint64_t> memories = distinct(options.memory_mib);
+        if (memories.empty()) memories.push_back(half_kept_mib(tokens, vocab, dim));
+        for (const uint32_t chunk : chunks)
+          for (const uint64_t memory : memories)
+            for (const double fraction : fractions)
+              points.push_back({.tokens = tokens,
+                                .vocab = vocab,
+                                .dim = dim,
+                                .chunk = chunk,
+                                .memory_mib = memory,
+                                .valid_fraction = fraction});
       }
+  for (const LossBenchPoint& point : points) {
+    require_indexable("the head", point.vocab, point.dim);
+    require_indexable("the input", point.tokens, point.dim);
   }
-  memory.commit();
+  return points;
+}
 
-  std::vector<BenchEntry> entries;
-  for (const auto& it : cases) {
-    const LossPlan& plan = it->loss.plan();
-    it->record(fmt::format("{} {}", to_string(plan.strategy), it->training ? "train" : "evaluate"), batch);
-    const double product_flops = 2.0 * batch.valid * options.dim * options.vocab;
-    entries.push_back({.contender = it->program->contender(),
-                       .flops = (it->training ? 3 : 1) * product_flops,
-                       .facts = {{"chunk", plan.chunk},
-                                 {"chunks", plan.chunks}, {"range", plan.range},
-                                 {"slabs", plan.slabs},
-                                 {"scratch_bytes", it->loss.scratch_bytes()}},
-                       .note = fmt::format("{} of scratch, {} x {} columns, {} kept", format_bytes(it->loss.scratch_bytes()),
-                                           plan.chunks, plan.chunk, plan.slabs)});
+// The options that take several values, as keys of a report's "shape".
+std::vector<std::string> swept_keys(const LossBenchOptions& options) {
+  std::vector<std::string> keys;
+  const auto add = [&](const char* key, const auto& values) {
+    if (distinct(values).size() > 1) keys.emplace_back(key);
+  };
+  add("tokens", options.tokens);
+  add("vocab", options.vocab);
+  add("dim", options.dim);
+  add("chunk", options.chunk);
+  add("memory_mib", options.memory_mib);
+  add("valid_fraction", options.valid_fraction);
+  return keys;
+}
+
+std::vector<std::string> chosen_strategies(const LossBenchOptions& options) {
+  std::vector<std::string> names;
+  for (const std::string& name : options.strategies) {
+    if (name == "all")
+      names.insert(names.end(), {"evaluate", "full", "tokens", "recompute", "vocab", "kept"});
+    else
+      names.push_back(name);
   }
-  bench.report("loss",
-               {{"tokens", options.tokens}, {"valid_tokens", batch.valid}, {"vocab", options.vocab}, {"dim", options.dim}},
-               std::move(entries));
+  return distinct(names);
+}
+
+// What was asked for, such that it can be asked for again.
+std::string command_line(const CLI::App& command) {
+  std::string text = "lapilli bench " + command.get_name();
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->count() == 0 || option->get_name() == "--html" || option->get_name() == "--json") continue;
+    text += " " + option->get_name();
+    if (option->get_items_expected_max() == 0) continue;  // a flag
+    std::string values = CLI::detail::join(option->results(), ",");
+    text += values.find(' ') == std::string::npos ? " " + values : " \"" + values + "\"";
+  }
+  return text;
+}
+
+void run(const LossBenchOptions& options, const std::string& command) {
+  const std::vector<LossBenchPoint> points = cross_product(options);
+  const std::vector<std::string> strategies = chosen_strategies(options);
+  BenchRun bench(options);
+  if (!options.as_json) print(bench.device_line() + "\n");
+
+  const bool is_sweep = points.size() > 1;
+  auto runs = nlohmann::ordered_json::array();
+  nlohmann::ordered_json all_valid;  // the last such run: points that differ in the fraction alone follow it
+  for (const LossBenchPoint& point : points) {
+    if (point.valid_fraction == *std::ranges::max_element(options.valid_fraction)) all_valid = nullptr;
+    BenchReport report = bench_loss_point(bench, point, strategies, options.most_mib << 20U, all_valid, !is_sweep || options.phases);
+    if (!options.as_json) print((runs.empty() ? "" : "\n") + report.text);
+    if (point.valid_fraction == 1) all_valid = report.json;
+    runs.push_back(std::move(report.json));
+    // Each time: a folder that is not there is told of at once, and a sweep that is stopped leaves what it has.
+    if (!options.html.empty()) write_loss_page(options.html, runs, swept_keys(options), {bench.device_line(), command});
+  }
+  if (!options.as_json) return;
+  if (!is_sweep) return print(runs[0].dump(2) + "\n");
+  const nlohmann::ordered_json sweep{{"bench", "loss"}, {"device", runs[0]["device"]}, {"runs", runs}};
+  print(sweep.dump(2) + "\n");
+}
+
+CLI::Validator only_f32() {
+  return {[](std::string& text) { return text == "f32" ? "" : "'" + text + "' is not available: the loss computes in f32 only"; }, "", ""};
 }
 
 }  // namespace
 
 void add_bench_loss(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("loss", "Linear + cross-entropy: all logits at once, or the vocabulary in chunks");
-  command->footer("FLOPs are 2NDV to evaluate and 6NDV to train for the N valid tokens, whatever is computed twice.\n"
-                  "Example: lapilli bench loss --tokens 1024 --vocab 32000 --dim 256 --memory-mib 32");
+  CLI::App* command = bench.add_subcommand("loss", "Linear + cross-entropy: strategies in time, memory and error, one shape or a sweep");
+  command->footer(
+      "Several values (--vocab 8192,32000) make a sweep over all combinations; --seconds is for each of them.\n"
+      "FLOPs are 2NDV to evaluate and 6NDV to train for the N valid tokens, whatever is computed twice. \"of matmul\" is held\n"
+      "against plain products of the same shape, measured in the same run. Bytes are what the kernels\n"
+      "declare, told where all rows are valid.\n"
+      "Strategies: evaluate (no gradients), full, tokens, vocab (see `[loss]` in a configuration), recompute (vocab with one\n"
+      "slab: as little memory as possible), kept (vocab, no logits made twice), auto, all (every one but auto).\n"
+      "Examples:\n"
+      "  lapilli bench loss --tokens 1024 --vocab 32000 --dim 256 --strategy full,vocab --memory-mib 32\n"
+      "  lapilli bench loss --vocab 8192,32000,128000 --html loss.html");
   const auto options = std::make_shared<LossBenchOptions>();
-  const auto add = [&](const char* name, uint32_t& value, const char* help) {
-    return command->add_option(name, value, help)->check(positive())->capture_default_str();
+  const auto add = [&](const char* name, auto& values, const char* help) {
+    return command->add_option(name, values, help)->delimiter(',')->allow_extra_args(false)->type_name("LIST");
   };
-  add("--tokens", options->tokens, "Rows of the batch, N");
-  add("--vocab", options->vocab, "Vocabulary, V")->check(CLI::Range(1, 1 << 24));
-  add("--dim", options->dim, "Width, D");
-  command->add_option("--strategy", options->strategy, "full, vocab, auto, or all: full and vocab in turn")
-      ->check(CLI::IsMember({"full", "tokens", "vocab", "auto", "all"}))
-      ->capture_default_str();
-  command->add_option("--chunk", options->chunk, "Columns of a chunk (default: by --memory-mib)")->check(positive());
-  command->add_option("--memory-mib", options->memory_mib, "Memory for logits")->check(positive())->capture_default_str();
-  command->add_option("--valid-fraction", options->valid_fraction, "Share of the rows that have a target")
+  add("--tokens", options->tokens, "Rows of the batch, N (default: 1024)")->check(positive());
+  add("--vocab", options->vocab, "Vocabulary, V, up to 2^24 (default: 8192)")->check(positive())->check(CLI::Range(1, 1 << 24).description(""));
+  add("--dim", options->dim, "Width, D (default: 256)")->check(positive());
+  std::vector<std::string> names = loss_strategy_names();
+  names.emplace_back("all");
+  add("--strategy", options->strategies, "Names as below (default: all)")->check(CLI::IsMember(names).description(""));
+  add("--chunk", options->chunk, "Columns of a chunk, for tokens rows of a range (default: by --memory-mib)")->check(positive());
+  add("--memory-mib", options->memory_mib, "Memory for logits (default: vocab keeps half of them)")->check(positive());
+  add("--valid-fraction", options->valid_fraction, "Share of the rows that have a target, 0 to 1 (default: 1)")
       ->check(not_negative())
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+      ->check(CLI::Range(0.0, 1.0).description(""));
+  command->add_option("--dtype", options->dtype, "Element type: f32")->check(only_f32())->type_name("TYPE");
+  command->add_option("--most-mib", options->most_mib, "A strategy whose scratch would be larger is left out")
+      ->check(positive())
+      ->capture_default_str()
+      ->type_name("MIB");
+  command->add_flag("--phases", options->phases, "In a sweep too, print where the time goes");
+  command->add_option("--html", options->html, "Write a page with charts and a table")->type_name("FILE");
   add_bench_options(*command, *options);
-  command->callback([options] { run(*options); });
+  command->callback([options, command] { run(*options, command_line(*command)); });
 }
 
 }  // namespace lapilli

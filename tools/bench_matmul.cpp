@@ -35,7 +35,7 @@ void run(const MatmulBenchOptions& options) {
   add("nn", "[M,K] [K,N]: gradient of the input", [&](Ops& ops) { matmul_nn(ops, c, a, b); });
   add("nt", "[M,K] [N,K]t: forward", [&](Ops& ops) { matmul_nt(ops, c, a, b.reshaped({n, k})); });
   add("tn", "[K,M]t [K,N]: gradient of the weight", [&](Ops& ops) { matmul_tn(ops, c, a.reshaped({k, m}), b); });
-  bench.report("matmul", {{"m", m}, {"n", n}, {"k", k}}, std::move(entries));
+  bench.report("matmul", {{"m", m}, {"n", n}, {"k", k}}, entries);
 }
 
 }  // namespace

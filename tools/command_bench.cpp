@@ -1,5 +1,6 @@
 // lapilli bench: how fast the parts are on this device, next to what the device can do.
 
+#include <algorithm>
 #include <cmath>
 
 #include "tools/bench.h"
@@ -38,47 +39,106 @@ nlohmann::ordered_json timing_to_json(const Timing& timing) {
 
 std::string rate(double work, double seconds) { return work == 0 ? "" : fmt::format("{:.1f}", work / seconds * 1e-9); }
 
+nlohmann::ordered_json result_to_json(const BenchEntry& entry, const Timing& timing, double ceiling_rate) {
+  nlohmann::ordered_json result{{"name", timing.name}};
+  result.update(timing_to_json(timing));
+  const double flop_rate = entry.flops / timing.median;
+  if (entry.flops > 0)
+    result.update({{"flops", entry.flops}, {"gflops", flop_rate * 1e-9}, {"share_of_ceiling", flop_rate / ceiling_rate}});
+  if (entry.bytes > 0) result.update({{"bytes", entry.bytes}, {"gb_per_s", entry.bytes / timing.median * 1e-9}});
+  result.update(entry.facts);
+  return result;
+}
+
+nlohmann::ordered_json reason_to_json(const BenchEntry& entry) {
+  nlohmann::ordered_json reason{{"name", entry.contender.name}, {"reason", entry.note}};
+  reason.update(entry.facts);
+  return reason;
+}
+
+// The columns that only some benches have, each once, in the order in which entries bring them.
+std::vector<std::string> further_columns(const std::vector<BenchEntry>& entries) {
+  std::vector<std::string> headers;
+  for (const BenchEntry& entry : entries)
+    for (const auto& [header, text] : entry.cells)
+      if (std::ranges::find(headers, header) == headers.end()) headers.push_back(header);
+  return headers;
+}
+
+std::vector<std::string> table_row(const BenchEntry& entry, const Timing& timing, double ceiling_rate,
+                                   const std::vector<std::string>& further) {
+  std::vector<std::string> row{entry.contender.name, "", "", "", "", ""};
+  if (timing.repeats > 0)
+    row = {timing.name,
+           format_seconds(timing.median),
+           format_seconds(timing.lower_quartile) + " - " + format_seconds(timing.upper_quartile),
+           rate(entry.flops, timing.median),
+           entry.flops == 0 ? "" : fmt::format("{:.1f} %", 100 * entry.flops / timing.median / ceiling_rate),
+           rate(entry.bytes, timing.median)};
+  for (const std::string& header : further) {
+    const auto cell = std::ranges::find(entry.cells, header, &std::pair<std::string, std::string>::first);
+    row.push_back(cell == entry.cells.end() ? "" : cell->second);
+  }
+  row.push_back(entry.note);
+  return row;
+}
+
 }  // namespace
 
-void BenchRun::report(const std::string& bench, const nlohmann::ordered_json& shape, std::vector<BenchEntry> entries) {
-  FmaCeiling ceiling(kernels_);
-  std::vector<Contender> contenders{ceiling.contender()};
-  for (const BenchEntry& entry : entries) contenders.push_back(entry.contender);
-  const std::vector<Timing> timings = measure(
-      contenders, {.repeats = options_.repeats, .seconds_budget = options_.seconds});
-  const double ceiling_rate = ceiling.flops() / timings[0].median;
+BenchFigures BenchRun::measure(const std::vector<BenchEntry>& entries) {
+  if (!ceiling_) ceiling_.emplace(kernels_);
+  std::vector<Contender> contenders{ceiling_->contender()};
+  for (const BenchEntry& entry : entries)
+    if (entry.contender.run) contenders.push_back(entry.contender);
+  const std::vector<Timing> measured =
+      lapilli::measure(contenders, {.repeats = options_.repeats, .seconds_budget = options_.seconds});
+  BenchFigures figures{.ceiling = measured[0], .ceiling_rate = ceiling_->flops() / measured[0].median, .timings = {}};
+  size_t next = 1;
+  for (const BenchEntry& entry : entries) figures.timings.push_back(entry.contender.run ? measured[next++] : Timing{});
+  return figures;
+}
 
-  auto results = nlohmann::ordered_json::array();
-  TextTable table({"", "median", "quartiles", "GFLOP/s", "of ceiling", "GB/s", ""});
-  const auto add = [&](const Timing& timing, const BenchEntry& entry) {
-    const double share = entry.flops / timing.median / ceiling_rate;
-    table.add({timing.name, format_seconds(timing.median),
-               format_seconds(timing.lower_quartile) + " - " + format_seconds(timing.upper_quartile),
-               rate(entry.flops, timing.median), entry.flops == 0 ? "" : fmt::format("{:.1f} %", 100 * share),
-               rate(entry.bytes, timing.median), entry.note});
-    nlohmann::ordered_json result{{"name", timing.name}};
-    result.update(timing_to_json(timing));
-    if (entry.flops > 0) result.update({{"flops", entry.flops}, {"gflops", entry.flops / timing.median * 1e-9}, {"share_of_ceiling", share}});
-    if (entry.bytes > 0) result.update({{"bytes", entry.bytes}, {"gb_per_s", entry.bytes / timing.median * 1e-9}});
-    result.update(entry.facts);
-    results.push_back(std::move(result));
+BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered_json& shape,
+                               const std::vector<BenchEntry>& entries, const BenchFigures& figures) const {
+  auto results = nlohmann::ordered_json::array(), left_out = nlohmann::ordered_json::array();
+  const std::vector<std::string> further = further_columns(entries);
+  std::vector<std::string> header{"", "median", "quartiles", "GFLOP/s", "of ceiling", "GB/s"};
+  header.insert(header.end(), further.begin(), further.end());
+  header.push_back("");
+  TextTable table(header);
+  const auto add = [&](const BenchEntry& entry, const Timing& timing) {
+    table.add(table_row(entry, timing, figures.ceiling_rate, further));
+    if (timing.repeats > 0)
+      results.push_back(result_to_json(entry, timing, figures.ceiling_rate));
+    else
+      left_out.push_back(reason_to_json(entry));
   };
-  add(timings[0], {.contender = {}, .flops = ceiling.flops(), .facts = {{"form", ceiling.form()}}, .note = ceiling.form()});
-  for (size_t i = 0; i < entries.size(); ++i) add(timings[i + 1], entries[i]);
+  add({.contender = {.name = figures.ceiling.name, .run = nullptr},
+       .flops = ceiling_->flops(),
+       .facts = {{"form", ceiling_->form()}},
+       .note = ceiling_->form()},
+      figures.ceiling);
+  for (size_t i = 0; i < entries.size(); ++i) add(entries[i], figures.timings[i]);
 
-  if (options_.as_json) {
-    const nlohmann::ordered_json report{{"bench", bench},
-                                        {"device", device_to_json(device_.caps())},
-                                        {"shape", shape},
-                                        {"ceiling_gflops", ceiling_rate * 1e-9},
-                                        {"results", results}};
-    return print(report.dump(2) + "\n");
-  }
-  print(fmt::format("{} ({}, {} lanes)\n", device_.caps().name, device_.caps().driver, device_.caps().subgroup_size));
-  std::string facts;
-  for (const auto& [key, value] : shape.items()) facts += fmt::format(" {} {}", key, value.dump());
-  print(fmt::format("{}:{}; {} rounds in turn\n", bench, facts, timings[0].repeats));
-  print(table.to_string());
+  BenchReport report{.json = {{"bench", bench},
+                              {"device", device_to_json(device_.caps())},
+                              {"shape", shape},
+                              {"ceiling_gflops", figures.ceiling_rate * 1e-9},
+                              {"results", std::move(results)}},
+                     .text = bench + ":"};
+  if (!left_out.empty()) report.json["left_out"] = std::move(left_out);
+  for (const auto& [key, value] : shape.items()) report.text += fmt::format(" {} {}", key, value.is_string() ? value.get<std::string>() : value.dump());
+  report.text += fmt::format("; {} rounds in turn\n{}", figures.ceiling.repeats, table.to_string());
+  return report;
+}
+
+std::string BenchRun::device_line() const {
+  return fmt::format("{} ({}, {} lanes)", device_.caps().name, device_.caps().driver, device_.caps().subgroup_size);
+}
+
+void BenchRun::report(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries) {
+  const BenchReport report = describe(bench, shape, entries, measure(entries));
+  print(options_.as_json ? report.json.dump(2) + "\n" : device_line() + "\n" + report.text);
 }
 
 void add_bench_command(CLI::App& program) {

@@ -59,6 +59,17 @@ double TimedProgram::run() {
   return (device > 0 ? device : wall) / times_;
 }
 
+Profile TimedProgram::profile() const {
+  Profile profile{program_->take_profile().by_scope()};
+  for (ProfileSpan& span : profile.spans) {
+    span.dispatches /= times_;
+    span.flops /= times_;
+    span.bytes /= times_;
+    span.ns /= times_;
+  }
+  return profile;
+}
+
 Tensor BenchMemory::place(Shape shape, DType dtype, std::function<std::vector<std::byte>()> make) {
   const Tensor tensor = reserve_tensor(arena_, shape, "bench", dtype);
   contents_.emplace_back(tensor.slice(), std::move(make));

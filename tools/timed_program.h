@@ -16,6 +16,9 @@ class TimedProgram {
   TimedProgram(KernelLibrary& kernels, std::string name, std::function<void(Ops&)> work);
 
   double run();  // seconds of one `work`
+  // Where the time of one `work` went in the last run, a span for each scope, the longest first. Empty on a device without
+  // timestamps.
+  Profile profile() const;
   Contender contender() {
     return {name_, [this] { return run(); }};
   }

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """`lapilli bench`: every bench on shapes of a moment; the figures hang together."""
 import json
+import math
+import re
 import unittest
 
 from support import SMALL_CONFIG, CommandTest
@@ -8,9 +10,15 @@ from support import SMALL_CONFIG, CommandTest
 QUICK = ("--repeats", 3)
 
 
-class Bench(CommandTest):
+class BenchTest(CommandTest):
     def bench(self, *arguments):
-        report = json.loads(self.run_lapilli("bench", *arguments, *QUICK, "--json").stdout)
+        return self.check_report(self.bench_json(*arguments))
+
+    def bench_json(self, *arguments):
+        return json.loads(self.run_lapilli("bench", *arguments, *QUICK, "--json").stdout)
+
+    def check_report(self, report):
+        """Results by name."""
         self.assertGreater(report["ceiling_gflops"], 0)
         for result in report["results"]:
             self.assertEqual(result["repeats"], 3)
@@ -20,6 +28,8 @@ class Bench(CommandTest):
                 self.assertAlmostEqual(result["share_of_ceiling"], result["gflops"] / report["ceiling_gflops"], places=6)
         return {result["name"]: result for result in report["results"]}
 
+
+class Bench(BenchTest):
     def test_Ceiling_TellsMultiplyAddsCopyAndLaunch(self):
         results = self.bench("ceiling", "--copy-mib", 8)
         self.assertEqual(results["multiply-add"]["share_of_ceiling"], 1)
@@ -37,13 +47,6 @@ class Bench(CommandTest):
         self.assertEqual(results["forward"]["flops"], 2 * 2 * 2 * 4 * 45 * 8)
         self.assertEqual(results["backward"]["flops"], 2.5 * results["forward"]["flops"])
 
-    def test_Loss_ComparesStrategies_AndLeavesMaskedRowsOut(self):
-        results = self.bench("loss", "--tokens", 40, "--vocab", 600, "--dim", 16, "--chunk", 256, "--memory-mib", 1,
-                             "--valid-fraction", 0.25)
-        self.assertEqual(list(results), ["multiply-add", "full evaluate", "full train", "vocab evaluate", "vocab train"])
-        self.assertEqual(results["full train"]["flops"], 6 * 10 * 600 * 16)
-        self.assertEqual((results["vocab train"]["chunks"], results["full train"]["chunks"]), (3, 1))
-
     def test_Step_AndPlan_AgreeOnWorkAndMemory(self):
         (self.folder / "small.toml").write_text(SMALL_CONFIG)
         step = self.bench("step", "small.toml", "--vocab-size", 300)["step"]
@@ -59,6 +62,140 @@ class Bench(CommandTest):
         said = self.run_lapilli("bench", "matmul", "--size", 32, *QUICK).stdout
         self.assertIn("of ceiling", said)
         self.assertRegex(said, r"nt +\S+ .s ")
+
+
+# 3 chunks of 256, 256 and 88 columns; 1 MiB holds them all, and a range of --chunk rows is the whole batch.
+LOSS = ("loss", "--tokens", 40, "--vocab", 600, "--dim", 16, "--chunk", 256, "--memory-mib", 1)
+N, V, D = 40, 600, 16
+MATMULS = ["matmul nt", "matmul nn", "matmul tn"]
+U = 2.0**-24  # half a unit in the last place of f32, relative
+
+
+class BenchLoss(BenchTest):
+    def check_strategy(self, result, results, valid=N):
+        """What holds for any strategy at the shape of LOSS."""
+        training = result["name"] != "evaluate"
+        product = 2 * valid * V * D
+        self.assertEqual(result["flops"], 3 * product if training else product)
+        against = MATMULS if training else MATMULS[:1]
+        rate = sum(results[name]["flops"] for name in against) / sum(results[name]["median_ms"] for name in against)
+        self.assertAlmostEqual(result["share_of_matmul"], result["flops"] / result["median_ms"] / rate, places=6)
+        self.assertEqual(result["plain_bytes"], 4 * N * V * (2 if training else 1))
+        # Each reservation, at most 16 of them, is rounded up to 256 bytes.
+        self.assertTrue(result["scratch_bytes"] <= result["allocated_bytes"] < result["scratch_bytes"] + 16 * 256, result)
+        self.check_errors(result, training)
+        if "phases" in result:  # not on a device without timestamps
+            self.check_phases(result, product, training)
+
+    def check_errors(self, result, training):
+        # |x| <= 1 and |w| <= 0.02, so |z| <= 0.02 D, and lse < ln V + 0.02 D. A dot product of D terms errs by D U of the
+        # sum of magnitudes, a sum of V exponentials by V U relative; exp and ln by some units of their result.
+        self.assertEqual(result["checked_rows"], min(8, N))
+        most_lse = math.log(V) + 0.02 * D
+        self.assertTrue(0 < result["nll_error_nats"] < (V + D + 16) * U * (1 + most_lse), result)
+        self.assertEqual("d_x_relative_error" in result, training)
+        if training:
+            # d_x = sum_v p w - w_y has magnitudes of 0.04 together; its largest component is above 0.005 in every row.
+            self.assertTrue(0 < result["d_x_relative_error"] < (2 * V + D + 16) * U * 0.04 / 0.005, result)
+
+    def check_phases(self, result, product, training):
+        phases = {phase["name"]: phase for phase in result["phases"]}
+        every = {"compact", "logits", "combine", "finish"}
+        if training:
+            every |= {"gather", "logit gradients", "d_x", "d_w", "scatter"}
+        self.assertEqual(set(phases) - {"logits again"}, every)
+        self.assertAlmostEqual(sum(phase["share"] for phase in phases.values()), 1, places=9)
+        for name in every & {"logits", "d_x", "d_w"}:
+            self.assertAlmostEqual(phases[name]["flops"], product, delta=1e-9 * product)
+        # The last round is one of those measured.
+        total = sum(phase["ms"] for phase in phases.values())
+        self.assertTrue(result["min_ms"] * 0.999999 <= total <= result["max_ms"] * 1.000001, (total, result))
+
+    def test_Shape_TellsTimeMemoryPhasesAndErrors(self):
+        report = self.bench_json(*LOSS)
+        results = self.check_report(report)
+        self.assertEqual(list(results), ["multiply-add", *MATMULS, "evaluate", "full", "recompute", "vocab"])
+        self.assertEqual({it["name"]: it["reason"] for it in report["left_out"]},
+                         {"tokens": "the same as full", "kept": "the same as vocab"})
+        for name in ("evaluate", "full", "recompute", "vocab"):
+            with self.subTest(name=name):
+                self.check_strategy(results[name], results)
+                self.assertEqual(results[name].get("bytes", 0), sum(phase["bytes"] for phase in results[name].get("phases", [])))
+        self.assertEqual([results[name]["chunks"] for name in ("evaluate", "full", "recompute", "vocab")], [3, 1, 3, 3])
+        self.assertEqual([results[name]["slabs"] for name in ("evaluate", "full", "recompute", "vocab")], [0, 1, 1, 3])
+        self.assertLess(results["recompute"]["scratch_bytes"], results["vocab"]["scratch_bytes"])
+        again = [phase["flops"] for phase in results["recompute"].get("phases", []) if phase["name"] == "logits again"]
+        if "phases" in results["recompute"]:
+            self.assertEqual(again, [2 * N * (256 + 256) * D])
+
+    def test_ValidFraction_CountsValidRowsAlone_AndIsRelativeToAll(self):
+        report = self.bench_json(*LOSS, "--valid-fraction", "0.25,1", "--strategy", "full,evaluate")
+        self.assertEqual([run["shape"]["valid_tokens"] for run in report["runs"]], [40, 10])
+        every, quarter = [self.check_report(run) for run in report["runs"]]
+        for name in ("full", "evaluate"):
+            self.check_strategy(every[name], every)
+            self.check_strategy(quarter[name], quarter, valid=10)
+            self.assertAlmostEqual(quarter[name]["time_of_all_valid"], quarter[name]["median_ms"] / every[name]["median_ms"], places=6)
+            self.assertNotIn("time_of_all_valid", every[name])
+            self.assertNotIn("bytes", quarter[name])
+        alone = self.bench(*LOSS, "--valid-fraction", 0.25, "--strategy", "full")
+        self.assertNotIn("time_of_all_valid", alone["full"])
+
+    def test_Sweep_GivesARunForEachCombination_AndAPage(self):
+        report = self.bench_json("loss", "--tokens", 32, "--vocab", "512,1031", "--dim", "8,16", "--strategy", "all,auto", "--html", "page.html")
+        self.assertEqual([(run["shape"]["vocab"], run["shape"]["dim"]) for run in report["runs"]],
+                         [(512, 8), (512, 16), (1031, 8), (1031, 16)])
+        for run in report["runs"]:
+            results = self.check_report(run)
+            self.assertEqual(results["full"]["flops"], 6 * 32 * run["shape"]["vocab"] * run["shape"]["dim"])
+        page = (self.folder / "page.html").read_text()
+        self.assertIn("lapilli bench loss --tokens 32 --vocab 512,1031 --dim 8,16 --strategy all,auto --repeats 3", page)
+        charts = json.loads(re.search(r'<script type="application/json" id="charts">(.*?)</script>', page, re.DOTALL)[1])
+        kinds = ["Throughput", "Relative to plain products", "Scratch memory"]
+        self.assertEqual([chart["title"] for chart in charts],
+                         [f"{kind} ({other})" for other in ("width 8", "width 16", "vocabulary 512", "vocabulary 1031") for kind in kinds])
+        for chart, vocab_runs in (charts[0], report["runs"][::2]), (charts[3], report["runs"][1::2]):
+            series = {line["name"]: line["points"] for line in chart["series"]}
+            rate = [next(it["gflops"] for it in run["results"] if it["name"] == "full") for run in vocab_runs]
+            self.assertEqual(series["full"], [[512, rate[0]], [1031, rate[1]]])
+        self.assertEqual(charts[2]["series"][-1], {"name": "all logits and gradients", "points": [[512, 0.125], [1031, 8 * 32 * 1031 / 2**20]]})
+        self.assertEqual(page.count("<td>full</td>"), 4)
+
+    def test_Page_OverValidFraction_HasTimeRelativeToAll(self):
+        report = self.bench_json(*LOSS, "--valid-fraction", "1,0.5", "--strategy", "full", "--html", "page.html")
+        charts = json.loads(re.search(r'id="charts">(.*?)</script>', (self.folder / "page.html").read_text(), re.DOTALL)[1])
+        relative = self.check_report(report["runs"][1])["full"]["time_of_all_valid"]
+        self.assertEqual([(line["name"], line["points"]) for line in charts[0]["series"]],
+                         [("proportional", [[0, 0], [1, 1]]), ("full", [[0.5, relative], [1, 1]])])
+
+    def test_TooLarge_IsLeftOutWithItsReason(self):
+        # All logits are 1.9 MiB. The smallest range, 128 rows, is the whole batch.
+        arguments = ("loss", "--tokens", 128, "--vocab", 4000, "--dim", 8, "--memory-mib", 1, "--most-mib", 1)
+        report = self.bench_json(*arguments)
+        self.assertEqual(list(self.check_report(report)), ["multiply-add", *MATMULS, "evaluate", "recompute", "vocab"])
+        reasons = {it["name"]: it["reason"] for it in report["left_out"]}
+        self.assertEqual(set(reasons), {"full", "tokens", "kept"})
+        for reason in reasons.values():
+            self.assertRegex(reason, r"^skipped: would hold [12]\.\d MiB$")
+        self.assertRegex(self.run_lapilli("bench", *arguments, *QUICK).stdout, r"\nfull +skipped: would hold \S+ MiB\n")
+
+    def test_Table_HasPhasesOfAShape_AndOfASweepWhenAsked(self):
+        said = self.run_lapilli("bench", *LOSS, *QUICK).stdout
+        for column in ("of matmul", "scratch", "allocated", "nll error", "d_x error"):
+            self.assertIn(column, said)
+        self.assertRegex(said, r"recompute: logits again +\S+ .s +\S+ % ")
+        sweep = (*LOSS, "--memory-mib", "2", "--strategy", "full")
+        said = self.run_lapilli("bench", *sweep, *QUICK).stdout
+        self.assertNotIn("full: logits", said)
+        self.assertEqual(len(re.findall("^loss: ", said, re.MULTILINE)), 2)
+        self.assertEqual(self.run_lapilli("bench", *sweep, *QUICK, "--phases").stdout.count("full: logits "), 2)
+
+    def test_WrongUsage_IsSaid(self):
+        self.misused("bench", "loss", "--dtype", "f16", says="'f16' is not available: the loss computes in f32 only")
+        self.misused("bench", "loss", "--strategy", "full,hope", says="hope")
+        self.misused("bench", "loss", "--vocab", "512,0", says="--vocab")
+        self.misused("bench", "loss", "--valid-fraction", "0.5,1.5", says="--valid-fraction")
+        self.fails("bench", *LOSS, *QUICK, "--strategy", "evaluate", "--json", "--html", "nowhere/page.html", says="nowhere")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,354 @@
+// One shape of `lapilli bench loss`: its strategies and the plain products, measured in turn, checked, and described.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+#include "model/config.h"
+#include "model/loss.h"
+#include "tools/bench_loss.h"
+#include "tools/console.h"
+#include "tools/loss_reference.h"
+
+namespace lapilli {
+
+namespace {
+
+constexpr uint64_t kMostMatmulBytes = uint64_t{256} << 20U;  // of the matrix [N,V] of the plain products
+constexpr uint32_t kStrideGrain = 16;                        // its rows start aligned, as the loss has them
+constexpr uint32_t kMostCheckedRows = 8;
+constexpr double kMostCheckedWork = 3e8;  // multiply-adds of the reference's logits: about a second
+
+// Inputs and outputs of a batch.
+struct LossBatch {
+  LossBatch(BenchMemory& memory, const LossBenchPoint& point) {
+    const uint32_t n = point.tokens, d = point.dim, v = point.vocab;
+    std::vector<float> row_weights(n);
+    for (uint32_t i = 0; i < n; ++i) {
+      ids.push_back(static_cast<uint32_t>((i * uint64_t{2654435761U}) % v));
+      // Valid rows spread evenly: floor((i + 1) f) counts them.
+      if (std::floor((i + 1) * point.valid_fraction) <= std::floor(i * point.valid_fraction)) continue;
+      row_weights[i] = 1;
+      valid.push_back(i);
+    }
+    inverse_valid = 1.0F / static_cast<float>(std::max<size_t>(valid.size(), 1));
+    x = memory.random({n, d});
+    w = memory.random({v, d}, 0.02F);
+    d_x = memory.zeros({n, d});
+    d_w = memory.zeros({v, d});
+    nll = memory.zeros({n});
+    sums = memory.zeros({args::kSumCount});
+    status = memory.zeros({args::kStatusWords}, DType::u32);
+    targets = memory.words(ids);
+    weights = memory.floats(row_weights);
+    inverse_weight = memory.floats({inverse_valid});
+  }
+  Tensor x, w, d_x, d_w;                // [N,D] [V,D] [N,D] [V,D]
+  Tensor nll, targets, weights;         // [N]
+  Tensor sums, status, inverse_weight;  // [kSumCount] [kStatusWords] [1]
+  std::vector<uint32_t> ids;            // the targets
+  std::vector<uint32_t> valid;          // rows
+  float inverse_valid = 1;
+};
+
+LossPlan plan_of(const std::string& name, const LossBenchPoint& point) {
+  const auto plan = [&](LossStrategy strategy, bool training = true) {
+    return plan_loss({.strategy = strategy, .chunk = point.chunk, .memory_mib = point.memory_mib}, point.shape(), training);
+  };
+  if (name == "evaluate") return plan(LossStrategy::vocab, false);
+  if (name == "full") return plan(LossStrategy::full);
+  if (name == "tokens") return plan(LossStrategy::tokens);
+  if (name == "auto") return plan(LossStrategy::automatic);
+  LossPlan vocab = plan(LossStrategy::vocab);
+  if (name == "recompute") vocab.slabs = 1;
+  if (name == "kept") vocab.slabs = vocab.chunks;
+  return vocab;
+}
+
+// One strategy.
+struct LossCase {
+  std::string name;
+  LossPlan plan;
+  std::string left_out = {};  // why it is not measured; empty: it is
+  std::string same_as = {};   // the case that it would repeat
+  uint64_t scratch_bytes = 0, allocated_bytes = 0;
+  std::unique_ptr<LinearCrossEntropy> loss = nullptr;
+  std::unique_ptr<TimedProgram> program = nullptr;
+
+  bool training() const { return plan.slabs > 0; }
+  // Why another case with this plan is left out.
+  std::string reason_for_repeats() const { return left_out.empty() ? "the same as " + name : left_out; }
+  std::unique_ptr<LinearCrossEntropy> make(Arena& arena, Device& device, const LossBenchPoint& point) const {
+    return std::make_unique<LinearCrossEntropy>(arena, device.caps(), point.shape(), LossOptions(), plan);
+  }
+
+  // Finds what the scratch takes, and allocates it alone for a moment, unless it is more than `most_bytes` or than what the
+  // device has left beside `batch_bytes`.
+  void measure_scratch(Device& device, const LossBenchPoint& point, uint64_t most_bytes, uint64_t batch_bytes) {
+    const uint64_t available = device.query_available_bytes();
+    try {
+      Arena arena(device.caps(), "bench");
+      scratch_bytes = make(arena, device, point)->scratch_bytes();
+      if (scratch_bytes > most_bytes)
+        left_out = fmt::format("skipped: would hold {}", format_bytes(scratch_bytes));
+      else if (scratch_bytes + batch_bytes > available)
+        left_out = fmt::format("skipped: would hold {}, the device has {}", format_bytes(scratch_bytes), format_bytes(available));
+      if (!left_out.empty()) return;
+      const uint64_t before = device.allocated_bytes();
+      arena.commit(device);
+      allocated_bytes = device.allocated_bytes() - before;
+    } catch (const Error& error) {
+      left_out = std::string("skipped: ") + error.what();
+    }
+  }
+
+  void record(KernelLibrary& kernels, const LossBatch& batch) {
+    program = std::make_unique<TimedProgram>(kernels, name, [this, &batch](Ops& ops) {
+      const LossOutputs outputs{.nll = batch.nll, .sums = batch.sums, .status = batch.status};
+      const LossInputs inputs{.x = batch.x, .w = batch.w, .targets = batch.targets, .weights = batch.weights};
+      if (training())
+        loss->forward_backward(ops, outputs, {.d_x = batch.d_x, .d_w = batch.d_w}, inputs, batch.inverse_weight);
+      else
+        loss->forward(ops, outputs, inputs);
+    });
+  }
+};
+
+std::vector<LossCase> make_cases(const std::vector<std::string>& names, const LossBenchPoint& point) {
+  std::vector<LossCase> cases;
+  for (const std::string& name : names) {
+    LossCase next{.name = name, .plan = plan_of(name, point)};
+    const auto same = std::ranges::find_if(cases, [&](const LossCase& it) {
+      return it.plan.range == next.plan.range && it.plan.chunk == next.plan.chunk && it.plan.slabs == next.plan.slabs;
+    });
+    if (same != cases.end()) next.same_as = same->name;  // the first of them
+    cases.push_back(std::move(next));
+  }
+  return cases;
+}
+
+// The products that the loss is made of, plain: the yardstick.
+struct PlainProducts {
+  PlainProducts(BenchMemory& memory, const LossBenchPoint& point) : columns(point.vocab) {
+    const uint64_t most = std::max<uint64_t>(kMostMatmulBytes / sizeof(float) / point.tokens / kStrideGrain, 1) * kStrideGrain;
+    columns = static_cast<uint32_t>(std::min<uint64_t>(columns, most));
+    logits = memory.zeros({point.tokens, static_cast<uint32_t>(round_up(columns, kStrideGrain))});
+    flops = 2.0 * point.tokens * columns * point.dim;
+  }
+  void record(KernelLibrary& kernels, const LossBatch& batch) {
+    const Tensor z = logits.columns(columns), w = batch.w.row_range(0, columns), d_w = batch.d_w.row_range(0, columns);
+    const auto add = [&](const char* name, std::function<void(Ops&)> work) {
+      programs.push_back(std::make_unique<TimedProgram>(kernels, name, std::move(work)));
+    };
+    add("matmul nt", [z, w, &batch](Ops& ops) { matmul_nt(ops, z, batch.x, w); });       // [N,V] = [N,D] [V,D]t
+    add("matmul nn", [z, w, &batch](Ops& ops) { matmul_nn(ops, batch.d_x, z, w); });     // [N,D] = [N,V] [V,D]
+    add("matmul tn", [z, d_w, &batch](Ops& ops) { matmul_tn(ops, d_w, z, batch.x); });   // [V,D] = [N,V]t [N,D]
+  }
+
+  uint32_t columns;  // of V
+  Tensor logits;     // [N,columns], rows gapped
+  double flops = 0;  // of each
+  std::vector<std::unique_ptr<TimedProgram>> programs;
+};
+
+// The largest errors over the checked rows.
+struct LossError {
+  double nll_nats = 0;
+  double d_x = 0;  // relative to the largest component of its row
+};
+
+// Like std::max, but what is not a number stays that.
+double worse(double a, double b) { return std::isnan(a) || std::isnan(b) ? std::numeric_limits<double>::quiet_NaN() : std::max(a, b); }
+
+// Some valid rows of the batch with their reference.
+class LossCheck {
+ public:
+  LossCheck(Device& device, const LossBatch& batch) : device_(device), batch_(batch) {
+    const uint32_t dim = batch.x.cols(), vocab = batch.w.rows();
+    const double fit = std::max(kMostCheckedWork / (1.0 * vocab * dim), 1.0);
+    const size_t count = std::min({batch.valid.size(), size_t{kMostCheckedRows}, static_cast<size_t>(fit)});
+    std::vector<float> x;
+    std::vector<uint32_t> targets;
+    for (size_t i = 0; i < count; ++i) {  // from the first valid row to the last
+      rows_.push_back(batch.valid[count == 1 ? 0 : i * (batch.valid.size() - 1) / (count - 1)]);
+      const auto row = read_slice<float>(device, batch.x.row_range(rows_[i], 1).slice());
+      x.insert(x.end(), row.begin(), row.end());
+      targets.push_back(batch.ids[rows_[i]]);
+    }
+    reference_ = reference_loss(x, targets, vocab, dim, batch.inverse_valid, [&](uint32_t first, uint32_t number) {
+      return read_slice<float>(device, batch.w.row_range(first, number).slice());
+    });
+  }
+  size_t count() const { return rows_.size(); }
+
+  // Runs the case again, over outputs that are not numbers.
+  LossError error(LossCase& it) const {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    write_slice(device_, batch_.nll.slice(), std::vector<float>(batch_.nll.elements(), nan));
+    write_slice(device_, batch_.d_x.slice(), std::vector<float>(batch_.d_x.elements(), nan));
+    it.program->run();
+    LossError error;
+    const auto nll = read_slice<float>(device_, batch_.nll.slice());
+    const uint32_t dim = batch_.x.cols();
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      error.nll_nats = worse(error.nll_nats, std::abs(nll[rows_[i]] - reference_.nll[i]));
+      if (!it.training()) continue;
+      const auto d_x = read_slice<float>(device_, batch_.d_x.row_range(rows_[i], 1).slice());
+      double most = 0, difference = 0;
+      for (uint32_t d = 0; d < dim; ++d) {
+        const double expected = reference_.d_x[i * dim + d];
+        most = std::max(most, std::abs(expected));
+        difference = worse(difference, std::abs(d_x[d] - expected));
+      }
+      error.d_x = worse(error.d_x, most > 0 ? difference / most : difference);  // all 0: one class is certain
+    }
+    return error;
+  }
+
+ private:
+  Device& device_;
+  const LossBatch& batch_;
+  std::vector<uint32_t> rows_;
+  LossReference reference_;
+};
+
+// Kernels declare the work of all rows, but leave masked ones out. FLOPs are in proportion to the valid rows; bytes are not
+// (every strip of w is read for any row), so they are told only where all rows are valid.
+nlohmann::ordered_json phases_to_json(const Profile& profile, double live_share) {
+  auto phases = nlohmann::ordered_json::array();
+  for (const ProfileSpan& span : profile.spans) {
+    const double flops = span.flops * live_share;
+    nlohmann::ordered_json phase{{"name", span.scope}, {"ms", span.ns * 1e-6}, {"share", span.ns / profile.total_ns()}, {"flops", flops}};
+    if (flops > 0 && span.ns > 0) phase["gflops"] = flops / span.ns;
+    if (live_share == 1) phase["bytes"] = span.bytes;
+    if (live_share == 1 && span.ns > 0) phase["gb_per_s"] = span.bytes / span.ns;
+    phases.push_back(std::move(phase));
+  }
+  return phases;
+}
+
+std::string phases_table(const std::vector<BenchEntry>& entries) {
+  TextTable table({"phases of the last round", "time", "share", "GFLOP/s", "GB/s"});
+  bool any = false;
+  const auto rate = [](const nlohmann::ordered_json& phase, const char* key) {
+    return phase.contains(key) ? fmt::format("{:.1f}", phase[key].get<double>()) : "";
+  };
+  for (const BenchEntry& entry : entries)
+    for (const auto& phase : entry.facts.value("phases", nlohmann::ordered_json::array())) {
+      any = true;
+      table.add({entry.contender.name + ": " + phase["name"].get<std::string>(), format_seconds(phase["ms"].get<double>() * 1e-3),
+                 fmt::format("{:.1f} %", 100 * phase["share"].get<double>()), rate(phase, "gflops"), rate(phase, "gb_per_s")});
+    }
+  return any ? "\n" + table.to_string() : "This device has no timestamps: phases and bytes are not available.\n";
+}
+
+BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t valid) {
+  BenchEntry entry{.contender = {.name = it.name, .run = nullptr}, .note = it.left_out};
+  if (!it.left_out.empty()) {
+    if (!it.same_as.empty()) entry.facts["same_as"] = it.same_as;
+    return entry;
+  }
+  entry.contender = it.program->contender();
+  entry.flops = (it.training() ? 6.0 : 2.0) * static_cast<double>(valid) * point.dim * point.vocab;
+  if (valid == point.tokens)
+    for (const ProfileSpan& span : it.program->profile().spans) entry.bytes += span.bytes;
+  // The plain way holds the logits, and to train their gradient.
+  const uint64_t plain_bytes = (it.training() ? 2 : 1) * sizeof(float) * point.tokens * point.vocab;
+  entry.note = fmt::format("{} x {} rows, {} x {} columns", it.plan.ranges, it.plan.range, it.plan.chunks, it.plan.chunk);
+  if (it.training()) entry.note += it.plan.slabs == it.plan.chunks ? ", kept" : fmt::format(", {} kept", it.plan.slabs);
+  entry.facts = {{"plan", entry.note}, {"range", it.plan.range}, {"ranges", it.plan.ranges}, {"chunk", it.plan.chunk},
+                 {"chunks", it.plan.chunks}, {"slabs", it.plan.slabs}, {"scratch_bytes", it.scratch_bytes},
+                 {"allocated_bytes", it.allocated_bytes}, {"plain_bytes", plain_bytes}};
+  if (entry.bytes > 0) entry.cells = {{"moved", format_bytes(static_cast<uint64_t>(entry.bytes))}};
+  entry.cells.insert(entry.cells.end(), {{"scratch", format_bytes(it.scratch_bytes)},
+                                         {"allocated", format_bytes(it.allocated_bytes)},
+                                         {"plain way", format_bytes(plain_bytes)}});
+  return entry;
+}
+
+// What is known of a case once everything has been timed.
+void add_findings(BenchEntry& entry, LossCase& it, const Timing& timing, double matmul_rate, const LossCheck& check,
+                  double live_share, const nlohmann::ordered_json& all_valid) {
+  if (entry.flops > 0) {
+    const double share = entry.flops / timing.median / matmul_rate;
+    entry.facts["share_of_matmul"] = share;
+    entry.cells.insert(entry.cells.begin(), {"of matmul", fmt::format("{:.1f} %", 100 * share)});
+  }
+  for (const auto& result : all_valid.is_null() ? nlohmann::ordered_json::array() : all_valid["results"]) {
+    if (result["name"] != it.name) continue;
+    const double relative = timing.median * 1e3 / result["median_ms"].get<double>();
+    entry.facts["time_of_all_valid"] = relative;
+    entry.cells.emplace_back("of all valid", fmt::format("{:.3f}", relative));
+  }
+  const Profile profile = it.program->profile();
+  if (!profile.spans.empty()) entry.facts["phases"] = phases_to_json(profile, live_share);
+  if (check.count() == 0) return;
+  const LossError error = check.error(it);
+  entry.facts["checked_rows"] = check.count();
+  entry.facts["nll_error_nats"] = error.nll_nats;
+  entry.cells.emplace_back("nll error", fmt::format("{:.1e}", error.nll_nats));
+  if (!it.training()) return;
+  entry.facts["d_x_relative_error"] = error.d_x;
+  entry.cells.emplace_back("d_x error", fmt::format("{:.1e}", error.d_x));
+}
+
+}  // namespace
+
+const std::vector<std::string>& loss_strategy_names() {
+  static const std::vector<std::string> names{"evaluate", "full", "tokens", "recompute", "vocab", "kept", "auto"};
+  return names;
+}
+
+BenchReport bench_loss_point(BenchRun& bench, const LossBenchPoint& point, const std::vector<std::string>& strategies,
+                             uint64_t most_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases) {
+  BenchMemory memory(bench.device());
+  const LossBatch batch(memory, point);
+  const uint64_t batch_bytes = memory.planned_bytes();
+  std::vector<LossCase> cases = make_cases(strategies, point);
+  std::optional<Arena::Alternatives> shared(memory.arena());  // one of them runs at a time
+  PlainProducts products(memory, point);
+  for (LossCase& it : cases) {
+    if (it.same_as.empty())
+      it.measure_scratch(bench.device(), point, most_scratch_bytes, batch_bytes);
+    else
+      it.left_out = std::ranges::find(cases, it.same_as, &LossCase::name)->reason_for_repeats();
+    if (!it.left_out.empty()) continue;
+    shared->next();
+    it.loss = it.make(memory.arena(), bench.device(), point);
+  }
+  shared.reset();
+  memory.commit();
+
+  std::vector<BenchEntry> entries;
+  products.record(bench.kernels(), batch);
+  for (const auto& program : products.programs) entries.push_back({.contender = program->contender(), .flops = products.flops});
+  for (LossCase& it : cases) {
+    if (it.left_out.empty()) it.record(bench.kernels(), batch);
+    entries.push_back(entry_of(it, point, batch.valid.size()));
+  }
+  const BenchFigures figures = bench.measure(entries);
+
+  double product_seconds = 0;
+  for (size_t i = 0; i < products.programs.size(); ++i) product_seconds += figures.timings[i].median;
+  const double nt_rate = products.flops / figures.timings[0].median;
+  const double all_rate = static_cast<double>(products.programs.size()) * products.flops / product_seconds;
+  const LossCheck check(bench.device(), batch);
+  const double live_share = static_cast<double>(batch.valid.size()) / point.tokens;
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const size_t at = products.programs.size() + i;
+    if (cases[i].left_out.empty())
+      add_findings(entries[at], cases[i], figures.timings[at], cases[i].training() ? all_rate : nt_rate, check, live_share, all_valid);
+  }
+
+  nlohmann::ordered_json shape{{"tokens", point.tokens}, {"valid_tokens", batch.valid.size()}, {"valid_fraction", point.valid_fraction},
+                               {"vocab", point.vocab}, {"dim", point.dim}, {"dtype", "f32"}, {"memory_mib", point.memory_mib}};
+  if (point.chunk != 0) shape["chunk"] = point.chunk;
+  shape["matmul_columns"] = products.columns;
+  BenchReport report = bench.describe("loss", shape, entries, figures);
+  report.json["matmul_gflops"] = all_rate * 1e-9;
+  if (with_phases) report.text += phases_table(entries);
+  return report;
+}
+
+}  // namespace lapilli
