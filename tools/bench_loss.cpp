@@ -138,7 +138,9 @@ void add_bench_loss(CLI::App& bench) {
     return command->add_option(name, values, help)->delimiter(',')->allow_extra_args(false)->type_name("LIST");
   };
   add("--tokens", options->tokens, "Rows of the batch, N (default: 1024)")->check(positive());
-  add("--vocab", options->vocab, "Vocabulary, V, up to 2^24 (default: 8192)")->check(positive())->check(CLI::Range(1, 1 << 24).description(""));
+  add("--vocab", options->vocab, "Vocabulary, V, up to 2^24 (default: 8192)")
+      ->check(positive())
+      ->check(CLI::Range(1, 1 << 24).description(""));
   add("--dim", options->dim, "Width, D (default: 256)")->check(positive());
   std::vector<std::string> names = loss_strategy_names();
   names.emplace_back("all");

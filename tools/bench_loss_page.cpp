@@ -148,7 +148,9 @@ Chart fraction_chart(const std::string& key, const Group& group) {
 std::string share(const Json& result, const char* key) {
   return result.contains(key) ? fmt::format("{:.1f} %", 100 * result[key].get<double>()) : "";
 }
-std::string rate(const Json& result, const char* key) { return result.contains(key) ? fmt::format("{:.1f}", result[key].get<double>()) : ""; }
+std::string rate(const Json& result, const char* key) {
+  return result.contains(key) ? fmt::format("{:.1f}", result[key].get<double>()) : "";
+}
 std::string error(const Json& result, const char* key) {
   if (!result.contains(key)) return "";
   return result[key].is_number() ? fmt::format("{:.1e}", result[key].get<double>()) : "not a number";

@@ -183,6 +183,8 @@ class BenchLoss(BenchTest):
         said = self.run_lapilli("bench", *LOSS, *QUICK).stdout
         for column in ("of matmul", "scratch", "allocated", "nll error", "d_x error"):
             self.assertIn(column, said)
+        if "This device has no timestamps" in said:
+            return
         self.assertRegex(said, r"recompute: logits again +\S+ .s +\S+ % ")
         sweep = (*LOSS, "--memory-mib", "2", "--strategy", "full")
         said = self.run_lapilli("bench", *sweep, *QUICK).stdout
