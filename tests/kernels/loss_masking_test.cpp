@@ -18,6 +18,9 @@ std::vector<Cut> cuts_of_small(const LossProblem& p) {
 bool all_zero(std::span<const float> values) {
   return std::ranges::all_of(values, [](float value) { return value == 0; });
 }
+bool none_finite(std::span<const float> values) {
+  return std::ranges::none_of(values, [](float value) { return std::isfinite(value); });
+}
 std::span<const float> row_of(const std::vector<float>& values, uint32_t row, uint32_t width) {
   return std::span(values).subspan(uint64_t{row} * width, width);
 }
@@ -240,6 +243,8 @@ class LossNonFinite : public LossTest {
             EXPECT_FALSE(std::isfinite(actual.nll[row]));
             EXPECT_FALSE(std::isfinite(actual.sums.nll));
             EXPECT_FALSE(std::isfinite(actual.sums.objective));
+            EXPECT_TRUE(none_finite(row_of(actual.d_x, row, clean.dim)));
+            EXPECT_TRUE(none_finite(actual.d_w));
             for (uint32_t n = 0; n < clean.tokens; ++n) {
               if (n == row) continue;
               expect_same_bits({actual.nll[n]}, {expected.nll[n]}, "nll of another row");

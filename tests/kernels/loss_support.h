@@ -43,12 +43,12 @@ inline std::string kernel_name(const MatmulKernel& kernel) {
   if (kernel.kernel_class == KernelClass::tiled) return fmt::format("tiled{}", kernel.tile);
   return kernel.pairs ? "scalar_pairs" : "scalar_words";
 }
+inline bool is_swiftshader() { return device().caps().name.find("SwiftShader") != std::string::npos; }
 // A test of every matmul kernel.
 class LossTest : public testing::TestWithParam<MatmulKernel> {
  protected:
   void SetUp() override {
-    const bool slow = GetParam().kernel_class == KernelClass::tiled && device().caps().name.find("SwiftShader") != std::string::npos;
-    if (slow) GTEST_SKIP() << "SwiftShader needs too long to compile the tiled kernels; lavapipe runs them all";
+    if (GetParam().kernel_class == KernelClass::tiled && is_swiftshader()) GTEST_SKIP() << "SwiftShader needs too long to compile the tiled kernels; lavapipe runs them all";
   }
 };
 inline std::string loss_case_name(const testing::TestParamInfo<MatmulKernel>& info) { return kernel_name(info.param); }
