@@ -46,6 +46,14 @@ TEST(LossCounts, MoreTilesThanADispatchHasGroupsInX_MatchReference) {
   expect_matches(actual, p, expected, 0);
 }
 
+// Each lane that puts the strips of a row together has several of them, all with the same maximum.
+TEST(LossCounts, MoreStripsThanLanes_TheLowestIndexIsTheHitAndTheSumExact) {
+  const std::vector<double> equal(200003, 1.5);
+  const LossRun actual = run(with_logits({equal, equal}, {0, 512}), Cut{"full", kAll, kAll, 1});
+  EXPECT_EQ(actual.sums.hits, 1);
+  EXPECT_EQ(actual.nll[0], std::log(200003.0F));
+}
+
 class LossLarge : public LossTest {};
 
 TEST_P(LossLarge, WideModelFewRows_EveryCutMatchesReference) {

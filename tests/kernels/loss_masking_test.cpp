@@ -173,6 +173,19 @@ TEST_P(LossMasking, Point4_TargetOutsideVocabulary_IsNamedAndTouchesNoOtherRow) 
   }
 }
 
+// Its loss is lse - 0, whatever the memory held before: another batch, whose target logits are far from 0.
+TEST_P(LossMasking, Point4_TargetOutsideVocabularyAfterAnotherBatch_UsesNothingOfIt) {
+  const LossProblem p = with_logits({{4, 3, 2, 3, 4}}, {0});
+  Bench bench;
+  const Tensor x = bench.input({1, 1}, narrow(p.x)), w = bench.input({5, 1}, narrow(p.w)), weights = bench.input({1}, narrow(p.weights));
+  const Tensor good = bench.input({1}, p.targets), bad = bench.input({1}, std::vector<uint32_t>{5});
+  const Tensor nll = bench.output({1}), sums = bench.output({args::kSumCount}), status = bench.output({args::kStatusWords}, DType::u32);
+  LinearCrossEntropy loss(bench.arena(), device().caps(), {1, 1, 5}, {}, plan_of(p, {"", 1, 2, 0}), GetParam());
+  for (const Tensor& targets : {good, bad})
+    bench.run([&](Ops& ops) { loss.forward(ops, {.nll = nll, .sums = sums, .status = status}, {.x = x, .w = w, .targets = targets, .weights = weights}); });
+  EXPECT_NEAR(bench.read(nll)[0], reference::loss(p).lse[0], 1e-5);
+}
+
 // ---- point 5: padding columns ----
 
 TEST_P(LossMasking, Point5_PaddingColumnsFullOfNaN_ChangeNothingAndGetNoGradient) {
