@@ -5,10 +5,9 @@ const float kLowest = -3.0e38;  // where a maximum starts: finite, so that m - m
 // tanh is 1 to the last bit from 15 on, and overflows on some drivers further out.
 // A logit that is not finite becomes +Inf, whatever it was: the row's maximum, and so its loss, shows it on every driver.
 // Left alone, tanh(Inf) would be 1, exp(-Inf) lost in the sum, and so exp(NaN) on a driver whose exp() clamps its argument.
-const uint kInfinity = 0x7F800000u, kNaN = 0x7FC00000u;
-bool is_finite(float x) { return (floatBitsToUint(x) & kInfinity) != kInfinity; }
+const uint kInfinity = 0x7F800000u;
 float capped(float logit, float kappa) {
-  const float z = is_finite(logit) ? logit : uintBitsToFloat(kInfinity);
+  const float z = (floatBitsToUint(logit) & kInfinity) == kInfinity ? uintBitsToFloat(kInfinity) : logit;
   if (kappa == 0.0 || isinf(z)) return z;
   return kappa * tanh(clamp(logit / kappa, -15.0, 15.0));
 }

@@ -8,15 +8,12 @@ struct RowGradient {
   float lse, scale, weight;
   uint target;  // counted from the chunk's first column; wraps far above its width when it lies before
 };
-// A row whose loss is not finite has no gradient that is.
-RowGradient row_gradient_of(float lse, float z_loss, float weight, uint target) {
-  return RowGradient(lse, 1.0 + 2.0 * z_loss * lse, is_finite(lse) ? weight : uintBitsToFloat(kNaN), target);
-}
 // Of a compact row; `args` has the fields that LossGradientArgs and LossRecomputeArgs share.
-#define row_gradient(args, row)                                                              \
-  row_gradient_of(args.state.at[(row) * kRowState + kRowLse], args.z_loss,                   \
-                  args.weights.at[args.rows.at[row]] * args.inverse_weight.at[0],            \
-                  args.targets.at[args.rows.at[row]] - args.first_column)
+#define row_gradient(args, row)                                                                                    \
+  RowGradient(args.state.at[(row) * kRowState + kRowLse],                                                          \
+              1.0 + 2.0 * args.z_loss * args.state.at[(row) * kRowState + kRowLse],                                \
+              args.weights.at[args.rows.at[row]] * args.inverse_weight.at[0],                                      \
+              args.targets.at[args.rows.at[row]] - args.first_column)
 #define logit_gradient(args, terms, column, logit) \
   logit_gradient_of(terms, column, logit, args.softcap, args.smoothing, args.smoothing / float(args.vocab))
 

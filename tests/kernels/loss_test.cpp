@@ -61,7 +61,7 @@ TEST_P(Loss, SmallShapes_EveryCutMatchesLossAndGradients) {
   struct Size {
     uint32_t tokens, dim, vocab;
   };
-  for (const Size& s : std::vector<Size>{{1, 1, 1}, {5, 3, 1}, {1, 3, 2}, {7, 1, 13}, {9, 6, 1}, {25, 16, 33}, {31, 17, 101}, {13, 34, 47}}) {
+  for (const Size& s : std::vector<Size>{{1, 1, 1}, {5, 3, 1}, {1, 3, 2}, {7, 1, 13}, {9, 6, 1}, {25, 16, 33}, {31, 67, 101}, {13, 34, 47}}) {
     const LossProblem p = with_masks(make_problem(s.tokens, s.dim, s.vocab, 11));
     std::vector<Cut> cuts = cuts_of(p, 7, 13);
     cuts.push_back({"ranges of one row", 1, kAll, kAll});
@@ -174,7 +174,7 @@ TEST_P(Loss, UniformLogits_EveryCutGivesTheSameBits) {
   const std::vector<double> equal(1031, -2.5);
   const LossProblem p = with_logits({equal, equal, equal}, {0, 1030, 512});
   const LossRun first = run(p, kFull);  // the device's own kernel
-  EXPECT_EQ(first.nll[0], std::log(1031.0F));
+  EXPECT_NEAR(first.nll[0], std::log(1031.0), 8 * 6 * kEpsilon);  // ln: 3 ULP
   EXPECT_EQ(first.sums.hits, 1);
   for (const Cut& cut : cuts_of(p, 2, 521)) {
     SCOPED_TRACE(cut.name);
