@@ -11,7 +11,7 @@ namespace lapilli {
 
 namespace {
 
-constexpr uint64_t kMaxSlabElements = (uint64_t{1} << 31) - 1;  // what 32-bit element indices address on every driver
+constexpr uint64_t kMaxElements = (uint64_t{1} << 31) - 1;      // what 32-bit element indices address on every driver
 constexpr uint32_t kMaxVocab = 1U << 24;                         // column indices exact as floats
 constexpr uint32_t kColumnGrain = 512;                           // whole matmul tiles and strips
 constexpr uint32_t kRowGrain = 128;
@@ -35,11 +35,16 @@ uint32_t equal_parts(uint64_t whole, uint64_t most, uint64_t grain) {
   return static_cast<uint32_t>(rounded <= most ? rounded : part);
 }
 
-// The widest chunk of a range of `rows` whose product is short enough and whose slab can be indexed.
+// The widest chunk of a range of `rows` whose slab, and whose part of w, can be indexed.
+uint64_t widest_indexed(uint64_t rows, const LossShape& shape) {
+  return std::min(round_down(kMaxElements / rows, kStrideGrain), kMaxElements / shape.dim);
+}
+
+// The same, and its product is short enough.
 uint64_t widest_chunk(uint64_t rows, const LossShape& shape) {
   const double flops_per_column = 2.0 * static_cast<double>(rows) * std::max(shape.dim, shape.teacher_dim);
   const auto columns = static_cast<uint64_t>(std::min(kMaxProductFlops / flops_per_column, 1.0 * kMaxVocab));
-  return std::max<uint64_t>(round_down(std::min(columns, kMaxSlabElements / rows), kColumnGrain), kColumnGrain);
+  return std::max<uint64_t>(round_down(std::min(columns, widest_indexed(rows, shape)), kColumnGrain), kColumnGrain);
 }
 
 // Bytes of the compact x and d_x of a range.
@@ -64,10 +69,18 @@ uint64_t fitting_rows(uint64_t budget, const LossShape& shape) {
   return budget / (4 * (round_up(shape.vocab, kStrideGrain) * models(shape) + 2 * uint64_t{shape.dim}));
 }
 
+bool fits(const LossPlan& plan, uint64_t budget, const LossShape& shape) {
+  return plan.slab_bytes() + copy_bytes(plan.range, shape) <= budget;
+}
+
 LossPlan plan_tokens(const LossOptions& options, uint64_t budget, const LossShape& shape) {
-  uint64_t range = options.chunk;
-  if (range == 0) range = equal_parts(shape.tokens, std::max<uint64_t>(round_down(fitting_rows(budget, shape), kRowGrain), kRowGrain), kRowGrain);
-  return plan_kept(LossStrategy::tokens, std::min<uint64_t>(range, shape.tokens), shape);
+  if (options.chunk != 0) return plan_kept(LossStrategy::tokens, std::min(options.chunk, shape.tokens), shape);
+  uint64_t most_rows = std::clamp<uint64_t>(round_down(fitting_rows(budget, shape), kRowGrain), kRowGrain, round_up(shape.tokens, kRowGrain));
+  // A few rows less where the chunks of a row, each rounded up, take more than V columns.
+  for (;; most_rows -= kRowGrain) {
+    const LossPlan plan = plan_kept(LossStrategy::tokens, equal_parts(shape.tokens, most_rows, kRowGrain), shape);
+    if (most_rows == kRowGrain || fits(plan, budget, shape)) return plan;
+  }
 }
 
 LossPlan plan_vocab(const LossOptions& options, uint64_t budget, const LossShape& shape) {
@@ -86,14 +99,10 @@ LossPlan plan_vocab(const LossOptions& options, uint64_t budget, const LossShape
     chunk = std::min({chunk, widest_chunk(range, shape), uint64_t{kMostColumns}});
     chunk = equal_parts(shape.vocab, chunk, kColumnGrain);
   }
-  chunk = std::min({chunk, uint64_t{shape.vocab}, kMaxSlabElements / range});
+  chunk = std::min({chunk, uint64_t{shape.vocab}, widest_indexed(range, shape)});
   LossPlan plan = with_ranges(LossStrategy::vocab, range, chunk, shape);
   plan.slabs = static_cast<uint32_t>(std::clamp<uint64_t>(columns / plan.slab_stride(), 1, plan.chunks));
   return plan;
-}
-
-bool fits(const LossPlan& plan, uint64_t budget, const LossShape& shape) {
-  return plan.slab_bytes() + copy_bytes(plan.range, shape) <= budget;
 }
 
 }  // namespace
@@ -149,7 +158,8 @@ std::vector<LossPlan> loss_candidates(const LossOptions& options, const LossShap
   // Ranges so short that their logits may stay in a cache.
   for (const uint32_t rows : {1024U, 512U}) {
     automatic.chunk = rows;
-    if (rows < std::min(shape.tokens, tokens.range)) plans.push_back(plan_tokens(automatic, budget, shape));
+    const LossPlan shorter = plan_tokens(automatic, budget, shape);
+    if (rows < std::min(shape.tokens, tokens.range) && fits(shorter, budget, shape)) plans.push_back(shorter);
   }
   automatic.chunk = 0;
   if (plans.empty() || plans.front().strategy != LossStrategy::full) plans.push_back(plan_vocab(automatic, budget, shape));

@@ -2,9 +2,14 @@
 const float kLowest = -3.0e38;  // where a maximum starts: finite, so that m - m' is never NaN by itself
 
 // Softcap: z = kappa * tanh(u / kappa), of logits u; kappa 0 means none. dz/du = 1 - (z / kappa)^2.
-// tanh is 1 to the last bit from 15 on, and overflows on some drivers further out. A NaN stays one.
+// tanh is 1 to the last bit from 15 on, and overflows on some drivers further out.
+// A logit that is not finite becomes +Inf, whatever it was: the row's maximum, and so its loss, shows it on every driver.
+// Left alone, tanh(Inf) would be 1, exp(-Inf) lost in the sum, and so exp(NaN) on a driver whose exp() clamps its argument.
+const uint kInfinity = 0x7F800000u;
+bool is_finite(float x) { return (floatBitsToUint(x) & kInfinity) != kInfinity; }
 float capped(float logit, float kappa) {
-  if (kappa == 0.0 || isnan(logit)) return logit;
+  const float z = is_finite(logit) ? logit : uintBitsToFloat(kInfinity);
+  if (kappa == 0.0 || isinf(z)) return z;
   return kappa * tanh(clamp(logit / kappa, -15.0, 15.0));
 }
 float cap_slope(float z, float kappa) { return kappa == 0.0 ? 1.0 : 1.0 - (z / kappa) * (z / kappa); }

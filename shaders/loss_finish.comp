@@ -1,6 +1,7 @@
 #version 460
 #include "shaders/common.glsl"
 #include "shaders/reduce.glsl"
+#include "shaders/loss.glsl"
 // From the rows' state to the loss: nll = (m - z_y) + ln s (never -ln of a probability),
 // objective = (1 - eps) nll + eps (lse - mean z) + lambda lse^2; with a teacher, whose probabilities are q,
 //   entropy H = -sum q ln q,  cross-entropy C = -sum q ln p,  KL = C - H, each from sums of its own (loss_teacher.comp),
@@ -46,7 +47,7 @@ void main() {
     }
     objective += z_term;
     args.nll.at[n] = nll;
-    if (isnan(objective) || isinf(objective)) bad_row = min(bad_row, n);
+    if (!is_finite(objective) || !is_finite(kl)) bad_row = min(bad_row, n);  // a teacher's logit shows in kl on every driver
     const float w = args.weights.at[n];
     add(kSumWeight, w);
     add(kSumNll, w * nll);

@@ -1,5 +1,7 @@
 #include "model/matmul.h"
 
+#include <cmath>
+
 #include "tests/reference/matmul.h"
 #include "tests/support.h"
 
@@ -89,6 +91,24 @@ TEST_P(Matmul, LiveCount_LimitsTokensAndLeavesTheRest) {
   EXPECT_EQ(bench.read(tc), value);
 }
 
+// Rows with gaps, as the loss's slabs have them: a and c of the products that read and write logits. Gaps hold NaN, which
+// nothing may read, and stay as they are.
+TEST_P(Matmul, RowsWithGaps_GapsNeitherReadNorWritten) {
+  const auto a = small_integers(uint64_t{p.m} * p.k, 9), b = small_integers(uint64_t{p.k} * p.n, 10);
+  const Shape packed = a_shape(p);
+  const auto a_cols = packed[1], a_wide = static_cast<uint32_t>(round_up(a_cols + 1, 16)), c_wide = static_cast<uint32_t>(round_up(p.n + 1, 16));
+  std::vector<float> a_gapped(uint64_t{packed[0]} * a_wide, std::nanf(""));
+  for (uint64_t i = 0; i < a.size(); ++i) a_gapped[i / a_cols * a_wide + i % a_cols] = a[i];
+  Bench bench;
+  const Tensor ta = bench.input({packed[0], a_wide}, a_gapped), tb = bench.input(b_shape(p), b);
+  const Tensor tc = bench.input({p.m, c_wide}, std::vector<float>(uint64_t{p.m} * c_wide, 77.0F));
+  bench.run([&](Ops& ops) { record(ops, p.layout, tc.columns(p.n), ta.columns(a_cols), tb, Into::overwrite, {.force = force}); });
+  const auto product = narrow(expected(p, widen(a), widen(b)).value);
+  std::vector<float> value(uint64_t{p.m} * c_wide, 77.0F);
+  for (uint64_t i = 0; i < product.size(); ++i) value[i / p.n * c_wide + i % p.n] = product[i];
+  EXPECT_EQ(bench.read(tc), value);
+}
+
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn})
@@ -118,15 +138,16 @@ std::vector<Case> large_cases() {
 std::string case_name(const testing::TestParamInfo<Param>& info) {
   const char* layouts[] = {"NN", "NT", "TN"};
   const auto& [kernel, p] = info.param;
-  return fmt::format("{}{}_{}_{}x{}x{}", to_string(kernel.kernel_class), kernel.tile == 0 ? "" : std::to_string(kernel.tile),
+  return fmt::format("{}{}_{}_{}x{}x{}", to_string(kernel.kernel_class),
+                     kernel.tile != 0 ? std::to_string(kernel.tile) : kernel.pairs ? "" : "_words",
                      layouts[static_cast<int>(p.layout)], p.m, p.n, p.k);
 }
 
-constexpr MatmulKernel kScalar{KernelClass::scalar}, kTiled32{KernelClass::tiled, 32}, kTiled64{KernelClass::tiled, 64},
+constexpr MatmulKernel kScalar{KernelClass::scalar}, kWords{KernelClass::scalar, 0, false}, kTiled32{KernelClass::tiled, 32}, kTiled64{KernelClass::tiled, 64},
     kTiled128{KernelClass::tiled, 128};
 INSTANTIATE_TEST_SUITE_P(Shapes, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(cases())),
                          case_name);
-INSTANTIATE_TEST_SUITE_P(Even, Matmul, testing::Combine(testing::Values(kScalar), testing::ValuesIn(even_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Even, Matmul, testing::Combine(testing::Values(kScalar, kWords), testing::ValuesIn(even_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Large, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(large_cases())),
                          case_name);
 

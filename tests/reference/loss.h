@@ -23,11 +23,14 @@ struct LossProblem {
 };
 
 struct LossResult {
-  std::vector<double> nll;         // [N], 0 for masked rows
+  std::vector<double> nll, lse;    // [N], 0 for masked rows
+  double reach = 0;                // the largest lse - z of all rows and columns
   double weight = 0, sum_nll = 0, sum_objective = 0, hits = 0, sum_z_loss = 0;
   double sum_teacher_entropy = 0, sum_teacher_cross_entropy = 0, sum_teacher_kl = 0;
   std::vector<double> d_x, d_w;    // of sum_objective / weight
-  std::vector<double> d_x_magnitude, d_w_magnitude;  // the same sums over absolute values, for error bounds
+  // The same sums over the absolute values of all that goes into them, for error bounds:
+  // p (1 + 2 lambda |lse|) + (1 - eps) [target] + eps / V (+ beta q) in place of dz, and the softcap's slope taken as 1.
+  std::vector<double> d_x_magnitude, d_w_magnitude;
 };
 
 // The teacher's probabilities for row n, and their logarithms; empty without a teacher.
@@ -55,7 +58,7 @@ inline TeacherRow teacher_row(const LossProblem& p, uint32_t n) {
 
 inline LossResult loss(const LossProblem& p) {
   const uint64_t n_x = uint64_t{p.tokens} * p.dim, n_w = uint64_t{p.vocab} * p.dim;
-  LossResult r{.nll = std::vector<double>(p.tokens), .d_x = std::vector<double>(n_x), .d_w = std::vector<double>(n_w),
+  LossResult r{.nll = std::vector<double>(p.tokens), .lse = std::vector<double>(p.tokens), .d_x = std::vector<double>(n_x), .d_w = std::vector<double>(n_w),
                .d_x_magnitude = std::vector<double>(n_x), .d_w_magnitude = std::vector<double>(n_w)};
   for (uint32_t n = 0; n < p.tokens; ++n) r.weight += p.valid(n) ? p.weights[n] : 0;
   std::vector<double> z(p.vocab), slope(p.vocab);
@@ -75,7 +78,9 @@ inline LossResult loss(const LossProblem& p) {
     double sum = 0;
     for (const double value : z) sum += std::exp(value - *best);
     const double lse = *best + std::log(sum), mean = total / p.vocab;
+    r.lse[n] = lse;
     r.nll[n] = lse - z[p.targets[n]];
+    r.reach = std::max(r.reach, lse - *std::min_element(z.begin(), z.end()));
     r.sum_nll += weight * r.nll[n];
     r.sum_z_loss += weight * p.z_loss * lse * lse;
     const TeacherRow teacher = teacher_row(p, n);
@@ -92,16 +97,17 @@ inline LossResult loss(const LossProblem& p) {
                                  p.z_loss * lse * lse);
     r.hits += static_cast<uint32_t>(best - z.begin()) == p.targets[n] ? weight : 0;
     for (uint32_t v = 0; v < p.vocab; ++v) {
-      double dz = std::exp(z[v] - lse) * (1 + 2 * p.z_loss * lse) - hard * p.smoothing / p.vocab;
-      if (v == p.targets[n]) dz -= hard * (1 - p.smoothing);
-      if (p.teacher_dim != 0) dz -= (1 - hard) * teacher.q[v];
-      const double du = dz * slope[v] * weight / r.weight / p.temperature;
+      const double probability = std::exp(z[v] - lse), q = p.teacher_dim == 0 ? 0 : teacher.q[v];
+      const double at_target = v == p.targets[n] ? hard * (1 - p.smoothing) : 0, everywhere = hard * p.smoothing / p.vocab;
+      const double dz = probability * (1 + 2 * p.z_loss * lse) - at_target - everywhere - (1 - hard) * q;
+      const double size = probability * (1 + 2 * p.z_loss * std::abs(lse)) + at_target + everywhere + (1 - hard) * q;
+      const double scale = weight / r.weight / p.temperature, du = dz * slope[v] * scale;
       for (uint32_t d = 0; d < p.dim; ++d) {
         const uint64_t ix = uint64_t{n} * p.dim + d, iw = uint64_t{v} * p.dim + d;
         r.d_x[ix] += du * p.w[iw];
         r.d_w[iw] += du * p.x[ix];
-        r.d_x_magnitude[ix] += std::abs(du * p.w[iw]);
-        r.d_w_magnitude[iw] += std::abs(du * p.x[ix]);
+        r.d_x_magnitude[ix] += size * scale * std::abs(p.w[iw]);
+        r.d_w_magnitude[iw] += size * scale * std::abs(p.x[ix]);
       }
     }
   }
