@@ -50,7 +50,7 @@ struct LossPlan {
   bool recomputes(uint32_t chunk_index) const { return slabs < chunks && chunk_index + 1 >= slabs && chunk_index + 1 != chunks; }
   // Chunks 0 .. slabs - 2 have slabs of their own; the last slab belongs to the last chunk, and then to each one recomputed.
   uint32_t slab_of(uint32_t chunk_index) const { return chunk_index + 1 < slabs ? chunk_index : slabs - 1; }
-  // Multiplications per token, dimension and column of the whole training pass: 6 to 8 FLOPs.
+  // FLOPs of the student's training pass over N D V: 6, and up to 8 where logits are made twice.
   double flops_per_logit_and_dim(uint32_t vocab) const;
   std::string describe() const;  // "tokens, 4 ranges of 512 rows"
 };

@@ -260,6 +260,8 @@ BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t vali
   entry.facts = {{"plan", entry.note}, {"range", it.plan.range}, {"ranges", it.plan.ranges}, {"chunk", it.plan.chunk},
                  {"chunks", it.plan.chunks}, {"slabs", it.plan.slabs}, {"scratch_bytes", it.scratch_bytes},
                  {"allocated_bytes", it.allocated_bytes}, {"plain_bytes", plain_bytes}};
+  if (it.training())  // what is multiplied, some of it twice
+    entry.facts["flops_done"] = it.plan.flops_per_logit_and_dim(point.vocab) * static_cast<double>(valid) * point.dim * point.vocab;
   if (entry.bytes > 0) entry.cells = {{"moved", format_bytes(static_cast<uint64_t>(entry.bytes))}};
   entry.cells.insert(entry.cells.end(), {{"scratch", format_bytes(it.scratch_bytes)},
                                          {"allocated", format_bytes(it.allocated_bytes)},

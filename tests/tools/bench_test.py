@@ -127,6 +127,8 @@ class BenchLoss(BenchTest):
         again = [phase["flops"] for phase in results["recompute"].get("phases", []) if phase["name"] == "logits again"]
         if "phases" in results["recompute"]:
             self.assertEqual(again, [2 * N * (256 + 256) * D])
+        self.assertEqual(results["recompute"]["flops_done"], results["recompute"]["flops"] + 2 * N * (256 + 256) * D)
+        self.assertEqual(results["vocab"]["flops_done"], results["vocab"]["flops"])
 
     def test_ValidFraction_CountsValidRowsAlone_AndIsRelativeToAll(self):
         report = self.bench_json(*LOSS, "--valid-fraction", "0.25,1", "--strategy", "full,evaluate")
