@@ -18,7 +18,6 @@ constexpr uint32_t kRowGrain = 128;
 // Columns of a chunk whose gradient is made: d_x sums over them, and a longer sum streams more of w past each tile of d_x.
 // Measured on lavapipe at N 1024, V 8192, D 256 (lapilli bench loss --chunk): 1024 to 2048 columns are a fifth faster than 8192.
 constexpr uint32_t kMostColumns = 2048;
-constexpr uint32_t kStrideGrain = 16;                            // a cache line: rows of a slab start aligned
 constexpr uint32_t kFewestRows = 256;                            // of a range that still keeps a device busy
 // One product of a chunk: a fifth of a second for a GPU of half a TFLOP/s.
 constexpr double kMaxProductFlops = 1e11;
@@ -37,7 +36,8 @@ uint32_t equal_parts(uint64_t whole, uint64_t most, uint64_t grain) {
 
 // The widest chunk of a range of `rows` whose slab, and whose part of w, can be indexed.
 uint64_t widest_indexed(uint64_t rows, const LossShape& shape) {
-  return std::min(round_down(kMaxElements / rows, kStrideGrain), kMaxElements / shape.dim);
+  const uint64_t most = kMaxElements / rows;  // floats of a row, its gap included
+  return std::min(spread_row_stride(most) <= most ? most : std::max<uint64_t>(most, 65) - 64, kMaxElements / shape.dim);
 }
 
 // The same, and its product is short enough.
@@ -66,7 +66,7 @@ LossPlan plan_kept(LossStrategy strategy, uint64_t range, const LossShape& shape
 
 // Rows whose logits and copies fit the budget.
 uint64_t fitting_rows(uint64_t budget, const LossShape& shape) {
-  return budget / (4 * (round_up(shape.vocab, kStrideGrain) * models(shape) + 2 * uint64_t{shape.dim}));
+  return budget / (4 * (spread_row_stride(shape.vocab) * models(shape) + 2 * uint64_t{shape.dim}));
 }
 
 bool fits(const LossPlan& plan, uint64_t budget, const LossShape& shape) {
@@ -85,7 +85,7 @@ LossPlan plan_tokens(const LossOptions& options, uint64_t budget, const LossShap
 
 LossPlan plan_vocab(const LossOptions& options, uint64_t budget, const LossShape& shape) {
   // The copies get at most half of the budget, and leave room for the narrowest slab.
-  const uint64_t narrowest = round_up(std::min<uint64_t>(options.chunk != 0 ? options.chunk : kColumnGrain, shape.vocab), kStrideGrain);
+  const uint64_t narrowest = spread_row_stride(std::min<uint64_t>(options.chunk != 0 ? options.chunk : kColumnGrain, shape.vocab));
   const uint64_t row_bytes = std::max(2 * copy_bytes(1, shape), copy_bytes(1, shape) + 4 * narrowest * models(shape));
   const uint64_t most_rows = std::max<uint64_t>(round_down(budget / row_bytes, kRowGrain), kRowGrain);
   const uint64_t range = equal_parts(shape.tokens, most_rows, kRowGrain);
@@ -107,7 +107,7 @@ LossPlan plan_vocab(const LossOptions& options, uint64_t budget, const LossShape
 
 }  // namespace
 
-uint32_t LossPlan::slab_stride() const { return static_cast<uint32_t>(round_up(chunk, kStrideGrain)); }
+uint32_t LossPlan::slab_stride() const { return static_cast<uint32_t>(spread_row_stride(chunk)); }
 uint64_t LossPlan::slab_bytes() const { return uint64_t{range} * slab_stride() * slabs * models * sizeof(float); }
 
 double LossPlan::flops_per_logit_and_dim(uint32_t vocab) const {

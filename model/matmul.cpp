@@ -28,6 +28,32 @@ bool has_even_rows(const args::MatmulArgs& args) {
          args.b.slice.buffer_offset_bytes() % 8 == 0;
 }
 
+// On a processor a tile streams its rows of a and columns of b through the cache: beyond some depth they push out what the next
+// tile would have found there. Measured on lavapipe, [1024,K] [K,256]: 59 GFLOP/s at K = 2048, 37 at 8192, 17 at 32000.
+constexpr uint32_t kScalarDepth = 2048;
+
+// The product as a sum of products of bounded depth; the later ones add to c.
+std::vector<args::MatmulArgs> depth_pieces(const args::MatmulArgs& whole, const MatmulTile& tile) {
+  const bool counted = whole.live.slice && whole.live_is_depth != 0;  // where the depth ends is known on the device only
+  if (tile.form == "tiled" || whole.depth <= kScalarDepth || counted) return {whole};
+  const auto from = [](const Slice& slice, uint64_t elements) {
+    return slice.sub(elements * sizeof(float), slice.size_bytes() - elements * sizeof(float));
+  };
+  std::vector<args::MatmulArgs> pieces;
+  for (uint32_t k = 0; k < whole.depth; k += kScalarDepth) {
+    args::MatmulArgs piece = whole;
+    piece.depth = std::min(kScalarDepth, whole.depth - k);
+    piece.a.slice = from(whole.a.slice, uint64_t{k} * whole.a_depth);
+    piece.b.slice = from(whole.b.slice, uint64_t{k} * whole.b_depth);
+    if (k > 0) {
+      piece.bias = {};
+      piece.addend.slice = whole.c.slice;
+    }
+    pieces.push_back(piece);
+  }
+  return pieces;
+}
+
 void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::MatmulArgs args) {
   args.c = c;
   args.bias = options.bias;
@@ -48,7 +74,11 @@ void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::M
   MatmulTile tile = choose_matmul_tile(ops.caps(), args.rows, args.cols, has_even_rows(args), options.force);
   const uint32_t contiguous = (args.a_depth == 1 ? 1U : 0U) | (args.b_depth == 1 ? 2U : 0U);
   tile.constants.push_back({args::SPEC_VARIANT, tile.form == "tiled" ? contiguous : tile.form == "scalar_pairs" ? layout_of(args) : 0});
-  ops.program.dispatch(ops.kernel("matmul_" + tile.form, tile.workgroup, tile.constants), args, tile.count(args.rows, args.cols), cost);
+  const Kernel& kernel = ops.kernel("matmul_" + tile.form, tile.workgroup, tile.constants);
+  for (const args::MatmulArgs& piece : depth_pieces(args, tile)) {
+    const double share = k == 0 ? 1 : piece.depth / k;
+    ops.program.dispatch(kernel, piece, tile.count(args.rows, args.cols), {.flops = cost.flops * share, .bytes = cost.bytes * share});
+  }
 }
 
 }  // namespace

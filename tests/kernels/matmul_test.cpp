@@ -135,6 +135,11 @@ std::vector<Case> large_cases() {
   return {{Layout::nn, 129, 190, 33}, {Layout::nt, 190, 129, 33}, {Layout::tn, 130, 131, 47}};
 }
 
+// So deep that CPU drivers add up pieces of the depth; the last piece is one step, or most of one.
+std::vector<Case> deep_cases() {
+  return {{Layout::nn, 33, 34, 4130}, {Layout::nt, 9, 33, 2049}, {Layout::tn, 34, 18, 4095}};
+}
+
 std::string case_name(const testing::TestParamInfo<Param>& info) {
   const char* layouts[] = {"NN", "NT", "TN"};
   const auto& [kernel, p] = info.param;
@@ -148,6 +153,7 @@ constexpr MatmulKernel kScalar{KernelClass::scalar}, kWords{KernelClass::scalar,
 INSTANTIATE_TEST_SUITE_P(Shapes, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(cases())),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Even, Matmul, testing::Combine(testing::Values(kScalar, kWords), testing::ValuesIn(even_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Deep, Matmul, testing::Combine(testing::Values(kScalar, kWords, kTiled32), testing::ValuesIn(deep_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Large, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(large_cases())),
                          case_name);
 
