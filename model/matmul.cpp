@@ -1,5 +1,7 @@
 #include "model/matmul.h"
 
+#include <numeric>
+
 namespace lapilli {
 
 namespace {
@@ -74,6 +76,7 @@ void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::M
   MatmulTile tile = choose_matmul_tile(ops.caps(), args.rows, args.cols, has_even_rows(args), options.force);
   const uint32_t contiguous = (args.a_depth == 1 ? 1U : 0U) | (args.b_depth == 1 ? 2U : 0U);
   tile.constants.push_back({args::SPEC_VARIANT, tile.form == "tiled" ? contiguous : tile.form == "scalar_pairs" ? layout_of(args) : 0});
+  args.row_step = options.live && args.live_is_depth == 0 ? spreading_row_step(ceil_div(args.rows, tile.rows)) : 1;
   const Kernel& kernel = ops.kernel("matmul_" + tile.form, tile.workgroup, tile.constants);
   for (const args::MatmulArgs& piece : depth_pieces(args, tile)) {
     const double share = k == 0 ? 1 : piece.depth / k;
@@ -82,6 +85,13 @@ void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::M
 }
 
 }  // namespace
+
+uint32_t spreading_row_step(uint64_t count) {
+  if (count >= 65536) return 1;  // shaders multiply the two in 32 bits
+  auto step = std::max<uint64_t>(static_cast<uint64_t>(0.618 * static_cast<double>(count)), 1);
+  while (std::gcd(step, count) != 1) ++step;
+  return static_cast<uint32_t>(step);
+}
 
 MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const std::optional<MatmulKernel>& force) {
   const MatmulKernel kernel = force.value_or(MatmulKernel{caps.kernel_class});

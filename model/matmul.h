@@ -27,6 +27,8 @@ struct MatmulTile {
   SpecConstants constants;  // SPEC_TILE_*
   uint64_t count(uint64_t product_rows, uint64_t product_cols) const { return ceil_div(product_rows, rows) * ceil_div(product_cols, cols); }
 };
+// The step of spread() in shaders/common.glsl for so many rows, or rows of tiles. REQUIRES: count > 0.
+uint32_t spreading_row_step(uint64_t count);
 // `pairs_fit`: a and b can be read two floats at a time (matmul_scalar_pairs.glsl).
 MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit,
                               const std::optional<MatmulKernel>& force = std::nullopt);

@@ -68,6 +68,7 @@ struct MatmulArgs {
   uint a_row, a_depth;
   uint b_depth, b_col;
   uint live_is_depth;
+  uint row_step;    // order of the rows of tiles (common.glsl's spread)
   float alpha;
 };
 
@@ -168,6 +169,7 @@ struct LossGradientArgs {
   InU32 rows, live, targets;
   InF32 weights;       // [N]
   InF32 inverse_weight;  // [1] 1 / sum of weights over all micro-batches of the step (0 when there is none)
+  uint range, row_step;  // rows, and their order (common.glsl's spread)
   uint cols, logits_stride, first_column, vocab;
   float softcap, smoothing, z_loss;
 };
@@ -180,6 +182,7 @@ struct LossTeacherGradientArgs {
   InF32 inverse_weight;
   InF32 teacher_logits;  // [rows,logits_stride] before the softcap
   InF32 teacher_state;   // [rows,kRowState]
+  uint range, row_step;
   uint cols, logits_stride, first_column, vocab;
   float softcap, smoothing, z_loss;
   float teacher_softcap, distillation;
@@ -194,6 +197,7 @@ struct LossRecomputeArgs {
   InF32 weights;
   InF32 inverse_weight;
   uint range, dim;
+  uint row_step;       // order of the rows of tiles
   uint cols, logits_stride, first_column, vocab;
   float alpha;         // 1 / temperature
   float softcap, smoothing, z_loss;
@@ -214,6 +218,7 @@ struct LossTeacherArgs {
   InF32 teacher_logits;   // [rows,logits_stride] of the teacher, likewise
   InF32 teacher_state;    // [rows,kRowState] this chunk taken in
   InU32 live;             // [1]
+  uint range, row_step;   // rows, and their order (common.glsl's spread)
   uint cols, logits_stride, first_column;
   float softcap, teacher_softcap;
 };

@@ -6,7 +6,7 @@
 layout(push_constant, std430) uniform Push { LossGradientArgs args; };
 
 void main() {
-  const uint row = linear_group();
+  const uint row = spread(linear_group(), args.range, args.row_step);
   if (row >= args.live.at[0]) return;
   const uint base = row * args.logits_stride;
   const RowGradient terms = row_gradient(args, 1.0, row);

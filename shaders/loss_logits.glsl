@@ -14,6 +14,12 @@ layout(push_constant, std430) uniform Push { LossLogitsArgs args; };
 
 uint a_row_start(uint row) { return args.rows.at[row] * args.dim; }
 Operands operands() { return Operands(args.x, args.w, min(args.live.at[0], args.range), args.cols, args.dim, 1, 1, args.dim); }
+// (rows / tile_rows, strip) of this workgroup. Neighbours share the strip's part of w, which a cache holds, while x streams past:
+// w is read from memory once.
+uvec2 strip_of_group(uint tile_rows) {
+  const uint tiles_down = (args.range + tile_rows - 1) / tile_rows;
+  return uvec2(linear_group() % tiles_down, linear_group() / tiles_down);
+}
 uint target_of(uint row) { return args.targets.at[args.rows.at[row]] - args.first_column; }  // wraps when it lies before
 
 void write_strip(uint row, uint strip, float m, float s, float total, uint best) {

@@ -5,9 +5,9 @@
 
 void main() {
   Operands o = operands();
-  const uint strips = (o.cols + kStrip - 1) / kStrip;
-  const uint row0 = linear_group() / strips * kRows, strip = linear_group() % strips;
-  if (row0 >= o.rows) return;
+  const uvec2 tile = strip_of_group(kRows);
+  const uint row0 = tile.x * kRows, strip = tile.y;
+  if (row0 >= o.rows || strip * kStrip >= o.cols) return;
 
   float m[kRows], s[kRows], total[kRows], target_z[kRows];
   uint best[kRows];

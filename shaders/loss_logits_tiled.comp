@@ -33,9 +33,9 @@ float combine_min(uint row) {
 
 void main() {
   Operands o = operands();
-  const uint strips = (o.cols + kCols - 1) / kCols;
-  const uint row0 = linear_group() / strips * kRows, strip = linear_group() % strips, col0 = strip * kCols;
-  if (row0 >= o.rows) return;
+  const uvec2 tile = strip_of_group(kRows);
+  const uint row0 = tile.x * kRows, strip = tile.y, col0 = strip * kCols;
+  if (row0 >= o.rows || col0 >= o.cols) return;
   multiply(o, row0, col0);
 
   // From sums to logits in place, and the largest of this thread in each row. Columns beyond the edge get kLowest.

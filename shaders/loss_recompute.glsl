@@ -5,4 +5,8 @@
 layout(push_constant, std430) uniform Push { LossRecomputeArgs args; };
 
 uint a_row_start(uint row) { return args.rows.at[row] * args.dim; }
+// First row and column of this workgroup's tile.
+uvec2 tile_start(uvec2 tile_size) {
+  return tile_of_group((uvec2(args.range, args.cols) + tile_size - 1) / tile_size, args.row_step) * tile_size;
+}
 Operands operands() { return Operands(args.x, args.w, min(args.live.at[0], args.range), args.cols, args.dim, 1, 1, args.dim); }

@@ -3,8 +3,8 @@
 
 void main() {
   Operands o = operands();
-  const uint tiles_across = (o.cols + kTileCols - 1) / kTileCols;
-  const uint row0 = linear_group() / tiles_across * kRows, col0 = linear_group() % tiles_across * kTileCols;
+  const uvec2 start = tile_start(uvec2(kRows, kTileCols));
+  const uint row0 = start.x, col0 = start.y;
   if (row0 >= o.rows) return;
   multiply(o, row0, col0);
   [[unroll]] for (uint i = 0; i < kRows; ++i) {

@@ -7,8 +7,8 @@ const uint kContiguous = 3;  // x and w along D
 
 void main() {
   Operands o = operands();
-  const uint tiles_across = (o.cols + kCols - 1) / kCols;
-  const uint row0 = linear_group() / tiles_across * kRows, col0 = linear_group() % tiles_across * kCols;
+  const uvec2 start = tile_start(uvec2(kRows, kCols));
+  const uint row0 = start.x, col0 = start.y;
   if (row0 >= o.rows) return;
   multiply(o, row0, col0);
   [[unroll]] for (uint i = 0; i < 4 * kBlocksR; ++i) {

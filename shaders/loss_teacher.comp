@@ -9,7 +9,7 @@
 layout(push_constant, std430) uniform Push { LossTeacherArgs args; };
 
 void main() {
-  const uint row = linear_group();
+  const uint row = spread(linear_group(), args.range, args.row_step);
   if (row >= args.live.at[0]) return;
   const uint base = row * args.logits_stride, sums = row * kTeacherState;
   const float m = args.teacher_state.at[row * kRowState + kRowMax];

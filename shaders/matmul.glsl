@@ -5,4 +5,9 @@ struct Operands {
   uint rows, cols, depth;
   uint a_depth, b_depth, b_col;
 };
+// The tile (down, across) of a workgroup among tiles (down, across): neighbours share the rows of a. `row_step`: common.glsl's
+// spread(), 1 where all rows count.
+uvec2 tile_of_group(uvec2 tiles, uint row_step) {
+  return uvec2(spread(linear_group() / tiles.y, tiles.x, row_step), linear_group() % tiles.y);
+}
 uint a_row_start(uint row);  // each kernel says where the rows of its a lie

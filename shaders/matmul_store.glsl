@@ -12,6 +12,11 @@ Operands operands() {
   return o;
 }
 
+// First row and column of this workgroup's tile.
+uvec2 tile_start(uvec2 tile_size) {
+  return tile_of_group((uvec2(args.rows, args.cols) + tile_size - 1) / tile_size, args.row_step) * tile_size;
+}
+
 // Nothing to multiply, and c is to be added to: it stays as it is, whole tiles of it unread.
 bool adds_nothing(Operands o) { return o.depth == 0 && uvec2(args.addend) == uvec2(args.c); }
 

@@ -7,8 +7,8 @@ layout(constant_id = SPEC_VARIANT) const uint kContiguous = 0;
 
 void main() {
   Operands o = operands();
-  const uint tiles_across = (o.cols + kCols - 1) / kCols;
-  const uint row0 = linear_group() / tiles_across * kRows, col0 = linear_group() % tiles_across * kCols;
+  const uvec2 start = tile_start(uvec2(kRows, kCols));
+  const uint row0 = start.x, col0 = start.y;
   if (row0 >= o.rows || adds_nothing(o)) return;
   multiply(o, row0, col0);
   [[unroll]] for (uint block = 0; block < kBlocksR; ++block)
