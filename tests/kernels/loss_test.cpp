@@ -1,5 +1,6 @@
 // The loss against worked values and the double reference: every cut of the logits, every matmul kernel, every option.
 #include "tests/kernels/loss_support.h"
+#include "tests/reference/finite_difference.h"
 
 namespace lapilli::test {
 namespace {
@@ -237,20 +238,8 @@ TEST(LossReference, Gradients_MatchFiniteDifferences) {
         p.targets[4] = LossProblem::kIgnore;
       }
       const LossResult r = reference::loss(p);
-      const double h = 1e-5;
-      const auto check = [&](std::vector<double>& values, const std::vector<double>& gradient, const char* what) {
-        for (size_t i = 0; i < values.size(); ++i) {
-          const double kept = values[i];
-          values[i] = kept + h;
-          const double up = reference::loss(p).sum_objective / r.weight;
-          values[i] = kept - h;
-          const double down = reference::loss(p).sum_objective / r.weight;
-          values[i] = kept;
-          EXPECT_NEAR(gradient[i], (up - down) / (2 * h), 1e-8) << what << " " << i;  // h^2 third derivatives and 1e-16 / h
-        }
-      };
-      check(p.x, r.d_x, "x");
-      check(p.w, r.d_w, "w");
+      reference::expect_gradient([&](const Doubles& x) { return reference::mean_objective(p, x, p.w); }, p.x, r.d_x, "x");
+      reference::expect_gradient([&](const Doubles& w) { return reference::mean_objective(p, p.x, w); }, p.w, r.d_w, "w");
     }
 }
 

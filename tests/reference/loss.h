@@ -114,4 +114,12 @@ inline LossResult loss(const LossProblem& p) {
   return r;
 }
 
+// What is minimised, for other hidden states and weights: the function whose gradients are d_x and d_w.
+inline double mean_objective(LossProblem p, const std::vector<double>& x, const std::vector<double>& w) {
+  p.x = x;
+  p.w = w;
+  const LossResult r = loss(p);
+  return r.sum_objective / r.weight;
+}
+
 }  // namespace lapilli::reference
