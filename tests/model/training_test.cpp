@@ -72,13 +72,15 @@ TEST(Training, LossFalls_AndSteadyStateAllocatesNothing) {
   EXPECT_EQ(device().allocation_count(), allocations);
 }
 
-TEST(Training, VocabStrategy_AgreesWithFullOver200Steps) {
-  Config chunked = small_config();
+TEST(Training, Strategies_AgreeOver200Steps) {
+  Config chunked = small_config(), in_ranges = small_config();
   chunked.loss = {.strategy = LossStrategy::vocab, .chunk = 17, .memory_mib = 0};
-  Session full(small_config()), vocab(chunked);
+  in_ranges.loss = {.strategy = LossStrategy::tokens, .chunk = 7};
+  Session full(small_config()), vocab(chunked), tokens(in_ranges);
   for (uint64_t s = 1; s <= 200; ++s) {
-    const double a = full.step(s).loss(), b = vocab.step(s).loss();
-    ASSERT_NEAR(a, b, 1e-4) << "step " << s;
+    const double loss = full.step(s).loss();
+    ASSERT_NEAR(loss, vocab.step(s).loss(), 1e-4) << "step " << s;
+    ASSERT_NEAR(loss, tokens.step(s).loss(), 1e-4) << "step " << s;
   }
 }
 
