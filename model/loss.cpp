@@ -161,6 +161,7 @@ void LinearCrossEntropy::multiply(Ops& ops, const Range& range, const Chunk& chu
                                             .range = range.rows,
                                             .cols = chunk.columns,
                                             .dim = model.x.cols(),
+                                            .row_step = spreading_row_step(ceil_div(range.rows, tile.rows)),
                                             .logits_stride = plan_.slab_stride(),
                                             .first_column = chunk.first,
                                             .alpha = 1.0F / options_.temperature,

@@ -148,6 +148,7 @@ struct LossLogitsArgs {
   InU32 live;        // [1]
   InU32 targets;     // [N] by token
   uint range, cols, dim;
+  uint row_step;     // order of the rows of tiles
   uint logits_stride;
   uint first_column;
   float alpha;       // 1 / temperature
