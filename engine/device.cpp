@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "engine/base/environment.h"
+#include "engine/cooperative_matrix.h"
 #include "engine/physical_device.h"
 
 namespace lapilli {
@@ -131,7 +132,7 @@ std::vector<DeviceCaps> list_devices() {
   const VkInstance instance = create_instance(nullptr);
   std::vector<DeviceCaps> found;
   try {
-    for (const VkPhysicalDevice physical : usable_devices(instance)) found.push_back(query_caps(physical));
+    for (const VkPhysicalDevice physical : usable_devices(instance)) found.push_back(query_caps(instance, physical));
   } catch (...) {
     vkDestroyInstance(instance, nullptr);
     throw;
@@ -151,12 +152,12 @@ Device::Device(const DeviceOptions& options) {
       const VkDebugUtilsMessengerCreateInfoEXT info = messenger_info(&validation_->messages);
       vk_check(create(instance_, &info, nullptr, &validation_->messenger), "vkCreateDebugUtilsMessengerEXT");
     }
-    physical_ = choose_physical_device(usable_devices(instance_), options.selector);
+    physical_ = choose_physical_device(instance_, usable_devices(instance_), options.selector);
   } catch (...) {
     vkDestroyInstance(instance_, nullptr);
     throw;
   }
-  caps_ = query_caps(physical_);
+  caps_ = query_caps(instance_, physical_);
   if (options.staging) caps_.unified_memory = false;
   queue_family_ = find_compute_queue_family(physical_);
 
@@ -170,15 +171,19 @@ Device::Device(const DeviceOptions& options) {
                                        .computeFullSubgroups = VK_TRUE,
                                        .synchronization2 = VK_TRUE,
                                        .maintenance4 = VK_TRUE};
+  MatrixRequest matrices(caps_);
   VkPhysicalDeviceVulkan12Features f12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-                                       .pNext = &f13,
+                                       .pNext = matrices.chain(&f13),
+                                       .shaderFloat16 = static_cast<bool>(caps_.matrix_f16),
                                        .hostQueryReset = VK_TRUE,
                                        .timelineSemaphore = VK_TRUE,
-                                       .bufferDeviceAddress = VK_TRUE};
+                                       .bufferDeviceAddress = VK_TRUE,
+                                       .vulkanMemoryModel = caps_.matrix_f16 || caps_.matrix_bf16};
   VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &f12};
   features.features.shaderInt64 = caps_.int64;
   std::vector<const char*> extensions;
   if (has_extension(physical_, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME)) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  matrices.add_extensions(extensions);
   const VkDeviceCreateInfo info{.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                 .pNext = &features,
                                 .queueCreateInfoCount = 1,

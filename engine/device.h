@@ -15,8 +15,15 @@ namespace lapilli {
 enum class KernelClass {
   scalar,  // register tiles, no shared memory: drivers that run on a CPU
   tiled,   // shared-memory tiles: any GPU
+  coopmat,  // cooperative matrices (KHR), 16-bit factors: matrix products only, where they are asked for
 };
 const char* to_string(KernelClass kernel_class);
+
+// What a subgroup multiplies at once, [rows,depth] [depth,cols], with f32 sums. All 0: nothing.
+struct MatrixShape {
+  uint32_t rows = 0, cols = 0, depth = 0;
+  explicit operator bool() const { return rows != 0; }
+};
 
 struct DeviceCaps {
   std::string name;
@@ -38,7 +45,9 @@ struct DeviceCaps {
   bool unified_memory = false;  // the host can write what kernels read at full speed: no staging
   bool int64 = false, float16 = false, storage16 = false;
   bool fast_pair_loads = false;  // matmul_scalar_pairs.comp may be used: 64-bit integers, and a driver it is right on
-  bool bfloat16 = false, cooperative_matrix = false, cooperative_matrix2 = false;  // reported; not yet used by kernels
+  bool bfloat16 = false, cooperative_matrix = false;
+  MatrixShape matrix_f16, matrix_bf16;  // the cooperative matrices our kernels use, by the type of the factors
+  bool cooperative_matrix2 = false;     // reported; not yet used by kernels
 
   KernelClass kernel_class = KernelClass::tiled;
 };

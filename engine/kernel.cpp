@@ -22,14 +22,15 @@ std::vector<std::byte> load_cache(const DeviceCaps& caps) {
   return {};
 }
 
-const EmbeddedShader& find_shader(std::string_view name) {
+const EmbeddedShader* find_shader(std::string_view name) {
   for (const EmbeddedShader& shader : embedded_shaders())
-    if (shader.name == name) return shader;
-  CHECK(false, "there is no shaders/{}.comp", name);
-  std::abort();
+    if (shader.name == name) return &shader;
+  return nullptr;
 }
 
 }  // namespace
+
+bool has_shader(std::string_view name) { return find_shader(name) != nullptr; }
 
 KernelLibrary::KernelLibrary(Device& device) : device_(device) {
   const std::vector<std::byte> initial = load_cache(device.caps());
@@ -64,10 +65,11 @@ const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& con
 Kernel KernelLibrary::compile(const Key& key) {
   VkShaderModule& module = modules_[key.name];
   if (module == VK_NULL_HANDLE) {
-    const EmbeddedShader& shader = find_shader(key.name);
+    const EmbeddedShader* shader = find_shader(key.name);
+    CHECK(shader != nullptr, "this build has no shaders/{}.comp", key.name);
     const VkShaderModuleCreateInfo info{.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                        .codeSize = shader.words.size_bytes(),
-                                        .pCode = shader.words.data()};
+                                        .codeSize = shader->words.size_bytes(),
+                                        .pCode = shader->words.data()};
     vk_check(vkCreateShaderModule(device_.handle(), &info, nullptr, &module), "vkCreateShaderModule");
   }
   std::vector<VkSpecializationMapEntry> entries;

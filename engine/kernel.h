@@ -36,6 +36,9 @@ class Kernel {
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
 };
 
+// Whether this build has shaders/<name>.comp: some need a shader compiler that knows an extension.
+bool has_shader(std::string_view name);
+
 class KernelLibrary {
  public:
   explicit KernelLibrary(Device& device);

@@ -1,5 +1,7 @@
 #include "engine/physical_device.h"
 
+#include "engine/cooperative_matrix.h"
+
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
@@ -56,7 +58,14 @@ int preference(VkPhysicalDeviceType type) {
 
 }  // namespace
 
-const char* to_string(KernelClass kernel_class) { return kernel_class == KernelClass::scalar ? "scalar" : "tiled"; }
+const char* to_string(KernelClass kernel_class) {
+  switch (kernel_class) {
+    case KernelClass::scalar: return "scalar";
+    case KernelClass::tiled: return "tiled";
+    case KernelClass::coopmat: return "coopmat";
+  }
+  return "unknown";
+}
 
 bool has_extension(VkPhysicalDevice physical, const char* name) {
   return std::ranges::any_of(extensions_of(physical),
@@ -102,7 +111,7 @@ uint64_t query_available_bytes(VkPhysicalDevice physical) {
   return total > used ? total - used : 0;
 }
 
-DeviceCaps query_caps(VkPhysicalDevice physical) {
+DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   VkPhysicalDeviceVulkan11Properties p11{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES};
   VkPhysicalDeviceVulkan12Properties p12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES, .pNext = &p11};
   VkPhysicalDeviceVulkan13Properties p13{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES, .pNext = &p12};
@@ -146,16 +155,21 @@ DeviceCaps query_caps(VkPhysicalDevice physical) {
   caps.fast_pair_loads = caps.int64 && !new_lavapipe;
   caps.float16 = f12.shaderFloat16;
   caps.storage16 = f11.storageBuffer16BitAccess;
-  caps.bfloat16 = has_extension(physical, "VK_KHR_shader_bfloat16");
-  caps.cooperative_matrix = has_extension(physical, "VK_KHR_cooperative_matrix");
+  const MatrixFeatures matrices = query_matrix_features(instance, physical);
+  caps.bfloat16 = matrices.bfloat16;
+  caps.cooperative_matrix = matrices.cooperative_matrix;
+  // Mesa 26.1's lavapipe crashes while compiling them at 16 lanes; at 8 they are right.
+  const bool crashes = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && caps.subgroup_size > 8;
+  if (caps.float16 && !crashes) caps.matrix_f16 = matrices.f16;
+  caps.matrix_bf16 = matrices.bf16;
   caps.cooperative_matrix2 = has_extension(physical, "VK_NV_cooperative_matrix2");
   caps.kernel_class = core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? KernelClass::scalar : KernelClass::tiled;
   return caps;
 }
 
-VkPhysicalDevice choose_physical_device(const std::vector<VkPhysicalDevice>& usable, const std::string& selector) {
+VkPhysicalDevice choose_physical_device(VkInstance instance, const std::vector<VkPhysicalDevice>& usable, const std::string& selector) {
   std::vector<DeviceCaps> caps;
-  for (const VkPhysicalDevice physical : usable) caps.push_back(query_caps(physical));
+  for (const VkPhysicalDevice physical : usable) caps.push_back(query_caps(instance, physical));
   if (selector.empty()) {
     const auto best = std::ranges::max_element(caps, {}, [](const DeviceCaps& c) { return preference(c.type); });
     return usable[static_cast<size_t>(best - caps.begin())];

@@ -1,7 +1,7 @@
 #pragma once
 // Vulkan, and the one way a failed call is reported.
 
-#include <vulkan/vulkan.h>
+#include "engine/vulkan_extensions.h"
 
 #include "engine/base/error.h"
 

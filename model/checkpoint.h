@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/loss_scale.h"
 #include "model/parameters.h"
 
 namespace lapilli {
@@ -18,6 +19,7 @@ struct TrainingState {
   uint64_t next_batch = 0;      // index of the next micro-batch of the stream
   uint64_t seed = 0;            // of data order, dropout and initialisation: with step and next_batch, all randomness
   uint64_t tokens = 0;          // valid target tokens trained on
+  LossScaleState loss_scale = {};  // f16
   double best_val_loss = 0;     // nats; infinity before the first evaluation
   uint64_t tokenizer_hash = 0;
   std::vector<float> values;    // flat, as the table says

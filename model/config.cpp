@@ -302,9 +302,6 @@ void validate_config(const Config& config) {
     throw Error("loss.distillation = {} needs a model to learn from: set loss.teacher to a run or a checkpoint", config.loss.distillation);
   if (!config.teacher.empty() && config.loss.distillation == 0)
     throw Error("loss.teacher = \"{}\" has no say with loss.distillation = 0: set it to its share of the objective, up to 1", config.teacher);
-  if (config.train.precision != "f32") {
-    throw Error("train.precision = \"{}\" is not there yet: this build trains in \"f32\" only", config.train.precision);
-  }
 }
 
 double learning_rate(const OptimConfig& optim, uint64_t step, uint64_t steps) {

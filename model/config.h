@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/loss_plan.h"
+#include "model/precision.h"
 
 namespace lapilli {
 
@@ -68,7 +69,7 @@ struct TrainConfig {
   uint32_t keep = 2;              // checkpoints kept; 0: all
   uint64_t seed = 1;
   bool recompute = false;         // norms and activations again in backward instead of keeping them
-  std::string precision = "f32";
+  Precision precision = Precision::f32;  // of the factors of matrix products
 };
 
 struct Config {

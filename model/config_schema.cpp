@@ -122,6 +122,7 @@ const char* to_string(Arch value) { return name_of(value, kArchs); }
 const char* to_string(NormKind value) { return name_of(value, kNorms); }
 const char* to_string(MlpKind value) { return name_of(value, kMlps); }
 const char* to_string(PositionKind value) { return name_of(value, kPositions); }
+const char* to_string(Precision value) { return name_of(value, kPrecisions); }
 const char* to_string(Schedule value) { return name_of(value, kSchedules); }
 const char* to_string(LossStrategy value) { return name_of(value, kStrategies); }
 

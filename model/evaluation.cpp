@@ -15,10 +15,11 @@ LossOptions scoring_options(LossOptions options) {
 
 }  // namespace
 
-EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss,
+EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, Precision precision,
                                uint32_t batch, uint32_t context, bool document_mask)
     : device_(device),
       config_(config),
+      precision_(precision),
       batch_(batch),
       context_(context),
       document_mask_(document_mask),
@@ -26,11 +27,11 @@ EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, cons
       results_(device, kept, (uint64_t{batch} * context + args::kSumCount + args::kStatusWords) * 4, "batches", Direction::to_host),
       transformer_(scratch, config, batch, context, Purpose::evaluation),
       loss_(scratch, device.caps(), {batch * context, config.dim, config.vocab_size}, scoring_options(loss),
-            plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false)) {}
+            plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false), matmul_kernel(device.caps(), precision)) {}
 
 void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights) {
   program_ = std::make_unique<Program>(device_, "evaluation");
-  Ops ops{*program_, kernels};
+  Ops ops{.program = *program_, .kernels = kernels, .precision = precision_};
   inputs_.record(*program_);
   const BatchTensors batch = inputs_.tensors(0);
   const uint32_t n = batch_ * context_;

@@ -19,7 +19,7 @@ struct EvaluationResult {
 class EvaluationPass {
  public:
   // Reserves inputs and results in `kept`, activations and the loss in `scratch`. Only softcap and temperature of `loss` count.
-  EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, uint32_t batch,
+  EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, Precision precision, uint32_t batch,
                  uint32_t context, bool document_mask);
   // REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, const ModelWeights& weights);
@@ -33,6 +33,7 @@ class EvaluationPass {
  private:
   Device& device_;
   ModelConfig config_;
+  Precision precision_;
   uint32_t batch_, context_;
   bool document_mask_;
   BatchInputs inputs_;

@@ -52,7 +52,7 @@ constexpr uint32_t kScalarStrip = 512;
 
 LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options,
                                        const LossPlan& plan, const std::optional<MatmulKernel>& force)
-    : shape_(shape), options_(options), plan_(plan), caps_(caps), force_(force) {
+    : shape_(shape), options_(options), plan_(plan), caps_(caps), kernel_(force ? *force : matmul_kernel(caps, Precision::f32)) {
   const auto reserve = [&](Shape tensor_shape, DType dtype) {
     scratch_bytes_ += tensor_shape.elements() * size_bytes(dtype);
     return reserve_tensor(arena, tensor_shape, "loss", dtype);
@@ -75,13 +75,16 @@ LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, con
   }
 }
 
-MatmulTile LinearCrossEntropy::tile() const {
-  return choose_matmul_tile(caps_, plan_.range, plan_.chunk, shape_.dim % 2 == 0 && shape_.teacher_dim % 2 == 0, force_);
+MatmulTile LinearCrossEntropy::tile(const ConstTensor& x, const ConstTensor& w) const {
+  const auto in_pairs = [](const ConstTensor& tensor) { return tensor.cols() % 2 == 0 && tensor.slice().buffer_offset_bytes() % 8 == 0; };
+  MatmulTile tile = choose_matmul_tile(caps_, plan_.range, plan_.chunk, in_pairs(x) && in_pairs(w), kernel_);
+  tile.constants.push_back(alignment_constant(x, w));
+  return tile;
 }
 
 uint32_t LinearCrossEntropy::strip_columns() const {
-  const MatmulTile tile = this->tile();
-  return tile.form == "tiled" ? tile.cols : std::max(kScalarStrip, tile.cols);
+  const MatmulTile tile = choose_matmul_tile(caps_, plan_.range, plan_.chunk, false, kernel_);  // as many in both scalar forms
+  return tile.in_blocks ? tile.cols : std::max(kScalarStrip, tile.cols);
 }
 
 LinearCrossEntropy::Range LinearCrossEntropy::range(uint32_t index) const {
@@ -146,7 +149,7 @@ void LinearCrossEntropy::compact(Ops& ops, const LossOutputs& outputs, const Los
 
 void LinearCrossEntropy::multiply(Ops& ops, const Range& range, const Chunk& chunk, const Model& model, ConstTensor targets) {
   const double n = range.rows, d = model.x.cols(), v = chunk.columns;
-  MatmulTile tile = this->tile();
+  MatmulTile tile = this->tile(model.x, model.w);
   tile.constants.push_back({args::SPEC_VARIANT, (model.slab ? 1U : 0U) | (model.wants_total ? 2U : 0U)});
   tile.constants.push_back({args::SPEC_STRIP, strip_columns()});
   ops.program.dispatch(ops.kernel("loss_logits_" + tile.form, tile.workgroup, tile.constants),
@@ -275,7 +278,7 @@ void LinearCrossEntropy::logit_gradients(Ops& ops, const Range& range, const Chu
                                 range.rows, {.bytes = 8 * n * v});
   }
   const Program::Scope scope(ops.program, "logits again");
-  const MatmulTile tile = this->tile();
+  const MatmulTile tile = this->tile(inputs.x, chunk.w);
   ops.program.dispatch(ops.kernel("loss_recompute_" + tile.form, tile.workgroup, tile.constants),
                        args::LossRecomputeArgs{.gradient = chunk.slab,
                                                .x = inputs.x,
@@ -314,7 +317,7 @@ void LinearCrossEntropy::backward_range(Ops& ops, const Range& range, const Loss
   for (uint32_t i = plan_.chunks; i-- > 0;) {
     const Chunk chunk = this->chunk(i, range, inputs);
     logit_gradients(ops, range, chunk, inputs, inverse_weight);
-    const MatmulOptions options{.live = range.live, .alpha = 1.0F / options_.temperature, .force = force_};
+    const MatmulOptions options{.live = range.live, .alpha = 1.0F / options_.temperature, .force = kernel_};
     {
       const Program::Scope scope(ops.program, "d_x");
       matmul_nn(ops, d_x, chunk.slab, chunk.w, i + 1 == plan_.chunks ? Into::overwrite : Into::accumulate, options);

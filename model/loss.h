@@ -62,7 +62,7 @@ struct LossGradients {
 class LinearCrossEntropy {
  public:
   // Reserves its memory ("loss" in the plan). N is the most rows of a batch, V the real vocabulary size. `plan` comes from
-  // plan_loss(). `force`: another matmul kernel than the device's, for tests and measurements.
+  // plan_loss(). `force`: another matmul kernel than the device's own for f32: of 16 bits, or for tests.
   LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options, const LossPlan& plan,
                      const std::optional<MatmulKernel>& force = std::nullopt);
 
@@ -116,14 +116,14 @@ class LinearCrossEntropy {
   void finish(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
 
   bool has_teacher() const { return shape_.teacher_dim != 0; }
-  MatmulTile tile() const;
+  MatmulTile tile(const ConstTensor& x, const ConstTensor& w) const;
   uint32_t strip_columns() const;
 
   LossShape shape_;
   LossOptions options_;
   LossPlan plan_;
   const DeviceCaps& caps_;
-  std::optional<MatmulKernel> force_;
+  MatmulKernel kernel_;
   Tensor rows_, position_, live_;  // u32 [N], [N], [1 + ranges]
   Tensor state_;                   // [N, args::kRowState]
   Tensor teacher_state_, teacher_sums_;  // [N, args::kRowState], [N, args::kTeacherState] or empty

@@ -34,8 +34,8 @@ LossPlan scaled(LossPlan plan, uint32_t from_columns, uint32_t to_columns) {
 // One batch, and a loss and a recorded program for each plan. The losses share memory: one runs at a time.
 class Trial {
  public:
-  Trial(KernelLibrary& kernels, const LossOptions& options, const LossShape& shape, const std::vector<LossPlan>& plans)
-      : kernels_(kernels), shape_(shape), arena_(kernels.device().caps(), "loss measurement") {
+  Trial(KernelLibrary& kernels, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel, const std::vector<LossPlan>& plans)
+      : kernels_(kernels), shape_(shape), precision_(kernel.precision), arena_(kernels.device().caps(), "loss measurement") {
     const auto reserve = [&](Shape tensor_shape, DType dtype = DType::f32) { return reserve_tensor(arena_, tensor_shape, "measurement", dtype); };
     inputs_ = {.x = reserve({shape.tokens, shape.dim}),
                .w = reserve({shape.vocab, shape.dim}),
@@ -51,7 +51,7 @@ class Trial {
     {
       Arena::Alternatives one_at_a_time(arena_);
       for (const LossPlan& plan : plans) {
-        losses_.push_back(std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), shape, options, plan));
+        losses_.push_back(std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), shape, options, plan, kernel));
         one_at_a_time.next();
       }
     }
@@ -62,7 +62,7 @@ class Trial {
   // Returns what runs plan `index` once and gives its seconds.
   std::function<double()> record(size_t index) const {
     const auto program = std::make_shared<Program>(kernels_.device(), "loss measurement", true);
-    Ops ops{*program, kernels_};
+    Ops ops{.program = *program, .kernels = kernels_, .precision = precision_};
     losses_[index]->forward_backward(ops, outputs_, gradients_, inputs_, inverse_weight_);
     program->finish();
     return [program] {
@@ -90,6 +90,7 @@ class Trial {
 
   KernelLibrary& kernels_;
   LossShape shape_;
+  Precision precision_;
   Arena arena_;
   LossInputs inputs_;
   LossOutputs outputs_;
@@ -100,7 +101,7 @@ class Trial {
 
 }  // namespace
 
-TunedLoss tune_loss(KernelLibrary& kernels, Tuner& tuner, const LossOptions& options, const LossShape& shape) {
+TunedLoss tune_loss(KernelLibrary& kernels, Tuner& tuner, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel) {
   const std::vector<LossPlan> plans = loss_candidates(options, shape);
   TunedLoss tuned{.options = options, .plan = plans.front()};
   if (options.strategy == LossStrategy::automatic) {
@@ -113,9 +114,9 @@ TunedLoss tune_loss(KernelLibrary& kernels, Tuner& tuner, const LossOptions& opt
     }
     std::unique_ptr<Trial> trial;
     try {
-      const std::string key = fmt::format("loss {}x{}x{} teacher {} f32", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim);
+      const std::string key = fmt::format("loss {}x{}x{} teacher {} {}", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim, to_string(kernel.precision));
       const TunedChoice choice = tuner.choose(key, names, [&](size_t index) {
-        if (trial == nullptr) trial = std::make_unique<Trial>(kernels, options, fewer, scaled_plans);
+        if (trial == nullptr) trial = std::make_unique<Trial>(kernels, options, fewer, kernel, scaled_plans);
         return trial->record(index);
       });
       tuned.plan = plans[choice.index];

@@ -16,6 +16,6 @@ struct TunedLoss {
 
 // Compares the candidates of loss_candidates() on random data. A shape too large for a moment's work is measured with fewer
 // columns, the chunks scaled alike. Allocates for the measurement what the candidates need, one after the other.
-TunedLoss tune_loss(KernelLibrary& kernels, Tuner& tuner, const LossOptions& options, const LossShape& shape);
+TunedLoss tune_loss(KernelLibrary& kernels, Tuner& tuner, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel);
 
 }  // namespace lapilli

@@ -1,19 +1,8 @@
 #include "model/matmul.h"
 
-#include <numeric>
-
 namespace lapilli {
 
 namespace {
-
-// The largest tile that still makes enough workgroups to fill a GPU (a few per multiprocessor), if the device can run it.
-uint32_t tiled_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols) {
-  const auto tiles = [&](uint32_t tile) { return ceil_div(rows, tile) * ceil_div(cols, tile); };
-  if (caps.max_workgroup_invocations < 256) return 32;
-  if (tiles(128) >= 128) return 128;
-  // The small tile has 64 threads: no whole subgroup on a device whose subgroups are wider.
-  return tiles(64) >= 128 || caps.subgroup_size > 64 ? 64 : 32;
-}
 
 // Layouts as matmul_scalar_pairs.glsl numbers them.
 uint32_t layout_of(const args::MatmulArgs& args) { return args.a_row == 1 && args.a_depth != 1 ? 2 : args.b_depth == 1 && args.b_col != 1 ? 1 : 0; }
@@ -37,7 +26,7 @@ constexpr uint32_t kScalarDepth = 2048;
 // The product as a sum of products of bounded depth; the later ones add to c.
 std::vector<args::MatmulArgs> depth_pieces(const args::MatmulArgs& whole, const MatmulTile& tile) {
   const bool counted = whole.live.slice && whole.live_is_depth != 0;  // where the depth ends is known on the device only
-  if (tile.form == "tiled" || whole.depth <= kScalarDepth || counted) return {whole};
+  if (tile.in_blocks || whole.depth <= kScalarDepth || counted) return {whole};
   const auto from = [](const Slice& slice, uint64_t elements) {
     return slice.sub(elements * sizeof(float), slice.size_bytes() - elements * sizeof(float));
   };
@@ -56,7 +45,7 @@ std::vector<args::MatmulArgs> depth_pieces(const args::MatmulArgs& whole, const 
   return pieces;
 }
 
-void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::MatmulArgs args) {
+void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::MatmulArgs args, const SpecConstant& alignment) {
   args.c = c;
   args.bias = options.bias;
   args.addend = into == Into::accumulate ? c : options.addend;
@@ -73,9 +62,11 @@ void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::M
 
   const double m = args.rows, n = args.cols, k = args.depth;
   const Cost cost{.flops = 2 * m * n * k, .bytes = 4 * (m * k + n * k + m * n * (args.addend.slice ? 2 : 1))};
-  MatmulTile tile = choose_matmul_tile(ops.caps(), args.rows, args.cols, has_even_rows(args), options.force);
+  const MatmulKernel kind = options.force ? *options.force : matmul_kernel(ops.caps(), ops.precision);
+  MatmulTile tile = choose_matmul_tile(ops.caps(), args.rows, args.cols, has_even_rows(args), kind);
   const uint32_t contiguous = (args.a_depth == 1 ? 1U : 0U) | (args.b_depth == 1 ? 2U : 0U);
-  tile.constants.push_back({args::SPEC_VARIANT, tile.form == "tiled" ? contiguous : tile.form == "scalar_pairs" ? layout_of(args) : 0});
+  tile.constants.push_back({args::SPEC_VARIANT, tile.in_blocks ? contiguous : tile.form == "scalar_pairs" ? layout_of(args) : 0});
+  if (kind.kernel_class == KernelClass::coopmat) tile.constants.push_back(alignment);
   args.row_step = options.live && args.live_is_depth == 0 ? spreading_row_step(ceil_div(args.rows, tile.rows)) : 1;
   const Kernel& kernel = ops.kernel("matmul_" + tile.form, tile.workgroup, tile.constants);
   for (const args::MatmulArgs& piece : depth_pieces(args, tile)) {
@@ -86,46 +77,19 @@ void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::M
 
 }  // namespace
 
-uint32_t spreading_row_step(uint64_t count) {
-  if (count >= 65536) return 1;  // shaders multiply the two in 32 bits
-  auto step = std::max<uint64_t>(static_cast<uint64_t>(0.618 * static_cast<double>(count)), 1);
-  while (std::gcd(step, count) != 1) ++step;
-  return static_cast<uint32_t>(step);
-}
-
-MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const std::optional<MatmulKernel>& force) {
-  const MatmulKernel kernel = force.value_or(MatmulKernel{caps.kernel_class});
-  if (kernel.kernel_class == KernelClass::scalar) {
-    const bool pairs = kernel.pairs && caps.fast_pair_loads && pairs_fit;
-    // Taller tiles read b less often; few rows make them a waste. Measured on lavapipe (lapilli bench matmul).
-    const uint32_t lane_rows = rows <= 8 ? 8 : pairs ? 32 : 24, lane_cols = 2;
-    return {.form = pairs ? "scalar_pairs" : "scalar",
-            .rows = lane_rows,
-            .cols = lane_cols * caps.subgroup_size,
-            .workgroup = caps.subgroup_size,
-            .constants = {{args::SPEC_TILE_ROWS, lane_rows}, {args::SPEC_TILE_COLS, lane_cols}}};
-  }
-  const uint32_t side = kernel.tile != 0 ? kernel.tile : tiled_tile(caps, rows, cols);
-  return {.form = "tiled",
-          .rows = side,
-          .cols = side,
-          .workgroup = side == 32 ? 64U : 256U,
-          .constants = {{args::SPEC_TILE_ROWS, side}, {args::SPEC_TILE_COLS, side}, {args::SPEC_TILE_DEPTH, 16}}};
-}
-
 void matmul_nn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
   const uint32_t depth = a.cols();
   CHECK(a.rows() == c.rows() && b.rows() == depth && b.cols() == c.cols(), "{} = {} {}", c.shape().to_string(),
         a.shape().to_string(), b.shape().to_string());
   matmul(ops, c, into, options,
-         {.a = a, .b = b, .depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = b.row_stride(), .b_col = 1});
+         {.a = a, .b = b, .depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = b.row_stride(), .b_col = 1}, alignment_constant(a, b));
 }
 
 void matmul_nt(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
   const uint32_t depth = a.cols();
   CHECK(a.rows() == c.rows() && b.cols() == depth && b.rows() == c.cols(), "{} = {} {}t", c.shape().to_string(),
         a.shape().to_string(), b.shape().to_string());
-  matmul(ops, c, into, options, {.a = a, .b = b, .depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = 1, .b_col = b.row_stride()});
+  matmul(ops, c, into, options, {.a = a, .b = b, .depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = 1, .b_col = b.row_stride()}, alignment_constant(a, b));
 }
 
 void matmul_tn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
@@ -133,7 +97,7 @@ void matmul_tn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, cons
   CHECK(a.cols() == c.rows() && b.rows() == depth && b.cols() == c.cols(), "{} = {}t {}", c.shape().to_string(),
         a.shape().to_string(), b.shape().to_string());
   matmul(ops, c, into, options,
-         {.a = a, .b = b, .depth = depth, .a_row = 1, .a_depth = a.row_stride(), .b_depth = b.row_stride(), .b_col = 1, .live_is_depth = 1});
+         {.a = a, .b = b, .depth = depth, .a_row = 1, .a_depth = a.row_stride(), .b_depth = b.row_stride(), .b_col = 1, .live_is_depth = 1}, alignment_constant(a, b));
 }
 
 }  // namespace lapilli

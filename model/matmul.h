@@ -14,14 +14,18 @@ namespace lapilli {
 // A kernel other than the one that the device's class and the shape suggest.
 struct MatmulKernel {
   KernelClass kernel_class;
-  uint32_t tile = 0;   // tiled: 32, 64 or 128 rows and columns; 0: by the shape
+  uint32_t tile = 0;   // tiled, coopmat: 32, 64 or 128 rows and columns; 0: by the shape
   bool pairs = true;   // scalar: 64-bit loads where device and shape allow them
+  Precision precision = Precision::f32;  // coopmat: f16 or bf16
 };
+// The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot.
+MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision);
 
 // How a product [rows, cols] is cut up: the form of the kernel, and the tile one workgroup computes. The kernels are
 // shaders/<operation>_<form>.comp.
 struct MatmulTile {
-  std::string form;  // "scalar", "scalar_pairs" or "tiled"
+  std::string form;  // "scalar", "scalar_pairs", "tiled", "coopmat_f16" or "coopmat_bf16"
+  bool in_blocks;    // a workgroup ends up with its tile as shaders/matmul_blocks.glsl says
   uint32_t rows, cols;
   uint32_t workgroup;
   SpecConstants constants;  // SPEC_TILE_*
@@ -30,8 +34,9 @@ struct MatmulTile {
 // The step of spread() in shaders/common.glsl for so many rows, or rows of tiles. REQUIRES: count > 0.
 uint32_t spreading_row_step(uint64_t count);
 // `pairs_fit`: a and b can be read two floats at a time (matmul_scalar_pairs.glsl).
-MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit,
-                              const std::optional<MatmulKernel>& force = std::nullopt);
+MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const MatmulKernel& kernel);
+// SPEC_ALIGNED for operands read along the rows they have in memory.
+SpecConstant alignment_constant(const ConstTensor& a, const ConstTensor& b);
 
 struct MatmulOptions {
   ConstTensor bias;    // [cols of c] or empty

@@ -6,6 +6,7 @@
 
 #include "engine/kernel.h"
 #include "engine/program.h"
+#include "model/precision.h"
 #include "model/tensor.h"
 #include "shaders/args.h"
 
@@ -16,6 +17,7 @@ struct Ops {
   KernelLibrary& kernels;
   // Not 0: row kernels take so many subgroups a row, and flat ones one element a lane, as GPUs have it (tests of that form).
   uint32_t row_subgroups = 0;
+  Precision precision = Precision::f32;
 
   const DeviceCaps& caps() const { return kernels.device().caps(); }
 

@@ -21,7 +21,7 @@ AnyTensor flat_range(const AnyTensor& tensor, uint64_t first, uint64_t count) {
 
 uint64_t gradient_norm_scratch_floats(uint64_t count) { return ceil_div(count, norm_block(count)); }
 
-void gradient_norm(Ops& ops, Tensor result, Tensor scratch, ConstTensor gradients, float clip,
+void gradient_norm(Ops& ops, Tensor result, Tensor scratch, ConstTensor gradients, ConstTensor unscale, float clip,
                    uint64_t slice_elements) {
   const uint64_t count = gradients.elements(), blocks = gradient_norm_scratch_floats(count);
   CHECK(result.elements() == 2, "result {}", result.shape().to_string());
@@ -42,6 +42,7 @@ void gradient_norm(Ops& ops, Tensor result, Tensor scratch, ConstTensor gradient
   ops.program.dispatch(ops.kernel("gradient_norm", workgroup),
                        args::GradientNormArgs{.result = result,
                                               .sums = flat_range(scratch, 0, blocks),
+                                              .unscale = unscale,
                                               .count = static_cast<uint32_t>(blocks),
                                               .clip = clip},
                        1, {.flops = static_cast<double>(blocks), .bytes = 4.0 * static_cast<double>(blocks)});

@@ -12,7 +12,7 @@ constexpr uint64_t kSliceElements = uint64_t{1} << 28;
 // torch.nn.utils.clip_grad_norm_, 1 when clip is 0. A norm that is not finite shows in result[0], and scale is then 1.
 // Scratch: at least gradient_norm_scratch_floats(P) floats. 0 < P < 2^32.
 uint64_t gradient_norm_scratch_floats(uint64_t count);
-void gradient_norm(Ops& ops, Tensor result /*[2]*/, Tensor scratch, ConstTensor gradients /*[P]*/, float clip,
+void gradient_norm(Ops& ops, Tensor result /*[2]*/, Tensor scratch, ConstTensor gradients /*[P]*/, ConstTensor unscale /*[1] or empty*/, float clip,
                    uint64_t slice_elements = kSliceElements);
 
 struct AdamWOptions {

@@ -16,7 +16,7 @@ static_assert(std::endian::native == std::endian::little, "files are written as 
 using Bytes = std::span<const std::byte>;
 
 constexpr char kMagic[8] = {'L', 'A', 'P', 'I', 'S', 'T', 'A', 'T'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 struct Header {
   char magic[8];
@@ -25,10 +25,11 @@ struct Header {
   uint32_t arrays, parameters;
   uint64_t table_bytes;
   uint64_t step, next_batch, seed, tokens;
-  double best_val_loss;
+  double best_val_loss, loss_scale;
+  uint32_t good_steps, skipped_steps;
   uint64_t tokenizer_hash, config_hash, tokenizer_file_hash;
 };
-static_assert(sizeof(Header) == 104 && std::is_trivially_copyable_v<Header>);
+static_assert(sizeof(Header) == 120 && std::is_trivially_copyable_v<Header>);
 
 Bytes bytes_of(const std::vector<float>& values) { return std::as_bytes(std::span(values)); }
 
@@ -131,6 +132,9 @@ void write_state_file(const std::filesystem::path& path, const ParameterTable& t
   header.seed = state.seed;
   header.tokens = state.tokens;
   header.best_val_loss = state.best_val_loss;
+  header.loss_scale = state.loss_scale.value;
+  header.good_steps = state.loss_scale.good_steps;
+  header.skipped_steps = state.loss_scale.skipped;
   header.tokenizer_hash = state.tokenizer_hash;
   header.config_hash = config_hash;
   header.tokenizer_file_hash = tokenizer_file_hash;
@@ -173,6 +177,7 @@ StateFile read_state_file(const std::filesystem::path& path) {
                              .next_batch = header.next_batch,
                              .seed = header.seed,
                              .tokens = header.tokens,
+                             .loss_scale = {.value = header.loss_scale, .good_steps = header.good_steps, .skipped = header.skipped_steps},
                              .best_val_loss = header.best_val_loss,
                              .tokenizer_hash = header.tokenizer_hash,
                              .values = {},

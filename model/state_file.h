@@ -1,9 +1,9 @@
 #pragma once
-// state.bin of a checkpoint. Layout of version 1, little-endian:
+// state.bin of a checkpoint. Layout of version 2, little-endian:
 //
 //   offset  bytes
 //        0  8       "LAPISTAT"
-//        8  4       version, 1
+//        8  4       version, 2
 //       12  4       vocabulary size
 //       16  8       elements of one array
 //       24  4       arrays: 1 (values) or 3 (values, first moment, second moment)
@@ -14,10 +14,13 @@
 //       56  8       seed
 //       64  8       tokens
 //       72  8       best_val_loss, f64
-//       80  8       hash of the tokenizer, as the training state says
-//       88  8       XXH3 of config.toml beside it
-//       96  8       XXH3 of tokenizer.model beside it
-//      104          table: for each parameter, in the order of the flat array: u32 length of the name, the name, u32
+//       80  8       loss scale, f64
+//       88  4       good steps since it last changed
+//       92  4       steps that overflowed
+//       96  8       hash of the tokenizer, as the training state says
+//      104  8       XXH3 of config.toml beside it
+//      112  8       XXH3 of tokenizer.model beside it
+//      120          table: for each parameter, in the order of the flat array: u32 length of the name, the name, u32
 //                   rank, u32 for each dimension; zeros up to a multiple of 8
 //                   the arrays, f32
 //      end-8  8     XXH3 of all bytes before

@@ -71,7 +71,7 @@ Trainer::~Trainer() = default;
 // The choice becomes part of the configuration, so that a resumed run, or one from its config.toml, does the same.
 void Trainer::choose_loss() {
   Tuner tuner(device_.caps(), {.measure = options_.tune});
-  const TunedLoss tuned = tune_loss(kernels_, tuner, config_.loss, micro_batch_loss_shape(config_));
+  const TunedLoss tuned = tune_loss(kernels_, tuner, config_.loss, micro_batch_loss_shape(config_), matmul_kernel(device_.caps(), config_.train.precision));
   config_.loss = tuned.options;
   loss_reason_ = tuned.reason;
 }
@@ -109,6 +109,7 @@ void Trainer::load_or_make_weights() {
   }
   memory_->weights->load(device_, state_.values);
   memory_->step->load_moments(state_.first_moment, state_.second_moment);
+  memory_->step->load_loss_scale(state_.loss_scale);
   // They live on the device from here on.
   state_.values = {};
   state_.first_moment = {};
@@ -153,6 +154,9 @@ void Trainer::train_one_step(Prefetcher& batches) {
   state_.tokens += static_cast<uint64_t>(result.sums.rows);
   session_tokens_ += static_cast<uint64_t>(result.sums.rows);
   if (result.sums.rows == 0) log_->warn(fmt::format("step {}: no targets in this batch; the optimizer was skipped", step));
+  if (result.overflowed)
+    log_->warn(fmt::format("step {}: gradients overflowed f16; the optimizer was skipped, the loss scale is now {:g}", step,
+                           memory_->step->loss_scale().value()));
   tell_step(result, lr, seconds_since(start));
 }
 
@@ -172,7 +176,7 @@ void Trainer::tell_start() {
   log_->event(event);
   log_->line(fmt::format("device      {} ({}), {} kernels", caps.name, caps.driver, to_string(caps.kernel_class)));
   log_->line(fmt::format("model       {} {}: {} parameters; {} layers, width {}, {} heads, context {}, vocabulary {}",
-                         to_string(config_.model.arch), config_.train.precision, table_.count(), config_.model.layers, config_.model.dim,
+                         to_string(config_.model.arch), to_string(config_.train.precision), table_.count(), config_.model.layers, config_.model.dim,
                          config_.model.heads, config_.model.context, config_.model.vocab_size));
   std::string kinds;
   for (const auto& [kind, bytes] : memory_->kept.bytes_by_kind()) kinds += fmt::format("{} {:.1f}, ", kind, mib(bytes));
@@ -194,12 +198,13 @@ void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
                {"step", state_.step},
                {"loss", result.sums.rows > 0 ? Json(result.loss()) : Json(nullptr)},
                {"lr", lr},
-               {"grad_norm", result.grad_norm},
+               {"grad_norm", finite_or_null(result.grad_norm)},
                {"valid_tokens", static_cast<uint64_t>(result.sums.rows)},
                {"tokens_per_s", tokens_per_s},
                {"mfu", mfu > 0 ? Json(mfu) : Json(nullptr)},
                {"ms", seconds * 1e3},
                {"host_ms", memory_->step->host_ns() * 1e-6}};
+  if (memory_->step->loss_scale().is_dynamic()) event["loss_scale"] = memory_->step->loss_scale().value();
   std::string teacher;
   if (config_.teacher_dim > 0 && result.sums.weight > 0) {
     const LossSums& sums = result.sums;
@@ -255,6 +260,7 @@ void Trainer::show_sample() {
 
 void Trainer::checkpoint() {
   TrainingState state = state_;
+  state.loss_scale = memory_->step->loss_scale().state();
   state.values = memory_->step->read_values();
   state.first_moment = memory_->step->read_first_moment();
   state.second_moment = memory_->step->read_second_moment();

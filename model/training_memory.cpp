@@ -13,7 +13,7 @@ TrainingMemory::TrainingMemory(Device& device, const Config& student, const Para
   }
   step = std::make_unique<TrainingStep>(device, kept, scratch, config, table, *weights, teacher.get());
   alternatives.next();
-  evaluation = std::make_unique<EvaluationPass>(device, kept, scratch, config.model, config.loss, config.data.batch, config.model.context,
+  evaluation = std::make_unique<EvaluationPass>(device, kept, scratch, config.model, config.loss, config.train.precision, config.data.batch, config.model.context,
                                                 config.data.document_mask);
   alternatives.next();
   generator = std::make_unique<Generator>(device, kept, scratch, config.model, config.loss);

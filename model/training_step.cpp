@@ -12,8 +12,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr uint64_t kControlWords = 9;
-constexpr uint64_t kScalarsWord = 0, kRandomWord = 4, kInverseWeightWord = 8;
+constexpr uint64_t kControlWords = 10;
+constexpr uint64_t kScalarsWord = 0, kRandomWord = 4, kInverseWeightWord = 8, kUnscaleWord = 9;
 constexpr uint64_t kNormWords = 2;
 constexpr uint64_t kResultWords = args::kSumCount + args::kStatusWords;  // per micro-batch
 
@@ -35,9 +35,11 @@ TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Co
       control_(device, kept, kControlWords * 4, "batches", Direction::to_device),
       results_(device, kept, (kNormWords + config.data.accumulate * kResultWords) * 4, "batches", Direction::to_host),
       transformer_(scratch, config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute),
-      loss_(scratch, device.caps(), micro_batch_loss_shape(config), config.loss, plan_loss(config.loss, micro_batch_loss_shape(config), true)),
+      loss_(scratch, device.caps(), micro_batch_loss_shape(config), config.loss, plan_loss(config.loss, micro_batch_loss_shape(config), true),
+            matmul_kernel(device.caps(), config.train.precision)),
       nll_(reserve_tensor(scratch, {config.data.batch * config.model.context}, "loss")),
-      norm_scratch_(reserve_tensor(scratch, {static_cast<uint32_t>(gradient_norm_scratch_floats(table.count()))}, "gradients")) {}
+      norm_scratch_(reserve_tensor(scratch, {static_cast<uint32_t>(gradient_norm_scratch_floats(table.count()))}, "gradients")),
+      loss_scale_(config.train.precision) {}
 
 Tensor TrainingStep::control_tensor(uint64_t first_word, uint32_t words, DType dtype) const {
   return {control_.device_slice().sub(first_word * 4, words * 4), {words}, dtype};
@@ -75,7 +77,7 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
 void TrainingStep::record(KernelLibrary& kernels, bool profiled) {
   CHECK(program_ == nullptr, "recorded twice");
   program_ = std::make_unique<Program>(device_, "training step", profiled);
-  Ops ops{*program_, kernels};
+  Ops ops{.program = *program_, .kernels = kernels, .precision = config_.train.precision};
   {
     const Program::Scope scope(*program_, "transfer");
     inputs_.record(*program_);
@@ -86,7 +88,7 @@ void TrainingStep::record(KernelLibrary& kernels, bool profiled) {
     const Program::Scope scope(*program_, "optimizer");
     const OptimConfig& optim = config_.optim;
     const Tensor norm(results_.device_slice().sub(0, kNormWords * 4), {2});
-    gradient_norm(ops, norm, norm_scratch_, gradients_.all(), static_cast<float>(optim.clip));
+    gradient_norm(ops, norm, norm_scratch_, gradients_.all(), control_tensor(kUnscaleWord, 1, DType::f32), static_cast<float>(optim.clip));
     const Tensor scalars = control_tensor(kScalarsWord, 4, DType::f32);
     AdamWOptions options{.beta1 = optim.beta1, .beta2 = optim.beta2, .eps = optim.eps, .weight_decay = optim.weight_decay};
     const ParameterArray& values = weights_.parameters();
@@ -112,7 +114,11 @@ void TrainingStep::load_moments(const std::vector<float>& first_moment, const st
 std::vector<float> TrainingStep::read_values() const { return read_slice<float>(device_, weights_.parameters().all().slice()); }
 std::vector<float> TrainingStep::read_first_moment() const { return read_slice<float>(device_, first_moment_.all().slice()); }
 std::vector<float> TrainingStep::read_second_moment() const { return read_slice<float>(device_, second_moment_.all().slice()); }
-std::vector<float> TrainingStep::read_gradients() const { return read_slice<float>(device_, gradients_.all().slice()); }
+std::vector<float> TrainingStep::read_gradients() const {
+  auto gradients = read_slice<float>(device_, gradients_.all().slice());
+  for (float& g : gradients) g *= static_cast<float>(1 / run_scale_);
+  return gradients;
+}
 
 StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, double lr, uint64_t seed) {
   CHECK_EQ(batches.size(), size_t{config_.data.accumulate});
@@ -123,16 +129,17 @@ StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, doub
     for (size_t n = 0; n < batches[m].weights.size(); ++n)
       if (batches[m].targets[n] != args::kIgnoreIndex) weight += static_cast<double>(batches[m].weights[n]);
   }
-  const auto t = static_cast<double>(step);
+  const auto t = static_cast<double>(step - loss_scale_.state().skipped);  // updates that were made, this one included
+  run_scale_ = loss_scale_.value();
   const float floats[] = {static_cast<float>(lr), static_cast<float>(1 / (1 - std::pow(config_.optim.beta1, t))),
                           static_cast<float>(1 / (1 - std::pow(config_.optim.beta2, t))), weight > 0 ? 1.0F : 0.0F};
   const uint32_t random[] = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32), static_cast<uint32_t>(step),
                              static_cast<uint32_t>(step >> 32)};
-  const float inverse = weight > 0 ? static_cast<float>(1 / weight) : 0.0F;
+  const float inverse[] = {weight > 0 ? static_cast<float>(run_scale_ / weight) : 0.0F, static_cast<float>(1 / run_scale_)};
   std::byte* control = control_.host().data();
   std::memcpy(control + kScalarsWord * 4, floats, sizeof floats);
   std::memcpy(control + kRandomWord * 4, random, sizeof random);
-  std::memcpy(control + kInverseWeightWord * 4, &inverse, sizeof inverse);
+  std::memcpy(control + kInverseWeightWord * 4, inverse, sizeof inverse);
 
   program_->submit();
   host_ns_ = ns_since(start);
@@ -143,7 +150,7 @@ StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, doub
   return result;
 }
 
-StepResult TrainingStep::read_results(std::span<const Batch> batches, uint64_t step) const {
+StepResult TrainingStep::read_results(std::span<const Batch> batches, uint64_t step) {
   const std::byte* words = results_.host().data();
   float norm = 0;
   std::memcpy(&norm, words, sizeof norm);
@@ -159,6 +166,14 @@ StepResult TrainingStep::read_results(std::span<const Batch> batches, uint64_t s
     if (const auto row = non_finite_row(status); row && trouble.empty())
       trouble = fmt::format("step {}: the loss of row {} of micro-batch {} is not finite", step, *row, batches[m].index);
     result.sums += read_loss_sums(sums);
+  }
+  if (trouble.empty() && loss_scale_.is_dynamic()) {
+    result.overflowed = !std::isfinite(result.grad_norm);
+    if (result.overflowed)
+      loss_scale_.note_overflow();
+    else
+      loss_scale_.note_good_step();
+    return result;
   }
   if (trouble.empty() && !std::isfinite(result.grad_norm)) trouble = fmt::format("step {}: the gradient norm is not finite", step);
   if (!trouble.empty())

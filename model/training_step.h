@@ -5,6 +5,7 @@
 
 #include "model/batch_inputs.h"
 #include "model/loss.h"
+#include "model/loss_scale.h"
 #include "model/teacher.h"
 #include "model/optimizer.h"
 
@@ -13,6 +14,7 @@ namespace lapilli {
 struct StepResult {
   LossSums sums;         // over all micro-batches of the step
   double grad_norm = 0;  // before clipping
+  bool overflowed = false;  // gradients beyond f16: parameters and moments were left as they are, the loss scale was halved
   double loss() const { return sums.weight > 0 ? sums.nll / sums.weight : 0; }  // nats per valid token
 };
 
@@ -25,6 +27,10 @@ class TrainingStep {
 
   // Records the program. REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, bool profiled);
+
+  // How far loss scaling has come, for checkpoints.
+  const LossScale& loss_scale() const { return loss_scale_; }
+  void load_loss_scale(const LossScaleState& state) { loss_scale_ = LossScale(config_.train.precision, state); }
 
   // The optimizer's moments and the weights to and from the host, flat, for checkpoints. Empty moments mean zeros.
   void load_moments(const std::vector<float>& first_moment, const std::vector<float>& second_moment);
@@ -45,7 +51,7 @@ class TrainingStep {
 
  private:
   void record_micro_batch(Ops& ops, uint32_t micro_batch);
-  StepResult read_results(std::span<const Batch> batches, uint64_t step) const;
+  StepResult read_results(std::span<const Batch> batches, uint64_t step);
   Tensor control_tensor(uint64_t first_word, uint32_t words, DType dtype) const;
 
   Device& device_;
@@ -55,13 +61,15 @@ class TrainingStep {
   Teacher* teacher_;  // or null
   ParameterArray gradients_, first_moment_, second_moment_;
   BatchInputs inputs_;
-  TransferRegion control_;  // words: lr, 1/(1-b1^t), 1/(1-b2^t), apply | random state x4 | 1 / sum of weights
+  TransferRegion control_;  // words: lr, 1/(1-b1^t), 1/(1-b2^t), apply | random state x4 | loss scale / sum of weights | 1 / loss scale
   TransferRegion results_;  // words: norm, scale | per micro-batch: sums, status
   Transformer transformer_;
   LinearCrossEntropy loss_;
   Tensor nll_;              // [N]
   Tensor norm_scratch_;
   std::unique_ptr<Program> program_;
+  LossScale loss_scale_;
+  double run_scale_ = 1;  // of the gradients that are on the device
   double host_ns_ = 0;
 };
 

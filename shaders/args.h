@@ -53,6 +53,11 @@ SPEC_CONSTANT(SPEC_HEAD_WIDTH, 5)   // attention: E
 SPEC_CONSTANT(SPEC_VARIANT, 6)      // a kernel with a few forms says in its header what each value means
 SPEC_CONSTANT(SPEC_ELEMENTS, 7)     // kernels over a flat range: elements a lane takes (shaders/elements.glsl)
 SPEC_CONSTANT(SPEC_STRIP, 8)        // loss: columns of the vocabulary a workgroup goes through, a multiple of its tile's
+SPEC_CONSTANT(SPEC_ALIGNED, 9)      // cooperative matrices: which operands have rows that start at 16 bytes
+SPEC_CONSTANT(SPEC_FRAGMENT_ROWS, 10)   // rows, columns and depth of what the device multiplies at once
+SPEC_CONSTANT(SPEC_FRAGMENT_COLS, 11)
+SPEC_CONSTANT(SPEC_FRAGMENT_DEPTH, 12)
+SPEC_CONSTANT(SPEC_SUBGROUPS_DOWN, 13)  // subgroups over the rows of a workgroup's tile; the others lie side by side
 
 // ---- matmul_scalar.comp, matmul_tiled.comp ----
 // c [rows,cols] = alpha * op(a) op(b) + bias + addend
@@ -405,6 +410,7 @@ struct SquareSumArgs {
 struct GradientNormArgs {
   OutF32 result;  // [2]: norm, scale
   InF32 sums;     // [count] sums of squares
+  InF32 unscale;  // [1] what takes the loss scale out of the gradients; or null: 1
   uint count;
   float clip;     // 0: off
 };

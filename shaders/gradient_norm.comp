@@ -1,8 +1,8 @@
 #version 460
 #include "shaders/common.glsl"
 #include "shaders/reduce.glsl"
-// result = {norm, scale}: norm = sqrt(sum of sums), scale = min(1, clip / (norm + 1e-6)), or 1 when clip is 0 or the norm
-// is not finite; f32. sums [count], result [2]. A single workgroup, its lanes stride the sums.
+// result = {norm, scale}: norm = unscale sqrt(sum of sums), scale = unscale min(1, clip / (norm + 1e-6)), or unscale when clip is
+// 0 or the norm is not finite; f32. sums [count], result [2]. A single workgroup, its lanes stride the sums.
 
 layout(push_constant, std430) uniform Push { GradientNormArgs args; };
 
@@ -10,10 +10,11 @@ void main() {
   if (linear_group() != 0) return;
   float sum = 0.0;
   for (uint i = gl_LocalInvocationIndex; i < args.count; i += kWorkgroup) sum += args.sums.at[i];
-  const float norm = sqrt(workgroup_sum(sum));
+  const float unscale = is_null(args.unscale) ? 1.0 : args.unscale.at[0];
+  const float norm = unscale * sqrt(workgroup_sum(sum));
   if (gl_LocalInvocationIndex != 0) return;
   // By its bits: isinf and isnan may be optimised away where the driver takes all numbers for finite.
   const bool finite = (floatBitsToUint(norm) & 0x7F800000u) != 0x7F800000u;
   args.result.at[0] = norm;
-  args.result.at[1] = finite && args.clip > 0.0 ? min(1.0, args.clip / (norm + 1e-6)) : 1.0;
+  args.result.at[1] = finite && args.clip > 0.0 ? unscale * min(1.0, args.clip / (norm + 1e-6)) : unscale;
 }

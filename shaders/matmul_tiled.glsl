@@ -1,8 +1,6 @@
 // multiply() on any GPU, f32.
 //
-// A workgroup computes a kRows x kCols tile of the product, kDepth steps of K at a time, from shared memory. A thread holds
-// kBlocksR x kBlocksC blocks of 4 x 4 elements; blocks of a thread lie half a tile apart, so that neighbours read neighbouring
-// vec4.
+// A workgroup computes its tile kDepth steps of K at a time, from shared memory, each thread its blocks (matmul_blocks.glsl).
 // Both operands are staged with K as the slow dimension (a transposed where it must be); rows are padded by one vec4.
 // The next stage is fetched into registers after the barrier that publishes this one and so travels during the math.
 //
@@ -14,27 +12,20 @@
 // broadcasts, reads of b are 16 consecutive vec4 (no bank conflicts). At 115 registers two workgroups share a
 // multiprocessor. Nothing depends on the subgroup width.
 //
-// NN, NT and TN differ in strides; a constant kContiguous, declared before this is included, says which dimension is
-// contiguous in memory, so that consecutive threads read consecutive floats: bit 0: a is contiguous along K (else along
-// rows), bit 1: b is contiguous along K (else columns).
 // Accumulator: f32, K in ascending order.
-#include "shaders/matmul.glsl"
+#include "shaders/matmul_blocks.glsl"
 
-layout(constant_id = SPEC_TILE_ROWS) const uint kRows = 64;
-layout(constant_id = SPEC_TILE_COLS) const uint kCols = 64;
 layout(constant_id = SPEC_TILE_DEPTH) const uint kDepth = 16;
-
-const uint kBlocksR = kRows >= 128 ? 2 : 1;
-const uint kBlocksC = kCols >= 128 ? 2 : 1;
-const uint kAcross = kCols / (4 * kBlocksC);           // threads; REQUIRES: kWorkgroup = kAcross * kRows / (4 * kBlocksR)
 const uint kFetchA = kRows * kDepth / kWorkgroup;      // elements a thread stages
 const uint kFetchB = kCols * kDepth / kWorkgroup;
 
 // Plain floats, read four at a time: a store to a component of a shared vec4 chosen at run time becomes a ladder of branches
 // in Mesa.
-const uint kPaddedRows = kRows + 4, kPaddedCols = kCols + 4;
+const uint kPaddedCols = kCols + 4;
 shared float a_s[kDepth * kPaddedRows];
 shared float b_s[kDepth * kPaddedCols];
+#define EXCHANGE a_s      // free after multiply(), for epilogues: at least kAcross * kPaddedRows floats,
+#define EXCHANGE_ROWS b_s // and kRows
 #define four(array, at) vec4(array[at], array[(at) + 1], array[(at) + 2], array[(at) + 3])
 
 // Where element i of a thread's part of a stage lies: x = row or column of the tile, y = step of K.
@@ -43,20 +34,12 @@ uvec2 place(uint i, uint width, bool along_depth) {
   return along_depth ? uvec2(at / kDepth, at % kDepth) : uvec2(at % width, at / width);
 }
 
-vec4 sum[kBlocksR * 4][kBlocksC];
-
-// Where this thread's block of four rows, and of four columns, begins within the tile.
-uint thread_across() { return gl_LocalInvocationIndex % kAcross; }
-uint block_row(uint block) { return block * (kRows / 2) + 4 * (gl_LocalInvocationIndex / kAcross); }
-uint block_col(uint block) { return 4 * (block * kAcross + thread_across()); }
-
 // All threads of the workgroup call it.
 void multiply(Operands o, uint row0, uint col0) {
-  const bool a_along_depth = (kContiguous & 1) != 0, b_along_depth = (kContiguous & 2) != 0;
   // Rows and columns beyond the edge read the last one, and nobody uses their sums; steps beyond the depth are zero.
   uint a_at[kFetchA], b_at[kFetchB];
-  [[unroll]] for (uint i = 0; i < kFetchA; ++i) a_at[i] = a_row_start(min(row0 + place(i, kRows, a_along_depth).x, o.rows - 1));
-  [[unroll]] for (uint i = 0; i < kFetchB; ++i) b_at[i] = min(col0 + place(i, kCols, b_along_depth).x, o.cols - 1) * o.b_col;
+  [[unroll]] for (uint i = 0; i < kFetchA; ++i) a_at[i] = a_row_start(min(row0 + place(i, kRows, kAAlongDepth).x, o.rows - 1));
+  [[unroll]] for (uint i = 0; i < kFetchB; ++i) b_at[i] = min(col0 + place(i, kCols, kBAlongDepth).x, o.cols - 1) * o.b_col;
   [[unroll]] for (uint i = 0; i < kBlocksR * 4; ++i)
     [[unroll]] for (uint j = 0; j < kBlocksC; ++j) sum[i][j] = vec4(0.0);
 
@@ -66,23 +49,23 @@ void multiply(Operands o, uint row0, uint col0) {
     if (k0 > 0) {
       barrier();  // the last stage has been read
       [[unroll]] for (uint i = 0; i < kFetchA; ++i) {
-        const uvec2 to = place(i, kRows, a_along_depth);
+        const uvec2 to = place(i, kRows, kAAlongDepth);
         a_s[to.y * kPaddedRows + to.x] = next_a[i];
       }
       [[unroll]] for (uint i = 0; i < kFetchB; ++i) {
-        const uvec2 to = place(i, kCols, b_along_depth);
+        const uvec2 to = place(i, kCols, kBAlongDepth);
         b_s[to.y * kPaddedCols + to.x] = next_b[i];
       }
       barrier();
     }
     if (k0 < o.depth) {
       [[unroll]] for (uint i = 0; i < kFetchA; ++i) {
-        const uint k = k0 + place(i, kRows, a_along_depth).y;
+        const uint k = k0 + place(i, kRows, kAAlongDepth).y;
         const float value = o.a.at[a_at[i] + min(k, o.depth - 1) * o.a_depth];
         next_a[i] = k < o.depth ? value : 0.0;
       }
       [[unroll]] for (uint i = 0; i < kFetchB; ++i) {
-        const uint k = k0 + place(i, kCols, b_along_depth).y;
+        const uint k = k0 + place(i, kCols, kBAlongDepth).y;
         const float value = o.b.at[b_at[i] + min(k, o.depth - 1) * o.b_depth];
         next_b[i] = k < o.depth ? value : 0.0;
       }

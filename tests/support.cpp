@@ -102,4 +102,21 @@ void expect_same_bits(const std::vector<float>& a, const std::vector<float>& b, 
     ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(float)), 0) << what << " differs at " << i << ": " << a[i] << " and " << b[i];
 }
 
+std::vector<MatmulKernel> coopmat_kernels() {
+  std::vector<MatmulKernel> kernels;
+  for (const Precision precision : {Precision::f16, Precision::bf16})
+    for (const uint32_t tile : {32U, 64U, 128U}) kernels.push_back({KernelClass::coopmat, tile, true, precision});
+  return kernels;
+}
+
+std::optional<std::string> why_not(const MatmulKernel& kernel) {
+  if (kernel.kernel_class != KernelClass::coopmat) return std::nullopt;
+  try {
+    matmul_kernel(device().caps(), kernel.precision);
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
 }  // namespace lapilli::test

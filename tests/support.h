@@ -9,7 +9,7 @@
 #include <random>
 #include <vector>
 
-#include "model/ops.h"
+#include "model/matmul.h"
 
 namespace lapilli::test {
 
@@ -52,6 +52,15 @@ class Bench {
   Arena arena_;
   std::vector<Initial> initial_;
 };
+
+// The kernels of cooperative matrices, every type of factor in every tile; and why this device cannot run one, if it cannot.
+std::vector<MatmulKernel> coopmat_kernels();
+std::optional<std::string> why_not(const MatmulKernel& kernel);
+
+// Half a unit in the last place of a factor, relative; 0 where factors stay as they are.
+constexpr double factor_rounding(Precision precision) {
+  return precision == Precision::f16 ? 0x1p-11 : precision == Precision::bf16 ? 0x1p-8 : 0;
+}
 
 // Every |actual[i] - expected[i]| <= bound[i] (a NaN fails); names the first and the worst element.
 void expect_close(const std::vector<float>& actual, const Doubles& expected, const Doubles& bound, const char* what);

@@ -6,5 +6,6 @@ cd "$(dirname "$0")/.."
 configure=(-S . -B build -G Ninja)
 if command -v ccache >/dev/null; then configure+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 
+tools/compiler.sh
 cmake "${configure[@]}" >/dev/null
 ninja -C build -j "$(nproc)" "$@"

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <spdlog/spdlog.h>
 
 #include "model/evaluation.h"
 #include "tokenizer/corpus.h"
@@ -109,6 +110,17 @@ nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel
   return json;
 }
 
+// As it was trained, where this device can; else exactly.
+Precision scoring_precision(const DeviceCaps& caps, Precision trained) {
+  try {
+    matmul_kernel(caps, trained);
+    return trained;
+  } catch (const Error& error) {
+    spdlog::warn("scored in f32: {}", error.what());
+    return Precision::f32;
+  }
+}
+
 void evaluate(const EvalOptions& options) {
   LoadedModel model(options.checkpoint, options.device);
   const Config& config = model.config();
@@ -119,7 +131,8 @@ void evaluate(const EvalOptions& options) {
   const TokenShard shard = open_data(options, model, temporary);
   shard.require_tokenizer(model.checkpoint().state.tokenizer_hash, "the checkpoint");
 
-  EvaluationPass pass(model.device(), model.kept(), model.scratch(), config.model, config.loss, config.data.batch,
+  const Precision precision = scoring_precision(model.device().caps(), config.train.precision);
+  EvaluationPass pass(model.device(), model.kept(), model.scratch(), config.model, config.loss, precision, config.data.batch,
                       config.model.context, config.data.document_mask);
   model.commit();
   pass.record(model.kernels(), model.weights());

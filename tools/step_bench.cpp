@@ -42,7 +42,7 @@ void set_vocab_size(Config& config, uint32_t vocab_size) {
 
 void settle_by_measurement(Config& config, KernelLibrary& kernels, bool measure) {
   Tuner tuner(kernels.device().caps(), {.measure = measure});
-  config.loss = tune_loss(kernels, tuner, config.loss, micro_batch_loss_shape(config)).options;
+  config.loss = tune_loss(kernels, tuner, config.loss, micro_batch_loss_shape(config), matmul_kernel(kernels.device().caps(), config.train.precision)).options;
 }
 
 StepBench::StepBench(Device& device, KernelLibrary& kernels, const Config& config, bool profiled)

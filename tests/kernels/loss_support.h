@@ -39,7 +39,15 @@ inline const std::vector<MatmulKernel>& all_kernels() {
                                                  {KernelClass::tiled, 64},        {KernelClass::tiled, 128}};
   return kernels;
 }
+// And those of cooperative matrices, for problems whose x and w are exact in 16 bits.
+inline std::vector<MatmulKernel> all_precisions() {
+  std::vector<MatmulKernel> kernels = all_kernels();
+  for (const MatmulKernel& kernel : coopmat_kernels())
+    if ((kernel.tile == 64) == (kernel.precision == Precision::bf16)) kernels.push_back(kernel);
+  return kernels;
+}
 inline std::string kernel_name(const MatmulKernel& kernel) {
+  if (kernel.kernel_class == KernelClass::coopmat) return fmt::format("coopmat_{}_{}", to_string(kernel.precision), kernel.tile);
   if (kernel.kernel_class == KernelClass::tiled) return fmt::format("tiled{}", kernel.tile);
   return kernel.pairs ? "scalar_pairs" : "scalar_words";
 }
@@ -48,7 +56,9 @@ inline bool is_swiftshader() { return device().caps().name.find("SwiftShader") !
 class LossTest : public testing::TestWithParam<MatmulKernel> {
  protected:
   void SetUp() override {
-    if (GetParam().kernel_class == KernelClass::tiled && is_swiftshader()) GTEST_SKIP() << "SwiftShader needs too long to compile the tiled kernels; lavapipe runs them all";
+    if (GetParam().kernel_class == KernelClass::tiled && GetParam().tile > 32 && is_swiftshader())
+      GTEST_SKIP() << "SwiftShader compiles tiles of 64 and 128 for up to half a minute a test; lavapipe runs them all";
+    if (const auto reason = why_not(GetParam())) GTEST_SKIP() << *reason;
   }
 };
 inline std::string loss_case_name(const testing::TestParamInfo<MatmulKernel>& info) { return kernel_name(info.param); }
@@ -154,7 +164,8 @@ struct LossBounds {
   Doubles nll, d_x, d_w;
   double sum_nll = 0, sum_objective = 0;
 };
-inline LossBounds bounds_of(const LossProblem& p, const LossResult& r, double of_logit) {
+// Factors of 16 bits: x and w are exact in them, gradients of logits are rounded, to nothing less than 2^-25 in f16.
+inline LossBounds bounds_of(const LossProblem& p, const LossResult& r, double of_logit, Precision precision = Precision::f32) {
   constexpr double kTiny = 1e-36;  // what is flushed to zero
   LossBounds bounds;
   double of_gradient = 0, sum_of_magnitudes = 0;
@@ -175,18 +186,24 @@ inline LossBounds bounds_of(const LossProblem& p, const LossResult& r, double of
   if (p.softcap > 0) of_gradient += 2 * of_logit / p.softcap;  // its slope
   bounds.sum_nll += 24 * kEpsilon * sum_of_magnitudes;         // the tree over a workgroup
   bounds.sum_objective += 32 * kEpsilon * sum_of_magnitudes;
-  const auto gradient = [&](const Doubles& magnitudes, double reduction) {
+  const double of_factor = factor_rounding(precision), smallest_factor = precision == Precision::f16 ? 0x1p-25 : 0;
+  const auto gradient = [&](const Doubles& magnitudes, double reduction, const Doubles& others) {
+    double largest = 0;
+    for (const double other : others) largest = std::max(largest, std::abs(other));
+    const double vanished = reduction * smallest_factor * largest + kTiny;
     Doubles of_elements;
-    for (const double magnitude : magnitudes) of_elements.push_back(magnitude == 0 ? 0 : magnitude * (of_gradient + kEpsilon * (reduction + 8)) + kTiny);
+    for (const double magnitude : magnitudes)
+      of_elements.push_back(magnitude == 0 ? 0 : magnitude * (of_gradient + of_factor * (1 + of_gradient) + kEpsilon * (reduction + 8)) + vanished);
     return of_elements;
   };
-  bounds.d_x = gradient(r.d_x_magnitude, p.vocab);
-  bounds.d_w = gradient(r.d_w_magnitude, p.tokens);
+  bounds.d_x = gradient(r.d_x_magnitude, p.vocab, p.w);
+  bounds.d_w = gradient(r.d_w_magnitude, p.tokens, p.x);
   return bounds;
 }
 
-inline void expect_matches(const LossRun& actual, const LossProblem& p, const LossResult& expected, double of_logit, bool gradients = true) {
-  const LossBounds bounds = bounds_of(p, expected, of_logit);
+inline void expect_matches(const LossRun& actual, const LossProblem& p, const LossResult& expected, double of_logit, bool gradients = true,
+                           Precision precision = Precision::f32) {
+  const LossBounds bounds = bounds_of(p, expected, of_logit, precision);
   expect_close(actual.nll, expected.nll, bounds.nll, "nll");
   EXPECT_NEAR(actual.sums.weight, expected.weight, 16 * kEpsilon * expected.weight);
   EXPECT_NEAR(actual.sums.nll, expected.sum_nll, bounds.sum_nll);

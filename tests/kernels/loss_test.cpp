@@ -52,7 +52,7 @@ class Loss : public LossTest {
     const LossResult expected = reference::loss(p);
     for (const Cut& cut : cuts) {
       SCOPED_TRACE(fmt::format("N {}, D {}, V {}: {}", p.tokens, p.dim, p.vocab, cut.name));
-      expect_matches(run(p, cut, {.force = GetParam()}), p, expected, logit_error(p));
+      expect_matches(run(p, cut, {.force = GetParam()}), p, expected, logit_error(p), true, GetParam().precision);
       if (HasFailure()) return;
     }
   }
@@ -224,7 +224,7 @@ TEST_P(Loss, Evaluation_GivesTheTrainingLossBitForBit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, Loss, testing::ValuesIn(all_kernels()), loss_case_name);
+INSTANTIATE_TEST_SUITE_P(Kernels, Loss, testing::ValuesIn(all_precisions()), loss_case_name);
 
 // ---- the reference itself ----
 

@@ -14,12 +14,6 @@ struct Case {
   uint32_t m, n, k;
 };
 
-using Param = std::tuple<MatmulKernel, Case>;
-class Matmul : public testing::TestWithParam<Param> {
- protected:
-  const Case p = std::get<Case>(GetParam());
-  const MatmulKernel force = std::get<MatmulKernel>(GetParam());
-};
 
 // Inputs of small integers make every product and sum exact, so that a wrong element cannot hide in a tolerance.
 std::vector<float> small_integers(uint64_t count, uint32_t seed) {
@@ -46,7 +40,7 @@ reference::MatmulResult expected(const Case& p, const Doubles& a, const Doubles&
   return reference::matmul(as, bs, p.m, p.n, p.k);
 }
 
-TEST_P(Matmul, ExactInputs_EveryElementExact) {
+void expect_exact(const MatmulKernel& force, const Case& p) {
   const auto a = small_integers(uint64_t{p.m} * p.k, 1), b = small_integers(uint64_t{p.k} * p.n, 2);
   Bench bench;
   const Tensor ta = bench.input(a_shape(p), a), tb = bench.input(b_shape(p), b), tc = bench.output({p.m, p.n});
@@ -54,7 +48,7 @@ TEST_P(Matmul, ExactInputs_EveryElementExact) {
   EXPECT_EQ(bench.read(tc), narrow(expected(p, widen(a), widen(b)).value));
 }
 
-TEST_P(Matmul, EpilogueAndAccumulate_MatchReference) {
+void expect_epilogue_and_accumulate(const MatmulKernel& force, const Case& p) {
   const auto a = random_values(uint64_t{p.m} * p.k, 3), b = random_values(uint64_t{p.k} * p.n, 4);
   const auto bias = random_values(p.n, 5), residual = random_values(uint64_t{p.m} * p.n, 6);
   Bench bench;
@@ -65,17 +59,19 @@ TEST_P(Matmul, EpilogueAndAccumulate_MatchReference) {
     record(ops, p.layout, tc, ta, tb, Into::accumulate, {.force = force});
   });
   const auto product = expected(p, widen(a), widen(b));
+  const double factor = factor_rounding(force.precision);
   Doubles value(product.value.size()), bound(value.size());
   for (size_t i = 0; i < value.size(); ++i) {
     const double extra = std::abs(static_cast<double>(bias[i % p.n])) + std::abs(static_cast<double>(residual[i]));
     value[i] = 1.5 * product.value[i] + static_cast<double>(bias[i % p.n]) + static_cast<double>(residual[i]);
-    // Two dot products of k terms, then four more roundings of values no larger than the sum of magnitudes.
-    bound[i] = kEpsilon * ((p.k + 1.0) * 1.5 * product.magnitude[i] + 4 * (1.5 * product.magnitude[i] + extra));
+    // Two dot products of k terms, then four more roundings of values no larger than the sum of magnitudes; and the factors'.
+    bound[i] = kEpsilon * ((p.k + 1.0) * 1.5 * product.magnitude[i] + 4 * (1.5 * product.magnitude[i] + extra)) +
+               (2 * factor + factor * factor) * 1.5 * product.magnitude[i] * (1 + (p.k + 1.0) * kEpsilon);
   }
   expect_close(bench.read(tc), value, bound, "c");
 }
 
-TEST_P(Matmul, LiveCount_LimitsTokensAndLeavesTheRest) {
+void expect_live_count(const MatmulKernel& force, const Case& p) {
   const bool depth = p.layout == Layout::tn;
   const uint32_t all = depth ? p.k : p.m, live = all / 2;
   const auto a = small_integers(uint64_t{p.m} * p.k, 7), b = small_integers(uint64_t{p.k} * p.n, 8);
@@ -93,7 +89,7 @@ TEST_P(Matmul, LiveCount_LimitsTokensAndLeavesTheRest) {
 
 // Rows with gaps, as the loss's slabs have them: a and c of the products that read and write logits. Gaps hold NaN, which
 // nothing may read, and stay as they are.
-TEST_P(Matmul, RowsWithGaps_GapsNeitherReadNorWritten) {
+void expect_gaps_untouched(const MatmulKernel& force, const Case& p) {
   const auto a = small_integers(uint64_t{p.m} * p.k, 9), b = small_integers(uint64_t{p.k} * p.n, 10);
   const Shape packed = a_shape(p);
   const auto a_cols = packed[1], a_wide = static_cast<uint32_t>(round_up(a_cols + 1, 16)), c_wide = static_cast<uint32_t>(round_up(p.n + 1, 16));
@@ -108,6 +104,17 @@ TEST_P(Matmul, RowsWithGaps_GapsNeitherReadNorWritten) {
   for (uint64_t i = 0; i < product.size(); ++i) value[i / p.n * c_wide + i % p.n] = product[i];
   EXPECT_EQ(bench.read(tc), value);
 }
+
+using Param = std::tuple<MatmulKernel, Case>;
+class Matmul : public testing::TestWithParam<Param> {
+ protected:
+  const Case p = std::get<Case>(GetParam());
+  const MatmulKernel force = std::get<MatmulKernel>(GetParam());
+};
+TEST_P(Matmul, ExactInputs_EveryElementExact) { expect_exact(force, p); }
+TEST_P(Matmul, EpilogueAndAccumulate_MatchReference) { expect_epilogue_and_accumulate(force, p); }
+TEST_P(Matmul, LiveCount_LimitsTokensAndLeavesTheRest) { expect_live_count(force, p); }
+TEST_P(Matmul, RowsWithGaps_GapsNeitherReadNorWritten) { expect_gaps_untouched(force, p); }
 
 std::vector<Case> cases() {
   std::vector<Case> all;
@@ -156,6 +163,47 @@ INSTANTIATE_TEST_SUITE_P(Even, Matmul, testing::Combine(testing::Values(kScalar,
 INSTANTIATE_TEST_SUITE_P(Deep, Matmul, testing::Combine(testing::Values(kScalar, kWords, kTiled32), testing::ValuesIn(deep_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Large, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(large_cases())),
                          case_name);
+
+
+// Cooperative matrices, where the device has them: all shapes in one test, for a device without skips each. Exact inputs are
+// integers of few bits, exact in 16 bits too.
+class CoopmatMatmul : public testing::TestWithParam<MatmulKernel> {
+ protected:
+  void SetUp() override {
+    if (const auto reason = why_not(GetParam())) GTEST_SKIP() << *reason;
+  }
+  void for_all_cases(void (*check)(const MatmulKernel&, const Case&)) {
+    for (const auto& some : {cases(), even_cases(), large_cases()})
+      for (const Case& p : some) {
+        SCOPED_TRACE(fmt::format("{} {}x{}x{}", static_cast<int>(p.layout), p.m, p.n, p.k));
+        check(GetParam(), p);
+        if (HasFailure()) return;
+      }
+  }
+};
+TEST_P(CoopmatMatmul, ExactInputs_EveryElementExact) { for_all_cases(expect_exact); }
+TEST_P(CoopmatMatmul, EpilogueAndAccumulate_MatchReference) { for_all_cases(expect_epilogue_and_accumulate); }
+TEST_P(CoopmatMatmul, LiveCount_LimitsTokensAndLeavesTheRest) { for_all_cases(expect_live_count); }
+TEST_P(CoopmatMatmul, RowsWithGaps_GapsNeitherReadNorWritten) { for_all_cases(expect_gaps_untouched); }
+
+// Factors are rounded to nearest even; what overflows the type is infinite, what is no number stays none.
+TEST_P(CoopmatMatmul, FactorsBetweenTwoValues_RoundToNearestEven) {
+  const bool f16 = GetParam().precision == Precision::f16;
+  const float unit = f16 ? 0x1p-10F : 0x1p-7F;  // between 1 and 2
+  const std::vector<float> a{1 + unit / 2, 1 + 3 * unit / 2, 1 + unit / 2 + unit / 64, 1 + unit / 2 - unit / 64, -1 - unit / 2,
+                             f16 ? 65519.0F : 3e38F, f16 ? 65520.0F : 3.4e38F, std::nanf("")};
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<float> rounded{1, 1 + 2 * unit, 1 + unit, 1, -1, f16 ? 65504.0F : 0x1.C4p127F, inf, std::nanf("")};
+  Bench bench;
+  const Tensor ta = bench.input({8, 1}, a), tb = bench.input({1, 1}, std::vector<float>{1}), tc = bench.output({8, 1});
+  bench.run([&](Ops& ops) { matmul_nn(ops, tc, ta, tb, Into::overwrite, {.force = GetParam()}); });
+  const std::vector<float> c = bench.read(tc);
+  for (size_t i = 0; i < 7; ++i) EXPECT_EQ(c[i], rounded[i]) << i;
+  EXPECT_TRUE(std::isnan(c[7])) << c[7];
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, CoopmatMatmul, testing::ValuesIn(coopmat_kernels()),
+                         [](const auto& info) { return fmt::format("{}_{}", to_string(info.param.precision), info.param.tile); });
 
 }  // namespace
 }  // namespace lapilli::test

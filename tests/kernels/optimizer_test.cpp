@@ -23,7 +23,7 @@ NormResult run_norm(const std::vector<float>& values, float clip, uint32_t row_s
   const Tensor scratch = bench.output({static_cast<uint32_t>(gradient_norm_scratch_floats(count))});
   bench.run([&](Ops& ops) {
     ops.row_subgroups = row_subgroups;
-    gradient_norm(ops, result, scratch, gradients, clip, slice);
+    gradient_norm(ops, result, scratch, gradients, {}, clip, slice);
   });
   const auto read = bench.read(result);
   return {read[0], read[1]};

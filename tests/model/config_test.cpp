@@ -140,7 +140,7 @@ TEST(Config, ToToml_EveryKeyChanged_ReadsBackTheSame) {
   EXPECT_EQ(again.data.dir, config.data.dir);
   EXPECT_EQ(again.train.seed, config.train.seed);
   for (const schema::Key& key : schema::keys()) {  // nothing was forgotten above
-    if (key.path() == "model.arch" || key.path() == "optim.optimizer" || key.path() == "train.precision") continue;
+    if (key.path() == "model.arch" || key.path() == "optim.optimizer") continue;
     Config defaults, read = again;
     EXPECT_NE(schema::value_text(key.field(read)), schema::value_text(key.field(defaults))) << key.path();
   }
@@ -246,7 +246,6 @@ TEST(Config, Parse_BadText_NamesLineKeyValueAndCure) {
       {"[loss]\nteacher = 'runs/large'", {"runs/large", "loss.distillation"}},
       {"[loss]\nz_loss = 1e300", {"loss.z_loss", "at most"}},
       {"[train]\nsteps = 0", {"train.steps = 0", "at least 1"}},
-      {"[train]\nprecision = 'bf16'", {"train.precision = \"bf16\"", "\"f32\" only"}},
       {"[train]\nprecision = 'f64'", {"train.precision = \"f64\"", "\"f32\", \"f16\", \"bf16\""}},
       {"[train", {"run.toml:1", "TOML"}},
       {"[train]\nsteps = 1\nsteps = 2", {"run.toml:3", "TOML", "steps"}},

@@ -11,7 +11,7 @@ constexpr LossShape kShape{.tokens = 1536, .dim = 16, .vocab = 640};  // 3.75 Mi
 
 TunedLoss tune(const std::filesystem::path& file, const LossOptions& options, const LossShape& shape = kShape, bool measure = true) {
   Tuner tuner(device().caps(), {.measure = measure, .file = file, .seconds_budget = 0.2});
-  return tune_loss(kernels(), tuner, options, shape);
+  return tune_loss(kernels(), tuner, options, shape, matmul_kernel(device().caps(), Precision::f32));
 }
 
 TEST(LossTuning, OneCandidate_IsTakenWithoutMeasuring) {

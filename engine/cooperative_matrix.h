@@ -1,0 +1,33 @@
+#pragma once
+// Cooperative matrices: which ones a device multiplies, and what it has to be asked for to do so. Internal to the engine.
+
+#include <vector>
+
+#include "engine/device.h"
+
+namespace lapilli {
+
+struct MatrixFeatures {
+  bool cooperative_matrix = false, bfloat16 = false;
+  MatrixShape f16, bf16;  // with f32 sums, of a subgroup
+};
+MatrixFeatures query_matrix_features(VkInstance instance, VkPhysicalDevice physical);
+
+// The extensions and features of vkCreateDevice for what `caps` says is there. Must outlive the call.
+class MatrixRequest {
+ public:
+  explicit MatrixRequest(const DeviceCaps& caps);
+  MatrixRequest(const MatrixRequest&) = delete;
+  MatrixRequest& operator=(const MatrixRequest&) = delete;
+
+  void add_extensions(std::vector<const char*>& extensions) const;
+  // Puts its features in front of a pNext chain.
+  void* chain(void* next);
+
+ private:
+  bool matrices_, bfloat16_;
+  VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix_features_{};
+  VkPhysicalDeviceShaderBfloat16FeaturesKHR bfloat16_features_{};
+};
+
+}  // namespace lapilli

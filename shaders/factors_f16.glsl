@@ -1,0 +1,7 @@
+// Factors of cooperative matrices: f16, rounded to nearest even; beyond 65504 an infinity.
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#pragma use_vulkan_memory_model
+
+#define FACTOR float16_t
+uint pack_factors(vec2 values) { return packFloat2x16(f16vec2(values)); }

@@ -1,0 +1,151 @@
+// multiply() with cooperative matrices (VK_KHR_cooperative_matrix): factors rounded to 16 bits, sums in f32.
+//
+// A workgroup computes its tile kDepth steps of K at a time. Factors are rounded on their way into shared memory, eight
+// at a time, kept there in the order they have in memory (a load's layout does the transposing), rows padded by 16 bytes. Its
+// subgroups share the tile out kSubgroupsDown x the rest; each holds its part as fragments of the device's own size. The next
+// stage is fetched into registers after the barrier that publishes this one, and so travels during the math: one stage of
+// shared memory is enough. At the end the fragments go through shared memory into the blocks of matmul_blocks.glsl, a
+// quarter of the largest tile at a time, and any epilogue written for blocks follows.
+//
+//   tile        threads  per subgroup (of 32)  accumulators  shared (kDepth 32)   fragment loads per multiply (16 x 16 x 16)
+//   32 x 32        64        32 x 16                16            5.1 KB                  3 for 2
+//   64 x 64       256        32 x 16                16           10.2 KB                  3 for 2
+//   128 x 128     256        64 x 32                64           20.5 KB                  6 for 8
+// Accumulators are registers of a thread; A fragments of one step (4 in the largest tile) are held, B is streamed. A wave of 64
+// holds twice the tile per subgroup and the same per thread. Global memory, f32 factors: 16 FLOPs per byte at 64, 32 at 128.
+//
+// Declared before this is included: FACTOR, the type of the factors; uint pack_factors(vec2), two of them rounded to it; and
+// kContiguous (matmul_blocks.glsl).
+#include "shaders/matmul_blocks.glsl"
+
+layout(constant_id = SPEC_TILE_DEPTH) const uint kDepth = 32;
+layout(constant_id = SPEC_ALIGNED) const uint kAligned = 0;  // bit 0: each row of a in memory starts at 16 bytes, bit 1: of b
+layout(constant_id = SPEC_FRAGMENT_ROWS) const uint kFragmentRows = 16;
+layout(constant_id = SPEC_FRAGMENT_COLS) const uint kFragmentCols = 16;
+layout(constant_id = SPEC_FRAGMENT_DEPTH) const uint kFragmentDepth = 16;
+layout(constant_id = SPEC_SUBGROUPS_DOWN) const uint kSubgroupsDown = 1;
+
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF32x4 { vec4 at[]; };
+
+const uint kSubgroupRows = kRows / kSubgroupsDown;
+const uint kSubgroupCols = kCols / (kWorkgroup / kSubgroup / kSubgroupsDown);
+const uint kFragmentsDown = kSubgroupRows / kFragmentRows;
+const uint kFragmentsAcross = kSubgroupCols / kFragmentCols;
+
+// Shared memory in 16-byte units (8 factors, 4 sums): that a fragment's rows begin at 16 bytes is a rule of its loads.
+// A row of it is kDepth factors, or where the operand is contiguous the other way, a step of K.
+const uint kStrideA = (kAAlongDepth ? kDepth : kRows) / 8 + 1;
+const uint kStrideB = (kBAlongDepth ? kDepth : kCols) / 8 + 1;
+const uint kStageA = (kAAlongDepth ? kRows : kDepth) * kStrideA;
+const uint kStageB = (kBAlongDepth ? kCols : kDepth) * kStrideB;
+// The sums of one block of each thread, on their way from fragments to threads.
+const uint kPartRows = kRows / kBlocksR, kPartCols = kCols / kBlocksC;
+const uint kStridePart = kPartCols / 4 + 1;
+const uint kPart = kPartRows * kStridePart;
+shared uvec4 stage[kStageA + kStageB > kPart ? kStageA + kStageB : kPart];
+
+const uint kChunksA = kRows * kDepth / 8 / kWorkgroup;  // eights of factors that a thread stages
+const uint kChunksB = kCols * kDepth / 8 / kWorkgroup;
+
+// Where a thread's i-th eight of an operand begins: x = row or column of the tile, y = step of K.
+uvec2 chunk_place(uint i, uint width, bool along_depth) {
+  const uint at = gl_LocalInvocationIndex + i * kWorkgroup;
+  return along_depth ? uvec2(at / (kDepth / 8), 8 * (at % (kDepth / 8))) : uvec2(8 * (at % (width / 8)), at / (width / 8));
+}
+// And where it goes.
+uint chunk_slot(uvec2 place, uint stride, bool along_depth) {
+  return along_depth ? place.x * stride + place.y / 8 : place.y * stride + place.x / 8;
+}
+
+// Eight neighbours from element `at`, of which `count` are there (the rest are 0), rounded.
+uvec4 fetch_eight(InF32 from, uint at, uint count, bool aligned) {
+  vec4 low = vec4(0.0), high = vec4(0.0);
+  if (aligned && count >= 8) {
+    low = InF32x4(from).at[at / 4];
+    high = InF32x4(from).at[at / 4 + 1];
+  } else {
+    [[unroll]] for (uint i = 0; i < 4; ++i) {
+      if (i < count) low[i] = from.at[at + i];
+      if (i + 4 < count) high[i] = from.at[at + i + 4];
+    }
+  }
+  return uvec4(pack_factors(low.xy), pack_factors(low.zw), pack_factors(high.xy), pack_factors(high.zw));
+}
+// `across` of them and `depth` of them are left from `place` on; along one of the two lie the eight.
+uint left(uint all, uint from) { return all > from ? all - from : 0; }
+uint chunk_count(uint across, uint depth, bool along_depth) { return along_depth ? (across > 0 ? depth : 0) : (depth > 0 ? across : 0); }
+
+// All threads of the workgroup call it.
+void multiply(Operands o, uint row0, uint col0) {
+  coopmat<float, gl_ScopeSubgroup, kFragmentRows, kFragmentCols, gl_MatrixUseAccumulator> sums[kFragmentsDown][kFragmentsAcross];
+  [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+    [[unroll]] for (uint j = 0; j < kFragmentsAcross; ++j)
+      sums[i][j] = coopmat<float, gl_ScopeSubgroup, kFragmentRows, kFragmentCols, gl_MatrixUseAccumulator>(0.0);
+
+  const uint down = gl_SubgroupID % kSubgroupsDown, across = gl_SubgroupID / kSubgroupsDown;
+  const uint sub_row = down * kSubgroupRows, sub_col = across * kSubgroupCols;
+  uint a_at[kChunksA], b_at[kChunksB];
+  [[unroll]] for (uint i = 0; i < kChunksA; ++i) a_at[i] = a_row_start(min(row0 + chunk_place(i, kRows, kAAlongDepth).x, o.rows - 1));
+  [[unroll]] for (uint i = 0; i < kChunksB; ++i) b_at[i] = min(col0 + chunk_place(i, kCols, kBAlongDepth).x, o.cols - 1) * o.b_col;
+
+  uvec4 next_a[kChunksA], next_b[kChunksB];
+  // One turn more than there are stages: fetches run one ahead.
+  [[dont_unroll]] for (uint k0 = 0; k0 < o.depth + kDepth; k0 += kDepth) {
+    if (k0 > 0) {
+      barrier();  // the last stage has been read
+      [[unroll]] for (uint i = 0; i < kChunksA; ++i) stage[chunk_slot(chunk_place(i, kRows, kAAlongDepth), kStrideA, kAAlongDepth)] = next_a[i];
+      [[unroll]] for (uint i = 0; i < kChunksB; ++i)
+        stage[kStageA + chunk_slot(chunk_place(i, kCols, kBAlongDepth), kStrideB, kBAlongDepth)] = next_b[i];
+      barrier();
+    }
+    if (k0 < o.depth) {
+      [[unroll]] for (uint i = 0; i < kChunksA; ++i) {
+        const uvec2 place = chunk_place(i, kRows, kAAlongDepth);
+        const uint count = chunk_count(left(o.rows, row0 + place.x), left(o.depth, k0 + place.y), kAAlongDepth);
+        next_a[i] = fetch_eight(o.a, a_at[i] + (k0 + place.y) * o.a_depth, count, (kAligned & 1) != 0);
+      }
+      [[unroll]] for (uint i = 0; i < kChunksB; ++i) {
+        const uvec2 place = chunk_place(i, kCols, kBAlongDepth);
+        const uint count = chunk_count(left(o.cols, col0 + place.x), left(o.depth, k0 + place.y), kBAlongDepth);
+        next_b[i] = fetch_eight(o.b, b_at[i] + (k0 + place.y) * o.b_depth, count, (kAligned & 2) != 0);
+      }
+    }
+    if (k0 > 0) {
+      [[unroll]] for (uint k = 0; k < kDepth; k += kFragmentDepth) {
+        coopmat<FACTOR, gl_ScopeSubgroup, kFragmentRows, kFragmentDepth, gl_MatrixUseA> a[kFragmentsDown];
+        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+          const uint row = sub_row + i * kFragmentRows;
+          if (kAAlongDepth)
+            coopMatLoad(a[i], stage, row * kStrideA + k / 8, kStrideA, gl_CooperativeMatrixLayoutRowMajor);
+          else
+            coopMatLoad(a[i], stage, k * kStrideA + row / 8, kStrideA, gl_CooperativeMatrixLayoutColumnMajor);
+        }
+        [[unroll]] for (uint j = 0; j < kFragmentsAcross; ++j) {
+          coopmat<FACTOR, gl_ScopeSubgroup, kFragmentDepth, kFragmentCols, gl_MatrixUseB> b;
+          const uint col = sub_col + j * kFragmentCols;
+          if (kBAlongDepth)
+            coopMatLoad(b, stage, kStageA + col * kStrideB + k / 8, kStrideB, gl_CooperativeMatrixLayoutColumnMajor);
+          else
+            coopMatLoad(b, stage, kStageA + k * kStrideB + col / 8, kStrideB, gl_CooperativeMatrixLayoutRowMajor);
+          [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) sums[i][j] = coopMatMulAdd(a[i], b, sums[i][j]);
+        }
+      }
+    }
+  }
+
+  [[unroll]] for (uint block_r = 0; block_r < kBlocksR; ++block_r)
+    [[unroll]] for (uint block_c = 0; block_c < kBlocksC; ++block_c) {
+      barrier();  // the last stage, or part, has been read
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+        [[unroll]] for (uint j = 0; j < kFragmentsAcross; ++j) {
+          const uint row = sub_row + i * kFragmentRows, col = sub_col + j * kFragmentCols;
+          if (row / kPartRows == block_r && col / kPartCols == block_c)
+            coopMatStore(sums[i][j], stage, row % kPartRows * kStridePart + col % kPartCols / 4, kStridePart,
+                         gl_CooperativeMatrixLayoutRowMajor);
+        }
+      barrier();
+      [[unroll]] for (uint i = 0; i < 4; ++i)
+        sum[block_r * 4 + i][block_c] = uintBitsToFloat(stage[block_row(0) * kStridePart + i * kStridePart + thread_across()]);
+    }
+  barrier();  // an epilogue may use shared memory again
+}
