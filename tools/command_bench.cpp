@@ -151,6 +151,7 @@ void add_bench_command(CLI::App& program) {
   add_bench_attention(*bench);
   add_bench_loss(*bench);
   add_bench_step(*bench);
+  add_bench_kernels(*bench);
 }
 
 }  // namespace lapilli
