@@ -40,7 +40,8 @@ const std::vector<Column>& amd_columns() {
 }
 
 constexpr const char* kAboutAmd =
-    "VGPRs, SGPRs: registers of a subgroup. LDS: shared memory of a workgroup. waves/SIMD: subgroups that fit a SIMD at once.\n"
+    "VGPRs, SGPRs: registers of a subgroup. LDS: shared memory of a workgroup. waves/SIMD: subgroups that fit a SIMD at once; on\n"
+    "RDNA the driver counts one of 64 lanes as two.\n"
     "cycles: RADV's \"Inverse Throughput\", cycles of a SIMD for 64 invocations, by a static model in which every loop turns 8 times\n"
     "(4 within another) and every uniform branch is taken half the time. So it compares kernels of one loop structure, tiles of\n"
     "one product say; FLOPs per cycle do not follow from it. FMA share: multiply-adds among the vector instructions of a product\n"

@@ -47,6 +47,9 @@ class Bench(BenchTest):
         self.assertEqual(results["forward"]["flops"], 2 * 2 * 2 * 4 * 45 * 8)
         self.assertEqual(results["backward"]["flops"], 2.5 * results["forward"]["flops"])
 
+    def test_Kernels_OnADriverThatTellsNothing_SaySo(self):
+        self.fails("bench", "kernels", says="tells no")
+
     def test_Step_AndPlan_AgreeOnWorkAndMemory(self):
         (self.folder / "small.toml").write_text(SMALL_CONFIG)
         step = self.bench("step", "small.toml", "--vocab-size", 300)["step"]
