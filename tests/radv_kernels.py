@@ -75,7 +75,7 @@ def check(kernels):
     wanted += [("matmul_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
     wanted += [("loss_logits_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in range(4)]
     wanted += [("loss_recompute_tiled", {"rows": tile}) for tile in (32, 64, 128)]
-    wanted += [(name, {"head_width": width}) for width in (32, 64, 128)
+    wanted += [(name, {"head_width": width}) for width in (32, 64, 128, 256)
                for name in ("attention_tiled", "attention_d_kv_tiled", "attention_d_q_tiled")]
     missing = [describe({"name": name, "constants": constants}) for name, constants in wanted if not select(kernels, name, **constants)]
     if missing:

@@ -9,13 +9,13 @@ namespace lapilli {
 
 namespace {
 
-// GPT-2 124M and models of Llama's kind, in the three head widths that are common. One layer is as good as many. The tiles
+// GPT-2 124M and models of Llama's kind, in the head widths that are common and the widest. One layer is as good as many. The tiles
 // that their shapes leave out are recorded by record_matmuls() and record_loss().
 struct ModelForm {
   const char* toml;
   uint32_t vocab_size;
 };
-constexpr std::array<ModelForm, 3> kModels{{
+constexpr std::array<ModelForm, 4> kModels{{
     {R"(
 [model]
 arch = "gpt2"
@@ -51,6 +51,16 @@ heads = 4
 kv_heads = 2
 dim = 128
 context = 128
+[data]
+batch = 2)",
+     1024},
+    {R"(
+[model]
+arch = "llama"
+layers = 1
+heads = 2
+dim = 512
+context = 256
 [data]
 batch = 2)",
      1024},
