@@ -6,21 +6,24 @@
 namespace lapilli::test {
 namespace {
 
+const Kernel& some_kernel(KernelLibrary& kernels) {
+  const uint32_t subgroup = kernels.device().caps().subgroup_size;
+  return kernels.get("square_sum", {{args::SPEC_WORKGROUP, subgroup}, {args::SPEC_SUBGROUP, subgroup}}, subgroup);
+}
+
 // Most software drivers lack the extension; tests/radv_kernels.py sees the figures of one that has it.
 TEST(PipelineStatistics, Device_GivesThemOrSaysWhatItLacks) {
   try {
     Device telling({.pipeline_statistics = true, .record_only = true});
     KernelLibrary kernels(telling);
-    const Kernel& kernel = kernels.get("square_sum", {{args::SPEC_WORKGROUP, telling.caps().subgroup_size}});
-    EXPECT_FALSE(read_pipeline_statistics(telling, kernel).empty());
+    EXPECT_FALSE(read_pipeline_statistics(telling, some_kernel(kernels)).empty());
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME), std::string::npos) << error.what();
   }
 }
 
 TEST(PipelineStatistics, AskedOfADeviceMadeWithoutThem_BreaksThePromise) {
-  const Kernel& kernel = kernels().get("square_sum", {{args::SPEC_WORKGROUP, device().caps().subgroup_size}});
-  EXPECT_DEATH(read_pipeline_statistics(device(), kernel), "square_sum");
+  EXPECT_DEATH(read_pipeline_statistics(device(), some_kernel(kernels())), "square_sum");
 }
 
 TEST(RecordOnly, Program_CompilesAndCountsWithoutMemory) {
