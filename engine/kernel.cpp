@@ -95,9 +95,11 @@ Kernel KernelLibrary::compile(const Key& key) {
       .requiredSubgroupSize = key.subgroup_size};
   const DeviceCaps& caps = device_.caps();
   const bool choose = key.subgroup_size != 0 && caps.min_subgroup_size != caps.max_subgroup_size;
+  constexpr VkPipelineCreateFlags kCapture =
+      VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR | VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR;
   const VkComputePipelineCreateInfo info{
       .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-      .flags = device_.has_pipeline_statistics() ? VkPipelineCreateFlags{VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR} : 0,
+      .flags = device_.has_pipeline_statistics() ? kCapture : 0,
       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                 .pNext = choose ? &subgroup : nullptr,
                 .flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT,

@@ -36,6 +36,28 @@ std::vector<PipelineStatistic> statistics_of(VkDevice device, VkPipeline pipelin
   return statistics;
 }
 
+std::vector<PipelineText> texts_of(VkDevice device, VkPipeline pipeline, uint32_t executable) {
+  const auto get = load<PFN_vkGetPipelineExecutableInternalRepresentationsKHR>(device, "vkGetPipelineExecutableInternalRepresentationsKHR");
+  const VkPipelineExecutableInfoKHR info{
+      .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline, .executableIndex = executable};
+  uint32_t count = 0;
+  vk_check(get(device, &info, &count, nullptr), "vkGetPipelineExecutableInternalRepresentationsKHR");
+  std::vector<VkPipelineExecutableInternalRepresentationKHR> found(
+      count, {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR});
+  // Sizes first, then the texts into memory of theirs.
+  vk_check(get(device, &info, &count, found.data()), "vkGetPipelineExecutableInternalRepresentationsKHR");
+  std::vector<std::string> memory;
+  for (auto& one : found) {
+    memory.emplace_back(one.dataSize, '\0');
+    one.pData = memory.back().data();
+  }
+  vk_check(get(device, &info, &count, found.data()), "vkGetPipelineExecutableInternalRepresentationsKHR");
+  std::vector<PipelineText> texts;
+  for (size_t i = 0; i < found.size(); ++i)
+    if (found[i].isText != VK_FALSE) texts.push_back({.name = found[i].name, .text = memory[i].c_str()});  // it ends with a 0
+  return texts;
+}
+
 }  // namespace
 
 const StatisticValue* PipelineExecutable::find(std::string_view statistic) const {
@@ -55,7 +77,8 @@ std::vector<PipelineExecutable> read_pipeline_statistics(const Device& device, c
   for (uint32_t i = 0; i < count; ++i)
     executables.push_back({.name = found[i].name,
                            .subgroup_size = found[i].subgroupSize,
-                           .statistics = statistics_of(device.handle(), kernel.pipeline(), i)});
+                           .statistics = statistics_of(device.handle(), kernel.pipeline(), i),
+                           .texts = texts_of(device.handle(), kernel.pipeline(), i)});
   return executables;
 }
 

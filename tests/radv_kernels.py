@@ -83,22 +83,28 @@ def check(kernels):
 
 
 def best_products(kernels):
-    """The three layouts of the tile with the fewest cycles per multiply-add; the compiler's model counts the same turns of the
-    loop for every tile."""
-    def cycles(tile):
-        products = select(kernels, "matmul_tiled", rows=tile)
-        return sum(k["inverse_throughput"] * k["constants"]["workgroup"] for k in products) / tile**2
+    """The three layouts of the tile whose loop is multiply-adds for the most part; of the largest where Mesa's LLVM is too old to
+    print the family's assembly."""
+    def merit(tile):
+        return sum(k.get("fma_share", 0) for k in select(kernels, "matmul_tiled", rows=tile)), tile
 
-    tile = min((32, 64, 128), key=cycles)
-    return tile, {LAYOUTS[k["constants"]["variant"]]: k for k in select(kernels, "matmul_tiled", rows=tile)}
+    tile = max((32, 64, 128), key=merit)
+    by_layout = {LAYOUTS[k["constants"]["variant"]]: k for k in select(kernels, "matmul_tiled", rows=tile)}
+    return tile, [by_layout[layout] for layout in LAYOUTS.values()]
+
+
+def percent(products):
+    if any("fma_share" not in k for k in products):
+        return "unknown"
+    return " / ".join(f"{100 * k['fma_share']:.0f}" for k in products) + " %"
 
 
 def line(family, kernels):
     lowest = min(kernels, key=lambda k: k["subgroups_per_simd"])
     tile, products = best_products(kernels)
-    vgprs = "/".join(str(products[layout]["vgprs"]) for layout in LAYOUTS.values())
+    vgprs = " / ".join(str(k["vgprs"]) for k in products)
     return (f"radv {family}: {len(kernels)} kernels, 0 spilled; fewest subgroups per SIMD {lowest['subgroups_per_simd']} "
-            f"({lowest['name']}, {lowest['vgprs']} VGPRs); tile {tile}x{tile}: {vgprs} VGPRs (nn/nt/tn)")
+            f"({lowest['name']}, {lowest['vgprs']} VGPRs); tile {tile}x{tile}, nn / nt / tn: {vgprs} VGPRs, FMA share {percent(products)}")
 
 
 def markdown_row(family, kernels):
@@ -108,13 +114,13 @@ def markdown_row(family, kernels):
     def cells(group):
         return [" / ".join(f"{k[key]:,}" for k in group) for key in ("vgprs", "subgroups_per_simd", "inverse_throughput")]
 
-    columns = [family, f"{tile} x {tile}", *cells([products[layout] for layout in LAYOUTS.values()]), *cells(attention)]
+    columns = [family, f"{tile} x {tile}", percent(products), *cells(products), *cells(attention)]
     return "| " + " | ".join(columns) + " |"
 
 
 MARKDOWN_HEADER = """\
-| family | tile | VGPRs nn / nt / tn | subgroups per SIMD | cycles | attention VGPRs forward / d_kv / d_q | subgroups per SIMD | cycles |
-|---|---|---|---|---|---|---|---|"""
+| family | tile | FMA share nn / nt / tn | VGPRs | subgroups per SIMD | cycles | attention, E 64: VGPRs forward / d_kv / d_q | subgroups per SIMD | cycles |
+|---|---|---|---|---|---|---|---|---|"""
 
 
 def main(arguments):

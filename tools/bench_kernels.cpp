@@ -6,6 +6,7 @@
 
 #include "engine/pipeline_statistics.h"
 #include "shaders/args.h"
+#include "tools/amd_assembly.h"
 #include "tools/bench.h"
 #include "tools/console.h"
 #include "tools/device_report.h"
@@ -43,9 +44,10 @@ constexpr const char* kAboutAmd =
     "VGPRs, SGPRs: registers of a subgroup. LDS: shared memory of a workgroup. waves/SIMD: subgroups that fit a SIMD at once; on\n"
     "RDNA the driver counts one of 64 lanes as two.\n"
     "cycles: RADV's \"Inverse Throughput\", cycles of a SIMD for 64 invocations, by a static model in which every loop turns 8 times\n"
-    "(4 within another) and every uniform branch is taken half the time. So it compares kernels of one loop structure, tiles of\n"
-    "one product say; FLOPs per cycle do not follow from it. FMA share: multiply-adds among the vector instructions of a product\n"
-    "whose stage the compiler unrolled, everything outside the loop counted in: its loop does at least that well.\n";
+    "(4 within another) and every uniform branch is taken half the time. So it compares versions of a kernel with the same loops,\n"
+    "and neither tiles, whose loops the compiler unrolls or not, nor the card's FLOPs follow from it. FMA share: multiply-adds among\n"
+    "the vector instructions of a product's loop, counted in the assembly. A product can reach no more than this share of a card's\n"
+    "multiply-add peak (128 FLOPs per cycle and compute unit up to RDNA 2, 256 on RDNA 3 and 4); waiting for memory takes from it.\n";
 
 const std::map<uint32_t, const char*>& constant_names() {
   static const std::map<uint32_t, const char*> names{{args::SPEC_WORKGROUP, "workgroup"}, {args::SPEC_SUBGROUP, "subgroup"},
@@ -94,15 +96,13 @@ std::optional<uint64_t> column_value(const Column& column, const PipelineExecuta
   return sum;
 }
 
-// Multiply-adds of a thread in one stage of matmul_tiled.glsl, over all its vector instructions. Nothing where the stage is
-// not unrolled: the code then holds fewer multiply-adds than a stage does.
+// Of the loop of matmul_tiled.glsl; a turn of it is a stage.
 std::optional<double> fma_share(const Kernel& kernel, const PipelineExecutable& executable) {
-  const StatisticValue* vector_instructions = executable.find("VALU");
+  const auto assembly = std::ranges::find(executable.texts, "Assembly", &PipelineText::name);
   const uint32_t depth = constant(kernel, args::SPEC_TILE_DEPTH);
-  if (vector_instructions == nullptr || depth == 0) return std::nullopt;
-  const double elements = 1.0 * constant(kernel, args::SPEC_TILE_ROWS) * constant(kernel, args::SPEC_TILE_COLS);
-  const double share = elements * depth / constant(kernel, args::SPEC_WORKGROUP) / to_number(*vector_instructions);
-  return share <= 1 ? std::optional(share) : std::nullopt;
+  if (assembly == executable.texts.end() || depth == 0) return std::nullopt;
+  const uint32_t elements = constant(kernel, args::SPEC_TILE_ROWS) * constant(kernel, args::SPEC_TILE_COLS);
+  return multiply_add_share(assembly->text, elements * depth / constant(kernel, args::SPEC_WORKGROUP));
 }
 
 struct KernelReport {
