@@ -112,6 +112,13 @@ std::vector<VkPhysicalDevice> usable_devices(VkInstance instance) {
   return usable;
 }
 
+void require_pipeline_statistics(VkPhysicalDevice physical) {
+  if (has_extension(physical, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME)) return;
+  const DeviceCaps caps = query_caps(physical);
+  throw Error("the driver of {} ({}) tells nothing about compiled kernels: it lacks {}", caps.name, caps.driver,
+              VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
+}
+
 // Mesa's CPU driver is twice as wide when told so, on processors with AVX-512 (measured; README). It reads this once,
 // when the instance is made.
 void prepare_software_driver() {
@@ -153,12 +160,15 @@ Device::Device(const DeviceOptions& options) {
       vk_check(create(instance_, &info, nullptr, &validation_->messenger), "vkCreateDebugUtilsMessengerEXT");
     }
     physical_ = choose_physical_device(instance_, usable_devices(instance_), options.selector);
+    if (options.pipeline_statistics) require_pipeline_statistics(physical_);
   } catch (...) {
     vkDestroyInstance(instance_, nullptr);
     throw;
   }
   caps_ = query_caps(instance_, physical_);
   if (options.staging) caps_.unified_memory = false;
+  pipeline_statistics_ = options.pipeline_statistics;
+  record_only_ = options.record_only;
   queue_family_ = find_compute_queue_family(physical_);
 
   const float priority = 1.0F;
@@ -184,6 +194,12 @@ Device::Device(const DeviceOptions& options) {
   std::vector<const char*> extensions;
   if (has_extension(physical_, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME)) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   matrices.add_extensions(extensions);
+  VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR, .pipelineExecutableInfo = VK_TRUE};
+  if (pipeline_statistics_) {
+    extensions.push_back(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
+    f13.pNext = &statistics;
+  }
   const VkDeviceCreateInfo info{.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                 .pNext = &features,
                                 .queueCreateInfoCount = 1,

@@ -56,6 +56,12 @@ struct DeviceOptions {
   std::string selector;     // index, UUID or part of the name; empty: best discrete GPU, then integrated, then CPU
   bool validation = false;  // Khronos validation, core and synchronization; messages are counted and printed
   bool staging = false;     // treat unified memory as a discrete card's: every transfer through a staging buffer (tests)
+  // Kernels can be asked for the driver's statistics (engine/pipeline_statistics.h); they are compiled afresh each time, without
+  // the cache on disk.
+  bool pipeline_statistics = false;
+  // Kernels are compiled and memory is planned, but none is allocated and nothing can run: for looking at what a driver makes
+  // of large models, or without a GPU (Mesa's RADV has a compiler and no memory then).
+  bool record_only = false;
 };
 
 // Every Vulkan device that can run Lapilli, in the loader's order (the index of --device).
@@ -64,6 +70,7 @@ std::vector<DeviceCaps> list_devices();
 
 class Device {
  public:
+  // Throws Error when the selector matches nothing, or the driver lacks what the options ask for.
   explicit Device(const DeviceOptions& options = {});
   ~Device();
   Device(const Device&) = delete;
@@ -74,6 +81,8 @@ class Device {
   VkPhysicalDevice physical() const { return physical_; }
   VkQueue queue() const { return queue_; }
   uint32_t queue_family() const { return queue_family_; }
+  bool has_pipeline_statistics() const { return pipeline_statistics_; }
+  bool record_only() const { return record_only_; }
 
   // Bytes of device memory held by Buffers of this device, now and at most so far.
   uint64_t allocated_bytes() const { return allocated_bytes_; }
@@ -98,6 +107,7 @@ class Device {
   VkDevice device_ = VK_NULL_HANDLE;
   VkQueue queue_ = VK_NULL_HANDLE;
   uint32_t queue_family_ = 0;
+  bool pipeline_statistics_ = false, record_only_ = false;
   DeviceCaps caps_;
   uint64_t allocated_bytes_ = 0, peak_allocated_bytes_ = 0, allocation_count_ = 0;
 };

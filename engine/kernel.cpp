@@ -33,11 +33,13 @@ const EmbeddedShader* find_shader(std::string_view name) {
 bool has_shader(std::string_view name) { return find_shader(name) != nullptr; }
 
 KernelLibrary::KernelLibrary(Device& device) : device_(device) {
-  const std::vector<std::byte> initial = load_cache(device.caps());
-  const VkPipelineCacheCreateInfo cache{.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
-                                        .initialDataSize = initial.size(),
-                                        .pInitialData = initial.data()};
-  vk_check(vkCreatePipelineCache(device_.handle(), &cache, nullptr, &cache_), "vkCreatePipelineCache");
+  if (!device.has_pipeline_statistics()) {
+    const std::vector<std::byte> initial = load_cache(device.caps());
+    const VkPipelineCacheCreateInfo cache{.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+                                          .initialDataSize = initial.size(),
+                                          .pInitialData = initial.data()};
+    vk_check(vkCreatePipelineCache(device_.handle(), &cache, nullptr, &cache_), "vkCreatePipelineCache");
+  }
   const VkPushConstantRange range{.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = kMaxPushBytes};
   const VkPipelineLayoutCreateInfo layout{.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                           .pushConstantRangeCount = 1,
@@ -60,6 +62,12 @@ const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& con
   Kernel kernel = compile(key);
   cache_is_stale_ = true;
   return kernels_.emplace(std::move(key), std::move(kernel)).first->second;
+}
+
+std::vector<const Kernel*> KernelLibrary::compiled() const {
+  std::vector<const Kernel*> list;
+  for (const auto& [key, kernel] : kernels_) list.push_back(&kernel);
+  return list;
 }
 
 Kernel KernelLibrary::compile(const Key& key) {
@@ -89,8 +97,11 @@ Kernel KernelLibrary::compile(const Key& key) {
       .requiredSubgroupSize = key.subgroup_size};
   const DeviceCaps& caps = device_.caps();
   const bool choose = key.subgroup_size != 0 && caps.min_subgroup_size != caps.max_subgroup_size;
+  constexpr VkPipelineCreateFlags kCapture =
+      VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR | VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR;
   const VkComputePipelineCreateInfo info{
       .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+      .flags = device_.has_pipeline_statistics() ? kCapture : 0,
       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                 .pNext = choose ? &subgroup : nullptr,
                 .flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT,
@@ -101,14 +112,15 @@ Kernel KernelLibrary::compile(const Key& key) {
       .layout = layout_};
   Kernel kernel;
   kernel.name_ = key.name;
+  kernel.constants_ = key.constants;
   kernel.layout_ = layout_;
   vk_check(vkCreateComputePipelines(device_.handle(), cache_, 1, &info, nullptr, &kernel.pipeline_),
-           "vkCreateComputePipelines");
+           fmt::format("vkCreateComputePipelines ({})", key.name).c_str());
   return kernel;
 }
 
 void KernelLibrary::save_cache() const {
-  if (!cache_is_stale_) return;
+  if (!cache_is_stale_ || cache_ == VK_NULL_HANDLE) return;
   size_t size = 0;
   if (vkGetPipelineCacheData(device_.handle(), cache_, &size, nullptr) != VK_SUCCESS) return;
   std::vector<std::byte> data(size);

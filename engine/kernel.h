@@ -26,12 +26,14 @@ using SpecConstants = std::vector<SpecConstant>;
 class Kernel {
  public:
   const std::string& name() const { return name_; }
+  const SpecConstants& constants() const { return constants_; }
   VkPipeline pipeline() const { return pipeline_; }
   VkPipelineLayout layout() const { return layout_; }
 
  private:
   friend class KernelLibrary;
   std::string name_;
+  SpecConstants constants_;
   VkPipeline pipeline_ = VK_NULL_HANDLE;
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
 };
@@ -50,6 +52,9 @@ class KernelLibrary {
   // to the driver; another value is required of it (REQUIRES: within the device's range).
   const Kernel& get(std::string_view name, const SpecConstants& constants = {}, uint32_t subgroup_size = 0);
 
+  // Every kernel compiled so far, by name and constants.
+  std::vector<const Kernel*> compiled() const;
+
   Device& device() const { return device_; }
   // Writes the pipeline cache to disk; a cache that cannot be written costs compile time, never a run.
   void save_cache() const;
@@ -64,7 +69,7 @@ class KernelLibrary {
   Kernel compile(const Key& key);
 
   Device& device_;
-  VkPipelineCache cache_ = VK_NULL_HANDLE;
+  VkPipelineCache cache_ = VK_NULL_HANDLE;  // none when statistics are wanted: a pipeline from a cache may have lost its own
   VkPipelineLayout layout_ = VK_NULL_HANDLE;  // one for all: push constants and nothing else
   std::map<std::string, VkShaderModule, std::less<>> modules_;
   std::map<Key, Kernel> kernels_;

@@ -40,6 +40,7 @@ uint32_t find_memory_type(VkPhysicalDevice physical, uint32_t allowed, MemoryKin
 }  // namespace
 
 Buffer::Buffer(Device& device, uint64_t size_bytes, MemoryKind kind) : device_(device), size_bytes_(size_bytes) {
+  if (device.record_only()) return;
   const VkBufferCreateInfo info{.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                 .size = std::max<uint64_t>(size_bytes, 1),
                                 .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
@@ -74,6 +75,7 @@ Buffer::Buffer(Device& device, uint64_t size_bytes, MemoryKind kind) : device_(d
 }
 
 Buffer::~Buffer() {
+  if (memory_ == VK_NULL_HANDLE) return;
   vkDestroyBuffer(device_.handle(), buffer_, nullptr);
   vkFreeMemory(device_.handle(), memory_, nullptr);
   device_.note_allocation(-static_cast<int64_t>(size_bytes_));
@@ -158,7 +160,7 @@ void Arena::commit_all(Device& device, const std::vector<Arena*>& arenas) {
     for (const auto& [kind, bytes] : arena->bytes_by_kind_) kinds += fmt::format("{}{} {:.0f}", kinds.empty() ? "" : ", ", kind, mib(bytes));
   }
   const uint64_t available = device.query_available_bytes();
-  if (planned > available)
+  if (planned > available && !device.record_only())
     throw Error("this needs {:.0f} MiB of device memory (MiB by kind: {}), but {} has {:.0f} MiB free",
                 mib(planned), kinds, device.caps().name, mib(available));
   for (Arena* arena : arenas)
@@ -167,6 +169,7 @@ void Arena::commit_all(Device& device, const std::vector<Arena*>& arenas) {
 
 void write_slice(Device& device, const Slice& destination, std::span<const std::byte> source) {
   CHECK(source.size() <= destination.size_bytes(), "{} bytes into {}", source.size(), destination.size_bytes());
+  CHECK(!device.record_only(), "{} bytes for a device that only records", source.size());
   if (source.empty()) return;
   if (std::byte* mapped = destination.mapped()) {
     std::memcpy(mapped, source.data(), source.size());
@@ -182,6 +185,7 @@ void write_slice(Device& device, const Slice& destination, std::span<const std::
 
 void read_slice(Device& device, std::span<std::byte> destination, const Slice& source) {
   CHECK(destination.size() <= source.size_bytes(), "{} bytes from {}", destination.size(), source.size_bytes());
+  CHECK(!device.record_only(), "{} bytes from a device that only records", destination.size());
   if (destination.empty()) return;
   if (const std::byte* mapped = source.mapped()) {
     std::memcpy(destination.data(), mapped, destination.size());

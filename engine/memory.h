@@ -19,7 +19,8 @@ enum class MemoryKind {
   download,  // device writes, host reads; mapped and cached
 };
 
-// One VkBuffer with memory of its own. Borrowed by Slices: it must outlive them.
+// One VkBuffer with memory of its own. Borrowed by Slices: it must outlive them. On a device that only records it is a size:
+// no handle, no memory, address 0.
 class Buffer {
  public:
   // Throws Error with the size and what is left when the device cannot give it.

@@ -102,6 +102,9 @@ std::optional<std::string> why_unusable(VkPhysicalDevice physical) {
 uint64_t query_available_bytes(VkPhysicalDevice physical) {
   VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
   VkPhysicalDeviceMemoryProperties2 memory{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+  vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
+  // Mesa's RADV without a GPU has no memory, and some of its families crash when asked for a budget.
+  if (memory.memoryProperties.memoryHeaps[arena_heap(memory.memoryProperties)].size == 0) return 0;
   const bool known = has_extension(physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   if (known) memory.pNext = &budget;
   vkGetPhysicalDeviceMemoryProperties2(physical, &memory);

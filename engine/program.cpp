@@ -25,6 +25,7 @@ bool any_overlap(const std::vector<Slice>& some, const std::vector<Slice>& other
 
 void memory_barrier(VkCommandBuffer commands, VkPipelineStageFlags2 from, VkAccessFlags2 written, VkPipelineStageFlags2 to,
                     VkAccessFlags2 used) {
+  if (commands == VK_NULL_HANDLE) return;
   const VkMemoryBarrier2 barrier{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
                                  .srcStageMask = from,
                                  .srcAccessMask = written,
@@ -42,11 +43,14 @@ constexpr VkAccessFlags2 kReads = VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_TRAN
 }  // namespace
 
 Program::Program(Device& device, std::string name, bool profiled)
-    : device_(device), name_(std::move(name)), pool_(device), profiled_(profiled && device.caps().timestamp_period_ns > 0) {
+    : device_(device),
+      name_(std::move(name)),
+      pool_(device),
+      profiled_(profiled && device.caps().timestamp_period_ns > 0 && !device.record_only()) {
   const VkSemaphoreTypeCreateInfo type{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
                                        .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
   const VkSemaphoreCreateInfo info{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
-  vk_check(vkCreateSemaphore(device_.handle(), &info, nullptr, &timeline_), "vkCreateSemaphore");
+  if (!device_.record_only()) vk_check(vkCreateSemaphore(device_.handle(), &info, nullptr, &timeline_), "vkCreateSemaphore");
   if (profiled_) {
     const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
                                         .queryType = VK_QUERY_TYPE_TIMESTAMP,
@@ -77,14 +81,17 @@ void Program::PushBytes::append_raw(const void* value, uint32_t value_bytes) {
   size += value_bytes;
 }
 
+// On a device that only records there are no commands; dispatches, barriers and submissions are counted all the same.
 void Program::begin_segment() {
-  commands_ = pool_.begin();
+  commands_ = device_.record_only() ? VK_NULL_HANDLE : pool_.begin();
   segments_.push_back(commands_);
   segment_seconds_ = 0;
   bound_ = nullptr;
 }
 
-void Program::end_segment() { CommandPool::end(commands_); }
+void Program::end_segment() {
+  if (commands_ != VK_NULL_HANDLE) CommandPool::end(commands_);
+}
 
 void Program::note(Cost cost) {
   const double seconds = cost.flops / assumed_flops_per_second(device_.caps().type) + cost.bytes / kAssumedBytesPerSecond;
@@ -125,6 +132,8 @@ void Program::dispatch_packed(const Kernel& kernel, const PushBytes& push, uint6
   if (groups == 0) return;
   note(cost);
   order_after_hazards(push.reads, push.writes);
+  ++dispatch_count_;
+  if (device_.record_only()) return;
   if (bound_ != &kernel) {
     vkCmdBindPipeline(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, kernel.pipeline());
     bound_ = &kernel;
@@ -134,7 +143,6 @@ void Program::dispatch_packed(const Kernel& kernel, const PushBytes& push, uint6
   const uint64_t x = std::min(groups, limit), y = (groups + x - 1) / x;
   CHECK(y <= 65535, "{} workgroups of {} are more than a dispatch can hold", groups, kernel.name());
   vkCmdDispatch(commands_, static_cast<uint32_t>(x), static_cast<uint32_t>(y), 1);
-  ++dispatch_count_;
 }
 
 void Program::copy(const Slice& destination, const Slice& source) {
@@ -142,6 +150,7 @@ void Program::copy(const Slice& destination, const Slice& source) {
   if (source.size_bytes() == 0) return;
   note({.bytes = 2.0 * static_cast<double>(source.size_bytes())});
   order_after_hazards({source}, {destination});
+  if (device_.record_only()) return;
   const VkBufferCopy region{.srcOffset = source.buffer_offset_bytes(),
                             .dstOffset = destination.buffer_offset_bytes(),
                             .size = source.size_bytes()};
@@ -152,6 +161,7 @@ void Program::fill(const Slice& destination, uint32_t word) {
   if (destination.size_bytes() == 0) return;
   note({.bytes = static_cast<double>(destination.size_bytes())});
   order_after_hazards({}, {destination});
+  if (device_.record_only()) return;
   vkCmdFillBuffer(commands_, destination.buffer().handle(), destination.buffer_offset_bytes(), destination.size_bytes(), word);
 }
 
@@ -166,6 +176,7 @@ void Program::finish() {
 
 void Program::submit() {
   CHECK(finished_ && !in_flight_, "{} is submitted before it is ready", name_);
+  CHECK(!device_.record_only(), "{} is submitted to a device that only records", name_);
   if (profiled_) vkResetQueryPool(device_.handle(), queries_, 0, static_cast<uint32_t>(spans_.size()) + 1);
   ++timeline_value_;
   const VkSemaphoreSubmitInfo signal{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO,

@@ -16,10 +16,12 @@ void main() {
   if (first >= args.rows || col >= args.dim) return;
   const uint end = min(first + args.rows_per_block, args.rows);
   const bool centred = !is_null(args.mean);
+  // Never null: Mesa 26.1's lavapipe reads what all lanes read alike even where the branch around it is not taken.
+  const InF32 means = InF32(centred ? uvec2(args.mean) : uvec2(args.rstd));
 
   float weight_sum = 0.0, bias_sum = 0.0;
   for (uint row = first; row < end; ++row) {
-    const float mean = centred ? args.mean.at[row] : 0.0;
+    const float mean = centred ? means.at[row] : 0.0;
     const float d_y = args.d_y.at[row * args.dim + col];
     weight_sum += d_y * ((args.x.at[row * args.dim + col] - mean) * args.rstd.at[row]);
     bias_sum += d_y;

@@ -73,6 +73,7 @@ void require_indexable(const char* what, uint64_t rows, uint64_t cols);
 
 void add_bench_matmul(CLI::App& bench);
 void add_bench_ceiling(CLI::App& bench);
+void add_bench_kernels(CLI::App& bench);
 void add_bench_attention(CLI::App& bench);
 void add_bench_loss(CLI::App& bench);
 void add_bench_step(CLI::App& bench);

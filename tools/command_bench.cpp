@@ -144,13 +144,14 @@ void BenchRun::report(const std::string& bench, const nlohmann::ordered_json& sh
 void add_bench_command(CLI::App& program) {
   CLI::App* bench = program.add_subcommand("bench", "Measure kernels and training steps on a device");
   require_command(*bench);
-  bench->footer("Everything is timed by the device's own timestamps, in turn with its multiply-add ceiling; GFLOP/s count what "
+  bench->footer("All but kernels is timed by the device's own timestamps, in turn with its multiply-add ceiling; GFLOP/s count what "
                 "the\nformula asks for, whatever the kernel does.");
   add_bench_ceiling(*bench);
   add_bench_matmul(*bench);
   add_bench_attention(*bench);
   add_bench_loss(*bench);
   add_bench_step(*bench);
+  add_bench_kernels(*bench);
 }
 
 }  // namespace lapilli

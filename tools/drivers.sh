@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Finds the two software Vulkan drivers that tests run on and prints them as shell assignments:
+# Finds the two software Vulkan drivers that tests run on, and AMD's, whose compiler needs no card, and prints them as shell
+# assignments:
 #   eval "$(tools/drivers.sh)"; VK_DRIVER_FILES=$LAPILLI_SWIFTSHADER_ICD build/lapilli devices
 # SwiftShader has no package of its own; Debian's browser carries it. One file of that package is unpacked into
 # build/drivers/ (no root, nothing installed). Where it cannot be had, the variable is empty and stderr says why.
@@ -47,3 +48,4 @@ first_file() { # the first argument that is a file, or nothing
 if [[ ! -f $swiftshader/vk_swiftshader_icd.json ]]; then fetch_swiftshader || true; fi
 printf 'export LAPILLI_LAVAPIPE_ICD=%q\n' "$(first_file /{usr/share,etc}/vulkan/icd.d/lvp_icd*.json)"
 printf 'export LAPILLI_SWIFTSHADER_ICD=%q\n' "$(first_file "$swiftshader/vk_swiftshader_icd.json")"
+printf 'export LAPILLI_RADV_ICD=%q\n' "$(first_file /{usr/share,etc}/vulkan/icd.d/radeon_icd*.json)"

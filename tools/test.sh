@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test: all of them on lavapipe under the Khronos validation layer, then
-# those that need a device once more on SwiftShader. Ends with the totals; exit 0 only if nothing failed.
+# those that need a device once more on SwiftShader, and every kernel through AMD's compiler. Ends with the totals; exit 0
+# only if nothing failed.
 # Usage: tools/test.sh [CTEST_OPTION...]   such as -R Loss
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,12 +33,18 @@ run_tests() { # name, driver file, ctest options
 # The layer's own switch for synchronization checks was renamed; each version reads the name it knows.
 VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_VALIDATE_SYNC=true \
   VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT \
-  run_tests lavapipe "$LAPILLI_LAVAPIPE_ICD" "$@"
+  run_tests lavapipe "$LAPILLI_LAVAPIPE_ICD" -LE '^radv$' "$@"
 
 if [[ $LAPILLI_SWIFTSHADER_ICD ]]; then
   run_tests swiftshader "$LAPILLI_SWIFTSHADER_ICD" -L '^device$' "$@"
 fi
 
+if [[ $LAPILLI_RADV_ICD ]]; then
+  VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation run_tests radv "$LAPILLI_RADV_ICD" -L '^radv$' "$@"
+  grep -hE '^radv [a-z0-9]+: ' build/tests-radv.xml || true # a line a family
+fi
+
 echo
 python3 tests/totals.py lavapipe=build/tests-lavapipe.xml \
-  swiftshader="${LAPILLI_SWIFTSHADER_ICD:+build/tests-swiftshader.xml}"
+  swiftshader="${LAPILLI_SWIFTSHADER_ICD:+build/tests-swiftshader.xml}" \
+  radv="${LAPILLI_RADV_ICD:+build/tests-radv.xml}"

@@ -3,9 +3,10 @@
 import json
 import math
 import re
+import subprocess
 import unittest
 
-from support import SMALL_CONFIG, CommandTest
+from support import LAPILLI, SMALL_CONFIG, CommandTest
 
 QUICK = ("--repeats", 3)
 
@@ -46,6 +47,14 @@ class Bench(BenchTest):
         results = self.bench("attention", "--batch", 2, "--context", 9, "--heads", 4, "--kv-heads", 2, "--head-width", 8)
         self.assertEqual(results["forward"]["flops"], 2 * 2 * 2 * 4 * 45 * 8)
         self.assertEqual(results["backward"]["flops"], 2.5 * results["forward"]["flops"])
+
+    def test_Kernels_TellsOfEachOrWhyNot(self):
+        done = subprocess.run([LAPILLI, "bench", "kernels", "--json"], capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:  # most software drivers
+            return self.fails("bench", "kernels", says="tells no")
+        kernels = json.loads(done.stdout)["kernels"]
+        self.assertIn("adamw", {kernel["name"] for kernel in kernels})
+        self.assertTrue(all(kernel["statistics"] for kernel in kernels))
 
     def test_Step_AndPlan_AgreeOnWorkAndMemory(self):
         (self.folder / "small.toml").write_text(SMALL_CONFIG)

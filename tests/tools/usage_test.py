@@ -10,7 +10,8 @@ import unittest
 from support import LAPILLI, CommandTest
 
 PROMISED = {"devices", "corpus synth", "tokenizer train", "data build", "train", "eval", "generate", "export",
-            "bench ceiling", "bench matmul", "bench attention", "bench loss", "bench step", "plan"}
+            "bench ceiling", "bench matmul", "bench attention", "bench loss", "bench step", "bench kernels",
+            "plan"}
 
 
 class Usage(CommandTest):

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""AMD's compiler on every kernel that training uses, without a card: Mesa's RADV makes a device of any family out of nothing
+and compiles for it. A kernel that does not compile, or keeps registers in memory, fails.
+
+Usage: radv_kernels.py [--markdown] FAMILY...    such as vega20 navi10 navi21 navi31 gfx1201
+
+The program is $LAPILLI, default build/lapilli; the driver file $LAPILLI_RADV_ICD, default where Mesa puts it. A line a family;
+--markdown: the table of the README instead. Exit code 77 where RADV has no null hardware.
+"""
+import glob
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+LAPILLI = os.environ.get("LAPILLI", str(ROOT / "build" / "lapilli"))
+LAYOUTS = {1: "nn", 3: "nt", 0: "tn"}  # SPEC_VARIANT of matmul_tiled.comp
+# The first is ours, the second RADV's.
+NO_NULL_HARDWARE = ("no Vulkan device was found", "Unknown family")
+
+
+class Skip(Exception):
+    pass
+
+
+class Failure(Exception):
+    pass
+
+
+def find_driver():
+    found = os.environ.get("LAPILLI_RADV_ICD") or next(iter(sorted(glob.glob("/usr/share/vulkan/icd.d/radeon_icd*.json"))), "")
+    if not found:
+        raise Skip("no RADV here: package mesa-vulkan-drivers has it")
+    return found
+
+
+def compile_kernels(family):
+    """What `lapilli bench kernels --json` tells."""
+    driver = find_driver()
+    # Without Mesa's own cache of shaders: they are to be compiled now.
+    environment = os.environ | {"RADV_FORCE_FAMILY": family, "VK_DRIVER_FILES": driver, "VK_ICD_FILENAMES": driver,
+                                "MESA_SHADER_CACHE_DISABLE": "true"}
+    done = subprocess.run([LAPILLI, "bench", "kernels", "--json"], env=environment, capture_output=True, text=True, timeout=600)
+    if done.returncode != 0 and any(sentence in done.stderr for sentence in NO_NULL_HARDWARE):
+        raise Skip(f"RADV here has no null hardware {family} (old Mesa lacks the newest families, Mesa 26 all of them)")
+    if done.returncode != 0:
+        raise Failure(f"lapilli ended with {done.returncode}: {done.stderr.strip()}")
+    for line in done.stderr.splitlines():
+        print(line, file=sys.stderr)  # the validation layer's complaints among them
+    report = json.loads(done.stdout)
+    if "Null hardware" not in report["device"]["name"]:
+        raise Skip(f"RADV here knows no null hardware, but {report['device']['name']}")
+    return report["kernels"]
+
+
+def describe(kernel):
+    return kernel["name"] + " " + json.dumps(kernel["constants"]).replace('"', "")
+
+
+def select(kernels, name, **constants):
+    return [k for k in kernels if k["name"] == name and constants.items() <= k["constants"].items()]
+
+
+def check(kernels):
+    """Raises Failure naming every kernel that spills, or a form that was not compiled."""
+    spilling = [k for k in kernels if k["spilled_registers"] > 0 or k["scratch_bytes"] > 0]
+    if spilling:
+        raise Failure("\n".join(f"{describe(k)}: {k['spilled_registers']} registers spilled, {k['scratch_bytes']} bytes of scratch, "
+                                f"{k['vgprs']} VGPRs" for k in spilling))
+    # What is neither for CPU drivers nor a bench's own; only tests add.
+    wanted = [(shader.stem, {}) for shader in sorted((ROOT / "shaders").glob("*.comp"))
+              if "_scalar" not in shader.stem and not shader.stem.startswith("bench_") and shader.stem != "add"]
+    wanted += [("matmul_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
+    wanted += [("loss_logits_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in range(4)]
+    wanted += [("loss_recompute_tiled", {"rows": tile}) for tile in (32, 64, 128)]
+    wanted += [(name, {"head_width": width}) for width in (32, 64, 128, 256)
+               for name in ("attention_tiled", "attention_d_kv_tiled", "attention_d_q_tiled")]
+    missing = [describe({"name": name, "constants": constants}) for name, constants in wanted if not select(kernels, name, **constants)]
+    if missing:
+        raise Failure("not compiled: " + ", ".join(missing))
+
+
+def best_products(kernels):
+    """The three layouts of the tile whose loop is multiply-adds for the most part; of the largest where Mesa's LLVM is too old to
+    print the family's assembly."""
+    def merit(tile):
+        return sum(k.get("fma_share", 0) for k in select(kernels, "matmul_tiled", rows=tile)), tile
+
+    tile = max((32, 64, 128), key=merit)
+    by_layout = {LAYOUTS[k["constants"]["variant"]]: k for k in select(kernels, "matmul_tiled", rows=tile)}
+    return tile, [by_layout[layout] for layout in LAYOUTS.values()]
+
+
+def percent(products):
+    if any("fma_share" not in k for k in products):
+        return "unknown"
+    return " / ".join(f"{100 * k['fma_share']:.0f}" for k in products) + " %"
+
+
+def line(family, kernels):
+    lowest = min(kernels, key=lambda k: k["subgroups_per_simd"])
+    tile, products = best_products(kernels)
+    vgprs = " / ".join(str(k["vgprs"]) for k in products)
+    return (f"radv {family}: {len(kernels)} kernels, 0 spilled; fewest subgroups per SIMD {lowest['subgroups_per_simd']} "
+            f"({lowest['name']}, {lowest['vgprs']} VGPRs); tile {tile}x{tile}, nn / nt / tn: {vgprs} VGPRs, FMA share {percent(products)}")
+
+
+def markdown_row(family, kernels):
+    tile, products = best_products(kernels)
+    attention = [select(kernels, name, head_width=64)[0] for name in ("attention_tiled", "attention_d_kv_tiled", "attention_d_q_tiled")]
+
+    def cells(group):
+        return [" / ".join(f"{k[key]:,}" for k in group) for key in ("vgprs", "subgroups_per_simd", "inverse_throughput")]
+
+    columns = [family, f"{tile} x {tile}", percent(products), *cells(products), *cells(attention)]
+    return "| " + " | ".join(columns) + " |"
+
+
+MARKDOWN_HEADER = """\
+| family | tile | FMA share nn / nt / tn | VGPRs | subgroups per SIMD | cycles | attention, E 64: VGPRs forward / d_kv / d_q | subgroups per SIMD | cycles |
+|---|---|---|---|---|---|---|---|---|"""
+
+
+def main(arguments):
+    markdown = "--markdown" in arguments
+    families = [argument for argument in arguments if not argument.startswith("--")]
+    code = 0
+    if markdown:
+        print(MARKDOWN_HEADER)
+    for family in families:
+        try:
+            kernels = compile_kernels(family)
+            check(kernels)
+            print(markdown_row(family, kernels) if markdown else line(family, kernels))
+        except Failure as failure:
+            print(f"radv {family}: FAILED\n{failure}")
+            code = 1
+        except Skip as reason:
+            print(reason)
+            return code or 77
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,203 @@
+// lapilli bench kernels: what the driver's compiler makes of every kernel - registers, spills, occupancy. Nothing runs.
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "engine/pipeline_statistics.h"
+#include "shaders/args.h"
+#include "tools/amd_assembly.h"
+#include "tools/bench.h"
+#include "tools/console.h"
+#include "tools/device_report.h"
+#include "tools/kernel_forms.h"
+
+namespace lapilli {
+
+namespace {
+
+struct KernelBenchOptions {
+  std::string device;
+  bool as_json = false;
+};
+
+// Of what drivers tell, what a table has room for; names of Mesa's RADV, for AMD. Another driver's statistics are shown by its
+// own names.
+struct Column {
+  const char* header;
+  const char* key;  // in --json
+  std::vector<std::string_view> statistics;  // added up
+};
+const std::vector<Column>& amd_columns() {
+  static const std::vector<Column> columns{{"VGPRs", "vgprs", {"VGPRs"}},
+                                           {"SGPRs", "sgprs", {"SGPRs"}},
+                                           {"spilled", "spilled_registers", {"Spilled VGPRs", "Spilled SGPRs"}},
+                                           {"scratch B", "scratch_bytes", {"Scratch size"}},
+                                           {"LDS B", "lds_bytes", {"LDS size"}},
+                                           {"waves/SIMD", "subgroups_per_simd", {"Subgroups per SIMD"}},
+                                           {"code B", "code_bytes", {"Code size"}},
+                                           {"cycles", "inverse_throughput", {"Inverse Throughput"}}};
+  return columns;
+}
+
+constexpr const char* kAboutAmd =
+    "VGPRs, SGPRs: registers of a subgroup. LDS: shared memory of a workgroup. waves/SIMD: subgroups that fit a SIMD at once; on\n"
+    "RDNA the driver counts one of 64 lanes as two.\n"
+    "cycles: RADV's \"Inverse Throughput\", cycles of a SIMD for 64 invocations, by a static model in which every loop turns 8 times\n"
+    "(4 within another) and every uniform branch is taken half the time. So it compares versions of a kernel with the same loops,\n"
+    "and neither tiles, whose loops the compiler unrolls or not, nor the card's FLOPs follow from it. FMA share: multiply-adds among\n"
+    "the vector instructions of a product's loop, counted in the assembly. A product can reach no more than this share of a card's\n"
+    "multiply-add peak (128 FLOPs per cycle and compute unit up to RDNA 2, 256 on RDNA 3 and 4); waiting for memory takes from it.\n";
+
+const std::map<uint32_t, const char*>& constant_names() {
+  static const std::map<uint32_t, const char*> names{{args::SPEC_WORKGROUP, "workgroup"}, {args::SPEC_SUBGROUP, "subgroup"},
+                                                     {args::SPEC_TILE_ROWS, "rows"},      {args::SPEC_TILE_COLS, "cols"},
+                                                     {args::SPEC_TILE_DEPTH, "depth"},    {args::SPEC_HEAD_WIDTH, "head_width"},
+                                                     {args::SPEC_VARIANT, "variant"},     {args::SPEC_ELEMENTS, "elements"},
+                                                     {args::SPEC_STRIP, "strip"}};
+  return names;
+}
+
+uint32_t constant(const Kernel& kernel, uint32_t id) {
+  const auto found = std::ranges::find(kernel.constants(), id, &SpecConstant::id);
+  return found == kernel.constants().end() ? 0 : found->value;
+}
+
+// "128x128x16 variant 3": all but what every kernel has.
+std::string describe_constants(const Kernel& kernel) {
+  const uint32_t rows = constant(kernel, args::SPEC_TILE_ROWS), depth = constant(kernel, args::SPEC_TILE_DEPTH);
+  std::string text;
+  if (rows != 0) text = fmt::format("{}x{}", rows, constant(kernel, args::SPEC_TILE_COLS)) + (depth == 0 ? "" : fmt::format("x{}", depth));
+  for (const auto& [id, value] : kernel.constants()) {
+    const bool shown = id == args::SPEC_SUBGROUP || id == args::SPEC_TILE_ROWS || id == args::SPEC_TILE_COLS || id == args::SPEC_TILE_DEPTH;
+    if (!shown) text += fmt::format("{}{} {}", text.empty() ? "" : " ", constant_names().at(id), value);
+  }
+  return text;
+}
+
+nlohmann::ordered_json to_json(const StatisticValue& value) {
+  return std::visit([](auto v) { return nlohmann::ordered_json(v); }, value);
+}
+std::string to_text(const StatisticValue& value) {
+  return std::visit([](auto v) { return fmt::format("{}", v); }, value);
+}
+double to_number(const StatisticValue& value) {
+  return std::visit([](auto v) { return static_cast<double>(v); }, value);
+}
+
+// Nothing unless the driver tells all of them.
+std::optional<uint64_t> column_value(const Column& column, const PipelineExecutable& executable) {
+  uint64_t sum = 0;
+  for (const std::string_view name : column.statistics) {
+    const StatisticValue* value = executable.find(name);
+    if (value == nullptr) return std::nullopt;
+    sum += static_cast<uint64_t>(to_number(*value));
+  }
+  return sum;
+}
+
+// Of the loop of matmul_tiled.glsl; a turn of it is a stage.
+std::optional<double> fma_share(const Kernel& kernel, const PipelineExecutable& executable) {
+  const auto assembly = std::ranges::find(executable.texts, "Assembly", &PipelineText::name);
+  const uint32_t depth = constant(kernel, args::SPEC_TILE_DEPTH);
+  if (assembly == executable.texts.end() || depth == 0) return std::nullopt;
+  const uint32_t elements = constant(kernel, args::SPEC_TILE_ROWS) * constant(kernel, args::SPEC_TILE_COLS);
+  return multiply_add_share(assembly->text, elements * depth / constant(kernel, args::SPEC_WORKGROUP));
+}
+
+struct KernelReport {
+  const Kernel* kernel;
+  PipelineExecutable executable;
+};
+
+std::vector<KernelReport> read_reports(const KernelLibrary& kernels) {
+  std::vector<KernelReport> reports;
+  for (const Kernel* kernel : kernels.compiled())
+    for (PipelineExecutable& executable : read_pipeline_statistics(kernels.device(), *kernel)) reports.push_back({kernel, std::move(executable)});
+  if (reports.empty() || std::ranges::all_of(reports, [](const KernelReport& r) { return r.executable.statistics.empty(); }))
+    throw Error("the driver of {} ({}) has the extension for statistics of kernels, but tells none", kernels.device().caps().name,
+                kernels.device().caps().driver);
+  return reports;
+}
+
+nlohmann::ordered_json to_json(const KernelReport& report) {
+  nlohmann::ordered_json constants, statistics;
+  for (const auto& [id, value] : report.kernel->constants()) constants[constant_names().at(id)] = value;
+  for (const PipelineStatistic& statistic : report.executable.statistics) statistics[statistic.name] = to_json(statistic.value);
+  nlohmann::ordered_json json{{"name", report.kernel->name()},
+                              {"constants", constants},
+                              {"executable", report.executable.name},
+                              {"subgroup_size", report.executable.subgroup_size}};
+  for (const Column& column : amd_columns())
+    if (const auto value = column_value(column, report.executable)) json[column.key] = *value;
+  if (const auto share = fma_share(*report.kernel, report.executable)) json["fma_share"] = *share;
+  json["statistics"] = statistics;
+  return json;
+}
+
+TextTable amd_table(const std::vector<KernelReport>& reports) {
+  std::vector<std::string> header{"kernel", "constants"};
+  for (const Column& column : amd_columns()) header.emplace_back(column.header);
+  header.emplace_back("FMA share");
+  TextTable table(header);
+  for (const KernelReport& report : reports) {
+    std::vector<std::string> row{report.kernel->name(), describe_constants(*report.kernel)};
+    for (const Column& column : amd_columns()) row.push_back(fmt::format("{}", column_value(column, report.executable).value_or(0)));
+    const auto share = fma_share(*report.kernel, report.executable);
+    row.push_back(share ? fmt::format("{:.0f} %", 100 * *share) : "");
+    table.add(row);
+  }
+  return table;
+}
+
+// Whatever the driver tells, by its own names.
+TextTable plain_table(const std::vector<KernelReport>& reports) {
+  std::vector<std::string> header{"kernel", "constants", "subgroup"}, names;
+  for (const KernelReport& report : reports)
+    for (const PipelineStatistic& statistic : report.executable.statistics)
+      if (std::ranges::find(names, statistic.name) == names.end()) names.push_back(statistic.name);
+  header.insert(header.end(), names.begin(), names.end());
+  TextTable table(header);
+  for (const KernelReport& report : reports) {
+    std::vector<std::string> row{report.kernel->name(), describe_constants(*report.kernel), fmt::format("{}", report.executable.subgroup_size)};
+    for (const std::string& name : names) {
+      const StatisticValue* value = report.executable.find(name);
+      row.push_back(value == nullptr ? "" : to_text(*value));
+    }
+    table.add(row);
+  }
+  return table;
+}
+
+void run(const KernelBenchOptions& options) {
+  Device device({.selector = options.device, .pipeline_statistics = true, .record_only = true});
+  KernelLibrary kernels(device);
+  compile_kernel_forms(kernels);
+  const std::vector<KernelReport> reports = read_reports(kernels);
+  const DeviceCaps& caps = device.caps();
+  if (options.as_json) {
+    auto list = nlohmann::ordered_json::array();
+    for (const KernelReport& report : reports) list.push_back(to_json(report));
+    return print(nlohmann::ordered_json{{"bench", "kernels"}, {"device", device_to_json(caps)}, {"kernels", list}}.dump(2) + "\n");
+  }
+  print(fmt::format("{} ({}): subgroups of {} (the device can {} to {})\n", caps.name, caps.driver, caps.subgroup_size, caps.min_subgroup_size,
+                    caps.max_subgroup_size));
+  const bool amd = std::ranges::all_of(amd_columns(), [&](const Column& c) { return column_value(c, reports.front().executable).has_value(); });
+  print((amd ? amd_table(reports) : plain_table(reports)).to_string());
+  if (amd) print(kAboutAmd);
+}
+
+}  // namespace
+
+void add_bench_kernels(CLI::App& bench) {
+  CLI::App* command = bench.add_subcommand("kernels", "What the driver's compiler makes of every kernel: registers, spills, occupancy");
+  command->footer("Every form of every kernel that training uses on the device is compiled, and none is run. Needs a driver with\n"
+                  "VK_KHR_pipeline_executable_properties. Mesa's RADV can show AMD's compiler without a card:\n"
+                  "RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json lapilli bench kernels");
+  const auto options = std::make_shared<KernelBenchOptions>();
+  add_device_option(*command, options->device);
+  command->add_flag("--json", options->as_json, "Print JSON instead of a table");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace lapilli
