@@ -112,9 +112,9 @@ std::vector<VkPhysicalDevice> usable_devices(VkInstance instance) {
   return usable;
 }
 
-void require_pipeline_statistics(VkPhysicalDevice physical) {
+void require_pipeline_statistics(VkInstance instance, VkPhysicalDevice physical) {
   if (has_extension(physical, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME)) return;
-  const DeviceCaps caps = query_caps(physical);
+  const DeviceCaps caps = query_caps(instance, physical);
   throw Error("the driver of {} ({}) tells nothing about compiled kernels: it lacks {}", caps.name, caps.driver,
               VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
 }
@@ -160,7 +160,7 @@ Device::Device(const DeviceOptions& options) {
       vk_check(create(instance_, &info, nullptr, &validation_->messenger), "vkCreateDebugUtilsMessengerEXT");
     }
     physical_ = choose_physical_device(instance_, usable_devices(instance_), options.selector);
-    if (options.pipeline_statistics) require_pipeline_statistics(physical_);
+    if (options.pipeline_statistics) require_pipeline_statistics(instance_, physical_);
   } catch (...) {
     vkDestroyInstance(instance_, nullptr);
     throw;

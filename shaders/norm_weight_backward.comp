@@ -17,7 +17,7 @@ void main() {
   const uint end = min(first + args.rows_per_block, args.rows);
   const bool centred = !is_null(args.mean);
   // Never null: Mesa 26.1's lavapipe reads what all lanes read alike even where the branch around it is not taken.
-  const InF32 means = InF32(centred ? uvec2(args.mean) : uvec2(args.rstd));
+  InF32 means = InF32(centred ? uvec2(args.mean) : uvec2(args.rstd));
 
   float weight_sum = 0.0, bias_sum = 0.0;
   for (uint row = first; row < end; ++row) {
