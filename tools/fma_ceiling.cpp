@@ -70,6 +70,30 @@ double measure_fma_ceiling(Device& device) {
   return ceiling.flops() / measure(contenders, {.repeats = 5})[0].median;
 }
 
+double measure_copy_ceiling(KernelLibrary& kernels) {
+  DeviceCaps caps = kernels.device().caps();
+  caps.available_bytes = kernels.device().query_available_bytes();
+  const uint64_t bytes = ceiling_copy_bytes(caps);
+  const Shape shape{static_cast<uint32_t>(bytes / sizeof(float))};
+  BenchMemory memory(kernels.device());
+  const Tensor source = memory.zeros(shape), destination = memory.zeros(shape);
+  memory.commit();
+  TimedProgram copy(kernels, "copy", [&](Ops& ops) { ops.program.copy(destination.slice(), source.slice()); });
+  const Contender contenders[] = {copy.contender()};
+  return 2.0 * static_cast<double>(bytes) / measure(contenders, {.repeats = 5})[0].median;
+}
+
+Ceilings measure_ceilings(Device& device) {
+  KernelLibrary kernels(device);
+  return {.flops_per_s = measure_fma_ceiling(device), .bytes_per_s = measure_copy_ceiling(kernels)};
+}
+
+uint64_t ceiling_copy_bytes(const DeviceCaps& caps) {
+  constexpr uint64_t kMib = uint64_t{1} << 20U;
+  const uint64_t wish = caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU ? 128 * kMib : 512 * kMib;
+  return std::max(std::min({wish, caps.max_allocation_bytes / 2, caps.available_bytes / 4}) / kMib, uint64_t{1}) * kMib;
+}
+
 void record_empty_dispatch(Ops& ops, Tensor result, bool ordered) {
   args::BenchFmaArgs args{};
   if (ordered) args.result = result;

@@ -1,5 +1,5 @@
 #pragma once
-// The device's f32 multiply-add ceiling, measured: what "share of the ceiling" means in every bench.
+// The device's ceilings, measured: what "share of the ceiling" means in every bench and profile.
 
 #include "tools/timed_program.h"
 
@@ -35,6 +35,14 @@ class FmaCeiling {
 
 // FLOP/s of the ceiling alone.
 double measure_fma_ceiling(Device& device);
+
+// Bytes/s, read and written, of a copy that is no longer in caches.
+double measure_copy_ceiling(KernelLibrary& kernels);
+
+Ceilings measure_ceilings(Device& device);
+
+// Bytes of a copy that leaves caches behind, and fits. The copy reads and writes as many.
+uint64_t ceiling_copy_bytes(const DeviceCaps& caps);
 
 // A dispatch of the same kernel that does nothing; `ordered` puts a barrier between two of them.
 void record_empty_dispatch(Ops& ops, Tensor result, bool ordered);
