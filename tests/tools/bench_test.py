@@ -2,6 +2,7 @@
 """`lapilli bench`: every bench on shapes of a moment; the figures hang together."""
 import json
 import math
+import os
 import re
 import unittest
 
@@ -80,6 +81,18 @@ class Bench(BenchTest):
         said = self.run_lapilli("plan", *deep, "--no-measure").stdout
         self.assertNotIn("predicted", said)
         self.assertNotIn("measured", said)
+
+    def test_CeilingOfPlanAndTrain_IsMeasuredWithTheRememberedForm(self):
+        (self.folder / "small.toml").write_text(SMALL_CONFIG)
+        environment = os.environ | {"LAPILLI_CACHE_DIR": str(self.folder / "cache")}
+        plan = ("plan", "small.toml", "--vocab-size", 300, "--no-measure", "--json")
+        first = json.loads(self.run_lapilli(*plan, env=environment).stdout)
+        file, = self.folder.glob("cache/tuning-*.json")
+        remembered = file.read_text()
+        self.assertIn("multiply-add ceiling", remembered)
+        again = json.loads(self.run_lapilli(*plan, env=environment).stdout)
+        self.assertEqual(file.read_text(), remembered)
+        self.assertTrue(0.2 < again["ceiling_gflops"] / first["ceiling_gflops"] < 5, (first, again))
 
     def test_StepTrace_IsWhatTheProfileTells(self):
         (self.folder / "small.toml").write_text(SMALL_CONFIG)

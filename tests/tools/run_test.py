@@ -34,6 +34,8 @@ class Run(CommandTest):
             self.assertTrue((self.folder / "run" / name).is_file(), name)
         init, = self.events("run", "init")
         self.assertLess(abs(init["loss"] - math.log(400)), 0.1)
+        about = json.loads((self.folder / "data" / "dataset.json").read_text())
+        self.assertEqual(init["tokens"], about["val"]["tokens"] - 1)  # few enough for all of them to be scored
         self.assertEqual([event["step"] for event in self.events("run", "step")], list(range(1, 7)))
         self.assertTrue(all(event["mfu"] > 0 for event in self.events("run", "step")))
 
