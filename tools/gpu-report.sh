@@ -32,6 +32,7 @@ if [[ ! ${LAPILLI:-} ]]; then
   tools/build.sh lapilli
 fi
 lapilli=${LAPILLI:-build/lapilli}
+commit=$(git describe --always --dirty --abbrev=12 2>/dev/null || echo 'not known: no git')
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/lapilli-report.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -143,7 +144,6 @@ section 'Training' run/metrics.jsonl train "${model[@]}" --set data.dir="$work/t
 "$lapilli" eval "$work/run" --data "$work/tokens" --json "${device[@]}" >"$work/eval.json" 2>/dev/null || true
 section 'Evaluation' eval.json eval "$work/run" --data "$work/tokens" "${device[@]}"
 
-commit=$(git describe --always --dirty --abbrev=12 2>/dev/null || echo 'not known: no git')
 version=$("$lapilli" --version 2>&1 | tail -1)
 # shellcheck source=/dev/null
 system=$( (. /etc/os-release && printf '%s' "$PRETTY_NAME") 2>/dev/null || uname -s)
