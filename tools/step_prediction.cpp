@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint32_t kFewLayers = 2;
 constexpr double kSecondsBudget = 1;
+constexpr uint32_t kFewestRounds = 2, kMostRounds = 20;
 
 struct ScopeFigures {
   double flops = 0, bytes = 0, ns = 0;  // of one step
@@ -26,9 +27,8 @@ struct SmallModel {
 SmallModel measure_layers(KernelLibrary& kernels, Config config, uint32_t layers, double seconds_budget) {
   config.model.layers = layers;
   StepBench bench(kernels.device(), kernels, config, true);
-  bench.run();
-  const double seconds = bench.run();
-  const auto rounds = static_cast<uint32_t>(std::clamp(seconds_budget / seconds, 1.0, 20.0));
+  const double seconds = bench.run();  // first touch of memory included: rather too few rounds than too many
+  const auto rounds = static_cast<uint32_t>(std::clamp<double>(seconds_budget / seconds, kFewestRounds, kMostRounds));
   std::map<std::string, std::vector<double>> times;
   std::vector<double> walls, outsides;
   SmallModel model;
@@ -60,8 +60,8 @@ double extrapolate(double one, double two, uint32_t layers) { return one + (two 
 
 StepPrediction predict_step(KernelLibrary& kernels, const Config& config) {
   const uint32_t layers = config.model.layers, few = std::min(layers, kFewLayers);
-  // Of one layer only the declared work is wanted, and the time where a device has no timestamps.
-  const SmallModel one = measure_layers(kernels, config, 1, few > 1 ? 0.1 * kSecondsBudget : kSecondsBudget);
+  // Of one layer only the declared work is wanted, which any round tells, and the time where a device has no timestamps.
+  const SmallModel one = measure_layers(kernels, config, 1, few > 1 ? 0 : kSecondsBudget);
   const SmallModel two = few > 1 ? measure_layers(kernels, config, few, kSecondsBudget) : one;
   StepPrediction prediction;
   if (two.scopes.empty()) {
