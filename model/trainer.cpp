@@ -285,7 +285,8 @@ void Trainer::tell_profile() {
   const DeviceCaps& caps = device_.caps();
   write_file_atomically(options_.run_dir / "trace.json",
                         trace_json(steps, options_.ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
-  log_->line(fmt::format("profile     steps {} to {}, also in profile.txt and (for Perfetto) trace.json\n{}", steps.front().step, steps.back().step, table));
+  log_->line(fmt::format("profile     steps {} to {}, also in profile.txt and (for Perfetto) trace.json\n{}", steps.front().step,
+                         steps.back().step, table));
 }
 
 void Trainer::tell_end(double seconds) {

@@ -143,7 +143,8 @@ void add_plan_command(CLI::App& program) {
   command->add_option("config", options->config, "Configuration")->required()->type_name("CONFIG.toml");
   add_set_option(*command, options->sets);
   command->add_option("--vocab-size", options->vocab_size, "Vocabulary (default: that of the data set)")->check(positive())->type_name("V");
-  command->add_flag("--no-measure,--estimate", options->no_measure, "Run no steps: only what follows from the formulas and the device's ceiling");
+  command->add_flag("--no-measure,--estimate", options->no_measure,
+                    "Run no steps: only what follows from the formulas and the device's ceiling");
   add_device_option(*command, options->device);
   command->add_flag("--json", options->as_json, "Print a JSON object instead of text");
   command->callback([options] { plan(*options); });

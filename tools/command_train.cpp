@@ -83,7 +83,9 @@ void add_train_command(CLI::App& program) {
           ->type_name("DIR");
   command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of --run")->needs(run);
   add_device_option(*command, options->device);
-  command->add_option("--profile", options->profile_steps, "Time every part of the last N steps: profile.txt and (for Perfetto) trace.json in the run folder")
+  command
+      ->add_option("--profile", options->profile_steps,
+                   "Time every part of the last N steps: profile.txt and (for Perfetto) trace.json in the run folder")
       ->check(positive())
       ->type_name("N");
   command->add_flag("--no-tune", options->no_tune, "Measure nothing to choose between kernels: what was measured before, else the default");
