@@ -119,6 +119,28 @@ void require_pipeline_statistics(VkInstance instance, VkPhysicalDevice physical)
               VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
 }
 
+constexpr const char* kKhrCalibratedTimestamps = "VK_KHR_calibrated_timestamps";  // younger than the headers we build with
+
+// The extension that reads both clocks at once, under its newer name or its older one, if the device has it for the clock of
+// std::chrono::steady_clock, CLOCK_MONOTONIC; else null.
+const char* calibrated_timestamps_extension(VkInstance instance, VkPhysicalDevice physical) {
+  const std::pair<const char*, const char*> names[] = {
+      {kKhrCalibratedTimestamps, "vkGetPhysicalDeviceCalibrateableTimeDomainsKHR"},
+      {VK_EXT_CALIBRATED_TIMESTAMPS_EXTENSION_NAME, "vkGetPhysicalDeviceCalibrateableTimeDomainsEXT"}};
+  for (const auto& [extension, function] : names) {
+    if (!has_extension(physical, extension)) continue;
+    const auto list = reinterpret_cast<PFN_vkGetPhysicalDeviceCalibrateableTimeDomainsEXT>(vkGetInstanceProcAddr(instance, function));
+    if (list == nullptr) continue;
+    uint32_t count = 0;
+    if (list(physical, &count, nullptr) != VK_SUCCESS) continue;
+    std::vector<VkTimeDomainEXT> domains(count);
+    if (list(physical, &count, domains.data()) != VK_SUCCESS) continue;
+    const auto has = [&](VkTimeDomainEXT domain) { return std::ranges::find(domains, domain) != domains.end(); };
+    if (has(VK_TIME_DOMAIN_DEVICE_EXT) && has(VK_TIME_DOMAIN_CLOCK_MONOTONIC_EXT)) return extension;
+  }
+  return nullptr;
+}
+
 // Mesa's CPU driver is twice as wide when told so, on processors with AVX-512 (measured; README). It reads this once,
 // when the instance is made.
 void prepare_software_driver() {
@@ -200,6 +222,8 @@ Device::Device(const DeviceOptions& options) {
     extensions.push_back(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
     f13.pNext = &statistics;
   }
+  const char* calibrated = calibrated_timestamps_extension(instance_, physical_);
+  if (calibrated != nullptr && caps_.timestamp_period_ns > 0) extensions.push_back(calibrated);
   const VkDeviceCreateInfo info{.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
                                 .pNext = &features,
                                 .queueCreateInfoCount = 1,
@@ -208,6 +232,11 @@ Device::Device(const DeviceOptions& options) {
                                 .ppEnabledExtensionNames = extensions.data()};
   vk_check(vkCreateDevice(physical_, &info, nullptr, &device_), "vkCreateDevice");
   vkGetDeviceQueue(device_, queue_family_, 0, &queue_);
+  if (calibrated != nullptr && caps_.timestamp_period_ns > 0) {
+    const bool is_khr = std::strcmp(calibrated, kKhrCalibratedTimestamps) == 0;
+    read_clocks_ = reinterpret_cast<PFN_vkGetCalibratedTimestampsEXT>(
+        vkGetDeviceProcAddr(device_, is_khr ? "vkGetCalibratedTimestampsKHR" : "vkGetCalibratedTimestampsEXT"));
+  }
 }
 
 Device::~Device() {
@@ -219,6 +248,16 @@ Device::~Device() {
     destroy(instance_, validation_->messenger, nullptr);
   }
   vkDestroyInstance(instance_, nullptr);
+}
+
+std::optional<Device::ClockPair> Device::read_clocks() const {
+  if (read_clocks_ == nullptr) return std::nullopt;
+  const VkCalibratedTimestampInfoEXT clocks[] = {
+      {.sType = VK_STRUCTURE_TYPE_CALIBRATED_TIMESTAMP_INFO_EXT, .timeDomain = VK_TIME_DOMAIN_DEVICE_EXT},
+      {.sType = VK_STRUCTURE_TYPE_CALIBRATED_TIMESTAMP_INFO_EXT, .timeDomain = VK_TIME_DOMAIN_CLOCK_MONOTONIC_EXT}};
+  uint64_t values[2] = {}, deviation_ns = 0;
+  if (read_clocks_(device_, 2, clocks, values, &deviation_ns) != VK_SUCCESS) return std::nullopt;
+  return ClockPair{.ticks = values[0], .host_ns = static_cast<int64_t>(values[1]), .deviation_ns = deviation_ns};
 }
 
 uint64_t Device::query_available_bytes() const { return lapilli::query_available_bytes(physical_); }

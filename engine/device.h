@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,7 @@ struct DeviceCaps {
   uint64_t memory_bytes = 0;                                 // the heap that arenas live in
   uint64_t available_bytes = 0;                              // what is left of it now (VK_EXT_memory_budget), else memory_bytes
   double timestamp_period_ns = 0;                            // 0: no timestamps
+  uint32_t timestamp_bits = 0;                               // of a timestamp that count
 
   bool unified_memory = false;  // the host can write what kernels read at full speed: no staging
   bool int64 = false, float16 = false, storage16 = false;
@@ -91,6 +93,15 @@ class Device {
   // Free bytes of the arena heap at this moment, as the driver says.
   uint64_t query_available_bytes() const;
 
+  // A moment in both clocks: the device's timestamp and the host's steady clock, at most deviation_ns apart.
+  struct ClockPair {
+    uint64_t ticks = 0;
+    int64_t host_ns = 0;
+    uint64_t deviation_ns = 0;
+  };
+  // None where the driver has no calibrated timestamps.
+  std::optional<ClockPair> read_clocks() const;
+
   // Messages of the validation layer so far (warnings and errors); 0 without validation.
   uint64_t validation_messages() const;
 
@@ -108,6 +119,7 @@ class Device {
   VkQueue queue_ = VK_NULL_HANDLE;
   uint32_t queue_family_ = 0;
   bool pipeline_statistics_ = false, record_only_ = false;
+  PFN_vkGetCalibratedTimestampsEXT read_clocks_ = nullptr;  // or none
   DeviceCaps caps_;
   uint64_t allocated_bytes_ = 0, peak_allocated_bytes_ = 0, allocation_count_ = 0;
 };

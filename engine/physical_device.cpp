@@ -148,7 +148,14 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.max_allocation_bytes = std::min<uint64_t>(p11.maxMemoryAllocationSize, p13.maxBufferSize);
   caps.memory_bytes = memory.memoryHeaps[arena_heap(memory)].size;
   caps.available_bytes = query_available_bytes(physical);
-  caps.timestamp_period_ns = core.limits.timestampComputeAndGraphics ? static_cast<double>(core.limits.timestampPeriod) : 0.0;
+  caps.timestamp_period_ns = static_cast<double>(core.limits.timestampPeriod);
+  uint32_t family_count = 0;
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &family_count, nullptr);
+  std::vector<VkQueueFamilyProperties> families(family_count);
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &family_count, families.data());
+  const uint32_t family = find_compute_queue_family(physical);
+  caps.timestamp_bits = family < family_count ? families[family].timestampValidBits : 0;
+  if (caps.timestamp_bits == 0) caps.timestamp_period_ns = 0;
   caps.unified_memory =
       core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU || core.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
   caps.int64 = f.features.shaderInt64;

@@ -1,11 +1,18 @@
 #include "engine/profile.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <chrono>
 #include <map>
 
 namespace lapilli {
+
+CeilingShare share_of_ceiling(const ProfileSpan& span, const Ceilings& ceilings) {
+  if (span.ns <= 0) return {};
+  const double seconds = span.ns * 1e-9;
+  const double compute = ceilings.flops_per_s > 0 ? span.flops / ceilings.flops_per_s / seconds : 0;
+  const double memory = ceilings.bytes_per_s > 0 ? span.bytes / ceilings.bytes_per_s / seconds : 0;
+  return memory > compute ? CeilingShare{memory, true} : CeilingShare{compute, false};
+}
 
 double Profile::total_ns() const {
   double sum = 0;
@@ -20,8 +27,9 @@ template <typename Name>
 std::vector<ProfileSpan> sum_by(const std::vector<ProfileSpan>& spans, const Name& name) {
   std::map<std::string, ProfileSpan> sums;
   for (const ProfileSpan& span : spans) {
-    ProfileSpan& sum = sums[name(span.scope)];
-    sum.scope = name(span.scope);
+    const auto [at, is_new] = sums.try_emplace(name(span.scope));
+    ProfileSpan& sum = at->second;
+    if (is_new) sum.scope = at->first, sum.begin_ns = span.begin_ns;
     sum.dispatches += span.dispatches;
     sum.flops += span.flops;
     sum.bytes += span.bytes;
@@ -31,11 +39,6 @@ std::vector<ProfileSpan> sum_by(const std::vector<ProfileSpan>& spans, const Nam
   for (auto& [scope, sum] : sums) rows.push_back(std::move(sum));
   std::ranges::stable_sort(rows, std::greater{}, &ProfileSpan::ns);
   return rows;
-}
-
-std::string row_text(const ProfileSpan& row, double total_ns) {
-  return fmt::format("{:<32} {:>10} {:>10.3f} {:>6.1f}% {:>10.2f} {:>8.2f}\n", row.scope, row.dispatches, row.ns * 1e-6, 100 * row.ns / total_ns,
-                     row.ns > 0 ? row.flops / row.ns : 0, row.ns > 0 ? row.bytes / row.ns : 0);
 }
 
 }  // namespace
@@ -48,13 +51,8 @@ std::vector<ProfileSpan> Profile::by_part() const {
   return sum_by(spans, [](const std::string& scope) { return scope.substr(0, scope.find('/')); });
 }
 
-std::string Profile::table() const {
-  std::string text = fmt::format("{:<32} {:>10} {:>10} {:>7} {:>10} {:>8}\n", "scope", "dispatches", "ms", "share", "GFLOP/s", "GB/s");
-  const double total = std::max(total_ns(), 1.0);
-  for (const ProfileSpan& row : by_scope()) text += row_text(row, total);
-  text += "\n";
-  for (const ProfileSpan& row : by_part()) text += row_text(row, total);
-  return text + fmt::format("{:<32} {:>10} {:>10.3f}\n", "total", "", total * 1e-6);
+int64_t steady_now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace lapilli

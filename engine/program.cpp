@@ -179,6 +179,7 @@ void Program::submit() {
   CHECK(!device_.record_only(), "{} is submitted to a device that only records", name_);
   if (profiled_) vkResetQueryPool(device_.handle(), queries_, 0, static_cast<uint32_t>(spans_.size()) + 1);
   ++timeline_value_;
+  submitted_ns_ = steady_now_ns();
   const VkSemaphoreSubmitInfo signal{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO,
                                      .semaphore = timeline_,
                                      .value = timeline_value_,
@@ -219,8 +220,21 @@ Profile Program::take_profile() const {
                                  VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT),
            "vkGetQueryPoolResults");
   profile.spans = spans_;
-  for (size_t i = 0; i < spans_.size(); ++i)
-    profile.spans[i].ns = static_cast<double>(ticks[i + 1] - ticks[i]) * device_.caps().timestamp_period_ns;
+  const double period_ns = device_.caps().timestamp_period_ns;
+  const uint32_t bits = device_.caps().timestamp_bits;
+  // Counters of fewer than 64 bits wrap around.
+  const auto since = [&](uint64_t later, uint64_t earlier) {
+    return static_cast<double>((later - earlier) & (bits >= 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1)) * period_ns;
+  };
+  for (size_t i = 0; i < spans_.size(); ++i) {
+    profile.spans[i].begin_ns = since(ticks[i], ticks[0]);
+    profile.spans[i].ns = since(ticks[i + 1], ticks[i]);
+  }
+  profile.begin_host_ns = submitted_ns_;
+  if (const auto now = device_.read_clocks()) {
+    profile.begin_host_ns = now->host_ns - static_cast<int64_t>(since(now->ticks, ticks[0]));
+    profile.deviation_ns = now->deviation_ns;
+  }
   return profile;
 }
 

@@ -128,6 +128,7 @@ class Program {
 
   VkSemaphore timeline_ = VK_NULL_HANDLE;
   uint64_t timeline_value_ = 0;
+  int64_t submitted_ns_ = 0;  // on the host's steady clock
 
   bool profiled_;
   std::string scope_;

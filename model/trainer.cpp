@@ -62,7 +62,7 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   if (!config_.teacher.empty()) train_shard_.require_tokenizer(load_teacher(config_).state.tokenizer_hash, "the teacher");
   choose_loss();
   allocate_memory();
-  memory_->record(kernels_, options_.profile);
+  memory_->record(kernels_, options_.profile_steps > 0);
   load_or_make_weights();
 }
 
@@ -144,6 +144,7 @@ bool Trainer::stop_requested() const {
 
 void Trainer::train_one_step(Prefetcher& batches) {
   const Clock::time_point start = Clock::now();
+  HostSpan batch_wait{.name = "wait for batch", .begin_ns = steady_now_ns()};
   std::vector<Batch> micro_batches;
   for (uint32_t m = 0; m < config_.data.accumulate; ++m) micro_batches.push_back(batches.next());
   const uint64_t step = state_.step + 1;
@@ -158,6 +159,18 @@ void Trainer::train_one_step(Prefetcher& batches) {
     log_->warn(fmt::format("step {}: gradients overflowed f16; the optimizer was skipped, the loss scale is now {:g}", step,
                            memory_->step->loss_scale().value()));
   tell_step(result, lr, seconds_since(start));
+  if (options_.profile_steps > 0) note_profile(std::move(batch_wait));
+}
+
+// What lies between the step's end and now belongs to the step too: the host told of it.
+void Trainer::note_profile(HostSpan batch_wait) {
+  const int64_t now_ns = steady_now_ns();
+  StepProfile profile = memory_->step->take_profile();
+  batch_wait.end_ns = profile.host.front().begin_ns;
+  profile.host.insert(profile.host.begin(), std::move(batch_wait));
+  profile.host.push_back({.name = "log", .begin_ns = profile.host.back().end_ns, .end_ns = now_ns});
+  profiles_.push_back(std::move(profile));
+  if (profiles_.size() > options_.profile_steps) profiles_.pop_front();
 }
 
 void Trainer::tell_start() {
@@ -193,7 +206,7 @@ void Trainer::tell_start() {
 
 void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
   const double tokens_per_s = result.sums.rows / seconds;
-  const double mfu = options_.ceiling_flops_per_s > 0 ? memory_->step->step_flops() / seconds / options_.ceiling_flops_per_s : 0;
+  const double mfu = options_.ceilings.flops_per_s > 0 ? memory_->step->step_flops() / seconds / options_.ceilings.flops_per_s : 0;
   Json event{{"event", "step"},
                {"step", state_.step},
                {"loss", result.sums.rows > 0 ? Json(result.loss()) : Json(nullptr)},
@@ -271,12 +284,19 @@ void Trainer::checkpoint() {
   log_->line(fmt::format("checkpoint  {}", folder.string()));
 }
 
+void Trainer::tell_profile() {
+  const std::vector<StepProfile> steps(profiles_.begin(), profiles_.end());
+  const std::string table = profile_table(summarize(steps), options_.ceilings);
+  write_file_atomically(options_.run_dir / "profile.txt", table);
+  const DeviceCaps& caps = device_.caps();
+  write_file_atomically(options_.run_dir / "trace.json",
+                        trace_json(steps, options_.ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
+  log_->line(fmt::format("profile     steps {} to {}, also in profile.txt and (for Perfetto) trace.json\n{}", steps.front().step,
+                         steps.back().step, table));
+}
+
 void Trainer::tell_end(double seconds) {
-  if (options_.profile && state_.step > 0) {
-    const std::string table = memory_->step->program().take_profile().table();
-    write_file_atomically(options_.run_dir / "profile.txt", table);
-    log_->line("profile of the last step:\n" + table);
-  }
+  if (!profiles_.empty()) tell_profile();
   if (state_.step < config_.train.steps) {
     log_->line(fmt::format("stopped     after step {} of {}; go on with --resume", state_.step, config_.train.steps));
     log_->sync();

@@ -2,6 +2,7 @@
 // A training run from its configuration to its run folder.
 
 #include <atomic>
+#include <deque>
 #include <filesystem>
 #include <memory>
 
@@ -15,9 +16,9 @@ struct TrainOptions {
   std::filesystem::path run_dir;       // made when missing
   bool resume = false;                 // go on from run_dir's newest checkpoint
   uint64_t stop_at = 0;                // end this session after that step, as an interrupt would; 0: run to the end
-  bool profile = false;                // time per scope of the last step, printed and written to run_dir/profile.txt
+  uint64_t profile_steps = 0;          // so many last steps as a table, also in run_dir/profile.txt, and as run_dir/trace.json
   bool tune = true;                    // measure where the device's choices are not known yet; else take the first that fits
-  double ceiling_flops_per_s = 0;      // of this device, measured; for MFU. 0: unknown
+  Ceilings ceilings = {};              // of this device, measured; for MFU and the profile
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, write a checkpoint, return
 };
 
@@ -42,6 +43,8 @@ class Trainer {
   void tell_init();
   void train_one_step(Prefetcher& batches);
   void tell_step(const StepResult& result, double lr, double seconds);
+  void note_profile(HostSpan batch_wait);
+  void tell_profile();
   void evaluate();
   void show_sample();
   void checkpoint();
@@ -63,6 +66,7 @@ class Trainer {
   double seconds_per_step_ = 0;  // running mean, for the ETA
   uint64_t session_tokens_ = 0;
   bool resumed_ = false;
+  std::deque<StepProfile> profiles_;  // of the last options_.profile_steps steps
 };
 
 }  // namespace lapilli

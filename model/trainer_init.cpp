@@ -1,8 +1,10 @@
 // What a run says before its first update: where the loss starts, and the ladder of lines to read it against.
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "model/flops.h"
 #include "model/trainer.h"
 #include "tokenizer/ngram.h"
 
@@ -13,7 +15,14 @@ namespace {
 // Off by more than this share of the expectation, something is wrong: a mis-scaled initialisation, a wrong vocabulary, a
 // broken mask.
 constexpr double kInitTolerance = 0.02;
-constexpr uint64_t kInitTokens = 16384;
+
+// Tokens to take the loss over: as many as cost little next to the steps that follow. Even the fewest tell the mean to some
+// thousandths of a nat, because random weights guess nearly the same everywhere.
+constexpr uint64_t kFewestTokens = 2048, kMostTokens = 16384;
+constexpr double kInitFlops = 40e9;
+uint64_t init_tokens(double forward_flops_per_token) {
+  return static_cast<uint64_t>(std::clamp(kInitFlops / forward_flops_per_token, static_cast<double>(kFewestTokens), static_cast<double>(kMostTokens)));
+}
 
 }  // namespace
 
@@ -25,7 +34,7 @@ double expected_initial_loss(const ModelConfig& config, const LossOptions& loss)
 }
 
 void Trainer::tell_init() {
-  const EvaluationResult initial = memory_->evaluation->run(val_shard_, kInitTokens);
+  const EvaluationResult initial = memory_->evaluation->run(val_shard_, init_tokens(flops_per_token(config_.model, table_) / 3));
   const double ln_vocab = std::log(config_.model.vocab_size), expected = expected_initial_loss(config_.model, config_.loss);
   const double gap = initial.loss - expected;
   const NgramReference ngram = ngram_reference(train_shard_, val_shard_);
@@ -35,6 +44,7 @@ void Trainer::tell_init() {
                                {"ln_vocab", ln_vocab},
                                {"expected_loss", expected},
                                {"loss", initial.loss},
+                               {"tokens", initial.tokens},
                                {"gap", gap},
                                {"unigram_entropy", ngram.unigram_entropy},
                                {"bigram_cross_entropy", ngram.bigram_cross_entropy}};

@@ -1,6 +1,5 @@
 #include "model/training_step.h"
 
-#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -10,14 +9,10 @@ namespace lapilli {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr uint64_t kControlWords = 10;
 constexpr uint64_t kScalarsWord = 0, kRandomWord = 4, kInverseWeightWord = 8, kUnscaleWord = 9;
 constexpr uint64_t kNormWords = 2;
 constexpr uint64_t kResultWords = args::kSumCount + args::kStatusWords;  // per micro-batch
-
-double ns_since(Clock::time_point start) { return std::chrono::duration<double, std::nano>(Clock::now() - start).count(); }
 
 }  // namespace
 
@@ -122,7 +117,14 @@ std::vector<float> TrainingStep::read_gradients() const {
 
 StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, double lr, uint64_t seed) {
   CHECK_EQ(batches.size(), size_t{config_.data.accumulate});
-  const Clock::time_point start = Clock::now();
+  last_step_ = step;
+  host_.clear();
+  int64_t begin_ns = steady_now_ns();
+  const auto end_span = [&](const char* name, bool waits_for_device = false) {
+    const int64_t now_ns = steady_now_ns();
+    host_.push_back({.name = name, .begin_ns = begin_ns, .end_ns = now_ns, .waits_for_device = waits_for_device});
+    begin_ns = now_ns;
+  };
   double weight = 0;
   for (uint32_t m = 0; m < batches.size(); ++m) {
     inputs_.write(m, batches[m]);
@@ -141,12 +143,13 @@ StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, doub
   std::memcpy(control + kRandomWord * 4, random, sizeof random);
   std::memcpy(control + kInverseWeightWord * 4, inverse, sizeof inverse);
 
+  end_span("upload");
   program_->submit();
-  host_ns_ = ns_since(start);
+  end_span("submit");
   program_->wait();
-  const Clock::time_point after = Clock::now();
+  end_span("wait for the device", true);
   StepResult result = read_results(batches, step);
-  host_ns_ += ns_since(after);
+  end_span("read results");
   return result;
 }
 

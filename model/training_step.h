@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "engine/step_profile.h"
 #include "model/batch_inputs.h"
 #include "model/loss.h"
 #include "model/loss_scale.h"
@@ -45,7 +46,9 @@ class TrainingStep {
   StepResult run(std::span<const Batch> batches, uint64_t step, double lr, uint64_t seed);
 
   const Program& program() const { return *program_; }
-  double host_ns() const { return host_ns_; }  // of the last step: everything but waiting for the device
+  // The last step as the host and, when profiled, the device saw it.
+  StepProfile take_profile() const { return {.step = last_step_, .host = host_, .device = program_->take_profile()}; }
+  double host_ns() const { return StepProfile{.host = host_}.host_ns(); }  // of the last step: all but waiting for the device
   double step_flops() const;  // as plan.h counts them
   const LossPlan& loss_plan() const { return loss_.plan(); }
 
@@ -70,7 +73,8 @@ class TrainingStep {
   std::unique_ptr<Program> program_;
   LossScale loss_scale_;
   double run_scale_ = 1;  // of the gradients that are on the device
-  double host_ns_ = 0;
+  uint64_t last_step_ = 0;
+  std::vector<HostSpan> host_;  // of the last step: upload, submit, wait, read results
 };
 
 }  // namespace lapilli

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Adds up what ctest wrote, one JUnit file per driver, and judges the run.
+"""Adds up what ctest or GoogleTest wrote, one or more JUnit files per driver, and judges the run.
 
-Usage: totals.py NAME=FILE.xml...   (NAME= for a driver that is not there)
+Usage: totals.py NAME=FILE.xml[,FILE.xml...]...   (NAME= for a driver that is not there)
 
 Prints, per driver, how many tests passed, failed and were skipped (with the reason each test gave), and exits 1 if any
 failed. A test in whose output the Vulkan validation layer complained has failed, whatever it says itself.
@@ -31,6 +31,8 @@ def judge(test):
         return "failed", "validation: " + complaint.group(0).strip()[:300]
     if test.find("failure") is not None or test.get("status") == "fail":
         return "failed", "see its output above"
+    if test.get("result") == "skipped":  # GoogleTest's own
+        return "skipped", test.find("skipped").get("message", "").splitlines()[-1]
     if test.get("status") == "run":
         return "passed", ""
     if test.get("status") == "disabled":
@@ -45,18 +47,20 @@ def judge(test):
 def main(arguments):
     failed = False
     for argument in arguments:
-        name, _, path = argument.partition("=")
-        if not path:
+        name, _, paths = argument.partition("=")
+        if not paths:
             print(f"{name}: not run, no such driver here")
             continue
-        if not pathlib.Path(path).exists():
-            print(f"{name}: ctest left no results")
-            failed = True
-            continue
         results = {"passed": [], "failed": [], "skipped": []}
-        for test in xml.parse(path).getroot().iter("testcase"):
-            verdict, reason = judge(test)
-            results[verdict].append((reason, test.get("name")))
+        for path in paths.split(","):
+            if not pathlib.Path(path).exists():
+                results["failed"].append(("the run left no results: it crashed, or was ended", path))
+                continue
+            for test in xml.parse(path).getroot().iter("testcase"):
+                if test.get("status") == "notrun" and test.get("result") == "suppressed":
+                    continue  # another shard's
+                verdict, reason = judge(test)
+                results[verdict].append((reason, test.get("name")))
         print(f"{name}: " + ", ".join(f"{len(tests)} {verdict}" for verdict, tests in results.items()))
         for reason, test in results["failed"]:
             print(f"  FAILED  {test}: {reason}")

@@ -18,6 +18,7 @@ struct BenchOptions {
   uint32_t repeats = 0;  // 0: what fits into `seconds`
   double seconds = 8;
   bool as_json = false;
+  std::string save;  // a file for the JSON, whatever is printed; empty: none
 };
 void add_bench_options(CLI::App& command, BenchOptions& options);
 
@@ -57,6 +58,10 @@ class BenchRun {
   BenchReport describe(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries,
                        const BenchFigures& figures) const;
   std::string device_line() const;  // "llvmpipe (lavapipe 25.0.7, 16 lanes)"
+
+  // Prints and saves as the options ask; `text` beside the JSON.
+  void publish(const nlohmann::ordered_json& json, const std::string& text) const;
+  void save(const nlohmann::ordered_json& json) const;
 
   // All of it: measures, describes and prints, as the options ask.
   void report(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries);

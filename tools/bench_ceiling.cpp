@@ -1,7 +1,5 @@
 // lapilli bench ceiling: what the device can do at most: multiply-adds, copies, launches.
 
-#include <algorithm>
-
 #include "tools/bench.h"
 
 namespace lapilli {
@@ -14,16 +12,9 @@ struct CeilingOptions : BenchOptions {
   uint64_t copy_mib = 0;  // 0: by the device
 };
 
-// As much as leaves caches behind, and fits.
-uint64_t copy_bytes(const CeilingOptions& options, const DeviceCaps& caps) {
-  if (options.copy_mib != 0) return options.copy_mib * kMib;
-  const uint64_t wish = caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU ? 128 * kMib : 512 * kMib;
-  return std::max(std::min({wish, caps.max_allocation_bytes / 2, caps.available_bytes / 4}) / kMib, uint64_t{1}) * kMib;
-}
-
 void run(const CeilingOptions& options) {
   BenchRun bench(options);
-  const uint64_t bytes = copy_bytes(options, bench.device().caps());
+  const uint64_t bytes = options.copy_mib != 0 ? options.copy_mib * kMib : ceiling_copy_bytes(bench.device().caps());
   const Shape shape{static_cast<uint32_t>(bytes / sizeof(float))};
   BenchMemory memory(bench.device());
   const Tensor source = memory.zeros(shape), destination = memory.zeros(shape), word = memory.zeros({1});

@@ -82,7 +82,7 @@ std::vector<std::string> chosen_strategies(const LossBenchOptions& options) {
 std::string command_line(const CLI::App& command) {
   std::string text = "lapilli bench " + command.get_name();
   for (const CLI::Option* option : command.get_options()) {
-    if (option->count() == 0 || option->get_name() == "--html" || option->get_name() == "--json") continue;
+    if (option->count() == 0 || option->get_name() == "--html" || option->get_name() == "--json" || option->get_name() == "--save") continue;
     text += " " + option->get_name();
     if (option->get_items_expected_max() == 0) continue;  // a flag
     std::string values = CLI::detail::join(option->results(), ",");
@@ -109,10 +109,10 @@ void run(const LossBenchOptions& options, const std::string& command) {
     // Each time: a folder that is not there is told of at once, and a sweep that is stopped leaves what it has.
     if (!options.html.empty()) write_loss_page(options.html, runs, swept_keys(options), {bench.device_line(), command});
   }
-  if (!options.as_json) return;
-  if (!is_sweep) return print(runs[0].dump(2) + "\n");
-  const nlohmann::ordered_json sweep{{"bench", "loss"}, {"device", runs[0]["device"]}, {"runs", runs}};
-  print(sweep.dump(2) + "\n");
+  const nlohmann::ordered_json json =
+      is_sweep ? nlohmann::ordered_json{{"bench", "loss"}, {"device", runs[0]["device"]}, {"runs", runs}} : runs[0];
+  bench.save(json);
+  if (options.as_json) print(json.dump(2) + "\n");
 }
 
 CLI::Validator only_f32() {

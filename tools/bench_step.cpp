@@ -1,5 +1,6 @@
 // lapilli bench step: whole optimizer steps of a configuration.
 
+#include "engine/base/file.h"
 #include "tools/bench.h"
 #include "tools/console.h"
 #include "tools/step_bench.h"
@@ -13,26 +14,58 @@ struct StepBenchOptions : BenchOptions {
   std::vector<std::string> sets;
   uint32_t vocab_size = 0;
   bool profile = false;
+  std::string trace;  // a file; empty: none
 };
+
+constexpr uint32_t kProfiledSteps = 5;
+
+nlohmann::ordered_json to_json(const StepSummary& summary, const Ceilings& ceilings) {
+  auto scopes = nlohmann::ordered_json::array();
+  for (const ProfileSpan& row : summary.device.spans) {
+    const CeilingShare near = share_of_ceiling(row, ceilings);
+    scopes.push_back({{"scope", row.scope}, {"calls", row.dispatches}, {"ms", row.ns * 1e-6}, {"flops", row.flops}, {"bytes", row.bytes},
+                      {"share_of_ceiling", near.share}, {"ceiling", near.of_memory ? "memory" : "compute"}});
+  }
+  return {{"steps", summary.steps},
+          {"step_ms", summary.wall_ns * 1e-6},
+          {"host_ms", summary.host_ns * 1e-6},
+          {"device_ms", summary.device.total_ns() * 1e-6},
+          {"explained", summary.explained()},
+          {"ceiling_gb_per_s", ceilings.bytes_per_s * 1e-9},
+          {"scopes", std::move(scopes)}};
+}
 
 void run(const StepBenchOptions& options) {
   Config config = load_config(options.config, options.sets);
   set_vocab_size(config, options.vocab_size);
   BenchRun bench(options);
   settle_by_measurement(config, bench.kernels());
-  StepBench step(bench.device(), bench.kernels(), config, options.profile);
+  const bool profiled = options.profile || !options.trace.empty();
+  StepBench step(bench.device(), bench.kernels(), config, profiled);
   const ModelConfig& model = config.model;
   const double first_seconds = step.run();
-  bench.report("step",
-               {{"parameters", step.parameters()}, {"layers", model.layers}, {"heads", model.heads}, {"dim", model.dim},
-                {"context", model.context}, {"vocab", model.vocab_size}, {"tokens_per_step", step.tokens()}},
-               {{.contender = step.contender(),
-                 .flops = step.flops(),
-                 .facts = {{"tokens_per_step", step.tokens()},
-                           {"memory_bytes", step.memory_bytes()},
-                           {"first_step_ms", first_seconds * 1e3}},
-                 .note = fmt::format("{} of memory", format_bytes(step.memory_bytes()))}});
-  if (options.profile && !options.as_json) print("\n" + step.profile());
+  const nlohmann::ordered_json shape{
+      {"parameters", step.parameters()}, {"layers", model.layers},       {"heads", model.heads}, {"dim", model.dim},
+      {"context", model.context},        {"vocab", model.vocab_size}, {"tokens_per_step", step.tokens()}};
+  const std::vector<BenchEntry> entries{{.contender = step.contender(),
+                                         .flops = step.flops(),
+                                         .facts = {{"tokens_per_step", step.tokens()},
+                                                   {"memory_bytes", step.memory_bytes()},
+                                                   {"first_step_ms", first_seconds * 1e3}},
+                                         .note = fmt::format("{} of memory", format_bytes(step.memory_bytes()))}};
+  const BenchFigures figures = bench.measure(entries);
+  BenchReport report = bench.describe("step", shape, entries, figures);
+  if (profiled) {
+    const std::vector<StepProfile> steps = step.profile(kProfiledSteps);
+    const StepSummary summary = summarize(steps);
+    const Ceilings ceilings{.flops_per_s = figures.ceiling_rate, .bytes_per_s = measure_copy_ceiling(bench.kernels())};
+    const DeviceCaps& caps = bench.device().caps();
+    if (!options.trace.empty())
+      write_file_atomically(options.trace, trace_json(steps, ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
+    report.json["profile"] = to_json(summary, ceilings);
+    if (options.profile) report.text += "\nprofile: " + profile_table(summary, ceilings);
+  }
+  bench.publish(report.json, report.text);
 }
 
 }  // namespace
@@ -46,6 +79,7 @@ void add_bench_step(CLI::App& bench) {
   add_set_option(*command, options->sets);
   command->add_option("--vocab-size", options->vocab_size, "Vocabulary (default: that of the data set)")->check(positive())->type_name("V");
   command->add_flag("--profile", options->profile, "Also the time of every part, by the device's timestamps");
+  command->add_option("--trace", options->trace, "Write a few steps as a trace for Perfetto or chrome://tracing")->type_name("FILE");
   add_bench_options(*command, *options);
   command->callback([options] { run(*options); });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/base/file.h"
 #include "tools/bench.h"
 #include "tools/commands.h"
 #include "tools/console.h"
@@ -20,6 +21,7 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
       ->type_name("S")
       ->capture_default_str();
   command.add_flag("--json", options.as_json, "Print JSON instead of a table");
+  command.add_option("--save", options.save, "Also write the JSON to a file, whatever is printed")->type_name("FILE");
 }
 
 void require_indexable(const char* what, uint64_t rows, uint64_t cols) {
@@ -138,7 +140,16 @@ std::string BenchRun::device_line() const {
 
 void BenchRun::report(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries) {
   const BenchReport report = describe(bench, shape, entries, measure(entries));
-  print(options_.as_json ? report.json.dump(2) + "\n" : device_line() + "\n" + report.text);
+  publish(report.json, report.text);
+}
+
+void BenchRun::publish(const nlohmann::ordered_json& json, const std::string& text) const {
+  save(json);
+  print(options_.as_json ? json.dump(2) + "\n" : device_line() + "\n" + text);
+}
+
+void BenchRun::save(const nlohmann::ordered_json& json) const {
+  if (!options_.save.empty()) write_file_atomically(options_.save, json.dump(2) + "\n");
 }
 
 void add_bench_command(CLI::App& program) {

@@ -10,6 +10,7 @@
 #include "tools/device_report.h"
 #include "tools/fma_ceiling.h"
 #include "tools/step_bench.h"
+#include "tools/step_prediction.h"
 
 namespace lapilli {
 
@@ -19,7 +20,14 @@ struct PlanOptions {
   std::string config, device;
   std::vector<std::string> sets;
   uint32_t vocab_size = 0;
-  bool estimate_only = false, as_json = false;
+  bool no_measure = false, as_json = false;
+};
+
+// What is known of a step's time; 0: not.
+struct StepTimes {
+  StepPrediction predicted;
+  std::string not_predicted;  // why
+  double measured_seconds = 0;
 };
 
 // Median seconds of a few steps.
@@ -29,7 +37,37 @@ double measure_step(KernelLibrary& kernels, const Config& config) {
   return measure(contenders, {.seconds_budget = 2, .fewest = 2, .most = 20})[0].median;
 }
 
-void print_plan(const RunPlan& plan, const Config& config, double ceiling, double step_seconds) {
+StepTimes time_step(KernelLibrary& kernels, const Config& config, bool fits) {
+  StepTimes times;
+  try {
+    times.predicted = predict_step(kernels, config);
+  } catch (const Error& error) {  // not even a small part of the model fits
+    times.not_predicted = error.what();
+  }
+  if (fits) times.measured_seconds = measure_step(kernels, config);
+  return times;
+}
+
+std::string parts_text(const StepPrediction& predicted) {
+  std::string text;
+  for (const PredictedPart& part : predicted.parts) {
+    if (part.seconds < 0.02 * predicted.seconds) continue;
+    text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", part.name, 100 * part.seconds / predicted.seconds);
+    // Few FLOPs for a byte: memory is what it waits for.
+    text += part.flops > 4 * part.bytes ? fmt::format(" at {:.1f} GFLOP/s", part.flops / part.seconds * 1e-9)
+                                        : fmt::format(" at {:.1f} GB/s", part.bytes / part.seconds * 1e-9);
+  }
+  return text;
+}
+
+std::string step_text(double step_seconds, const RunPlan& plan, const Config& config, double ceiling) {
+  return fmt::format("{} per step ({:.0f} tokens per second, {:.1f} % of the ceiling): {} for {} steps, without evaluation\n",
+                     format_seconds(step_seconds), static_cast<double>(plan.tokens_per_step) / step_seconds,
+                     100 * plan.flops_per_token * static_cast<double>(plan.tokens_per_step) / step_seconds / ceiling,
+                     format_seconds(static_cast<double>(config.train.steps) * step_seconds), group_digits(config.train.steps));
+}
+
+void print_plan(const RunPlan& plan, const Config& config, double ceiling, const StepTimes& times) {
   const double step_flops = plan.flops_per_token * static_cast<double>(plan.tokens_per_step);
   const auto steps = static_cast<double>(config.train.steps);
   print(fmt::format("parameters       {}\n", group_digits(plan.parameters)));
@@ -41,13 +79,16 @@ void print_plan(const RunPlan& plan, const Config& config, double ceiling, doubl
                     step_flops * 1e-9, group_digits(plan.tokens_per_step)));
   print(fmt::format("device           at most {:.0f} GFLOP/s: {} per step and {} for {} steps, never less\n", ceiling * 1e-9,
                     format_seconds(step_flops / ceiling), format_seconds(steps * step_flops / ceiling), group_digits(config.train.steps)));
-  if (step_seconds > 0)
-    print(fmt::format("measured         {} per step ({:.0f} tokens per second, {:.1f} % of the ceiling): {} for {} steps, without evaluation\n",
-                      format_seconds(step_seconds), static_cast<double>(plan.tokens_per_step) / step_seconds,
-                      100 * step_flops / step_seconds / ceiling, format_seconds(steps * step_seconds), group_digits(config.train.steps)));
+  if (times.predicted.seconds > 0) {
+    print("predicted        " + step_text(times.predicted.seconds, plan, config, ceiling));
+    if (const std::string parts = parts_text(times.predicted); !parts.empty()) print("                 " + parts + "\n");
+  }
+  if (!times.not_predicted.empty()) print("predicted        not: " + times.not_predicted + "\n");
+  if (times.measured_seconds > 0) print("measured         " + step_text(times.measured_seconds, plan, config, ceiling));
 }
 
-nlohmann::ordered_json to_json(const RunPlan& plan, const Config& config, const DeviceCaps& caps, double ceiling, double step_seconds) {
+nlohmann::ordered_json to_json(const RunPlan& plan, const Config& config, const DeviceCaps& caps, double ceiling,
+                              const StepTimes& times) {
   nlohmann::ordered_json json{{"device", device_to_json(caps)},
                               {"parameters", plan.parameters},
                               {"tokens_per_step", plan.tokens_per_step},
@@ -58,7 +99,20 @@ nlohmann::ordered_json to_json(const RunPlan& plan, const Config& config, const 
                               {"scratch_bytes", plan.scratch_bytes},
                               {"flops_per_token", plan.flops_per_token},
                               {"ceiling_gflops", ceiling * 1e-9}};
-  if (step_seconds > 0) json.update({{"step_ms", step_seconds * 1e3}, {"seconds", step_seconds * static_cast<double>(config.train.steps)}});
+  if (const double seconds = times.predicted.seconds; seconds > 0) {
+    auto parts = nlohmann::ordered_json::array();
+    for (const PredictedPart& part : times.predicted.parts)
+      parts.push_back({{"name", part.name}, {"ms", part.seconds * 1e3}, {"flops", part.flops}, {"bytes", part.bytes}});
+    json.update({{"predicted_step_ms", seconds * 1e3},
+                 {"predicted_tokens_per_s", static_cast<double>(plan.tokens_per_step) / seconds},
+                 {"predicted_seconds", seconds * static_cast<double>(config.train.steps)},
+                 {"predicted_parts", std::move(parts)}});
+  }
+  if (!times.not_predicted.empty()) json["not_predicted"] = times.not_predicted;
+  if (const double seconds = times.measured_seconds; seconds > 0)
+    json.update({{"step_ms", seconds * 1e3},
+                 {"tokens_per_s", static_cast<double>(plan.tokens_per_step) / seconds},
+                 {"seconds", seconds * static_cast<double>(config.train.steps)}});
   return json;
 }
 
@@ -67,14 +121,14 @@ void plan(const PlanOptions& options) {
   set_vocab_size(config, options.vocab_size);
   Device device({.selector = options.device});
   KernelLibrary kernels(device);
-  settle_by_measurement(config, kernels, !options.estimate_only);
+  settle_by_measurement(config, kernels, !options.no_measure);
   const RunPlan made = plan_run(device, config);
   const double ceiling = measure_fma_ceiling(device);
   const bool fits = made.memory_bytes <= made.available_bytes;
-  const double step_seconds = options.estimate_only || !fits ? 0 : measure_step(kernels, config);
-  if (options.as_json) return print(to_json(made, config, device.caps(), ceiling, step_seconds).dump(2) + "\n");
+  const StepTimes times = options.no_measure ? StepTimes{} : time_step(kernels, config, fits);
+  if (options.as_json) return print(to_json(made, config, device.caps(), ceiling, times).dump(2) + "\n");
   print(fmt::format("{} ({})\n", device.caps().name, device.caps().driver));
-  print_plan(made, config, ceiling, step_seconds);
+  print_plan(made, config, ceiling, times);
   if (!fits) print("This does not fit: lower data.batch (and raise data.accumulate), model.context or loss.memory_mib.\n");
 }
 
@@ -82,13 +136,15 @@ void plan(const PlanOptions& options) {
 
 void add_plan_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("plan", "What a run will take: parameters, memory, work and time");
-  command->footer("Runs a few steps on random tokens to tell the time; writes nothing.\n"
+  command->footer("Runs a few steps on random tokens to tell the time: first of two layers, from which the whole is predicted, then of the\n"
+                  "whole model, if it fits. Writes nothing.\n"
                   "Example: lapilli plan tools/configs/quickstart.toml --vocab-size 1024");
   const auto options = std::make_shared<PlanOptions>();
   command->add_option("config", options->config, "Configuration")->required()->type_name("CONFIG.toml");
   add_set_option(*command, options->sets);
   command->add_option("--vocab-size", options->vocab_size, "Vocabulary (default: that of the data set)")->check(positive())->type_name("V");
-  command->add_flag("--estimate", options->estimate_only, "Run no steps: only what follows from the formulas and the device's ceiling");
+  command->add_flag("--no-measure,--estimate", options->no_measure,
+                    "Run no steps: only what follows from the formulas and the device's ceiling");
   add_device_option(*command, options->device);
   command->add_flag("--json", options->as_json, "Print a JSON object instead of text");
   command->callback([options] { plan(*options); });

@@ -19,8 +19,8 @@ namespace {
 struct TrainCommandOptions {
   std::string config, run, device;
   std::vector<std::string> sets;
-  bool resume = false, profile = false, no_tune = false;
-  uint64_t stop_at = 0;
+  bool resume = false, no_tune = false;
+  uint64_t profile_steps = 0, stop_at = 0;
 };
 
 std::atomic<bool> stop_requested = false;
@@ -58,12 +58,12 @@ void train(const TrainCommandOptions& options) {
   TrainOptions train_options{.run_dir = options.run.empty() ? new_run_folder(config_path) : std::filesystem::path(options.run),
                              .resume = options.resume,
                              .stop_at = options.stop_at,
-                             .profile = options.profile,
+                             .profile_steps = options.profile_steps,
                              .tune = !options.no_tune,
                              .stop = &stop_requested};
   catch_signals();
   Device device({.selector = options.device});
-  train_options.ceiling_flops_per_s = measure_fma_ceiling(device);
+  train_options.ceilings = options.profile_steps > 0 ? measure_ceilings(device) : Ceilings{.flops_per_s = measure_fma_ceiling(device)};
   Trainer(device, config, train_options).run();
   print(fmt::format("run         {}\n", train_options.run_dir.string()));
 }
@@ -83,7 +83,11 @@ void add_train_command(CLI::App& program) {
           ->type_name("DIR");
   command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of --run")->needs(run);
   add_device_option(*command, options->device);
-  command->add_flag("--profile", options->profile, "Time every part of the last step on the device; also written to profile.txt");
+  command
+      ->add_option("--profile", options->profile_steps,
+                   "Time every part of the last N steps: profile.txt and (for Perfetto) trace.json in the run folder")
+      ->check(positive())
+      ->type_name("N");
   command->add_flag("--no-tune", options->no_tune, "Measure nothing to choose between kernels: what was measured before, else the default");
   command->add_option("--stop-at", options->stop_at, "End this session after that step, as Ctrl-C would")->check(positive())->type_name("STEP");
   command->callback([options] {

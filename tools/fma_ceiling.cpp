@@ -9,13 +9,15 @@ namespace {
 constexpr uint32_t kUnrolled = 64;  // as in shaders/bench_fma.comp
 constexpr double kTrialSeconds = 0.01, kRunSeconds = 0.04;
 
+std::string name_of(uint32_t chains, bool fused) { return fmt::format("{} chains{}", chains, fused ? ", fma()" : ""); }
+
 const Kernel& fma_kernel(const Ops& ops, uint32_t workgroup, uint32_t chains, bool fused) {
   return ops.kernel("bench_fma", workgroup, {{args::SPEC_TILE_COLS, chains}, {args::SPEC_VARIANT, fused ? 1U : 0U}});
 }
 
 }  // namespace
 
-FmaCeiling::FmaCeiling(KernelLibrary& kernels) : kernels_(kernels), arena_(kernels.device().caps(), "ceiling") {
+FmaCeiling::FmaCeiling(KernelLibrary& kernels, Tuner* tuner) : kernels_(kernels), arena_(kernels.device().caps(), "ceiling") {
   const DeviceCaps& caps = kernels.device().caps();
   const bool cpu = caps.kernel_class == KernelClass::scalar;
   workgroup_ = cpu ? caps.subgroup_size : std::max(256U, caps.subgroup_size);
@@ -23,7 +25,28 @@ FmaCeiling::FmaCeiling(KernelLibrary& kernels) : kernels_(kernels), arena_(kerne
   result_ = reserve_tensor(arena_, {workgroup_ * groups_}, "ceiling");
   arena_.commit(kernels.device());
 
-  constexpr Form kForms[] = {{8, false}, {12, false}, {16, false}, {24, false}, {8, true}, {16, true}};
+  const Form& best = kForms[tuner == nullptr ? try_forms() : recall_form(*tuner)];
+  const uint32_t steps = steps_for(best, kRunSeconds);
+  program_ = record(best, steps);
+  flops_ = flops_of(best, steps);
+  form_ = name_of(best.chains, best.fused);
+}
+
+size_t FmaCeiling::recall_form(Tuner& tuner) const {
+  std::vector<std::string> names;
+  for (const Form& form : kForms) names.push_back(name_of(form.chains, form.fused));
+  // Forms differ in work: what is compared is the time of 10^12 FLOPs.
+  return tuner
+      .choose("multiply-add ceiling", names,
+              [&](size_t index) {
+                const uint32_t steps = steps_for(kForms[index], kTrialSeconds);
+                const std::shared_ptr<TimedProgram> program = record(kForms[index], steps);
+                return [program, flops = flops_of(kForms[index], steps)] { return program->run() / flops * 1e12; };
+              })
+      .index;
+}
+
+size_t FmaCeiling::try_forms() const {
   std::vector<std::unique_ptr<TimedProgram>> programs;
   std::vector<Contender> trials;
   std::vector<double> flops;
@@ -37,12 +60,7 @@ FmaCeiling::FmaCeiling(KernelLibrary& kernels) : kernels_(kernels), arena_(kerne
   size_t fastest = 0;  // by the best round: what the device can do, not what else ran on it
   for (size_t i = 1; i < timings.size(); ++i)
     if (flops[i] / timings[i].min > flops[fastest] / timings[fastest].min) fastest = i;
-
-  const Form& best = kForms[fastest];
-  const uint32_t steps = steps_for(best, kRunSeconds);
-  program_ = record(best, steps);
-  flops_ = flops_of(best, steps);
-  form_ = fmt::format("{} chains{}", best.chains, best.fused ? ", fma()" : "");
+  return fastest;
 }
 
 double FmaCeiling::flops_of(const Form& form, uint32_t steps) const {
@@ -58,16 +76,45 @@ std::unique_ptr<TimedProgram> FmaCeiling::record(const Form& form, uint32_t step
 }
 
 uint32_t FmaCeiling::steps_for(const Form& form, double seconds) const {
-  uint32_t steps = 1;
-  while (record(form, steps)->run() < seconds && steps < 1U << 20U) steps *= 2;
+  uint32_t steps = 16;
+  while (steps < 1U << 20U) {
+    const double taken = record(form, steps)->run();
+    if (taken >= seconds) break;
+    steps *= static_cast<uint32_t>(std::clamp(1.2 * seconds / taken, 2.0, 16.0));
+  }
   return steps;
 }
 
 double measure_fma_ceiling(Device& device) {
   KernelLibrary kernels(device);
-  FmaCeiling ceiling(kernels);
+  Tuner tuner(device.caps(), {.seconds_budget = 0.5});
+  FmaCeiling ceiling(kernels, &tuner);
   const Contender contenders[] = {ceiling.contender()};
   return ceiling.flops() / measure(contenders, {.repeats = 5})[0].median;
+}
+
+double measure_copy_ceiling(KernelLibrary& kernels) {
+  DeviceCaps caps = kernels.device().caps();
+  caps.available_bytes = kernels.device().query_available_bytes();
+  const uint64_t bytes = ceiling_copy_bytes(caps);
+  const Shape shape{static_cast<uint32_t>(bytes / sizeof(float))};
+  BenchMemory memory(kernels.device());
+  const Tensor source = memory.zeros(shape), destination = memory.zeros(shape);
+  memory.commit();
+  TimedProgram copy(kernels, "copy", [&](Ops& ops) { ops.program.copy(destination.slice(), source.slice()); });
+  const Contender contenders[] = {copy.contender()};
+  return 2.0 * static_cast<double>(bytes) / measure(contenders, {.repeats = 5})[0].median;
+}
+
+Ceilings measure_ceilings(Device& device) {
+  KernelLibrary kernels(device);
+  return {.flops_per_s = measure_fma_ceiling(device), .bytes_per_s = measure_copy_ceiling(kernels)};
+}
+
+uint64_t ceiling_copy_bytes(const DeviceCaps& caps) {
+  constexpr uint64_t kMib = uint64_t{1} << 20U;
+  const uint64_t wish = caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU ? 128 * kMib : 512 * kMib;
+  return std::max(std::min({wish, caps.max_allocation_bytes / 2, caps.available_bytes / 4}) / kMib, uint64_t{1}) * kMib;
 }
 
 void record_empty_dispatch(Ops& ops, Tensor result, bool ordered) {

@@ -1,14 +1,16 @@
 #pragma once
-// The device's f32 multiply-add ceiling, measured: what "share of the ceiling" means in every bench.
+// The device's ceilings, measured: what "share of the ceiling" means in every bench and profile.
 
+#include "engine/tuner.h"
 #include "tools/timed_program.h"
 
 namespace lapilli {
 
 class FmaCeiling {
  public:
-  // Tries some forms of shaders/bench_fma.comp in turn and keeps the fastest: half a second.
-  explicit FmaCeiling(KernelLibrary& kernels);
+  // Takes the fastest of some forms of shaders/bench_fma.comp: tried in turn, which takes a second or two, or the one that
+  // `tuner` remembers.
+  explicit FmaCeiling(KernelLibrary& kernels, Tuner* tuner = nullptr);
   FmaCeiling(const FmaCeiling&) = delete;
 
   Contender contender() { return program_->contender(); }
@@ -20,6 +22,9 @@ class FmaCeiling {
     uint32_t chains;
     bool fused;
   };
+  static constexpr Form kForms[] = {{8, false}, {12, false}, {16, false}, {24, false}, {8, true}, {16, true}};
+  size_t try_forms() const;
+  size_t recall_form(Tuner& tuner) const;
   std::unique_ptr<TimedProgram> record(const Form& form, uint32_t steps) const;
   double flops_of(const Form& form, uint32_t steps) const;
   uint32_t steps_for(const Form& form, double seconds) const;  // with which a run lasts at least so long
@@ -33,8 +38,16 @@ class FmaCeiling {
   std::string form_;
 };
 
-// FLOP/s of the ceiling alone.
+// FLOP/s of the ceiling alone: some tenths of a second once the device's form is remembered.
 double measure_fma_ceiling(Device& device);
+
+// Bytes/s, read and written, of a copy that is no longer in caches.
+double measure_copy_ceiling(KernelLibrary& kernels);
+
+Ceilings measure_ceilings(Device& device);
+
+// Bytes of a copy that leaves caches behind, and fits. The copy reads and writes as many.
+uint64_t ceiling_copy_bytes(const DeviceCaps& caps);
 
 // A dispatch of the same kernel that does nothing; `ordered` puts a barrier between two of them.
 void record_empty_dispatch(Ops& ops, Tensor result, bool ordered);

@@ -58,4 +58,13 @@ double StepBench::run() {
   return wall_seconds([&] { memory_.step->run(batches_, ++step_, 0.0, config_.train.seed); });
 }
 
+std::vector<StepProfile> StepBench::profile(uint32_t steps) {
+  std::vector<StepProfile> profiles;
+  for (uint32_t i = 0; i < steps; ++i) {
+    run();
+    profiles.push_back(memory_.step->take_profile());
+  }
+  return profiles;
+}
+
 }  // namespace lapilli

@@ -27,7 +27,8 @@ class StepBench {
   uint64_t tokens() const { return uint64_t{config_.data.batch} * config_.data.accumulate * config_.model.context; }
   uint64_t parameters() const { return table_.count(); }
   uint64_t memory_bytes() const { return memory_.planned_bytes(); }
-  std::string profile() const { return memory_.step->program().take_profile().table(); }
+  // Runs so many more steps. REQUIRES: profiled.
+  std::vector<StepProfile> profile(uint32_t steps);
 
  private:
   Config config_;

@@ -39,6 +39,19 @@ if [[ $LAPILLI_SWIFTSHADER_ICD ]]; then
   run_tests swiftshader "$LAPILLI_SWIFTSHADER_ICD" -L '^device$' "$@"
 fi
 
+# Mesa 26.1 runs in a C library of its own, so not under ctest: GoogleTest writes the results itself, a shard a core.
+mesa26=()
+if tools/with_mesa26.sh build/lapilli devices >/dev/null; then
+  printf '\n== tests on mesa-26\n'
+  for ((shard = 0; shard < $(nproc); ++shard)); do
+    mesa26+=("build/tests-mesa-26-$shard.xml")
+    rm -f "build/tests-mesa-26-$shard.xml"
+    GTEST_TOTAL_SHARDS=$(nproc) GTEST_SHARD_INDEX=$shard tools/with_mesa26.sh build/lapilli_tests --gtest_brief=1 \
+      --gtest_output="xml:build/tests-mesa-26-$shard.xml" --gtest_filter='*oopmat*:*HalfTraining*:*Training*:*Golden*' | grep --line-buffered -vE ': Skipped$|does not multiply' &
+  done
+  wait
+fi
+
 if [[ $LAPILLI_RADV_ICD ]]; then
   VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation run_tests radv "$LAPILLI_RADV_ICD" -L '^radv$' "$@"
   grep -hE '^radv [a-z0-9]+: ' build/tests-radv.xml || true # a line a family
@@ -47,4 +60,5 @@ fi
 echo
 python3 tests/totals.py lavapipe=build/tests-lavapipe.xml \
   swiftshader="${LAPILLI_SWIFTSHADER_ICD:+build/tests-swiftshader.xml}" \
+  mesa-26="$(IFS=, && printf '%s' "${mesa26[*]}")" \
   radv="${LAPILLI_RADV_ICD:+build/tests-radv.xml}"

@@ -127,13 +127,23 @@ TEST(Profile, Scopes_CoverTheProgramAndAddUp) {
     matmul_nn(ops, y, x, x);
   }
   program.finish();
+  const int64_t before_ns = steady_now_ns();
   program.run();
+  const int64_t after_ns = steady_now_ns();
   const Profile profile = program.take_profile();
   ASSERT_EQ(profile.spans.size(), 2U);
   EXPECT_EQ(profile.spans[0].scope, "outer");
   EXPECT_EQ(profile.spans[1].scope, "outer/inner");
   EXPECT_EQ(profile.spans[1].flops, 2.0 * 256 * 256 * 256);
   EXPECT_GT(profile.spans[1].ns, 0);
+  EXPECT_EQ(profile.spans[0].begin_ns, 0);
+  EXPECT_NEAR(profile.spans[1].begin_ns, profile.spans[0].ns, 1);
+  // Both clocks drift apart between the run and the reading of them: far less than a microsecond.
+  const auto slack_ns = static_cast<int64_t>(profile.deviation_ns.value_or(0)) + 1000;
+  EXPECT_GE(profile.begin_host_ns, before_ns - slack_ns);
+  if (profile.deviation_ns) {
+    EXPECT_LE(profile.begin_host_ns + static_cast<int64_t>(profile.total_ns()), after_ns + slack_ns);
+  }
   EXPECT_NEAR(profile.by_scope()[0].ns + profile.by_scope()[1].ns, profile.total_ns(), 1);
   ASSERT_EQ(profile.by_part().size(), 1U);
   EXPECT_EQ(profile.by_part()[0].scope, "outer");

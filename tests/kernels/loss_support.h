@@ -70,6 +70,17 @@ inline Doubles few_bits(Doubles values) {
   for (double& value : values) value = std::round(16 * value) / 16;
   return values;
 }
+// To the nearest values of a type of factors (normal ones).
+inline Doubles rounded(Doubles values, Precision precision) {
+  if (precision == Precision::f32) return values;
+  const double steps = 0.5 / factor_rounding(precision);  // of a significand between 0.5 and 1: twice as many as between 1 and 2
+  for (double& value : values) {
+    int exponent = 0;
+    const double significand = std::frexp(value, &exponent);
+    value = std::ldexp(std::round(significand * 2 * steps) / (2 * steps), exponent);
+  }
+  return values;
+}
 inline LossProblem make_problem(uint32_t tokens, uint32_t dim, uint32_t vocab, uint32_t seed, float x_scale = 1.0F) {
   LossProblem p{.tokens = tokens, .dim = dim, .vocab = vocab};
   p.x = few_bits(widen(random_values(uint64_t{tokens} * dim, seed, x_scale)));

@@ -119,8 +119,8 @@ TEST_P(Loss, Point7_ExtremeLogitsAndTargetsAtEdges_MatchToTheSumsRoundings) {
   };
   std::vector<std::vector<double>> rows;
   std::vector<uint32_t> targets;
-  const auto add = [&](std::vector<double> logits, uint32_t target) {
-    rows.push_back(std::move(logits));
+  const auto add = [&](const std::vector<double>& logits, uint32_t target) {
+    rows.push_back(rounded(logits, GetParam().precision));
     targets.push_back(target);
   };
   for (const uint32_t at : {0U, 1U, 511U, 512U, 520U, 521U, 1024U, 1030U}) {
@@ -135,7 +135,7 @@ TEST_P(Loss, Point7_ExtremeLogitsAndTargetsAtEdges_MatchToTheSumsRoundings) {
   for (const Cut& cut : cuts_of(p, 11, 521)) {
     SCOPED_TRACE(cut.name);
     const LossRun actual = run(p, cut, {.force = GetParam()});
-    expect_matches(actual, p, expected, 0);
+    expect_matches(actual, p, expected, 0, true, GetParam().precision);
     for (uint32_t n = 0; n < p.tokens; n += 5) EXPECT_EQ(actual.nll[n], 0.0F) << "row " << n;
   }
 }
@@ -175,13 +175,15 @@ TEST_P(Loss, UniformLogits_EveryCutGivesTheSameBits) {
   const std::vector<double> equal(1031, -2.5);
   const LossProblem p = with_logits({equal, equal, equal}, {0, 1030, 512});
   const LossRun first = run(p, kFull);  // the device's own kernel
+  // Gradients of logits are factors of d_w: 16-bit kernels round them, all alike.
+  const LossRun rounded_first = GetParam().precision == Precision::f32 ? first : run(p, kFull, {.force = GetParam()});
   EXPECT_NEAR(first.nll[0], std::log(1031.0), 8 * 6 * kEpsilon);  // ln: 3 ULP
   EXPECT_EQ(first.sums.hits, 1);
   for (const Cut& cut : cuts_of(p, 2, 521)) {
     SCOPED_TRACE(cut.name);
     const LossRun actual = run(p, cut, {.force = GetParam()});
     expect_same_bits(actual.nll, first.nll, "nll");
-    expect_same_bits(actual.d_w, first.d_w, "d_w");
+    expect_same_bits(actual.d_w, rounded_first.d_w, "d_w");
     EXPECT_EQ(actual.sums.hits, 1);
   }
 }
@@ -191,7 +193,7 @@ TEST_P(Loss, UniformLogits_EveryCutGivesTheSameBits) {
 TEST_P(Loss, Cuts_AgreeWithinTheRoundingsOfTheirSums) {
   for (const Options& options : kOptions) {
     const LossProblem p = with_options(with_masks(make_problem(37, 12, 131, 23)), options);
-    LossBounds bounds = bounds_of(p, reference::loss(p), 0);
+    LossBounds bounds = bounds_of(p, reference::loss(p), 0, GetParam().precision);
     for (Doubles* each : {&bounds.nll, &bounds.d_x, &bounds.d_w})
       for (double& bound : *each) bound *= 2;
     const LossRun full = run(p, kFull, {.force = GetParam()});

@@ -2,11 +2,13 @@
 """`lapilli bench`: every bench on shapes of a moment; the figures hang together."""
 import json
 import math
+import os
 import re
 import subprocess
 import unittest
 
 from support import LAPILLI, SMALL_CONFIG, CommandTest
+from traces import Trace
 
 QUICK = ("--repeats", 3)
 
@@ -64,8 +66,62 @@ class Bench(BenchTest):
         self.assertAlmostEqual(plan["flops_per_token"] * plan["tokens_per_step"], step["flops"], delta=1)
         self.assertEqual(plan["memory_bytes"], step["memory_bytes"])
         self.assertGreater(plan["step_ms"], 0)
+        self.assertAlmostEqual(plan["tokens_per_s"], 64e3 / plan["step_ms"], places=3)
+        self.assertNotIn("step_ms", json.loads(self.run_lapilli("plan", "small.toml", "--vocab-size", 300, "--no-measure", "--json").stdout))
         self.fails("plan", "small.toml", says="--vocab-size")
         self.assertEqual(sorted(self.tree()), ["small.toml"])
+
+    def test_Plan_PredictsADeepModelFromTwoLayers(self):
+        (self.folder / "small.toml").write_text(SMALL_CONFIG)
+        deep = ("small.toml", "--vocab-size", 300, "--set", "model.layers=12", "--set", "data.accumulate=2")
+        plan = json.loads(self.run_lapilli("plan", *deep, "--json").stdout)
+        self.assertAlmostEqual(plan["predicted_tokens_per_s"], plan["tokens_per_step"] / plan["predicted_step_ms"] * 1e3, places=3)
+        self.assertAlmostEqual(plan["predicted_seconds"], 6e-3 * plan["predicted_step_ms"], places=9)
+        # Within 25 % on a machine of its own; tests share theirs.
+        self.assertTrue(0.4 < plan["predicted_step_ms"] / plan["step_ms"] < 2.5, plan)
+        parts = {part["name"]: part for part in plan["predicted_parts"]}
+        if parts:  # not on a device without timestamps
+            step = self.bench_json("step", *deep, "--profile")["profile"]
+            matmul = sum(scope["flops"] for scope in step["scopes"] if scope["scope"].endswith("/matmul"))
+            self.assertAlmostEqual(parts["matmul"]["flops"], matmul, delta=1e-9 * matmul)  # the work is exact
+            self.assertLessEqual(sum(part["ms"] for part in parts.values()), plan["predicted_step_ms"] * (1 + 1e-9))
+        said = self.run_lapilli("plan", *deep).stdout
+        self.assertRegex(said, r"\npredicted +\S+ .?s per step \(\d+ tokens per second")
+        said = self.run_lapilli("plan", *deep, "--no-measure").stdout
+        self.assertNotIn("predicted", said)
+        self.assertNotIn("measured", said)
+
+    def test_CeilingOfPlanAndTrain_IsMeasuredWithTheRememberedForm(self):
+        (self.folder / "small.toml").write_text(SMALL_CONFIG)
+        environment = os.environ | {"LAPILLI_CACHE_DIR": str(self.folder / "cache")}
+        plan = ("plan", "small.toml", "--vocab-size", 300, "--no-measure", "--json")
+        first = json.loads(self.run_lapilli(*plan, env=environment).stdout)
+        file, = self.folder.glob("cache/tuning-*.json")
+        remembered = file.read_text()
+        self.assertIn("multiply-add ceiling", remembered)
+        again = json.loads(self.run_lapilli(*plan, env=environment).stdout)
+        self.assertEqual(file.read_text(), remembered)
+        self.assertTrue(0.2 < again["ceiling_gflops"] / first["ceiling_gflops"] < 5, (first, again))
+
+    def test_StepTrace_IsWhatTheProfileTells(self):
+        (self.folder / "small.toml").write_text(SMALL_CONFIG)
+        report = self.bench_json("step", "small.toml", "--vocab-size", 300, "--trace", "trace.json", "--save", "bench.json")
+        self.assertEqual(json.loads((self.folder / "bench.json").read_text()), report)
+        profile = report["profile"]
+        trace = Trace(self, (self.folder / "trace.json").read_text())
+        self.assertEqual(trace.metadata["device"], report["device"]["name"])
+        self.assertEqual(len(trace.host), profile["steps"])
+        for step, inner in trace.host:
+            self.assertEqual([event["name"] for event, _ in inner], ["upload", "submit", "wait for the device", "read results"])
+            self.assertAlmostEqual(sum(event["dur"] for event, _ in inner), step["dur"], places=3)
+        self.assertAlmostEqual(sum(step["dur"] for step, _ in trace.host) / profile["steps"], profile["step_ms"] * 1e3, places=2)
+        scopes = trace.device_scopes()
+        self.assertEqual(set(scopes), {scope["scope"] for scope in profile["scopes"]})
+        for scope in profile["scopes"]:
+            calls, us = scopes[scope["scope"]]
+            self.assertEqual(calls, scope["calls"] * profile["steps"])
+            self.assertAlmostEqual(us, scope["ms"] * 1e3 * profile["steps"], delta=0.001 * calls)  # rounded to nanoseconds
+        self.assertIn("scopes explain", self.run_lapilli("bench", "step", "small.toml", "--vocab-size", 300, "--profile", *QUICK).stdout)
 
     def test_Table_IsReadable(self):
         said = self.run_lapilli("bench", "matmul", "--size", 32, *QUICK).stdout

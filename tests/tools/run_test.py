@@ -2,12 +2,14 @@
 """`lapilli train`, `eval`, `generate` and `export` on a model of a few thousand parameters."""
 import json
 import math
+import re
 import signal
 import subprocess
 import time
 import unittest
 
 from support import LAPILLI, SMALL_CONFIG, CommandTest
+from traces import Trace
 
 
 class Run(CommandTest):
@@ -32,6 +34,8 @@ class Run(CommandTest):
             self.assertTrue((self.folder / "run" / name).is_file(), name)
         init, = self.events("run", "init")
         self.assertLess(abs(init["loss"] - math.log(400)), 0.1)
+        about = json.loads((self.folder / "data" / "dataset.json").read_text())
+        self.assertEqual(init["tokens"], about["val"]["tokens"] - 1)  # few enough for all of them to be scored
         self.assertEqual([event["step"] for event in self.events("run", "step")], list(range(1, 7)))
         self.assertTrue(all(event["mfu"] > 0 for event in self.events("run", "step")))
 
@@ -125,6 +129,41 @@ class Run(CommandTest):
         self.assertRegex(config, r'strategy = "(full|tokens|vocab)"')
         self.assertRegex((self.folder / "run" / "log.txt").read_text(), r"loss +(full|tokens|vocab): .*\((measured|remembered|the only one)")
         self.train("untuned", "--set", "data.batch=96", "--stop-at", 1, "--no-tune")
+
+    def test_Profile_OfTheLastSteps_IsTracedAndToldTheSame(self):
+        said = self.train("run", "--profile", 4).stdout
+        table = (self.folder / "run" / "profile.txt").read_text()
+        self.assertIn(table.splitlines()[-1], said)
+        self.assertIn("mean of 4 steps", table)
+        trace = Trace(self, (self.folder / "run" / "trace.json").read_text())
+        self.assertEqual([step["args"]["step"] for step, _ in trace.host], [3, 4, 5, 6])
+        for step, inner in trace.host:
+            self.assertEqual([event["name"] for event, _ in inner],
+                             ["wait for batch", "upload", "submit", "wait for the device", "read results", "log"])
+            self.assertAlmostEqual(sum(event["dur"] for event, _ in inner), step["dur"], places=3)
+        wall = sum(step["dur"] for step, _ in trace.host)
+        waited = sum(event["dur"] for _, inner in trace.host for event, _ in inner if event["name"] == "wait for the device")
+        self.assertAlmostEqual(float(re.search(r"host (\S+) %\n$", table)[1]), 100 * (1 - waited / wall), delta=0.006)
+        if not trace.device:
+            self.assertIn("no timestamps", table)
+            return
+        self.check_device_track(trace, table, wall)
+
+    def check_device_track(self, trace, table, wall):
+        rows = {row[0]: row for row in (re.split(r" {2,}", line) for line in table.partition("\n\n")[0].splitlines()) if len(row) >= 6}
+        for scope, (calls, us) in trace.device_scopes().items():
+            self.assertEqual(int(rows[scope][1]), calls / 4)
+            self.assertAlmostEqual(float(rows[scope][2]), us / 4e3, delta=0.00051 + 1e-6 * calls)
+        worked = sum(step["dur"] for step, _ in trace.device)
+        told = float(re.search(r"scopes explain (\S+) % of the step", table)[1])
+        self.assertAlmostEqual(told, 100 * worked / wall, delta=0.06)
+        if not trace.metadata["clock_alignment"].startswith("calibrated"):
+            return
+        slack = float(re.search(r"within (\d+) ns", trace.metadata["clock_alignment"])[1]) * 1e-3 + 1
+        for (_, inner), (device, _) in zip(trace.host, trace.device, strict=True):
+            submit, wait = (next(event for event, _ in inner if event["name"] == name) for name in ("submit", "wait for the device"))
+            self.assertGreaterEqual(device["ts"], submit["ts"] - slack)
+            self.assertLessEqual(device["ts"] + device["dur"], wait["ts"] + wait["dur"] + slack)
 
     def test_Errors_AreOneSentence_AndChangeNothing(self):
         self.train("run")
