@@ -38,8 +38,11 @@ MatmulTile block_tile(const std::string& form, uint32_t side, uint32_t depth) {
           .constants = {{args::SPEC_TILE_ROWS, side}, {args::SPEC_TILE_COLS, side}, {args::SPEC_TILE_DEPTH, depth}}};
 }
 
+MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision) { return precision == Precision::f16 ? caps.matrix_f16 : caps.matrix_bf16; }
+std::string coopmat_shader(Precision precision) { return std::string("matmul_coopmat_") + to_string(precision); }
+
 MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, Precision precision) {
-  const MatrixShape shape = precision == Precision::f16 ? caps.matrix_f16 : caps.matrix_bf16;
+  const MatrixShape shape = matrix_shape(caps, precision);
   MatmulTile tile = block_tile(precision == Precision::f16 ? "coopmat_f16" : "coopmat_bf16", side, 32);
   // As square a grid as a power of two allows, wider than high: rows of a fragment of b are the longer ones.
   const uint32_t subgroups = tile.workgroup / caps.subgroup_size;
@@ -67,12 +70,16 @@ uint32_t spreading_row_step(uint64_t count) {
   return static_cast<uint32_t>(step);
 }
 
+bool multiplies(const DeviceCaps& caps, Precision precision) {
+  return precision == Precision::f32 || (matrix_shape(caps, precision) && has_shader(coopmat_shader(precision)));
+}
+
 MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
   if (precision == Precision::f32) return {caps.kernel_class};
-  if (!(precision == Precision::f16 ? caps.matrix_f16 : caps.matrix_bf16))
+  if (!matrix_shape(caps, precision))
     throw Error("{} does not multiply {} matrices with f32 sums (VK_KHR_cooperative_matrix); f32 works everywhere", caps.name,
                 to_string(precision));
-  if (!has_shader(std::string("matmul_coopmat_") + to_string(precision)))
+  if (!has_shader(coopmat_shader(precision)))
     throw Error("this program was built by a shader compiler that knows no {} matrices (glslc with {}); build it again with one",
                 to_string(precision), precision == Precision::f16 ? "GL_KHR_cooperative_matrix" : "GL_EXT_bfloat16");
   return {.kernel_class = KernelClass::coopmat, .precision = precision};

@@ -37,7 +37,7 @@ def find_driver():
 
 
 def compile_kernels(family):
-    """What `lapilli bench kernels --json` tells."""
+    """What `lapilli bench kernels --json` tells: the kernels and the device."""
     driver = find_driver()
     # Without Mesa's own cache of shaders: they are to be compiled now.
     environment = os.environ | {"RADV_FORCE_FAMILY": family, "VK_DRIVER_FILES": driver, "VK_ICD_FILENAMES": driver,
@@ -52,7 +52,7 @@ def compile_kernels(family):
     report = json.loads(done.stdout)
     if "Null hardware" not in report["device"]["name"]:
         raise Skip(f"RADV here knows no null hardware, but {report['device']['name']}")
-    return report["kernels"]
+    return report["kernels"], report["device"]
 
 
 def describe(kernel):
@@ -63,7 +63,7 @@ def select(kernels, name, **constants):
     return [k for k in kernels if k["name"] == name and constants.items() <= k["constants"].items()]
 
 
-def check(kernels):
+def check(kernels, device):
     """Raises Failure naming every kernel that spills, or a form that was not compiled."""
     spilling = [k for k in kernels if k["spilled_registers"] > 0 or k["scratch_bytes"] > 0]
     if spilling:
@@ -71,12 +71,16 @@ def check(kernels):
                                 f"{k['vgprs']} VGPRs" for k in spilling))
     # What is neither for CPU drivers nor a bench's own; only tests add.
     wanted = [(shader.stem, {}) for shader in sorted((ROOT / "shaders").glob("*.comp"))
-              if "_scalar" not in shader.stem and not shader.stem.startswith("bench_") and shader.stem != "add"]
+              if "_scalar" not in shader.stem and "_coopmat" not in shader.stem and not shader.stem.startswith("bench_") and shader.stem != "add"]
     wanted += [("matmul_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
     wanted += [("loss_logits_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in range(4)]
     wanted += [("loss_recompute_tiled", {"rows": tile}) for tile in (32, 64, 128)]
     wanted += [(name, {"head_width": width}) for width in (32, 64, 128, 256)
                for name in ("attention_tiled", "attention_d_kv_tiled", "attention_d_q_tiled")]
+    for kind in ("f16", "bf16"):
+        if device[f"matrix_{kind}"]:
+            wanted += [(f"matmul_coopmat_{kind}", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
+            wanted += [(f"{name}_coopmat_{kind}", {"rows": tile}) for tile in (32, 64, 128) for name in ("loss_logits", "loss_recompute")]
     missing = [describe({"name": name, "constants": constants}) for name, constants in wanted if not select(kernels, name, **constants)]
     if missing:
         raise Failure("not compiled: " + ", ".join(missing))
@@ -99,12 +103,21 @@ def percent(products):
     return " / ".join(f"{100 * k['fma_share']:.0f}" for k in products) + " %"
 
 
+def matrices(kernels):
+    """The largest tile of the products with cooperative matrices, where the family has them."""
+    products = [select(kernels, "matmul_coopmat_f16", rows=128, variant=variant) for variant in LAYOUTS]
+    if not all(products):
+        return ""
+    return "; f16 matrices 128x128: " + " / ".join(f"{p[0]['vgprs']}" for p in products) + " VGPRs"
+
+
 def line(family, kernels):
     lowest = min(kernels, key=lambda k: k["subgroups_per_simd"])
     tile, products = best_products(kernels)
     vgprs = " / ".join(str(k["vgprs"]) for k in products)
     return (f"radv {family}: {len(kernels)} kernels, 0 spilled; fewest subgroups per SIMD {lowest['subgroups_per_simd']} "
-            f"({lowest['name']}, {lowest['vgprs']} VGPRs); tile {tile}x{tile}, nn / nt / tn: {vgprs} VGPRs, FMA share {percent(products)}")
+            f"({lowest['name']}, {lowest['vgprs']} VGPRs); tile {tile}x{tile}, nn / nt / tn: {vgprs} VGPRs, FMA share {percent(products)}"
+            + matrices(kernels))
 
 
 def markdown_row(family, kernels):
@@ -131,8 +144,8 @@ def main(arguments):
         print(MARKDOWN_HEADER)
     for family in families:
         try:
-            kernels = compile_kernels(family)
-            check(kernels)
+            kernels, device = compile_kernels(family)
+            check(kernels, device)
             print(markdown_row(family, kernels) if markdown else line(family, kernels))
         except Failure as failure:
             print(f"radv {family}: FAILED\n{failure}")

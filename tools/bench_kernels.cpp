@@ -54,7 +54,11 @@ const std::map<uint32_t, const char*>& constant_names() {
                                                      {args::SPEC_TILE_ROWS, "rows"},      {args::SPEC_TILE_COLS, "cols"},
                                                      {args::SPEC_TILE_DEPTH, "depth"},    {args::SPEC_HEAD_WIDTH, "head_width"},
                                                      {args::SPEC_VARIANT, "variant"},     {args::SPEC_ELEMENTS, "elements"},
-                                                     {args::SPEC_STRIP, "strip"}};
+                                                     {args::SPEC_STRIP, "strip"},         {args::SPEC_ALIGNED, "aligned"},
+                                                     {args::SPEC_FRAGMENT_ROWS, "fragment_rows"},
+                                                     {args::SPEC_FRAGMENT_COLS, "fragment_cols"},
+                                                     {args::SPEC_FRAGMENT_DEPTH, "fragment_depth"},
+                                                     {args::SPEC_SUBGROUPS_DOWN, "subgroups_down"}};
   return names;
 }
 

@@ -20,6 +20,15 @@ const char* device_type_name(VkPhysicalDeviceType type) {
   }
 }
 
+namespace {
+
+nlohmann::ordered_json shape_to_json(const MatrixShape& shape) {
+  if (!shape) return nullptr;
+  return {shape.rows, shape.cols, shape.depth};
+}
+
+}  // namespace
+
 nlohmann::ordered_json device_to_json(const DeviceCaps& caps) {
   return {{"name", caps.name},
           {"type", device_type_name(caps.type)},
@@ -45,6 +54,8 @@ nlohmann::ordered_json device_to_json(const DeviceCaps& caps) {
           {"storage16", caps.storage16},
           {"bfloat16", caps.bfloat16},
           {"cooperative_matrix", caps.cooperative_matrix},
+          {"matrix_f16", shape_to_json(caps.matrix_f16)},
+          {"matrix_bf16", shape_to_json(caps.matrix_bf16)},
           {"cooperative_matrix2", caps.cooperative_matrix2}};
 }
 
@@ -53,6 +64,13 @@ namespace {
 std::string subgroup_text(const DeviceCaps& caps) {
   if (caps.min_subgroup_size == caps.max_subgroup_size) return fmt::format("{} lanes", caps.subgroup_size);
   return fmt::format("{} lanes ({} to {})", caps.subgroup_size, caps.min_subgroup_size, caps.max_subgroup_size);
+}
+
+std::string matrix_text(const DeviceCaps& caps) {
+  const auto shape_text = [](const char* name, const MatrixShape& shape) {
+    return shape ? fmt::format("{} {}x{}x{}", name, shape.rows, shape.cols, shape.depth) : fmt::format("no {}", name);
+  };
+  return fmt::format("{}, {}, sums in f32", shape_text("f16", caps.matrix_f16), shape_text("bf16", caps.matrix_bf16));
 }
 
 std::string features_text(const DeviceCaps& caps) {
@@ -81,6 +99,7 @@ std::string device_text(size_t index, const DeviceCaps& caps) {
       {"workgroup", fmt::format("{} invocations, {} shared memory", caps.max_workgroup_invocations,
                                 format_bytes(caps.max_shared_bytes))},
       {"features", features_text(caps)},
+      {"matrices", matrix_text(caps)},
       {"timestamps", caps.timestamp_period_ns > 0 ? fmt::format("{:.3g} ns a tick", caps.timestamp_period_ns) : "none"}};
   std::string text = fmt::format("{}: {}\n", index, caps.name);
   for (const auto& [name, value] : rows) text += fmt::format("   {:<11} {}\n", name, value);

@@ -83,6 +83,9 @@ std::vector<MatmulKernel> matmul_kernels(const DeviceCaps& caps) {
   if (caps.subgroup_size <= 64) list.push_back({.kernel_class = KernelClass::tiled, .tile = 32});
   if (caps.max_workgroup_invocations >= 256)
     for (const uint32_t tile : {64U, 128U}) list.push_back({.kernel_class = KernelClass::tiled, .tile = tile});
+  for (const Precision precision : {Precision::f16, Precision::bf16})
+    if (multiplies(caps, precision))
+      for (const uint32_t tile : {32U, 64U, 128U}) list.push_back({.kernel_class = KernelClass::coopmat, .tile = tile, .precision = precision});
   return list;
 }
 
