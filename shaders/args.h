@@ -435,6 +435,14 @@ struct BenchFmaArgs {
   float shift;
 };
 
+// ---- bench_matrix_*.comp ----
+struct BenchMatrixArgs {
+  OutF32 result;   // [subgroups, SPEC_FRAGMENT_ROWS * SPEC_FRAGMENT_COLS]
+  uint subgroups;
+  uint steps;      // each is 16 products in every chain (SPEC_TILE_COLS chains)
+  float scale;     // of the factors
+};
+
 #ifdef __cplusplus
 }  // namespace lapilli::args
 #endif

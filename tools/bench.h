@@ -21,6 +21,8 @@ struct BenchOptions {
   std::string save;  // a file for the JSON, whatever is printed; empty: none
 };
 void add_bench_options(CLI::App& command, BenchOptions& options);
+// --dtype: to what the factors of products are rounded.
+void add_dtype_option(CLI::App& command, Precision& precision);
 
 // One thing measured, with the work its algorithm asks for (0: does not say).
 struct BenchEntry {

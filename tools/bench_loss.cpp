@@ -43,7 +43,8 @@ std::vector<LossBenchPoint> cross_product(const LossBenchOptions& options) {
                                 .dim = dim,
                                 .chunk = chunk,
                                 .memory_mib = memory,
-                                .valid_fraction = fraction});
+                                .valid_fraction = fraction,
+                                .precision = options.precision});
       }
   for (const LossBenchPoint& point : points) {
     require_indexable("the head", point.vocab, point.dim);
@@ -115,10 +116,6 @@ void run(const LossBenchOptions& options, const std::string& command) {
   if (options.as_json) print(json.dump(2) + "\n");
 }
 
-CLI::Validator only_f32() {
-  return {[](std::string& text) { return text == "f32" ? "" : "'" + text + "' is not available: the loss computes in f32 only"; }, "", ""};
-}
-
 }  // namespace
 
 void add_bench_loss(CLI::App& bench) {
@@ -150,7 +147,7 @@ void add_bench_loss(CLI::App& bench) {
   add("--valid-fraction", options->valid_fraction, "Share of the rows that have a target, 0 to 1 (default: 1)")
       ->check(not_negative())
       ->check(CLI::Range(0.0, 1.0).description(""));
-  command->add_option("--dtype", options->dtype, "Element type: f32")->check(only_f32())->type_name("TYPE");
+  add_dtype_option(*command, options->precision);
   command->add_option("--most-mib", options->most_mib, "A strategy whose scratch would be larger is left out")
       ->check(positive())
       ->capture_default_str()

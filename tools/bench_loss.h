@@ -19,7 +19,7 @@ struct LossBenchOptions : BenchOptions {
   std::vector<uint64_t> memory_mib;     // empty: by the shape, so that vocab keeps about half of the logits
   std::vector<double> valid_fraction{1};
   std::vector<std::string> strategies{"all"};
-  std::string dtype = "f32";
+  Precision precision = Precision::f32;
   uint64_t most_mib = 2048;             // of scratch; what would hold more is left out
   bool phases = false;                  // also tables of the phases in a sweep
   std::string html;                     // empty: no page
@@ -34,6 +34,7 @@ struct LossBenchPoint {
   uint32_t chunk = 0;       // 0: by memory_mib
   uint64_t memory_mib = 0;
   double valid_fraction = 1;
+  Precision precision = Precision::f32;
 
   LossShape shape() const { return {.tokens = tokens, .dim = dim, .vocab = vocab}; }
 };

@@ -79,7 +79,7 @@ struct LossCase {
   // Why another case with this plan is left out.
   std::string reason_for_repeats() const { return left_out.empty() ? "the same as " + name : left_out; }
   std::unique_ptr<LinearCrossEntropy> make(Arena& arena, Device& device, const LossBenchPoint& point) const {
-    return std::make_unique<LinearCrossEntropy>(arena, device.caps(), point.shape(), LossOptions(), plan);
+    return std::make_unique<LinearCrossEntropy>(arena, device.caps(), point.shape(), LossOptions(), plan, matmul_kernel(device.caps(), point.precision));
   }
 
   // Finds what the scratch takes, and allocates it alone for a moment, unless it is more than `most_bytes` or than what the
@@ -135,14 +135,15 @@ struct PlainProducts {
     logits = memory.zeros({point.tokens, static_cast<uint32_t>(spread_row_stride(columns))});
     flops = 2.0 * point.tokens * columns * point.dim;
   }
-  void record(KernelLibrary& kernels, const LossBatch& batch) {
+  void record(KernelLibrary& kernels, const LossBatch& batch, Precision precision) {
+    const MatmulOptions kernel{.force = matmul_kernel(kernels.device().caps(), precision)};
     const Tensor z = logits.columns(columns), w = batch.w.row_range(0, columns), d_w = batch.d_w.row_range(0, columns);
     const auto add = [&](const char* name, std::function<void(Ops&)> work) {
       programs.push_back(std::make_unique<TimedProgram>(kernels, name, std::move(work)));
     };
-    add("matmul nt", [z, w, &batch](Ops& ops) { matmul_nt(ops, z, batch.x, w); });       // [N,V] = [N,D] [V,D]t
-    add("matmul nn", [z, w, &batch](Ops& ops) { matmul_nn(ops, batch.d_x, z, w); });     // [N,D] = [N,V] [V,D]
-    add("matmul tn", [z, d_w, &batch](Ops& ops) { matmul_tn(ops, d_w, z, batch.x); });   // [V,D] = [N,V]t [N,D]
+    add("matmul nt", [=, &batch](Ops& ops) { matmul_nt(ops, z, batch.x, w, Into::overwrite, kernel); });       // [N,V] = [N,D] [V,D]t
+    add("matmul nn", [=, &batch](Ops& ops) { matmul_nn(ops, batch.d_x, z, w, Into::overwrite, kernel); });     // [N,D] = [N,V] [V,D]
+    add("matmul tn", [=, &batch](Ops& ops) { matmul_tn(ops, d_w, z, batch.x, Into::overwrite, kernel); });   // [V,D] = [N,V]t [N,D]
   }
 
   uint32_t columns;  // of V
@@ -322,7 +323,7 @@ BenchReport bench_loss_point(BenchRun& bench, const LossBenchPoint& point, const
   memory.commit();
 
   std::vector<BenchEntry> entries;
-  products.record(bench.kernels(), batch);
+  products.record(bench.kernels(), batch, point.precision);
   for (const auto& program : products.programs) entries.push_back({.contender = program->contender(), .flops = products.flops});
   for (LossCase& it : cases) {
     if (it.left_out.empty()) it.record(bench.kernels(), batch);
@@ -343,7 +344,7 @@ BenchReport bench_loss_point(BenchRun& bench, const LossBenchPoint& point, const
   }
 
   nlohmann::ordered_json shape{{"tokens", point.tokens}, {"valid_tokens", batch.valid.size()}, {"valid_fraction", point.valid_fraction},
-                               {"vocab", point.vocab}, {"dim", point.dim}, {"dtype", "f32"}, {"memory_mib", point.memory_mib}};
+                               {"vocab", point.vocab}, {"dim", point.dim}, {"dtype", to_string(point.precision)}, {"memory_mib", point.memory_mib}};
   if (point.chunk != 0) shape["chunk"] = point.chunk;
   shape["matmul_columns"] = products.columns;
   BenchReport report = bench.describe("loss", shape, entries, figures);

@@ -10,6 +10,7 @@ namespace {
 struct MatmulBenchOptions : BenchOptions {
   uint32_t size = 1024, m = 0, n = 0, k = 0;  // 0: size
   std::string layout = "all";
+  Precision precision = Precision::f32;
 };
 
 void run(const MatmulBenchOptions& options) {
@@ -19,6 +20,7 @@ void run(const MatmulBenchOptions& options) {
   require_indexable("b", k, n);
   require_indexable("c", m, n);
   BenchRun bench(options);
+  const MatmulKernel kernel = matmul_kernel(bench.device().caps(), options.precision);
   BenchMemory memory(bench.device());
   const Tensor a = memory.random({m, k}), b = memory.random({k, n}), c = memory.zeros({m, n});
   memory.commit();
@@ -32,16 +34,16 @@ void run(const MatmulBenchOptions& options) {
     programs.push_back(std::make_unique<TimedProgram>(bench.kernels(), layout, work));
     entries.push_back({.contender = programs.back()->contender(), .flops = flops, .bytes = bytes, .note = note});
   };
-  add("nn", "[M,K] [K,N]: gradient of the input", [&](Ops& ops) { matmul_nn(ops, c, a, b); });
-  add("nt", "[M,K] [N,K]t: forward", [&](Ops& ops) { matmul_nt(ops, c, a, b.reshaped({n, k})); });
-  add("tn", "[K,M]t [K,N]: gradient of the weight", [&](Ops& ops) { matmul_tn(ops, c, a.reshaped({k, m}), b); });
-  bench.report("matmul", {{"m", m}, {"n", n}, {"k", k}}, entries);
+  add("nn", "[M,K] [K,N]: gradient of the input", [&](Ops& ops) { matmul_nn(ops, c, a, b, Into::overwrite, {.force = kernel}); });
+  add("nt", "[M,K] [N,K]t: forward", [&](Ops& ops) { matmul_nt(ops, c, a, b.reshaped({n, k}), Into::overwrite, {.force = kernel}); });
+  add("tn", "[K,M]t [K,N]: gradient of the weight", [&](Ops& ops) { matmul_tn(ops, c, a.reshaped({k, m}), b, Into::overwrite, {.force = kernel}); });
+  bench.report("matmul", {{"m", m}, {"n", n}, {"k", k}, {"dtype", to_string(options.precision)}}, entries);
 }
 
 }  // namespace
 
 void add_bench_matmul(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("matmul", "f32 matrix products c [M,N] = op(a) op(b), summed over K");
+  CLI::App* command = bench.add_subcommand("matmul", "Matrix products c [M,N] = op(a) op(b), summed over K");
   command->footer("Example: lapilli bench matmul --m 512 --n 1152 --k 384 --layout nt");
   const auto options = std::make_shared<MatmulBenchOptions>();
   command->add_option("--size", options->size, "M, N and K where they are not given")
@@ -53,6 +55,7 @@ void add_bench_matmul(CLI::App& bench) {
   command->add_option("--layout", options->layout, "Which product: nn, nt, tn or all")
       ->check(CLI::IsMember({"nn", "nt", "tn", "all"}))
       ->capture_default_str();
+  add_dtype_option(*command, options->precision);
   add_bench_options(*command, *options);
   command->callback([options] { run(*options); });
 }

@@ -24,6 +24,16 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
   command.add_option("--save", options.save, "Also write the JSON to a file, whatever is printed")->type_name("FILE");
 }
 
+void add_dtype_option(CLI::App& command, Precision& precision) {
+  const auto set = [&precision](const std::string& name) {
+    for (const Precision each : {Precision::f32, Precision::f16, Precision::bf16})
+      if (name == to_string(each)) precision = each;
+  };
+  command.add_option_function<std::string>("--dtype", set, "To what factors of products are rounded: f32, f16 or bf16; sums are f32")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->default_str("f32");
+}
+
 void require_indexable(const char* what, uint64_t rows, uint64_t cols) {
   if (rows * cols >= uint64_t{1} << 31U)
     throw CLI::ValidationError("shape", fmt::format("{} would be {} x {}; kernels index fewer than 2^31 elements", what, rows, cols));

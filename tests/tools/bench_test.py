@@ -260,7 +260,7 @@ class BenchLoss(BenchTest):
         self.assertEqual(self.run_lapilli("bench", *sweep, *QUICK, "--phases").stdout.count("full: logits "), 2)
 
     def test_WrongUsage_IsSaid(self):
-        self.misused("bench", "loss", "--dtype", "f16", says="'f16' is not available: the loss computes in f32 only")
+        self.misused("bench", "loss", "--dtype", "f8", says="f8 not in {f32,f16,bf16}")
         self.misused("bench", "loss", "--strategy", "full,hope", says="hope")
         self.misused("bench", "loss", "--vocab", "512,0", says="--vocab")
         self.misused("bench", "loss", "--valid-fraction", "0.5,1.5", says="--valid-fraction")

@@ -1,0 +1,34 @@
+#pragma once
+// What a device multiplies at most with cooperative matrices (KHR), f32 sums: shaders/bench_matrix.glsl.
+
+#include "tools/timed_program.h"
+
+namespace lapilli {
+
+class MatrixCeiling {
+ public:
+  // Takes the fastest of some numbers of chains, tried in turn. REQUIRES: multiplies(caps, precision), not f32.
+  MatrixCeiling(KernelLibrary& kernels, Precision precision);
+  MatrixCeiling(const MatrixCeiling&) = delete;
+
+  Contender contender() { return program_->contender(); }
+  double flops() const { return flops_; }            // of one run
+  const std::string& form() const { return form_; }  // "16x16x16, 8 chains"
+
+ private:
+  std::unique_ptr<TimedProgram> record(uint32_t chains, uint32_t steps) const;
+  double flops_of(uint32_t chains, uint32_t steps) const;
+  uint32_t steps_for(uint32_t chains, double seconds) const;  // with which a run lasts at least so long
+
+  KernelLibrary& kernels_;
+  Precision precision_;
+  MatrixShape shape_;
+  uint32_t workgroup_, groups_;
+  Arena arena_;
+  Tensor result_;
+  std::unique_ptr<TimedProgram> program_;
+  double flops_ = 0;
+  std::string form_;
+};
+
+}  // namespace lapilli
