@@ -30,7 +30,8 @@ void add_dtype_option(CLI::App& command, Precision& precision) {
       if (name == to_string(each)) precision = each;
   };
   command.add_option_function<std::string>("--dtype", set, "To what factors of products are rounded: f32, f16 or bf16; sums are f32")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}).description(""))
+      ->type_name("TYPE")
       ->default_str("f32");
 }
 
