@@ -15,8 +15,8 @@ constexpr uint64_t kMaxElements = (uint64_t{1} << 31) - 1;      // what 32-bit e
 constexpr uint32_t kMaxVocab = 1U << 24;                         // column indices exact as floats
 constexpr uint32_t kColumnGrain = 512;                           // whole matmul tiles and strips
 constexpr uint32_t kRowGrain = 128;
-// Columns of a chunk whose gradient is made: d_x sums over them, and a longer sum streams more of w past each tile of d_x.
-// Measured on lavapipe at N 1024, V 8192, D 256 (lapilli bench loss --chunk): 1024 to 2048 columns are a fifth faster than 8192.
+// Columns of a chunk whose gradient is made: d_x sums over them, and CPU drivers cut sums at this depth anyway (kScalarDepth of
+// matmul.cpp), so that wider chunks would hold more and gain nothing.
 constexpr uint32_t kMostColumns = 2048;
 constexpr uint32_t kFewestRows = 256;                            // of a range that still keeps a device busy
 // One product of a chunk: a fifth of a second for a GPU of half a TFLOP/s.
@@ -130,7 +130,7 @@ LossPlan plan_loss(const LossOptions& options, const LossShape& shape, bool trai
   if (!training) {
     CHECK(shape.teacher_dim == 0, "a teacher is for training");
     const uint64_t chunk = options.chunk != 0 && options.strategy == LossStrategy::vocab
-                               ? std::min(options.chunk, shape.vocab)
+                               ? std::min<uint64_t>({options.chunk, shape.vocab, widest_indexed(shape.tokens, shape)})
                                : equal_parts(shape.vocab, widest_chunk(shape.tokens, shape), kColumnGrain);
     LossPlan plan = with_ranges(LossStrategy::vocab, shape.tokens, chunk, shape);
     plan.slabs = 0;

@@ -16,14 +16,16 @@ class GradientNorm : public testing::TestWithParam<NormCase> {};
 struct NormResult {
   float norm, scale;
 };
-NormResult run_norm(const std::vector<float>& values, float clip, uint32_t row_subgroups = 0, uint64_t slice = kSliceElements) {
+NormResult run_norm(const std::vector<float>& values, float clip, uint32_t row_subgroups = 0, uint64_t slice = kSliceElements,
+                    std::optional<float> unscale = std::nullopt) {
   const auto count = static_cast<uint32_t>(values.size());
   Bench bench;
   const Tensor gradients = bench.input({count}, values), result = bench.output({2});
   const Tensor scratch = bench.output({static_cast<uint32_t>(gradient_norm_scratch_floats(count))});
+  const Tensor tunscale = unscale ? bench.input({1}, std::vector<float>{*unscale}) : Tensor();
   bench.run([&](Ops& ops) {
     ops.row_subgroups = row_subgroups;
-    gradient_norm(ops, result, scratch, gradients, {}, clip, slice);
+    gradient_norm(ops, result, scratch, gradients, tunscale, clip, slice);
   });
   const auto read = bench.read(result);
   return {read[0], read[1]};
@@ -66,6 +68,20 @@ INSTANTIATE_TEST_SUITE_P(Sizes, GradientNorm,
                          testing::Values(NormCase{1, 0}, NormCase{3, 0}, NormCase{97, 0}, NormCase{1031, 0}, NormCase{4095, 0},
                                          NormCase{4097, 0}, NormCase{100003, 0}, NormCase{100003, 4}, NormCase{5, 4}),
                          norm_name);
+
+// Gradients times 4096, with its inverse, are the gradients: a power of two changes no bit. Clipped, not clipped, not finite.
+TEST(GradientNorm, LossScale_IsTakenOutOfNormAndScaleExactly) {
+  const auto values = random_values(1031, 5);
+  auto scaled = values;
+  for (float& value : scaled) value *= 4096;
+  for (const float clip : {0.0F, 1.0F, 1e9F}) {
+    const NormResult plain = run_norm(values, clip), unscaled = run_norm(scaled, clip, 0, kSliceElements, 1.0F / 4096);
+    EXPECT_EQ(unscaled.norm, plain.norm);
+    EXPECT_EQ(unscaled.scale, plain.scale / 4096);
+  }
+  scaled[17] = std::numeric_limits<float>::infinity();
+  EXPECT_FALSE(std::isfinite(run_norm(scaled, 1, 0, kSliceElements, 1.0F / 4096).norm));
+}
 
 TEST(GradientNorm, OneValueAnywhere_IsSeen) {
   for (const uint32_t at : {0U, 63U, 4095U, 4096U, 8191U, 20010U}) {

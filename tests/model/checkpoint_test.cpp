@@ -35,6 +35,7 @@ TrainingState make_state(const Config& config, uint64_t step = 100) {
           .next_batch = 3 * step,
           .seed = 0xFFFFFFFFFFFFFFFF,
           .tokens = 12345678901,
+          .loss_scale = {.value = 4096, .good_steps = 17, .skipped = 3},
           .best_val_loss = 1.25,
           .tokenizer_hash = 77,
           .values = random_floats(count, 1),
@@ -47,6 +48,7 @@ void expect_same(const TrainingState& a, const TrainingState& b) {
   EXPECT_EQ(a.next_batch, b.next_batch);
   EXPECT_EQ(a.seed, b.seed);
   EXPECT_EQ(a.tokens, b.tokens);
+  EXPECT_EQ(a.loss_scale, b.loss_scale);
   EXPECT_EQ(a.best_val_loss, b.best_val_loss);
   EXPECT_EQ(a.tokenizer_hash, b.tokenizer_hash);
   EXPECT_EQ(a.values, b.values);
@@ -232,9 +234,9 @@ TEST_F(Checkpoint, Load_FlippedByte_Anywhere) {
 TEST_F(Checkpoint, Load_NotOurFileOrOtherVersion_SaysSo) {
   const fs::path state = save(100) / "state.bin";
   std::string bytes = read_text_file(state);
-  bytes[8] = 2;
+  bytes[8] = 3;
   overwrite(state, bytes);
-  EXPECT_ERROR_MENTIONS(load_error(state.parent_path()), "state.bin", "version 2", "version 1");
+  EXPECT_ERROR_MENTIONS(load_error(state.parent_path()), "state.bin", "version 3", "version 2");
   overwrite(state, std::string(1000, 'x'));
   EXPECT_ERROR_MENTIONS(load_error(state.parent_path()), "state.bin", "not the state of a lapilli checkpoint");
 }

@@ -130,7 +130,8 @@ TEST(Config, ToToml_EveryKeyChanged_ReadsBackTheSame) {
                   .checkpoint_every = 13,
                   .keep = 14,
                   .seed = INT64_MAX,
-                  .recompute = true};
+                  .recompute = true,
+                  .precision = Precision::bf16};
   const std::string text = to_toml(config);
   const Config again = parse(text);
   EXPECT_EQ(to_toml(again), text);
