@@ -54,7 +54,9 @@ if tools/with_mesa26.sh build/lapilli devices >/dev/null; then
 fi
 
 if [[ $LAPILLI_RADV_ICD ]]; then
-  VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation run_tests radv "$LAPILLI_RADV_ICD" -L '^radv$' "$@"
+  # No validation layer: Debian 12's does not know the SPIR-V of cooperative matrices. Nothing runs here, and the modules were
+  # validated when they were built.
+  run_tests radv "$LAPILLI_RADV_ICD" -L '^radv$' "$@"
   grep -hE '^radv [a-z0-9]+: ' build/tests-radv.xml || true # a line a family
 fi
 
