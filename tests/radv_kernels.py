@@ -78,7 +78,7 @@ def check(kernels, device):
     wanted += [(name, {"head_width": width}) for width in (32, 64, 128, 256)
                for name in ("attention_tiled", "attention_d_kv_tiled", "attention_d_q_tiled")]
     for kind in ("f16", "bf16"):
-        if device[f"matrix_{kind}"]:
+        if device[f"matrix_{kind}"] and (ROOT / "build" / "compiler").exists():  # else they may not have been built
             wanted += [(f"matmul_coopmat_{kind}", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
             wanted += [(f"{name}_coopmat_{kind}", {"rows": tile}) for tile in (32, 64, 128) for name in ("loss_logits", "loss_recompute")]
     missing = [describe({"name": name, "constants": constants}) for name, constants in wanted if not select(kernels, name, **constants)]

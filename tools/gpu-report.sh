@@ -136,6 +136,15 @@ section 'Matrix products' matmul.json bench matmul "${matmul[@]}" "${common[@]}"
 section 'Attention' attention.json bench attention "${attention[@]}" "${common[@]}" --save "$work/attention.json"
 section 'Loss' loss.json bench loss "${loss[@]}" "${common[@]}" --save "$work/loss.json"
 section 'A training step' step.json bench step "${model[@]}" --vocab-size "$vocabulary" --profile "${common[@]}" --save "$work/step.json"
+for dtype in f16 bf16; do
+  grep -qs "\"matrix_$dtype\": \[" "$work/ceiling.json" || continue # the device does not multiply them
+  section "Matrix products of $dtype" "matmul-$dtype.json" bench matmul "${matmul[@]}" --dtype $dtype "${common[@]}" \
+    --save "$work/matmul-$dtype.json"
+  section "Loss with $dtype" "loss-$dtype.json" bench loss "${loss[@]}" --dtype $dtype "${common[@]}" \
+    --save "$work/loss-$dtype.json"
+  section "A training step with $dtype" "step-$dtype.json" bench step "${model[@]}" --set train.precision=$dtype --vocab-size "$vocabulary" \
+    --profile "${common[@]}" --save "$work/step-$dtype.json"
+done
 section 'Text to train on' '' corpus synth --bytes "$corpus" --seed 1 -o "$work/corpus.txt"
 section 'Its vocabulary' '' tokenizer train --type unigram --vocab-size "$vocabulary" -i "$work/corpus.txt" -o "$work/tokenizer.model"
 section 'Its tokens' '' data build --tokenizer "$work/tokenizer.model" -i "$work/corpus.txt" -o "$work/tokens"

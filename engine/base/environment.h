@@ -7,6 +7,7 @@
 //  LP_NATIVE_VECTOR_WIDTH      Mesa's CPU driver: SIMD width in bits (set by us where it pays, unless the user did)
 //  LAPILLI_SHARED              (tests) folder with shared test data
 //  LAPILLI_SWIFTSHADER_ICD     (tests) driver file of SwiftShader
+//  LAPILLI_RADV_ICD            (tests) driver file of RADV, whose compiler needs no card
 
 #include <filesystem>
 #include <optional>
