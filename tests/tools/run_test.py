@@ -165,6 +165,20 @@ class Run(CommandTest):
             self.assertGreaterEqual(device["ts"], submit["ts"] - slack)
             self.assertLessEqual(device["ts"] + device["dur"], wait["ts"] + wait["dur"] + slack)
 
+    def test_Precision_TrainsWhereTheDeviceMultiplies_AndIsRefusedElsewhere(self):
+        device = json.loads(self.run_lapilli("bench", "matmul", "--size", 16, "--repeats", 1, "--json").stdout)["device"]
+        for precision in "f16", "bf16":
+            if device[f"matrix_{precision}"] is None:
+                self.fails("train", "small.toml", "--set", "data.dir=data", "--set", f"train.precision={precision}", "--run", precision,
+                           says=f"does not multiply {precision} matrices")
+                self.assertFalse((self.folder / precision).exists())
+                continue
+            self.train(precision, "--set", f"train.precision={precision}")
+            steps = self.events(precision, "step")
+            self.assertEqual([event.get("loss_scale") for event in steps], [65536 if precision == "f16" else None] * len(steps))
+            scored = json.loads(self.run_lapilli("eval", precision, "--data", "data", "--json").stdout)
+            self.assertAlmostEqual(scored["loss"], self.events(precision, "val")[-1]["loss"], places=6)
+
     def test_Errors_AreOneSentence_AndChangeNothing(self):
         self.train("run")
         (self.folder / "bad.toml").write_text("[model]\nlayers = 'three'\n")
