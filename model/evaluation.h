@@ -19,8 +19,9 @@ struct EvaluationResult {
 class EvaluationPass {
  public:
   // Reserves inputs and results in `kept`, activations and the loss in `scratch`. Only softcap and temperature of `loss` count.
-  EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, Precision precision, uint32_t batch,
-                 uint32_t context, bool document_mask);
+  // Throws Error when the device does not multiply in `precision`.
+  EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, Precision precision,
+                 uint32_t batch, uint32_t context, bool document_mask);
   // REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, const ModelWeights& weights);
 

@@ -165,8 +165,8 @@ INSTANTIATE_TEST_SUITE_P(Large, Matmul, testing::Combine(testing::Values(kScalar
                          case_name);
 
 
-// Cooperative matrices, where the device has them: all shapes in one test, for a device without skips each. Exact inputs are
-// integers of few bits, exact in 16 bits too.
+// Cooperative matrices, where the device has them: all shapes in one test, so that a device without them skips a few tests and not
+// hundreds. Exact inputs are integers of few bits, exact in 16 bits too.
 class CoopmatMatmul : public testing::TestWithParam<MatmulKernel> {
  protected:
   void SetUp() override {

