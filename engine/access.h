@@ -7,6 +7,9 @@
 
 namespace lapilli {
 
+// Stands for T where the shader is told the element type: f32, f16 or bf16.
+struct Real {};
+
 template <typename T>
 struct In {
   Slice slice;  // only read; an empty slice is a null pointer (an optional argument)

@@ -11,8 +11,8 @@
 
 namespace lapilli {
 
-enum class DType { f32, u32 };
-constexpr uint64_t size_bytes(DType) { return 4; }
+enum class DType { f32, u32, f16, bf16 };
+constexpr uint64_t size_bytes(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16 ? 2 : 4; }
 
 class Shape {
  public:
@@ -93,8 +93,14 @@ class ConstTensor {
 
   operator In<float>() const { return {typed_slice(DType::f32)}; }
   operator In<uint32_t>() const { return {typed_slice(DType::u32)}; }
+  // For kernels that are told the element type, dtype().
+  operator In<Real>() const { return {real_slice()}; }
 
  protected:
+  Slice real_slice() const {
+    CHECK(!slice_ || dtype_ != DType::u32, "a tensor of shape {} holds integers", shape_.to_string());
+    return slice_ ? slice_.sub(0, size_bytes()) : slice_;
+  }
   Slice typed_slice(DType wanted) const {
     CHECK(!slice_ || dtype_ == wanted, "a tensor of shape {} has the wrong element type", shape_.to_string());
     return slice_ ? slice_.sub(0, size_bytes()) : slice_;
@@ -119,6 +125,8 @@ class Tensor : public ConstTensor {
   operator Out<uint32_t>() const { return {typed_slice(DType::u32)}; }
   operator InOut<float>() const { return {typed_slice(DType::f32)}; }
   operator InOut<uint32_t>() const { return {typed_slice(DType::u32)}; }
+  operator Out<Real>() const { return {real_slice()}; }
+  operator InOut<Real>() const { return {real_slice()}; }
 
  private:
   static Tensor as_writable(const ConstTensor& view) {

@@ -25,6 +25,9 @@ using InOutF32 = InOut<float>;
 using InU32 = In<uint32_t>;
 using OutU32 = Out<uint32_t>;
 using InOutU32 = InOut<uint32_t>;
+using InReal = In<Real>;
+using OutReal = Out<Real>;
+using InOutReal = InOut<Real>;
 
 #define SPEC_CONSTANT(name, id) constexpr uint32_t name = id;
 #else
@@ -38,6 +41,10 @@ layout(buffer_reference, std430, buffer_reference_align = 4) buffer InOutF32 { f
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InU32 { uint at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer OutU32 { uint at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer InOutU32 { uint at[]; };
+// f32, f16 or bf16, as a SPEC_*_TYPE says: shaders make of it what it is.
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer InReal { uint unknown; };
+layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer OutReal { uint unknown; };
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer InOutReal { uint unknown; };
 
 #define SPEC_CONSTANT(name, id) const uint name = id;
 #define is_null(pointer) (uvec2(pointer) == uvec2(0))
@@ -58,15 +65,19 @@ SPEC_CONSTANT(SPEC_FRAGMENT_ROWS, 10)   // rows, columns and depth of what the d
 SPEC_CONSTANT(SPEC_FRAGMENT_COLS, 11)
 SPEC_CONSTANT(SPEC_FRAGMENT_DEPTH, 12)
 SPEC_CONSTANT(SPEC_SUBGROUPS_DOWN, 13)  // subgroups over the rows of a workgroup's tile; the others lie side by side
+SPEC_CONSTANT(SPEC_A_TYPE, 14)      // products: what a, b and c (with the addend) are made of, kF32, kF16 or kBF16
+SPEC_CONSTANT(SPEC_B_TYPE, 15)
+SPEC_CONSTANT(SPEC_C_TYPE, 16)
+const uint kF32 = 0, kF16 = 1, kBF16 = 2;
 
 // ---- matmul_scalar.comp, matmul_tiled.comp ----
 // c [rows,cols] = alpha * op(a) op(b) + bias + addend
 struct MatmulArgs {
-  InOutF32 c;       // [rows, cols], rows c_stride apart
-  InF32 a;          // element (row, k) at row * a_row + k * a_depth
-  InF32 b;          // element (k, col) at k * b_depth + col * b_col
+  InOutReal c;      // [rows, cols], rows c_stride apart
+  InReal a;         // element (row, k) at row * a_row + k * a_depth
+  InReal b;         // element (k, col) at k * b_depth + col * b_col
   InF32 bias;       // [cols] or null
-  InF32 addend;     // laid out like c, may be c itself (accumulate); or null
+  InReal addend;    // laid out like c, may be c itself (accumulate); or null
   InU32 live;       // [1] or null: how many rows (live_is_depth = 0) or steps of K (1) count; the rest is not touched
   uint rows, cols, depth;
   uint c_stride;

@@ -1,5 +1,6 @@
 #include "tests/support.h"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -31,6 +32,32 @@ std::vector<float> narrow(const Doubles& values) {
   return floats;
 }
 
+uint16_t round_to_bits(float value, DType dtype) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  if (dtype == DType::bf16) {
+    if (std::isnan(value)) return static_cast<uint16_t>(bits >> 16 | 0x40);
+    return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+  }
+  CHECK(dtype == DType::f16, "not a type of 16 bits");
+  const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000);
+  const double magnitude = std::abs(static_cast<double>(value));
+  if (std::isnan(value)) return sign | 0x7E00;
+  if (magnitude >= 65520) return sign | 0x7C00;
+  // Steps between neighbours: 2^-24 below 2^-14, then 2^-10 of the power of two. Counted, they are the bits.
+  const int exponent = std::max(magnitude == 0 ? -14 : std::ilogb(magnitude), -14);
+  const double steps = std::nearbyint(std::ldexp(magnitude, 10 - exponent));
+  return static_cast<uint16_t>(sign + static_cast<int>(steps) + (exponent + 14) * 1024);
+}
+
+float widen_bits(uint16_t bits, DType dtype) {
+  if (dtype == DType::bf16) return std::bit_cast<float>(uint32_t{bits} << 16);
+  CHECK(dtype == DType::f16, "not a type of 16 bits");
+  const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+  const double magnitude = exponent == 31 ? (mantissa == 0 ? std::numeric_limits<double>::infinity() : std::nan(""))
+                                          : std::ldexp(exponent == 0 ? mantissa : 1024 + mantissa, std::max(exponent, 1) - 25);
+  return static_cast<float>((bits & 0x8000) != 0 ? -magnitude : magnitude);
+}
+
 Tensor Bench::place(Shape shape, DType dtype, std::vector<std::byte> bytes) {
   CHECK_EQ(bytes.size(), shape.elements() * size_bytes(dtype));
   const Tensor tensor = reserve_tensor(arena_, shape, "test", dtype);
@@ -38,7 +65,13 @@ Tensor Bench::place(Shape shape, DType dtype, std::vector<std::byte> bytes) {
   return tensor;
 }
 
-Tensor Bench::input(Shape shape, const std::vector<float>& values) {
+Tensor Bench::input(Shape shape, const std::vector<float>& values, DType dtype) {
+  if (size_bytes(dtype) == 2) {
+    std::vector<uint16_t> rounded;
+    for (const float value : values) rounded.push_back(round_to_bits(value, dtype));
+    const auto bytes = std::as_bytes(std::span(rounded));
+    return place(shape, dtype, {bytes.begin(), bytes.end()});
+  }
   const auto bytes = std::as_bytes(std::span(values));
   return place(shape, DType::f32, {bytes.begin(), bytes.end()});
 }
@@ -66,7 +99,13 @@ void Bench::run(const std::function<void(Ops&)>& record) {
   EXPECT_EQ(device().validation_messages(), messages) << "the validation layer had something to say";
 }
 
-std::vector<float> Bench::read(const ConstTensor& tensor) const { return read_slice<float>(device(), tensor.slice()); }
+std::vector<float> Bench::read(const ConstTensor& tensor) const {
+  if (size_bytes(tensor.dtype()) == 4) return read_slice<float>(device(), tensor.slice());
+  const std::vector<uint16_t> words = read_slice<uint16_t>(device(), tensor.slice());
+  std::vector<float> values;
+  for (uint64_t i = 0; i < tensor.elements(); ++i) values.push_back(widen_bits(words[i], tensor.dtype()));
+  return values;
+}
 
 std::vector<uint32_t> Bench::read_words(const ConstTensor& tensor) const {
   return read_slice<uint32_t>(device(), tensor.slice());

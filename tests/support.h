@@ -24,13 +24,16 @@ using Doubles = std::vector<double>;
 std::vector<float> random_values(uint64_t count, uint32_t seed, float scale = 1.0F);  // uniform in [-scale, scale]
 Doubles widen(const std::vector<float>& values);
 std::vector<float> narrow(const Doubles& values);
+// To f16 or bf16, nearest even, and back. A NaN stays one.
+uint16_t round_to_bits(float value, DType dtype);
+float widen_bits(uint16_t bits, DType dtype);
 
 // The memory and the one program of a test. Make tensors, run once or several times, read back.
 class Bench {
  public:
   Bench() : arena_(device().caps(), "test") {}
 
-  Tensor input(Shape shape, const std::vector<float>& values);
+  Tensor input(Shape shape, const std::vector<float>& values, DType dtype = DType::f32);  // f16, bf16: rounded to nearest even
   Tensor input(Shape shape, const std::vector<uint32_t>& values);
   Tensor output(Shape shape, DType dtype = DType::f32);  // poisoned with NaN (all bits set) before the run
 
@@ -39,7 +42,7 @@ class Bench {
 
   Arena& arena() { return arena_; }  // for operations that reserve their own scratch; before the first run
 
-  std::vector<float> read(const ConstTensor& tensor) const;
+  std::vector<float> read(const ConstTensor& tensor) const;  // widened, where it holds 16 bits
   std::vector<uint32_t> read_words(const ConstTensor& tensor) const;
 
  private:
