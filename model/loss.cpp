@@ -79,6 +79,7 @@ MatmulTile LinearCrossEntropy::tile(const ConstTensor& x, const ConstTensor& w) 
   const auto in_pairs = [](const ConstTensor& tensor) { return tensor.cols() % 2 == 0 && tensor.slice().buffer_offset_bytes() % 8 == 0; };
   MatmulTile tile = choose_matmul_tile(caps_, plan_.range, plan_.chunk, in_pairs(x) && in_pairs(w), kernel_);
   tile.constants.push_back(alignment_constant(x, w));
+  tile.constants.push_back(softcap_constant());
   return tile;
 }
 
@@ -204,7 +205,7 @@ void LinearCrossEntropy::forward_chunk(Ops& ops, const Range& range, const Chunk
 }
 
 void LinearCrossEntropy::compare_with_teacher(Ops& ops, const Range& range, const Chunk& chunk) {
-  ops.program.dispatch(ops.kernel("loss_teacher", ops.row_workgroup()),
+  ops.program.dispatch(ops.kernel("loss_teacher", ops.row_workgroup(), {softcap_constant()}),
                        args::LossTeacherArgs{.sums = range.teacher_sums,
                                              .logits = chunk.slab,
                                              .teacher_logits = chunk.teacher_slab,
@@ -228,7 +229,7 @@ void LinearCrossEntropy::teacher_logit_gradients(Ops& ops, const Range& range, c
     multiply(ops, range, chunk, teacher(range, chunk, inputs), inputs.targets);
   }
   const Program::Scope scope(ops.program, "logit gradients");
-  ops.program.dispatch(ops.kernel("loss_teacher_gradient", ops.row_workgroup()),
+  ops.program.dispatch(ops.kernel("loss_teacher_gradient", ops.row_workgroup(), {softcap_constant()}),
                        args::LossTeacherGradientArgs{.logits = chunk.slab,
                                                      .state = range.state,
                                                      .rows = range.row_tokens,
@@ -258,7 +259,7 @@ void LinearCrossEntropy::logit_gradients(Ops& ops, const Range& range, const Chu
   const double n = range.rows, d = shape_.dim, v = chunk.columns;
   if (chunk.kept) {
     const Program::Scope scope(ops.program, "logit gradients");
-    return ops.program.dispatch(ops.kernel("loss_gradient", ops.row_workgroup()),
+    return ops.program.dispatch(ops.kernel("loss_gradient", ops.row_workgroup(), {softcap_constant()}),
                                 args::LossGradientArgs{.logits = chunk.slab,
                                                        .state = range.state,
                                                        .rows = range.row_tokens,

@@ -118,6 +118,7 @@ class LinearCrossEntropy {
   bool has_teacher() const { return shape_.teacher_dim != 0; }
   MatmulTile tile(const ConstTensor& x, const ConstTensor& w) const;
   uint32_t strip_columns() const;
+  SpecConstant softcap_constant() const { return {args::SPEC_SOFTCAP, options_.softcap != 0 || options_.teacher_softcap != 0 ? 1U : 0U}; }
 
   LossShape shape_;
   LossOptions options_;
