@@ -68,6 +68,7 @@ SPEC_CONSTANT(SPEC_SUBGROUPS_DOWN, 13)  // subgroups over the rows of a workgrou
 SPEC_CONSTANT(SPEC_A_TYPE, 14)      // products: what a, b and c (with the addend) are made of, kF32, kF16 or kBF16
 SPEC_CONSTANT(SPEC_B_TYPE, 15)
 SPEC_CONSTANT(SPEC_C_TYPE, 16)
+SPEC_CONSTANT(SPEC_EPILOGUE, 18)    // products: bit 0: a bias may be there, 1: an addend; 2: c and they may be touched two floats at a time
 SPEC_CONSTANT(SPEC_SOFTCAP, 17)     // loss: 0: no logits are capped, whatever the arguments say
 const uint kF32 = 0, kF16 = 1, kBF16 = 2;
 

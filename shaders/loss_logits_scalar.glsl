@@ -21,14 +21,17 @@ void main() {
     multiply(o, row0, col0);
     [[unroll]] for (uint i = 0; i < kRows; ++i) {
       const uint row = min(row0 + i, o.rows - 1), target = target_of(row);
-      float z[kCols];
+      float logits[kCols], z[kCols];
+      [[unroll]] for (uint j = 0; j < kCols; ++j) logits[j] = args.alpha * sum[i][j];
+      if (kKeep && row0 + i < o.rows) {  // neighbours beyond the last column fall into the gap between rows
+        [[unroll]] for (uint j = 0; j < kCols; j += kNeighbours)
+          if (col0 + lane_column(j) < o.cols) write_neighbours(args.logits, row * args.logits_stride + col0 + lane_column(j), logits, j);
+      }
       float top = kLowest;  // of this tile
       uint top_col = kNoRow;
       [[unroll]] for (uint j = 0; j < kCols; ++j) {
         const uint col = col0 + lane_column(j);
-        const float logit = args.alpha * sum[i][j];
-        if (kKeep && col < o.cols && row0 + i < o.rows) args.logits.at[row * args.logits_stride + col] = logit;
-        z[j] = col < o.cols ? capped(logit, args.softcap) : kLowest;
+        z[j] = col < o.cols ? capped(logits[j], args.softcap) : kLowest;
         const bool is_better = j == 0 ? col < o.cols : z[j] > top;
         top_col = is_better ? col : top_col;
         top = is_better ? z[j] : top;

@@ -15,6 +15,7 @@ const uint kTogether = 4;  // rows that share each value of b while it is in a r
 const uint kSpan = 2 * kSubgroup;  // rows of a transposed a that one load gives
 
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InPairs { uint64_t at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer OutPairs { uint64_t at[]; };
 vec2 pair(InPairs values, uint index) { return uintBitsToFloat(unpack32(values.at[index / 2])); }
 uint even(uint index) { return index & ~1u; }
 
@@ -22,6 +23,10 @@ float sum[kRows][kCols];
 
 uint lane_column(uint j) { return kCols * gl_SubgroupInvocationID + j; }
 uint lane_of(uint column) { return column / kCols; }
+
+const uint kNeighbours = 2;
+void write_pair(OutPairs to, uint at, vec2 values) { to.at[at / 2] = pack64(floatBitsToUint(values)); }
+void write_neighbours(OutF32 to, uint at, float values[kCols], uint j) { write_pair(OutPairs(to), at, vec2(values[j], values[j + 1])); }
 
 void multiply(Operands o, uint row0, uint col0) {
   const uint lane = gl_SubgroupInvocationID;
