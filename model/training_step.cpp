@@ -87,10 +87,10 @@ void TrainingStep::record(KernelLibrary& kernels, bool profiled) {
     const Tensor scalars = control_tensor(kScalarsWord, 4, DType::f32);
     AdamWOptions options{.beta1 = optim.beta1, .beta2 = optim.beta2, .eps = optim.eps, .weight_decay = optim.weight_decay};
     const ParameterArray& values = weights_.parameters();
-    adamw(ops, values.decayed(), first_moment_.decayed(), second_moment_.decayed(), gradients_.decayed(), scalars, norm, options);
+    adamw(ops, values.decayed(), first_moment_.decayed(), second_moment_.decayed(), {}, gradients_.decayed(), scalars, norm, options);
     options.weight_decay = 0;
     if (values.undecayed())
-      adamw(ops, values.undecayed(), first_moment_.undecayed(), second_moment_.undecayed(), gradients_.undecayed(), scalars, norm, options);
+      adamw(ops, values.undecayed(), first_moment_.undecayed(), second_moment_.undecayed(), {}, gradients_.undecayed(), scalars, norm, options);
   }
   const Program::Scope scope(*program_, "transfer");
   results_.record(*program_);

@@ -4,7 +4,7 @@ layout(push_constant, std430) uniform Push { MatmulArgs args; };
 uint a_row_start(uint row) { return row * args.a_row; }
 
 Operands operands() {
-  Operands o = Operands(InF32(args.a), InF32(args.b), args.rows, args.cols, args.depth, args.a_depth, args.b_depth, args.b_col);
+  Operands o = Operands(OPERAND(args.a), OPERAND(args.b), args.rows, args.cols, args.depth, args.a_depth, args.b_depth, args.b_col);
   if (!is_null(args.live)) {
     if (args.live_is_depth != 0) o.depth = min(o.depth, args.live.at[0]);
     else o.rows = min(o.rows, args.live.at[0]);
