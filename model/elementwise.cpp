@@ -45,7 +45,7 @@ void dropout_forward(Ops& ops, Tensor y, ConstTensor x, ConstTensor addend, Cons
                                       .drop_below = static_cast<uint32_t>(drop * 0x1p32),  // rate <= 1 - 2^-24: fits
                                       .scale = static_cast<float>(1 / (1 - drop))},
                     lanes(y, ceil_div(count, 4)), {.flops = 25.0 * count, .bytes = (addend ? 8.0 : 4.0) * count + static_cast<double>(y.size_bytes())},
-                    type_constants(y));
+                    type_constants(y, x, addend));
 }
 
 void dropout_backward(Ops& ops, Tensor d_x, ConstTensor d_y, ConstTensor random_state, uint32_t stream, float rate) {

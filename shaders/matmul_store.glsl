@@ -4,7 +4,7 @@ layout(push_constant, std430) uniform Push { MatmulArgs args; };
 uint a_row_start(uint row) { return row * args.a_row; }
 
 Operands operands() {
-  Operands o = Operands(OPERAND(args.a), OPERAND(args.b), args.rows, args.cols, args.depth, args.a_depth, args.b_depth, args.b_col);
+  Operands o = Operands(OPERAND(uvec2(args.a)), OPERAND(uvec2(args.b)), args.rows, args.cols, args.depth, args.a_depth, args.b_depth, args.b_col);
   if (!is_null(args.live)) {
     if (args.live_is_depth != 0) o.depth = min(o.depth, args.live.at[0]);
     else o.rows = min(o.rows, args.live.at[0]);
@@ -23,6 +23,6 @@ bool adds_nothing(Operands o) { return o.depth == 0 && uvec2(args.addend) == uve
 void store(uint row, uint col, float sum) {
   const float bias = is_null(args.bias) ? 0.0 : args.bias.at[col];
   const uint at = row * args.c_stride + col;
-  const float addend = is_null(args.addend) ? 0.0 : InF32(args.addend).at[at];
-  InOutF32(args.c).at[at] = args.alpha * sum + bias + addend;
+  const float addend = is_null(args.addend) ? 0.0 : InF32(uvec2(args.addend)).at[at];
+  InOutF32(uvec2(args.c)).at[at] = args.alpha * sum + bias + addend;
 }

@@ -20,14 +20,14 @@ void main() {
   for (uint pair = kStep * gl_LocalInvocationIndex; pair < args.turned_heads * kHalf; pair += kStep * kWorkgroup) {
     const uint head = pair / kHalf, i = pair % kHalf;
     const uint low = at + head * kHeadWidth + i, high = low + kHalf;
-    const vec2 a = load_reals(InReal(args.qkv), kOutType, low), b = load_reals(InReal(args.qkv), kOutType, high);
+    const vec2 a = load_reals(InReal(uvec2(args.qkv)), kOutType, low), b = load_reals(InReal(uvec2(args.qkv)), kOutType, high);
     vec2 turned_a = vec2(0.0), turned_b = vec2(0.0);
     [[unroll]] for (uint j = 0; j < kStep; ++j) {
       const float cosine = args.cosines.at[angle_at + i + j], sine = args.direction * args.sines.at[angle_at + i + j];
       turned_a[j] = a[j] * cosine - b[j] * sine;
       turned_b[j] = a[j] * sine + b[j] * cosine;
     }
-    store_reals(OutReal(args.qkv), low, turned_a);
-    store_reals(OutReal(args.qkv), high, turned_b);
+    store_reals(OutReal(uvec2(args.qkv)), low, turned_a);
+    store_reals(OutReal(uvec2(args.qkv)), high, turned_b);
   }
 }

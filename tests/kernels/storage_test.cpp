@@ -7,6 +7,7 @@
 #include "model/activation.h"
 #include "model/column_sum.h"
 #include "model/elementwise.h"
+#include "model/half.h"
 #include "model/norm.h"
 #include "model/optimizer.h"
 #include "model/rope.h"
@@ -40,14 +41,17 @@ class Storage : public testing::TestWithParam<DType> {
   }
 };
 
-// Of the tests' own rounding, which all else here is held against.
+// Of the tests' own rounding, which all else here is held against, the host's too.
 TEST_P(Storage, Reference_RoundsToTheNearerNeighbourAndTiesToEven) {
   const auto values = all_values();
   for (uint32_t bits = 0; bits < 65536; ++bits) {
     if (std::isnan(values[bits])) EXPECT_TRUE(std::isnan(widen_bits(round_to_bits(values[bits], type), type))) << bits;
     else ASSERT_EQ(round_to_bits(values[bits], type), bits);
+    const float fast = half_value(static_cast<uint16_t>(bits), type);
+    ASSERT_TRUE(fast == values[bits] || (std::isnan(fast) && std::isnan(values[bits]))) << bits;
   }
   for (const float value : between_all_values()) {
+    ASSERT_EQ(half_bits(value, type), round_to_bits(value, type)) << value << ", the host's fast way";
     const float result = widen_bits(round_to_bits(value, type), type);
     if (!std::isfinite(result)) continue;
     const auto bits = static_cast<uint16_t>(round_to_bits(std::abs(value), type));
