@@ -1,5 +1,6 @@
 #pragma once
-// Matrix products: c = alpha * op(a) op(b) (+ bias) (+ addend), f32 with f32 accumulation.
+// Matrix products: c = alpha * op(a) op(b) (+ bias) (+ addend) with f32 accumulation. Tensors are f32; with factors of 16 bits each of
+// a, b and c (and the addend with c) may also be of their type: rounded when c is stored instead of when it is read.
 //
 // A linear layer y = x Wt with W [out, in] is matmul_nt forward; its gradients are matmul_nn (d_x = d_y W) and matmul_tn
 // (d_W = d_yt x). Tensors of rank above 2 are taken as [rows, last].
@@ -37,12 +38,14 @@ struct MatmulTile {
 uint32_t spreading_row_step(uint64_t count);
 // `pairs_fit`: a and b can be read two floats at a time (matmul_scalar_pairs.glsl).
 MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const MatmulKernel& kernel);
-// SPEC_ALIGNED for operands read along the rows they have in memory.
-SpecConstant alignment_constant(const ConstTensor& a, const ConstTensor& b);
+// What the kernel is told of its operands' memory, read along the rows they have there: element types and alignment. CHECKs that it
+// takes such types. c and the addend may be empty.
+SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c = {},
+                               const ConstTensor& addend = {});
 
 struct MatmulOptions {
   ConstTensor bias;    // [cols of c] or empty
-  ConstTensor addend;  // shape of c or empty: a residual
+  ConstTensor addend;  // shape and type of c or empty: a residual
   ConstTensor live;    // u32 [1] or empty: how many tokens count. They are the rows of c for nn and nt (the others are left
                        // untouched), the summed dimension for tn
   float alpha = 1.0F;

@@ -9,7 +9,7 @@ bool has_addend() { return (kEpilogue & 2) != 0 && !is_null(args.addend); }
 uint a_row_start(uint row) { return row * args.a_row; }
 
 Operands operands() {
-  Operands o = Operands(InF32(args.a), InF32(args.b), args.rows, args.cols, args.depth, args.a_depth, args.b_depth, args.b_col);
+  Operands o = Operands(OPERAND(uvec2(args.a)), OPERAND(uvec2(args.b)), args.rows, args.cols, args.depth, args.a_depth, args.b_depth, args.b_col);
   if (!is_null(args.live)) {
     if (args.live_is_depth != 0) o.depth = min(o.depth, args.live.at[0]);
     else o.rows = min(o.rows, args.live.at[0]);
@@ -28,6 +28,6 @@ bool adds_nothing(Operands o) { return o.depth == 0 && uvec2(args.addend) == uve
 void store(uint row, uint col, float sum) {
   const float bias = has_bias() ? args.bias.at[col] : 0.0;
   const uint at = row * args.c_stride + col;
-  const float addend = has_addend() ? InF32(args.addend).at[at] : 0.0;
-  InOutF32(args.c).at[at] = args.alpha * sum + bias + addend;
+  const float addend = has_addend() ? InF32(uvec2(args.addend)).at[at] : 0.0;
+  InOutF32(uvec2(args.c)).at[at] = args.alpha * sum + bias + addend;
 }

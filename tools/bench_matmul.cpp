@@ -1,4 +1,5 @@
-// lapilli bench matmul: c [M,N] = op(a) op(b), in the three layouts that a linear layer needs.
+// lapilli bench matmul: c [M,N] = op(a) op(b), in the three layouts that a linear layer needs. With factors of 16 bits all three
+// matrices lie in memory in their type, as PyTorch's would; --f32-memory keeps them f32.
 
 #include "model/matmul.h"
 #include "tools/bench.h"
@@ -11,6 +12,7 @@ struct MatmulBenchOptions : BenchOptions {
   uint32_t size = 1024, m = 0, n = 0, k = 0;  // 0: size
   std::string layout = "all";
   Precision precision = Precision::f32;
+  bool f32_memory = false;
 };
 
 void run(const MatmulBenchOptions& options) {
@@ -22,11 +24,12 @@ void run(const MatmulBenchOptions& options) {
   BenchRun bench(options);
   const MatmulKernel kernel = matmul_kernel(bench.device().caps(), options.precision);
   BenchMemory memory(bench.device());
-  const Tensor a = memory.random({m, k}), b = memory.random({k, n}), c = memory.zeros({m, n});
+  const DType dtype = options.f32_memory ? DType::f32 : storage_type(options.precision);
+  const Tensor a = memory.random({m, k}, 1, dtype), b = memory.random({k, n}, 1, dtype), c = memory.zeros({m, n}, dtype);
   memory.commit();
 
   const auto wanted = [&](const char* layout) { return options.layout == "all" || options.layout == layout; };
-  const double flops = 2.0 * m * n * k, bytes = 4.0 * (1.0 * m * k + 1.0 * k * n + 1.0 * m * n);
+  const double flops = 2.0 * m * n * k, bytes = static_cast<double>(a.size_bytes() + b.size_bytes() + c.size_bytes());
   std::vector<std::unique_ptr<TimedProgram>> programs;
   std::vector<BenchEntry> entries;
   const auto add = [&](const char* layout, const char* note, const std::function<void(Ops&)>& work) {
@@ -37,7 +40,7 @@ void run(const MatmulBenchOptions& options) {
   add("nn", "[M,K] [K,N]: gradient of the input", [&](Ops& ops) { matmul_nn(ops, c, a, b, Into::overwrite, {.force = kernel}); });
   add("nt", "[M,K] [N,K]t: forward", [&](Ops& ops) { matmul_nt(ops, c, a, b.reshaped({n, k}), Into::overwrite, {.force = kernel}); });
   add("tn", "[K,M]t [K,N]: gradient of the weight", [&](Ops& ops) { matmul_tn(ops, c, a.reshaped({k, m}), b, Into::overwrite, {.force = kernel}); });
-  bench.report("matmul", {{"m", m}, {"n", n}, {"k", k}, {"dtype", to_string(options.precision)}}, entries);
+  bench.report("matmul", {{"m", m}, {"n", n}, {"k", k}, {"dtype", to_string(options.precision)}, {"memory", dtype == DType::f32 ? "f32" : to_string(options.precision)}}, entries);
 }
 
 }  // namespace
@@ -56,6 +59,7 @@ void add_bench_matmul(CLI::App& bench) {
       ->check(CLI::IsMember({"nn", "nt", "tn", "all"}))
       ->capture_default_str();
   add_dtype_option(*command, options->precision);
+  command->add_flag("--f32-memory", options->f32_memory, "With --dtype: a, b and c in memory as f32, factors rounded when they are read");
   add_bench_options(*command, *options);
   command->callback([options] { run(*options); });
 }

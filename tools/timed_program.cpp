@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "model/half.h"
+
 namespace lapilli {
 
 namespace {
@@ -76,8 +78,14 @@ Tensor BenchMemory::place(Shape shape, DType dtype, std::function<std::vector<st
   return tensor;
 }
 
-Tensor BenchMemory::random(Shape shape, float scale) {
-  return place(shape, DType::f32, [=] { return to_bytes(ordinary_values(shape.elements(), scale)); });
+Tensor BenchMemory::random(Shape shape, float scale, DType dtype) {
+  return place(shape, dtype, [=] {
+    const std::vector<float> values = ordinary_values(shape.elements(), scale);
+    if (dtype == DType::f32) return to_bytes(values);
+    std::vector<uint16_t> rounded;
+    for (const float value : values) rounded.push_back(half_bits(value, dtype));
+    return to_bytes(rounded);
+  });
 }
 
 Tensor BenchMemory::zeros(Shape shape, DType dtype) {
