@@ -9,3 +9,4 @@ uint bf16_bits(float value) {
   return bits + 0x7FFF + (bits >> 16 & 1) >> 16;
 }
 uint pack_factors(vec2 values) { return bf16_bits(values.x) | bf16_bits(values.y) << 16; }
+const uint kFactorExponent = 0x7F80u;  // all ones: an infinity or a NaN

@@ -5,3 +5,4 @@
 
 #define FACTOR float16_t
 uint pack_factors(vec2 values) { return packFloat2x16(f16vec2(values)); }
+const uint kFactorExponent = 0x7C00u;  // all ones: an infinity or a NaN

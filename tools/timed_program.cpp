@@ -1,6 +1,7 @@
 #include "tools/timed_program.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -30,6 +31,14 @@ std::vector<float> ordinary_values(uint64_t count, float scale) {
     value = scale * (top / 8388608.0F - 1.0F);
   }
   return values;
+}
+
+// Of f16 only the normal numbers; what is smaller becomes 0.
+uint16_t cut_to_16_bits(float value, DType dtype) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  if (dtype == DType::bf16) return static_cast<uint16_t>(bits >> 16);
+  const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFF, smallest = 113U << 23;  // 2^-14
+  return static_cast<uint16_t>(magnitude < smallest ? sign : sign | (magnitude - (112U << 23)) >> 13);
 }
 
 }  // namespace
@@ -76,8 +85,14 @@ Tensor BenchMemory::place(Shape shape, DType dtype, std::function<std::vector<st
   return tensor;
 }
 
-Tensor BenchMemory::random(Shape shape, float scale) {
-  return place(shape, DType::f32, [=] { return to_bytes(ordinary_values(shape.elements(), scale)); });
+Tensor BenchMemory::random(Shape shape, float scale, DType dtype) {
+  return place(shape, dtype, [=] {
+    const auto values = ordinary_values(shape.elements(), scale);
+    if (dtype == DType::f32) return to_bytes(values);
+    std::vector<uint16_t> words;
+    for (const float value : values) words.push_back(cut_to_16_bits(value, dtype));
+    return to_bytes(words);
+  });
 }
 
 Tensor BenchMemory::zeros(Shape shape, DType dtype) {
