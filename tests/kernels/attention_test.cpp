@@ -75,7 +75,8 @@ class Attention : public testing::TestWithParam<Param> {
     return bench.read(d_qkv);
   }
 
-  // Factors and memory of 16 bits hold what the values are rounded to, once: the reference starts from that.
+  // Factors and memory of 16 bits hold what the values are rounded to, once: the reference starts from that. d_out is rounded
+  // beforehand, because delta takes it from memory as it is.
   void check_against_reference(float scale) const {
     const auto qkv = random_qkv(scale);
     const reference::Arithmetic arithmetic = form.kernel_class == KernelClass::coopmat
@@ -86,7 +87,7 @@ class Attention : public testing::TestWithParam<Param> {
     expect_close(actual.out, expected.out, in_memory(expected.out, expected.out_bound), "out");
     expect_close(actual.lse, expected.lse, expected.lse_bound, "lse");
 
-    const auto d_out = random_values(size.out_size(), 12);
+    const auto d_out = narrow(as_factors(random_values(size.out_size(), 12)));
     const auto out = narrow(expected.out);
     if (form.outputs != DType::f32) expected.out = as_factors(out);
     const auto gradient = reference::attention_backward(size, as_factors(d_out), as_factors(qkv), expected, start, arithmetic);
