@@ -21,31 +21,40 @@ LaneTile backward_tile(uint32_t head_width) { return head_width <= 64 ? LaneTile
 
 // Cooperative matrices: how the workgroups of shaders/attention_coopmat.glsl are cut.
 struct CoopmatTile {
-  uint32_t rows, cols;    // owned; met at a time
-  uint32_t down, across;  // its subgroups
+  uint32_t rows = 0, cols = 0;    // owned; met at a time. 0: the device has too little of something
+  uint32_t down = 0, across = 0;  // its subgroups
+  bool owned_shared = false;      // kOwnedShared
 };
 constexpr uint32_t kWidestCoopmat = 128;  // beyond it, what a subgroup holds of the owned rows no longer fits its registers
 
 // Shared memory of it, with some to spare for what there is one of a row.
 uint32_t shared_bytes(const CoopmatTile& tile, uint32_t met_tiles, uint32_t wide) {
-  return 16 * (met_tiles * tile.cols * (wide / 8 + 1) + tile.rows * (tile.cols / 4 + 1)) + 1024;
+  const uint32_t rows = met_tiles * (tile.cols + (tile.owned_shared ? tile.rows : 0));
+  return 16 * (rows * (wide / 8 + 1) + tile.rows * (tile.cols / 4 + 1)) + 1024;
 }
 
 // `backward`: two tiles are met at a time, and two sets of sums held. Wide heads then take twice the subgroups, each with half of the
-// columns; waves of 64 spread their sums over more lanes and need not. All cols 0: the device has too little of something.
+// columns; waves of 64 spread their sums over more lanes and need not.
 CoopmatTile coopmat_tile(const DeviceCaps& caps, Precision precision, uint32_t head_width, bool backward) {
   const MatrixShape shape = matrix_shape(caps, precision);
-  const uint32_t subgroup_rows = std::max(16U, shape.rows), longest = std::max({16U, shape.cols, shape.depth});
+  const uint32_t longest = std::max({16U, shape.cols, shape.depth});
   const bool split = backward && head_width > 64 && caps.subgroup_size <= 32 && longest == 16;
   // A lane goes through 32 scores of a row, or 16: with fewer lanes there are fewer columns.
   const uint32_t cols = std::min(backward && head_width > 64 ? 32U : 64U, std::max(2 * caps.subgroup_size, longest) * (split ? 2 : 1));
-  CoopmatTile tile{.rows = 4 * subgroup_rows, .cols = cols, .down = 4, .across = split ? 2U : 1U};
+  // A fragment's rows to a subgroup: more would not fit its registers, and the statistics of a row stay within one.
+  const uint32_t rows = std::max(64U, 2 * shape.rows);
+  CoopmatTile tile{.rows = rows, .cols = cols, .down = rows / shape.rows, .across = split ? 2U : 1U};
   const auto wide = static_cast<uint32_t>(round_up(head_width, longest * tile.across));
   const uint32_t met_tiles = backward ? 2 : 1;
-  if (shared_bytes(tile, met_tiles, wide) > caps.max_shared_bytes) tile.cols = std::min(tile.cols, 32U);
-  const bool fits = shared_bytes(tile, met_tiles, wide) <= caps.max_shared_bytes && caps.subgroup_size <= 64 &&
-                    tile.down * tile.across * caps.subgroup_size <= caps.max_workgroup_invocations;
-  return fits ? tile : CoopmatTile{};
+  const auto fits = [&] { return shared_bytes(tile, met_tiles, wide) <= caps.max_shared_bytes; };
+  if (caps.subgroup_size > 64 || tile.down * tile.across * caps.subgroup_size > caps.max_workgroup_invocations) return {};
+  if (!fits()) tile.cols = std::min(tile.cols, 32U);
+  if (!fits()) return {};
+  if (met_tiles * wide > 64) {  // many fragments to hold
+    tile.owned_shared = true;
+    tile.owned_shared = fits();
+  }
+  return tile;
 }
 
 KernelClass class_of(const Ops& ops, const AttentionShape& shape) {
@@ -105,6 +114,7 @@ void dispatch_coopmat(Ops& ops, const std::string& name, const Args& args, const
                                      {args::SPEC_TILE_ROWS, tile.rows},
                                      {args::SPEC_TILE_COLS, tile.cols},
                                      {args::SPEC_SUBGROUPS_DOWN, tile.down},
+                                     {args::SPEC_VARIANT, tile.owned_shared ? 1U : 0U},
                                      {args::SPEC_FRAGMENT_ROWS, shape.rows},
                                      {args::SPEC_FRAGMENT_COLS, shape.cols},
                                      {args::SPEC_FRAGMENT_DEPTH, shape.depth},

@@ -19,6 +19,7 @@ layout(constant_id = SPEC_SUBGROUPS_DOWN) const uint kDown = 4;
 layout(constant_id = SPEC_FRAGMENT_ROWS) const uint kFragmentRows = 16;
 layout(constant_id = SPEC_FRAGMENT_COLS) const uint kFragmentCols = 16;
 layout(constant_id = SPEC_FRAGMENT_DEPTH) const uint kFragmentDepth = 16;
+layout(constant_id = SPEC_VARIANT) const uint kOwnedShared = 0;  // 1: what is owned stays in shared memory, too; 0: in fragments
 layout(constant_id = SPEC_ALIGNED) const uint kAligned = 0;  // 1: every head of every tensor starts at 16 bytes, and E is a multiple of 8
 layout(constant_id = SPEC_A_TYPE) const uint kQkvType = kF32;
 layout(constant_id = SPEC_B_TYPE) const uint kGradientType = kF32;  // of d_attended
@@ -49,6 +50,7 @@ const uint kMetStride = kWide / 8 + 1;
 const uint kScoreStride = kCols / 4 + 1;
 shared uvec4 met[kMetTiles * kCols * kMetStride];
 shared uvec4 scores[kRows * kScoreStride];
+shared uvec4 owned[kOwnedShared != 0 ? kMetTiles * kRows * kMetStride : 1];
 shared uint found_s[kWorkgroup / kSubgroup];
 
 // Lanes on a subgroup's part of the scores: kParts lanes to a row, kPartCols neighbouring columns each, kPasses times.
@@ -129,6 +131,14 @@ void put(uvec4 chunks[kChunks], uint tile) {
     if (at < kCols * kChunksOfRow) met[tile * kCols * kMetStride + at / kChunksOfRow * kMetStride + at % kChunksOfRow] = chunks[i];
   }
 }
+// The same to `part`, kCols rows, of what is owned. Where a subgroup's i-th fragment of it begins, at a step of depth.
+void put_owned(uvec4 chunks[kChunks], uint tile, uint part) {
+  [[unroll]] for (uint i = 0; i < kChunks; ++i) {
+    const uint at = gl_LocalInvocationIndex + i * kWorkgroup;
+    if (at < kCols * kChunksOfRow) owned[(tile * kRows + part * kCols + at / kChunksOfRow) * kMetStride + at % kChunksOfRow] = chunks[i];
+  }
+}
+uint owned_at(uint tile, uint i, uint step) { return (tile * kRows + sub_row() + i * kFragmentRows) * kMetStride + step * kFragmentDepth / 8; }
 // Says to all threads, after the next barrier, in any_found() whether one of them found something; the caller keeps a barrier
 // between any_found() and the next note_found().
 bool has_non_finite(uvec4 chunks[kChunks]) {

@@ -48,6 +48,11 @@ void main() {
   [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
     fetch(chunks, heads_of_qkv(key0 + part * kCols, H + g));
     fetch(gradient_chunks, heads_of_qkv(key0 + part * kCols, H + G + g));
+    if (kOwnedShared != 0) {
+      put_owned(chunks, 0, part);
+      put_owned(gradient_chunks, 1, part);
+      continue;
+    }
     barrier();
     put(chunks, 0);
     put(gradient_chunks, 1);
@@ -83,29 +88,42 @@ void main() {
       }
       barrier();
 
-      FragmentSum d_s[kFragmentsDown][kScoreFragments];
-      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
-        const uint col = sub_across() * kScoreCols + j * kFragmentCols;
-        FragmentSum s[kFragmentsDown], lse, delta;
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) s[i] = d_s[i][j] = FragmentSum(0.0);
-        [[unroll]] for (uint e = 0; e < kSteps; ++e) {
-          const uint at = col * kMetStride + e * kFragmentDepth / 8;
+      FragmentSum s[kFragmentsDown][kScoreFragments], d_s[kFragmentsDown][kScoreFragments];
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+        [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = d_s[i][j] = FragmentSum(0.0);
+      [[unroll]] for (uint e = 0; e < kSteps; ++e) {
+        FragmentA a[kFragmentsDown], d_a[kFragmentsDown];
+        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+          if (kOwnedShared != 0) {
+            coopMatLoad(a[i], owned, owned_at(0, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
+            coopMatLoad(d_a[i], owned, owned_at(1, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
+          } else {
+            a[i] = k[i][e];
+            d_a[i] = v[i][e];
+          }
+        }
+        [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
+          const uint at = (sub_across() * kScoreCols + j * kFragmentCols) * kMetStride + e * kFragmentDepth / 8;
           FragmentB q, d_o;
           coopMatLoad(q, met, at, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
           coopMatLoad(d_o, met, kCols * kMetStride + at, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
           [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-            s[i] = coopMatMulAdd(k[i][e], q, s[i]);
-            d_s[i][j] = coopMatMulAdd(v[i][e], d_o, d_s[i][j]);
+            s[i][j] = coopMatMulAdd(a[i], q, s[i][j]);
+            d_s[i][j] = coopMatMulAdd(d_a[i], d_o, d_s[i][j]);
           }
         }
+      }
+      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
+        const uint col = sub_across() * kScoreCols + j * kFragmentCols;
+        FragmentSum lse, delta;
         coopMatLoad(lse, lse_s, col, 0, gl_CooperativeMatrixLayoutRowMajor);
         coopMatLoad(delta, delta_s, col, 0, gl_CooperativeMatrixLayoutRowMajor);
         [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-          [[unroll]] for (uint x = 0; x < s[i].length(); ++x) {
-            s[i][x] = exp2_or_nan(s[i][x] * (args.scale * kLog2E) - lse[x]);
-            d_s[i][j][x] = s[i][x] * (d_s[i][j][x] - delta[x]);
+          [[unroll]] for (uint x = 0; x < lse.length(); ++x) {
+            s[i][j][x] = exp2_or_nan(s[i][j][x] * (args.scale * kLog2E) - lse[x]);
+            d_s[i][j][x] = s[i][j][x] * (d_s[i][j][x] - delta[x]);
           }
-          coopMatStore(s[i], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
+          coopMatStore(s[i][j], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
                        gl_CooperativeMatrixLayoutRowMajor);
         }
       }

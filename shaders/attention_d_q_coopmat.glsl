@@ -52,6 +52,11 @@ void main() {
   [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
     fetch(chunks, heads_of_qkv(query0 + part * kCols, h));
     fetch(value_chunks, heads_of_gradient(query0 + part * kCols, h));
+    if (kOwnedShared != 0) {
+      put_owned(chunks, 0, part);
+      put_owned(value_chunks, 1, part);
+      continue;
+    }
     barrier();
     put(chunks, 0);
     put(value_chunks, 1);
@@ -64,6 +69,7 @@ void main() {
           coopMatLoad(d_o[i][e], met, kCols * kMetStride + at, kMetStride, gl_CooperativeMatrixLayoutRowMajor);
         }
   }
+  barrier();
   FragmentSum lse[kFragmentsDown], delta[kFragmentsDown], d_q[kFragmentsDown][kOutFragments];
   [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
     coopMatLoad(lse[i], lse_s, sub_row() + i * kFragmentRows, 0, gl_CooperativeMatrixLayoutColumnMajor);
@@ -86,26 +92,38 @@ void main() {
       fetch(chunks, heads_of_qkv(key0 + kCols, key_head));
       fetch(value_chunks, heads_of_qkv(key0 + kCols, value_head));
     }
-    for (uint j = 0; j < kScoreFragments; ++j) {
-      FragmentSum s[kFragmentsDown], d_p[kFragmentsDown];
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) s[i] = d_p[i] = FragmentSum(0.0);
-      [[unroll]] for (uint e = 0; e < kSteps; ++e) {
+    FragmentSum s[kFragmentsDown][kScoreFragments], d_p[kFragmentsDown][kScoreFragments];
+    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = d_p[i][j] = FragmentSum(0.0);
+    [[unroll]] for (uint e = 0; e < kSteps; ++e) {
+      FragmentA a[kFragmentsDown], d_a[kFragmentsDown];
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+        if (kOwnedShared != 0) {
+          coopMatLoad(a[i], owned, owned_at(0, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
+          coopMatLoad(d_a[i], owned, owned_at(1, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
+        } else {
+          a[i] = q[i][e];
+          d_a[i] = d_o[i][e];
+        }
+      }
+      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
         const uint at = (sub_across() * kScoreCols + j * kFragmentCols) * kMetStride + e * kFragmentDepth / 8;
         FragmentB k, v;
         coopMatLoad(k, met, at, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
         coopMatLoad(v, met, kCols * kMetStride + at, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
         [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-          s[i] = coopMatMulAdd(q[i][e], k, s[i]);
-          d_p[i] = coopMatMulAdd(d_o[i][e], v, d_p[i]);
+          s[i][j] = coopMatMulAdd(a[i], k, s[i][j]);
+          d_p[i][j] = coopMatMulAdd(d_a[i], v, d_p[i][j]);
         }
       }
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-        [[unroll]] for (uint x = 0; x < s[i].length(); ++x)
-          s[i][x] = exp2_or_nan(s[i][x] * (args.scale * kLog2E) - lse[i][x]) * (d_p[i][x] - delta[i][x]);
-        coopMatStore(s[i], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
+    }
+    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
+        [[unroll]] for (uint x = 0; x < s[i][j].length(); ++x)
+          s[i][j][x] = exp2_or_nan(s[i][j][x] * (args.scale * kLog2E) - lse[i][x]) * (d_p[i][j][x] - delta[i][x]);
+        coopMatStore(s[i][j], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
                      gl_CooperativeMatrixLayoutRowMajor);
       }
-    }
     subgroupBarrier();
     to_factors(masked);
     barrier();

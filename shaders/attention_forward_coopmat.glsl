@@ -48,6 +48,10 @@ void main() {
   FragmentA q[kFragmentsDown][kSteps];
   [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
     fetch(chunks, heads_of_qkv(query0 + part * kCols, h));
+    if (kOwnedShared != 0) {
+      put_owned(chunks, 0, part);
+      continue;
+    }
     barrier();
     put(chunks, 0);
     barrier();
@@ -78,18 +82,25 @@ void main() {
     put(chunks, 0);
     barrier();
     fetch(chunks, heads_of_qkv(key0, value_head));
-    for (uint j = 0; j < kScoreFragments; ++j) {
-      FragmentSum s[kFragmentsDown];
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) s[i] = FragmentSum(0.0);
-      [[unroll]] for (uint e = 0; e < kSteps; ++e) {
+    FragmentSum s[kFragmentsDown][kScoreFragments];
+    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = FragmentSum(0.0);
+    [[unroll]] for (uint e = 0; e < kSteps; ++e) {
+      FragmentA a[kFragmentsDown];
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+        if (kOwnedShared != 0) coopMatLoad(a[i], owned, owned_at(0, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
+        else a[i] = q[i][e];
+      }
+      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
         FragmentB k;
         coopMatLoad(k, met, j * kFragmentCols * kMetStride + e * kFragmentDepth / 8, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) s[i] = coopMatMulAdd(q[i][e], k, s[i]);
+        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) s[i][j] = coopMatMulAdd(a[i], k, s[i][j]);
       }
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-        coopMatStore(s[i], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
-                     gl_CooperativeMatrixLayoutRowMajor);
     }
+    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j)
+        coopMatStore(s[i][j], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
+                     gl_CooperativeMatrixLayoutRowMajor);
     subgroupBarrier();
 
     bool grown = false;
