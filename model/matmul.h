@@ -21,7 +21,9 @@ struct MatmulKernel {
 };
 // The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot.
 MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision);
-// Whether it would not throw.
+// What its subgroups multiply at once with 16-bit factors of this precision; all 0: nothing.
+MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision);
+// Whether matmul_kernel would not throw.
 bool multiplies(const DeviceCaps& caps, Precision precision);
 
 // How a product [rows, cols] is cut up: the form of the kernel, and the tile one workgroup computes. The kernels are

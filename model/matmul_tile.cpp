@@ -50,7 +50,6 @@ MatmulTile block_tile(const std::string& form, uint32_t side, uint32_t depth) {
           .constants = {{args::SPEC_TILE_ROWS, side}, {args::SPEC_TILE_COLS, side}, {args::SPEC_TILE_DEPTH, depth}}};
 }
 
-MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision) { return precision == Precision::f16 ? caps.matrix_f16 : caps.matrix_bf16; }
 std::string coopmat_shader(Precision precision) { return std::string("matmul_coopmat_") + to_string(precision); }
 
 MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, Precision precision) {
@@ -82,6 +81,10 @@ uint32_t spreading_row_step(uint64_t count) {
   auto step = std::max<uint64_t>(static_cast<uint64_t>(0.618 * static_cast<double>(count)), 1);
   while (std::gcd(step, count) != 1) ++step;
   return static_cast<uint32_t>(step);
+}
+
+MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision) {
+  return precision == Precision::f16 ? caps.matrix_f16 : precision == Precision::bf16 ? caps.matrix_bf16 : MatrixShape{};
 }
 
 bool multiplies(const DeviceCaps& caps, Precision precision) {

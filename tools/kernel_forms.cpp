@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "model/attention.h"
 #include "model/loss.h"
 #include "model/training_memory.h"
 
@@ -112,6 +113,24 @@ void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
   }
 }
 
+// Attention with cooperative matrices. The f32 kernels are the models'.
+void record_attention(KernelLibrary& kernels, Precision precision, uint32_t head_width, DType dtype) {
+  Device& device = kernels.device();
+  if (!attends_with_matrices(device.caps(), precision, head_width)) return;
+  Arena arena(device.caps());
+  const AttentionShape shape{.batch = 1, .context = kTokens, .heads = 4, .kv_heads = 2, .head_width = head_width};
+  const auto reserve = [&](Shape tensor_shape, DType type) { return reserve_tensor(arena, tensor_shape, "attention", type); };
+  const Shape rows{kTokens, 4 * head_width}, qkv_rows{kTokens, 8 * head_width}, statistics{4 * kTokens};
+  const Tensor qkv = reserve(qkv_rows, dtype), d_qkv = reserve(qkv_rows, dtype), out = reserve(rows, dtype), d_out = reserve(rows, dtype);
+  const Tensor lse = reserve(statistics, DType::f32), delta = reserve(statistics, DType::f32);
+  arena.commit(device);
+  Program program(device, "attention");
+  Ops ops{program, kernels};
+  ops.precision = precision;
+  attention_forward(ops, out, lse, qkv, {}, shape);
+  attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, shape);
+}
+
 // x and w of this type. Forward and backward, with chunks of the vocabulary kept and chunks multiplied again; `teacher`: with distillation. Evaluation
 // has no teacher.
 void record_loss(KernelLibrary& kernels, const MatmulKernel& force, DType type, bool teacher, float label_smoothing) {
@@ -147,6 +166,9 @@ void compile_kernel_forms(KernelLibrary& kernels) {
   for (const Precision precision : {Precision::f32, Precision::f16, Precision::bf16})
     if (multiplies(kernels.device().caps(), precision))
       for (const ModelForm& form : kModels) record_model(kernels, form, precision);
+  for (const auto& [precision, own] : {std::pair{Precision::f16, DType::f16}, std::pair{Precision::bf16, DType::bf16}})
+    for (const uint32_t head_width : {64U, 128U})
+      for (const DType dtype : {DType::f32, own}) record_attention(kernels, precision, head_width, dtype);
   for (const MatmulKernel& force : matmul_kernels(kernels.device().caps())) {
     record_matmuls(kernels, force);
     for (const bool teacher : {false, true})
