@@ -2,7 +2,9 @@
 //
 // A workgroup owns kRows rows (queries, or keys in d_kv) of one head and meets rows of the other side kCols at a time. Its subgroups
 // stand kDown x kAcross: subgroup (down, across) computes rows kSubgroupRows * down.. of a tile of scores, columns
-// kScoreCols * across.., and of a result [kRows, E] the same rows, columns kOutCols * across... What it owns it holds as fragments.
+// kScoreCols * across.., and of a result [kRows, E] the same rows, columns kOutCols * across...
+// What it owns it holds as fragments. Where those are many and shared memory is large enough, it keeps that in shared memory
+// instead (kOwnedShared): lanes of RDNA 3 hold each factor twice, and have no registers for it; NVIDIA's 48 KB are too few.
 //
 // Shared memory, in units of 16 bytes, rows padded by one: `met`, kMetTiles tiles of met rows as factors, E rounded up to whole
 // fragments with zeros; `scores`, f32 scores on their way from fragments to lanes, where they are masked, rounded and put back as

@@ -9,9 +9,11 @@
 //
 //                                   E = 64             E = 128            (subgroups of 32, fragments 16 x 16 x 16)
 //   subgroups, kCols                4 x 1, 64          4 x 2, 32
-//   registers: k, v, d_k, d_v, d_s  16+16+32+32+32     32+32+32+32+8      with s, d_p, lse, delta: 32 more
-//   shared memory                   36.9 KB            28.2 KB
-//   a tile: multiply-adds           1 M                1 M
+//   registers: k, v, d_k, d_v       16+16+32+32        32+32+32+32        (a wave of 64: see attention_coopmat.glsl)
+//     s, d_s, lse, delta            32+32+8+8          8+8+8+8
+//   shared memory                   36.6 KB            27.0 KB            with k and v there: 55.0, 61.8 KB
+//   a tile: multiply-adds           1 M                1 M                exps 4096, 2048
+//   16-bit memory read              16 KB              16 KB              128 FLOPs a byte
 #define kStarts kCols
 #include "shaders/attention_backward_coopmat.glsl"
 

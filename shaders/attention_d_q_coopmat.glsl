@@ -9,9 +9,11 @@
 //
 //                                   E = 64             E = 128            (subgroups of 32, fragments 16 x 16 x 16)
 //   subgroups, kCols                4 x 1, 64          4 x 2, 32
-//   registers: q, d_o, d_q, fetch   16+16+32+32        32+32+32+16        with lse, delta, s, d_p: 32 more
-//   shared memory                   36.9 KB            28.2 KB
-//   a tile: multiply-adds           0.8 M              0.8 M
+//   registers: q, d_o, d_q, fetch   16+16+32+32        32+32+32+16        (a wave of 64: see attention_coopmat.glsl)
+//     lse, delta, s, d_p            8+8+32+32          8+8+8+8
+//   shared memory                   36.6 KB            27.4 KB            with q and d_o there: 55.0, 62.2 KB
+//   a tile: multiply-adds           0.8 M              0.8 M              exps 4096, 2048
+//   16-bit memory read              16 KB              16 KB              96 FLOPs a byte
 #define kStarts kRows
 #include "shaders/attention_backward_coopmat.glsl"
 

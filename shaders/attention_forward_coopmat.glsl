@@ -1,7 +1,7 @@
 // Attention forward with cooperative matrices: out_i = sum_j softmax_j(q_i . k_j / sqrt(E)) v_j, lse_i. Factors (q, k, v and the
 // probabilities, each rounded once) have 16 bits; scores, row statistics and all sums are f32. Memory: SPEC_A_TYPE, SPEC_C_TYPE.
 //
-// A workgroup owns kRows = 64 consecutive queries of one head, 16 to a subgroup, so that the statistics of a row stay within
+// A workgroup owns kRows = 64 consecutive queries of one head, a fragment's rows to a subgroup, so that the statistics of a row stay within
 // one; kAcross is 1. It meets keys kCols = 64 at a time: K, then V, in the same tile of shared memory, each fetched into registers while
 // the product before it is made. Softmax in base 2: exp(s) = 2^(s log2 e). The rows of o are rescaled by a fragment loaded with
 // stride 0, and only when a maximum of the subgroup's rows has grown.
