@@ -25,7 +25,7 @@ EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, cons
       document_mask_(document_mask),
       inputs_(device, kept, 1, batch * context, document_mask),
       results_(device, kept, (uint64_t{batch} * context + args::kSumCount + args::kStatusWords) * 4, "batches", Direction::to_host),
-      transformer_(scratch, config, batch, context, Purpose::evaluation, false, precision),
+      transformer_(scratch, device.caps(), config, batch, context, Purpose::evaluation, false, precision),
       loss_(scratch, device.caps(), {batch * context, config.dim, config.vocab_size}, scoring_options(loss),
             plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false), matmul_kernel(device.caps(), precision)) {}
 

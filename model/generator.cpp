@@ -20,7 +20,7 @@ Generator::Generator(Device& device, Arena& kept, Arena& scratch, const ModelCon
   Arena::Alternatives alternatives(scratch);
   for (uint32_t length = std::min(config.context, 16U);; length = std::min(2 * length, config.context)) {
     alternatives.next();
-    passes_.push_back({length, std::make_unique<Transformer>(scratch, config, 1, length, Purpose::evaluation), nullptr});
+    passes_.push_back({length, std::make_unique<Transformer>(scratch, device.caps(), config, 1, length, Purpose::evaluation), nullptr});
     if (length == config.context) break;
   }
 }

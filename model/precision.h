@@ -1,6 +1,6 @@
 #pragma once
 // The type of the factors of matrix products. What goes into products is stored in it too: copies of the weight matrices, outputs of
-// norms and the feed-forward block with its gradients (Transformer::storage). All sums, and all else that is stored - the weights
+// norms, attention and the feed-forward block with their gradients (Transformer::storage). All sums, and all else that is stored - the weights
 // themselves, their gradients and moments, the residual stream, statistics, the loss - are f32.
 
 namespace lapilli {

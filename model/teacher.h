@@ -15,7 +15,7 @@ LoadedCheckpoint load_teacher(Config& config);
 class Teacher {
  public:
   // Reserves weights in `kept`, activations in `scratch`. `config` is the student's.
-  Teacher(Arena& kept, Arena& scratch, const Config& config, LoadedCheckpoint checkpoint);
+  Teacher(const DeviceCaps& caps, Arena& kept, Arena& scratch, const Config& config, LoadedCheckpoint checkpoint);
 
   void load(Device& device);  // the weights; once, when the arenas are committed
   void forward(Ops& ops, const BatchTensors& batch);

@@ -9,7 +9,7 @@ TrainingMemory::TrainingMemory(Device& device, const Config& student, const Para
   Arena::Alternatives alternatives(scratch);
   if (!config.teacher.empty()) {
     LoadedCheckpoint checkpoint = load_teacher(config);
-    teacher = std::make_unique<Teacher>(kept, scratch, config, std::move(checkpoint));
+    teacher = std::make_unique<Teacher>(device.caps(), kept, scratch, config, std::move(checkpoint));
   }
   step = std::make_unique<TrainingStep>(device, kept, scratch, config, table, *weights, teacher.get());
   alternatives.next();

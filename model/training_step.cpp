@@ -29,7 +29,7 @@ TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Co
       inputs_(device, kept, config.data.accumulate, config.data.batch * config.model.context, config.data.document_mask),
       control_(device, kept, kControlWords * 4, "batches", Direction::to_device),
       results_(device, kept, (kNormWords + config.data.accumulate * kResultWords) * 4, "batches", Direction::to_host),
-      transformer_(scratch, config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute, config.train.precision),
+      transformer_(scratch, device.caps(), config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute, config.train.precision),
       loss_(scratch, device.caps(), micro_batch_loss_shape(config), config.loss, plan_loss(config.loss, micro_batch_loss_shape(config), true),
             matmul_kernel(device.caps(), config.train.precision)),
       nll_(reserve_tensor(scratch, {config.data.batch * config.model.context}, "loss")),

@@ -13,20 +13,21 @@ DType Transformer::storage(Activation kind) const {
   const auto factors = [&](bool in_words) { return in_words ? storage_type(precision_) : DType::f32; };  // see shaders/real.glsl
   switch (kind) {
     case Activation::normed: return factors(config_.dim % 2 == 0);
-    case Activation::attention: return DType::f32;  // the attention kernels take nothing else
+    case Activation::attention: return factors(half_attention_);
     case Activation::feed_forward: return factors(config_.ffn_dim % 2 == 0);
     case Activation::dropped: return factors(config_.dim % 2 == 0 && uint64_t{tokens()} * config_.dim % 8 == 0);
   }
   return DType::f32;
 }
 
-Transformer::Transformer(Arena& arena, const ModelConfig& config, uint32_t batch, uint32_t context, Purpose purpose, bool recompute,
-                         Precision precision)
+Transformer::Transformer(Arena& arena, const DeviceCaps& caps, const ModelConfig& config, uint32_t batch, uint32_t context, Purpose purpose,
+                         bool recompute, Precision precision)
     : config_(config),
       batch_(batch),
       context_(context),
       recompute_(recompute),
       precision_(precision),
+      half_attention_(attends_with_matrices(caps, precision, config.head_width()) && config.head_width() % 4 == 0),
       attention_shape_{batch, context, config.heads, config.kv_heads, config.head_width()} {
   const uint32_t n = tokens(), d = config_.dim;
   const auto activation = [&](Shape shape, DType dtype = DType::f32) { return reserve_tensor(arena, shape, "activations", dtype); };

@@ -34,8 +34,8 @@ enum class Purpose {
 class Transformer {
  public:
   // Reserves activations (and, for training, gradients of activations) in `arena`. `context` <= the model's.
-  Transformer(Arena& arena, const ModelConfig& config, uint32_t batch, uint32_t context, Purpose purpose, bool recompute = false,
-              Precision precision = Precision::f32);
+  Transformer(Arena& arena, const DeviceCaps& caps, const ModelConfig& config, uint32_t batch, uint32_t context, Purpose purpose,
+              bool recompute = false, Precision precision = Precision::f32);
 
   uint32_t tokens() const { return batch_ * context_; }  // N
   // Final hidden states after the last norm: what forward() writes and the loss reads. In the type of factors.
@@ -108,6 +108,7 @@ class Transformer {
   uint32_t batch_, context_;
   bool recompute_;
   Precision precision_;
+  bool half_attention_;  // attention reads and writes memory in the type of factors
   AttentionShape attention_shape_;
   std::vector<Block> blocks_;
   Tensor last_;                            // [N,D] residual stream after the last block

@@ -96,7 +96,7 @@ TEST_P(Golden, Logits_MatchTorch) {
   const ModelWeights weights(arena, config_.model, *table_);
   const uint32_t n = config_.data.batch * config_.model.context;
   BatchInputs inputs(device(), arena, 1, n, false);
-  Transformer transformer(arena, config_.model, config_.data.batch, config_.model.context, Purpose::evaluation);
+  Transformer transformer(arena, device().caps(), config_.model, config_.data.batch, config_.model.context, Purpose::evaluation);
   const Tensor logits = reserve_tensor(arena, {n, config_.model.vocab_size}, "logits");
   arena.commit(device());
   weights.load(device(), read_flat("param"));
