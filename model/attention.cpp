@@ -63,12 +63,6 @@ KernelClass class_of(const Ops& ops, const AttentionShape& shape) {
   return shape.force.value_or(coopmat ? KernelClass::coopmat : own);
 }
 
-// What a tensor is made of, for SPEC_*_TYPE.
-uint32_t real_type(DType dtype) {
-  CHECK(dtype != DType::u32, "attention of integers");
-  return dtype == DType::f32 ? args::kF32 : dtype == DType::f16 ? args::kF16 : args::kBF16;
-}
-
 // What the kernels of a dispatch are told of memory.
 struct Memory {
   ConstTensor a, b, c;  // SPEC_A_TYPE, SPEC_B_TYPE, SPEC_C_TYPE; b may be empty
@@ -119,9 +113,9 @@ void dispatch_coopmat(Ops& ops, const std::string& name, const Args& args, const
                                      {args::SPEC_FRAGMENT_COLS, shape.cols},
                                      {args::SPEC_FRAGMENT_DEPTH, shape.depth},
                                      {args::SPEC_ALIGNED, aligned ? 1U : 0U},
-                                     {args::SPEC_A_TYPE, real_type(memory.a.dtype())},
-                                     {args::SPEC_B_TYPE, real_type(memory.b.dtype())},
-                                     {args::SPEC_C_TYPE, real_type(memory.c.dtype())}});
+                                     type_constant(args::SPEC_A_TYPE, memory.a),
+                                     type_constant(args::SPEC_B_TYPE, memory.b),
+                                     type_constant(args::SPEC_C_TYPE, memory.c)});
   ops.program.dispatch(kernel, args, sequences * ceil_div(s.context, tile.rows), cost);
 }
 
@@ -188,8 +182,8 @@ void attention_backward(Ops& ops, Tensor d_qkv, Tensor delta, ConstTensor d_out,
       .delta = delta, .d_attended = d_out, .attended = out, .batch = s.batch, .context = s.context, .heads = s.heads};
   const Kernel& delta_kernel = ops.kernel("attention_delta", workgroup,
                                           {{args::SPEC_HEAD_WIDTH, s.head_width},
-                                           {args::SPEC_A_TYPE, real_type(d_out.dtype())},
-                                           {args::SPEC_B_TYPE, real_type(out.dtype())}});
+                                           type_constant(args::SPEC_A_TYPE, d_out),
+                                           type_constant(args::SPEC_B_TYPE, out)});
   ops.program.dispatch(delta_kernel, delta_arguments, ceil_div(rows, workgroup / subgroup),
                        {.flops = 2.0 * static_cast<double>(out.elements()), .bytes = static_cast<double>(d_out.size_bytes() + out.size_bytes())});
 

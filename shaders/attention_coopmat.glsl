@@ -95,7 +95,7 @@ uvec4 fetch_eight(Rows rows, uint row, uint e) {
     if (kAligned != 0) return InU32x4(rows.memory).at[at / 8];
     uvec4 words = uvec4(0);  // E is even, and so is `at`
     [[unroll]] for (uint i = 0; i < 4; ++i)
-      if (e + 2 * i < kWidth) words[i] = InU32(rows.memory).at[at / 2 + i];
+      if (e + 2 * i < kWidth) words[i] = InU32(uvec2(rows.memory)).at[at / 2 + i];
     return words;
   }
   vec4 low = vec4(0.0), high = vec4(0.0);
