@@ -140,6 +140,8 @@ for dtype in f16 bf16; do
   grep -qs "\"matrix_$dtype\": \[" "$work/ceiling.json" || continue # the device does not multiply them
   section "Matrix products of $dtype" "matmul-$dtype.json" bench matmul "${matmul[@]}" --dtype $dtype "${common[@]}" \
     --save "$work/matmul-$dtype.json"
+  section "Attention with $dtype" "attention-$dtype.json" bench attention "${attention[@]}" --dtype $dtype "${common[@]}" \
+    --save "$work/attention-$dtype.json"
   section "Loss with $dtype" "loss-$dtype.json" bench loss "${loss[@]}" --dtype $dtype "${common[@]}" \
     --save "$work/loss-$dtype.json"
   section "A training step with $dtype" "step-$dtype.json" bench step "${model[@]}" --set train.precision=$dtype --vocab-size "$vocabulary" \
