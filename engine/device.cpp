@@ -204,8 +204,11 @@ Device::Device(const DeviceOptions& options) {
                                        .synchronization2 = VK_TRUE,
                                        .maintenance4 = VK_TRUE};
   MatrixRequest matrices(caps_);
-  VkPhysicalDeviceVulkan12Features f12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+  VkPhysicalDeviceVulkan11Features f11{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
                                        .pNext = matrices.chain(&f13),
+                                       .storageBuffer16BitAccess = caps_.storage16};
+  VkPhysicalDeviceVulkan12Features f12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
+                                       .pNext = &f11,
                                        .shaderFloat16 = static_cast<bool>(caps_.matrix_f16),
                                        .hostQueryReset = VK_TRUE,
                                        .timelineSemaphore = VK_TRUE,

@@ -78,7 +78,8 @@ LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, con
 MatmulTile LinearCrossEntropy::tile(const ConstTensor& x, const ConstTensor& w) const {
   const auto in_pairs = [](const ConstTensor& tensor) { return tensor.cols() % 2 == 0 && tensor.slice().buffer_offset_bytes() % 8 == 0; };
   MatmulTile tile = choose_matmul_tile(caps_, plan_.range, plan_.chunk, in_pairs(x) && in_pairs(w), kernel_);
-  tile.constants.push_back(alignment_constant(x, w));
+  const SpecConstants memory = memory_constants(kernel_, x, w);
+  tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
   return tile;
 }
 

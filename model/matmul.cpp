@@ -24,10 +24,10 @@ bool has_even_rows(const args::MatmulArgs& args) {
 // 32000; in pieces (lapilli bench matmul --m 1024 --n 256 --k 32000 --layout nn) 55.
 constexpr uint32_t kScalarDepth = 2048;
 
-// The product as a sum of products of bounded depth; the later ones add to c.
+// The product as a sum of products of bounded depth; the later ones add to c. Kernels for a processor only, so all is f32.
 std::vector<args::MatmulArgs> depth_pieces(const args::MatmulArgs& whole, const MatmulTile& tile) {
   const bool counted = whole.live.slice && whole.live_is_depth != 0;  // where the depth ends is known on the device only
-  if (tile.in_blocks || whole.depth <= kScalarDepth || counted) return {whole};
+  if (!tile.form.starts_with("scalar") || whole.depth <= kScalarDepth || counted) return {whole};
   const auto from = [](const Slice& slice, uint64_t elements) {
     return slice.sub(elements * sizeof(float), slice.size_bytes() - elements * sizeof(float));
   };
@@ -46,10 +46,14 @@ std::vector<args::MatmulArgs> depth_pieces(const args::MatmulArgs& whole, const 
   return pieces;
 }
 
-void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::MatmulArgs args, const SpecConstant& alignment) {
+// `args` holds depth and strides.
+void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options, args::MatmulArgs args) {
+  const ConstTensor addend = into == Into::accumulate ? c : options.addend;
   args.c = c;
+  args.a = a;
+  args.b = b;
   args.bias = options.bias;
-  args.addend = into == Into::accumulate ? c : options.addend;
+  args.addend = addend;
   args.live = options.live;
   args.alpha = options.alpha;
   args.rows = c.rows();
@@ -62,12 +66,14 @@ void matmul(Ops& ops, Tensor c, Into into, const MatmulOptions& options, args::M
         options.addend.shape().to_string(), c.shape().to_string());
 
   const double m = args.rows, n = args.cols, k = args.depth;
-  const Cost cost{.flops = 2 * m * n * k, .bytes = 4 * (m * k + n * k + m * n * (args.addend.slice ? 2 : 1))};
-  const MatmulKernel kind = options.force ? *options.force : matmul_kernel(ops.caps(), ops.precision);
+  const auto bytes = [](const ConstTensor& tensor, double elements) { return static_cast<double>(size_bytes(tensor.dtype())) * elements; };
+  const Cost cost{.flops = 2 * m * n * k, .bytes = bytes(a, m * k) + bytes(b, n * k) + bytes(c, m * n * (addend ? 2 : 1))};
+  const MatmulKernel kind = options.force ? *options.force : matmul_kernel(ops.caps(), ops.precision, a, b);
   MatmulTile tile = choose_matmul_tile(ops.caps(), args.rows, args.cols, has_even_rows(args), kind);
   const uint32_t contiguous = (args.a_depth == 1 ? 1U : 0U) | (args.b_depth == 1 ? 2U : 0U);
-  tile.constants.push_back({args::SPEC_VARIANT, tile.in_blocks ? contiguous : tile.form == "scalar_pairs" ? layout_of(args) : 0});
-  if (kind.kernel_class == KernelClass::coopmat) tile.constants.push_back(alignment);
+  tile.constants.push_back({args::SPEC_VARIANT, kind.kernel_class != KernelClass::scalar ? contiguous : tile.form == "scalar_pairs" ? layout_of(args) : 0});
+  const SpecConstants memory = memory_constants(kind, a, b, c, addend);
+  tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
   args.row_step = options.live && args.live_is_depth == 0 ? spreading_row_step(ceil_div(args.rows, tile.rows)) : 1;
   const Kernel& kernel = ops.kernel("matmul_" + tile.form, tile.workgroup, tile.constants);
   for (const args::MatmulArgs& piece : depth_pieces(args, tile)) {
@@ -82,23 +88,22 @@ void matmul_nn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, cons
   const uint32_t depth = a.cols();
   CHECK(a.rows() == c.rows() && b.rows() == depth && b.cols() == c.cols(), "{} = {} {}", c.shape().to_string(),
         a.shape().to_string(), b.shape().to_string());
-  matmul(ops, c, into, options,
-         {.a = a, .b = b, .depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = b.row_stride(), .b_col = 1}, alignment_constant(a, b));
+  matmul(ops, c, a, b, into, options, {.depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = b.row_stride(), .b_col = 1});
 }
 
 void matmul_nt(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
   const uint32_t depth = a.cols();
   CHECK(a.rows() == c.rows() && b.cols() == depth && b.rows() == c.cols(), "{} = {} {}t", c.shape().to_string(),
         a.shape().to_string(), b.shape().to_string());
-  matmul(ops, c, into, options, {.a = a, .b = b, .depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = 1, .b_col = b.row_stride()}, alignment_constant(a, b));
+  matmul(ops, c, a, b, into, options, {.depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = 1, .b_col = b.row_stride()});
 }
 
 void matmul_tn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
   const uint32_t depth = a.rows();
   CHECK(a.cols() == c.rows() && b.rows() == depth && b.cols() == c.cols(), "{} = {}t {}", c.shape().to_string(),
         a.shape().to_string(), b.shape().to_string());
-  matmul(ops, c, into, options,
-         {.a = a, .b = b, .depth = depth, .a_row = 1, .a_depth = a.row_stride(), .b_depth = b.row_stride(), .b_col = 1, .live_is_depth = 1}, alignment_constant(a, b));
+  matmul(ops, c, a, b, into, options,
+         {.depth = depth, .a_row = 1, .a_depth = a.row_stride(), .b_depth = b.row_stride(), .b_col = 1, .live_is_depth = 1});
 }
 
 }  // namespace lapilli

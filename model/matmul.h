@@ -1,5 +1,6 @@
 #pragma once
-// Matrix products: c = alpha * op(a) op(b) (+ bias) (+ addend), f32 with f32 accumulation.
+// Matrix products: c = alpha * op(a) op(b) (+ bias) (+ addend) with f32 accumulation. Tensors are f32; with factors of 16 bits each of
+// a, b and c (and the addend with c) may also be of their type: rounded when c is stored instead of when it is read.
 //
 // A linear layer y = x Wt with W [out, in] is matmul_nt forward; its gradients are matmul_nn (d_x = d_y W) and matmul_tn
 // (d_W = d_yt x). Tensors of rank above 2 are taken as [rows, last].
@@ -14,19 +15,26 @@ namespace lapilli {
 // A kernel other than the one that the device's class and the shape suggest.
 struct MatmulKernel {
   KernelClass kernel_class;
-  uint32_t tile = 0;   // tiled, coopmat: 32, 64 or 128 rows and columns; 0: by the shape
+  uint32_t tile = 0;   // tiled, coopmat: 32, 64 or 128 rows and columns; coopmat2: 64, 128 or 256 rows; 0: by the shape
   bool pairs = true;   // scalar: 64-bit loads where device and shape allow them
-  Precision precision = Precision::f32;  // coopmat: f16 or bf16
+  Precision precision = Precision::f32;  // coopmat and coopmat2: f16 or bf16
+  uint32_t tile_cols = 0;  // coopmat2: columns, at most 256 with 128 rows, or 128 with 256; 0: as many as rows
+  bool emulated = false;   // coopmat2: in plain GLSL, for tests without VK_NV_cooperative_matrix2
 };
 // The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot.
 MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision);
 // Whether it would not throw.
 bool multiplies(const DeviceCaps& caps, Precision precision);
+// The same for operands that lie in memory so: coopmat2 where the device has it, and a and b are of 16 bits and have rows that start at
+// 16 bytes.
+MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision, const ConstTensor& a, const ConstTensor& b);
+// Why the device, or this build, has no coopmat2 in this precision; nothing where it has.
+std::optional<std::string> why_no_coopmat2(const DeviceCaps& caps, Precision precision);
 
 // How a product [rows, cols] is cut up: the form of the kernel, and the tile one workgroup computes. The kernels are
 // shaders/<operation>_<form>.comp.
 struct MatmulTile {
-  std::string form;  // "scalar", "scalar_pairs", "tiled", "coopmat_f16" or "coopmat_bf16"
+  std::string form;  // "scalar", "scalar_pairs", "tiled", "coopmat_f16", "coopmat_bf16", "coopmat2_f16", ...
   bool in_blocks;    // a workgroup ends up with its tile as shaders/matmul_blocks.glsl says
   uint32_t rows, cols;
   uint32_t workgroup;
@@ -37,12 +45,19 @@ struct MatmulTile {
 uint32_t spreading_row_step(uint64_t count);
 // `pairs_fit`: a and b can be read two floats at a time (matmul_scalar_pairs.glsl).
 MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const MatmulKernel& kernel);
-// SPEC_ALIGNED for operands read along the rows they have in memory.
-SpecConstant alignment_constant(const ConstTensor& a, const ConstTensor& b);
+// What the kernel is told of its operands' memory, read along the rows they have there: element types and alignment. CHECKs that it
+// takes such types. c and the addend may be empty.
+SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c = {},
+                               const ConstTensor& addend = {});
+
+// The two for coopmat2 (matmul_coopmat2.cpp). CHECKs that a and b are of the kernel's type and start at 16 bytes, that c is of it or f32.
+MatmulTile coopmat2_tile(uint32_t rows, uint32_t cols, const MatmulKernel& kernel);
+SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
+                                 const ConstTensor& addend);
 
 struct MatmulOptions {
   ConstTensor bias;    // [cols of c] or empty
-  ConstTensor addend;  // shape of c or empty: a residual
+  ConstTensor addend;  // shape and type of c or empty: a residual
   ConstTensor live;    // u32 [1] or empty: how many tokens count. They are the rows of c for nn and nt (the others are left
                        // untouched), the summed dimension for tn
   float alpha = 1.0F;

@@ -57,9 +57,11 @@ MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, Precision precisi
   return tile;
 }
 
-bool starts_rows_at_16_bytes(const ConstTensor& tensor) {
-  return tensor.row_stride() % 4 == 0 && tensor.slice().buffer_offset_bytes() % 16 == 0;
+bool starts_rows_at(uint64_t alignment_bytes, const ConstTensor& tensor) {
+  return tensor.row_stride() * size_bytes(tensor.dtype()) % alignment_bytes == 0 && tensor.slice().buffer_offset_bytes() % alignment_bytes == 0;
 }
+// Where four elements can be read or written at once.
+bool starts_rows_at_fours(const ConstTensor& tensor) { return !tensor || starts_rows_at(4 * size_bytes(tensor.dtype()), tensor); }
 
 }  // namespace
 
@@ -85,12 +87,25 @@ MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
   return {.kernel_class = KernelClass::coopmat, .precision = precision};
 }
 
-SpecConstant alignment_constant(const ConstTensor& a, const ConstTensor& b) {
-  return {args::SPEC_ALIGNED, (starts_rows_at_16_bytes(a) ? 1U : 0U) | (starts_rows_at_16_bytes(b) ? 2U : 0U)};
+SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
+                               const ConstTensor& addend) {
+  if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_constants(kernel, a, b, c, addend);
+  const bool coopmat = kernel.kernel_class == KernelClass::coopmat;
+  for (const ConstTensor& tensor : {a, b, c, addend})
+    CHECK(!tensor || tensor.dtype() == DType::f32 || (coopmat && tensor.dtype() == storage_type(kernel.precision)),
+          "{} is of a type that the {} kernel does not take", tensor.shape().to_string(), to_string(kernel.kernel_class));
+  CHECK(!addend || addend.dtype() == c.dtype(), "c {} and an addend of another type", c.shape().to_string());
+  if (!coopmat) return {};
+  const bool fours = c && starts_rows_at_fours(c) && starts_rows_at_fours(addend);
+  return {{args::SPEC_ALIGNED, (starts_rows_at(16, a) ? 1U : 0U) | (starts_rows_at(16, b) ? 2U : 0U) | (fours ? 4U : 0U)},
+          type_constant(args::SPEC_A_TYPE, a),
+          type_constant(args::SPEC_B_TYPE, b),
+          type_constant(args::SPEC_C_TYPE, c)};
 }
 
 MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const MatmulKernel& kernel) {
   if (kernel.kernel_class == KernelClass::scalar) return scalar_tile(caps, rows, kernel.pairs && caps.fast_pair_loads && pairs_fit);
+  if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_tile(rows, cols, kernel);
   const uint32_t side = kernel.tile != 0 ? kernel.tile : tiled_tile(caps, rows, cols);
   return kernel.kernel_class == KernelClass::coopmat ? coopmat_tile(caps, side, kernel.precision) : block_tile("tiled", side, 16);
 }

@@ -34,6 +34,17 @@ struct Ops {
   }
 };
 
+// The type that factors of this precision have in memory.
+constexpr DType storage_type(Precision precision) {
+  return precision == Precision::f32 ? DType::f32 : precision == Precision::f16 ? DType::f16 : DType::bf16;
+}
+// What a kernel is told, as constant `id`, of a tensor that it takes through a Real pointer. An empty one counts as f32.
+inline SpecConstant type_constant(uint32_t id, const ConstTensor& tensor) {
+  const DType dtype = tensor ? tensor.dtype() : DType::f32;
+  CHECK(dtype != DType::u32, "{} holds integers", tensor.shape().to_string());
+  return {id, dtype == DType::f32 ? args::kF32 : dtype == DType::f16 ? args::kF16 : args::kBF16};
+}
+
 // What a result does to the memory it goes to.
 enum class Into { overwrite, accumulate };
 

@@ -1,11 +1,8 @@
 // Factors of cooperative matrices: bfloat16, the upper half of an f32, rounded to nearest even.
 #extension GL_KHR_memory_scope_semantics : require
 #pragma use_vulkan_memory_model
+#include "shaders/round16.glsl"
 
 #define FACTOR bfloat16_t
-uint bf16_bits(float value) {
-  const uint bits = floatBitsToUint(value);
-  if (isnan(value)) return bits >> 16 | 0x40;  // stays a NaN: rounding could carry it into an infinity
-  return bits + 0x7FFF + (bits >> 16 & 1) >> 16;
-}
 uint pack_factors(vec2 values) { return bf16_bits(values.x) | bf16_bits(values.y) << 16; }
+vec2 unpack_factors(uint word) { return bf16_pair(word); }

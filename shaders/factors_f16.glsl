@@ -5,3 +5,4 @@
 
 #define FACTOR float16_t
 uint pack_factors(vec2 values) { return packFloat2x16(f16vec2(values)); }
+vec2 unpack_factors(uint word) { return vec2(unpackFloat2x16(word)); }

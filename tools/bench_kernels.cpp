@@ -58,7 +58,9 @@ const std::map<uint32_t, const char*>& constant_names() {
                                                      {args::SPEC_FRAGMENT_ROWS, "fragment_rows"},
                                                      {args::SPEC_FRAGMENT_COLS, "fragment_cols"},
                                                      {args::SPEC_FRAGMENT_DEPTH, "fragment_depth"},
-                                                     {args::SPEC_SUBGROUPS_DOWN, "subgroups_down"}};
+                                                     {args::SPEC_SUBGROUPS_DOWN, "subgroups_down"},
+                                                     {args::SPEC_A_TYPE, "a_type"},       {args::SPEC_B_TYPE, "b_type"},
+                                                     {args::SPEC_C_TYPE, "c_type"}};
   return names;
 }
 

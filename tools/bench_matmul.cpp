@@ -1,5 +1,9 @@
 // lapilli bench matmul: c [M,N] = op(a) op(b), in the three layouts that a linear layer needs.
 
+#include <algorithm>
+
+#include <fmt/ranges.h>
+
 #include "model/matmul.h"
 #include "tools/bench.h"
 
@@ -11,7 +15,32 @@ struct MatmulBenchOptions : BenchOptions {
   uint32_t size = 1024, m = 0, n = 0, k = 0;  // 0: size
   std::string layout = "all";
   Precision precision = Precision::f32;
+  std::vector<std::string> kernels;  // empty: the device's own
 };
+
+constexpr const char* kKernels = "scalar and tiled multiply f32; coopmat f16 and bf16, rounded on the way; coopmat2 f16 and bf16 in memory";
+
+// "tiled", "coopmat:64", "coopmat2:128x256". Throws Error where the device cannot run it.
+MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Precision precision) {
+  const std::string name = text.substr(0, text.find(':')), tile = text.size() > name.size() ? text.substr(name.size() + 1) : "";
+  MatmulKernel kernel{.kernel_class = KernelClass::scalar, .precision = precision};
+  for (const KernelClass each : {KernelClass::scalar, KernelClass::tiled, KernelClass::coopmat, KernelClass::coopmat2})
+    if (name == to_string(each)) kernel.kernel_class = each;
+  const bool of_16_bits = kernel.kernel_class == KernelClass::coopmat || kernel.kernel_class == KernelClass::coopmat2;
+  if (name != to_string(kernel.kernel_class) || of_16_bits != (precision != Precision::f32))
+    throw CLI::ValidationError("--kernel", fmt::format("no kernel '{}' for {}: {}", name, to_string(precision), kKernels));
+  const std::vector<std::string> tiles = kernel.kernel_class == KernelClass::coopmat2 ? std::vector<std::string>{"64x64", "128x128", "128x256", "256x128"}
+                                         : kernel.kernel_class == KernelClass::scalar ? std::vector<std::string>{}
+                                                                                      : std::vector<std::string>{"32", "64", "128"};
+  if (!tile.empty() && std::ranges::find(tiles, tile) == tiles.end())
+    throw CLI::ValidationError("--kernel", fmt::format("{} has tiles of {}", name, tiles.empty() ? "one size" : fmt::format("{}", fmt::join(tiles, ", "))));
+  if (!tile.empty()) kernel.tile = static_cast<uint32_t>(std::stoul(tile));
+  if (tile.find('x') != std::string::npos) kernel.tile_cols = static_cast<uint32_t>(std::stoul(tile.substr(tile.find('x') + 1)));
+  if (kernel.kernel_class == KernelClass::coopmat) (void)matmul_kernel(caps, precision);
+  if (kernel.kernel_class != KernelClass::coopmat2) return kernel;
+  if (const auto reason = why_no_coopmat2(caps, precision)) throw Error("{}", *reason);
+  return kernel;
+}
 
 void run(const MatmulBenchOptions& options) {
   const auto or_size = [&](uint32_t value) { return value == 0 ? options.size : value; };
@@ -20,23 +49,44 @@ void run(const MatmulBenchOptions& options) {
   require_indexable("b", k, n);
   require_indexable("c", m, n);
   BenchRun bench(options);
-  const MatmulKernel kernel = matmul_kernel(bench.device().caps(), options.precision);
+  const DeviceCaps& caps = bench.device().caps();
+  std::vector<std::pair<std::string, MatmulKernel>> kernels;  // with what is put behind the layout's name
+  for (const std::string& text : options.kernels)
+    kernels.emplace_back(options.kernels.size() > 1 ? " " + text : "", parse_kernel(caps, text, options.precision));
+  if (kernels.empty()) kernels.emplace_back("", matmul_kernel(caps, options.precision));
+  const bool in_16_bits = std::ranges::any_of(kernels, [](const auto& each) { return each.second.kernel_class == KernelClass::coopmat2; });
   BenchMemory memory(bench.device());
   const Tensor a = memory.random({m, k}), b = memory.random({k, n}), c = memory.zeros({m, n});
+  Tensor narrow_a, narrow_b, narrow_c;  // what coopmat2 takes
+  if (in_16_bits) {
+    const DType dtype = storage_type(options.precision);
+    narrow_a = memory.random({m, k}, 1.0F, dtype);
+    narrow_b = memory.random({k, n}, 1.0F, dtype);
+    narrow_c = memory.zeros({m, n}, dtype);
+  }
   memory.commit();
 
   const auto wanted = [&](const char* layout) { return options.layout == "all" || options.layout == layout; };
-  const double flops = 2.0 * m * n * k, bytes = 4.0 * (1.0 * m * k + 1.0 * k * n + 1.0 * m * n);
+  const double flops = 2.0 * m * n * k, elements = 1.0 * m * k + 1.0 * k * n + 1.0 * m * n;
   std::vector<std::unique_ptr<TimedProgram>> programs;
   std::vector<BenchEntry> entries;
-  const auto add = [&](const char* layout, const char* note, const std::function<void(Ops&)>& work) {
+  const auto add = [&](const char* layout, const char* note, void (*record)(Ops&, Tensor, ConstTensor, ConstTensor, const MatmulOptions&)) {
     if (!wanted(layout)) return;
-    programs.push_back(std::make_unique<TimedProgram>(bench.kernels(), layout, work));
-    entries.push_back({.contender = programs.back()->contender(), .flops = flops, .bytes = bytes, .note = note});
+    for (const auto& [suffix, kernel] : kernels) {
+      const bool narrow = kernel.kernel_class == KernelClass::coopmat2;
+      const auto work = [=](Ops& ops) { record(ops, narrow ? narrow_c : c, narrow ? narrow_a : a, narrow ? narrow_b : b, {.force = kernel}); };
+      programs.push_back(std::make_unique<TimedProgram>(bench.kernels(), layout + suffix, work));
+      entries.push_back({.contender = programs.back()->contender(), .flops = flops, .bytes = (narrow ? 2 : 4) * elements, .note = note});
+    }
   };
-  add("nn", "[M,K] [K,N]: gradient of the input", [&](Ops& ops) { matmul_nn(ops, c, a, b, Into::overwrite, {.force = kernel}); });
-  add("nt", "[M,K] [N,K]t: forward", [&](Ops& ops) { matmul_nt(ops, c, a, b.reshaped({n, k}), Into::overwrite, {.force = kernel}); });
-  add("tn", "[K,M]t [K,N]: gradient of the weight", [&](Ops& ops) { matmul_tn(ops, c, a.reshaped({k, m}), b, Into::overwrite, {.force = kernel}); });
+  add("nn", "[M,K] [K,N]: gradient of the input",
+      [](Ops& ops, Tensor to, ConstTensor x, ConstTensor y, const MatmulOptions& how) { matmul_nn(ops, to, x, y, Into::overwrite, how); });
+  add("nt", "[M,K] [N,K]t: forward", [](Ops& ops, Tensor to, ConstTensor x, ConstTensor y, const MatmulOptions& how) {
+    matmul_nt(ops, to, x, y.reshaped({y.cols(), y.rows()}), Into::overwrite, how);
+  });
+  add("tn", "[K,M]t [K,N]: gradient of the weight", [](Ops& ops, Tensor to, ConstTensor x, ConstTensor y, const MatmulOptions& how) {
+    matmul_tn(ops, to, x.reshaped({x.cols(), x.rows()}), y, Into::overwrite, how);
+  });
   bench.report("matmul", {{"m", m}, {"n", n}, {"k", k}, {"dtype", to_string(options.precision)}}, entries);
 }
 
@@ -44,7 +94,8 @@ void run(const MatmulBenchOptions& options) {
 
 void add_bench_matmul(CLI::App& bench) {
   CLI::App* command = bench.add_subcommand("matmul", "Matrix products c [M,N] = op(a) op(b), summed over K");
-  command->footer("Example: lapilli bench matmul --m 512 --n 1152 --k 384 --layout nt");
+  command->footer(fmt::format("Kernels: {}.\nExamples: lapilli bench matmul --m 512 --n 1152 --k 384 --layout nt\n"
+                              "          lapilli bench matmul --size 4096 --dtype bf16 --kernel coopmat,coopmat2,coopmat2:128x128", kKernels));
   const auto options = std::make_shared<MatmulBenchOptions>();
   command->add_option("--size", options->size, "M, N and K where they are not given")
       ->check(positive())
@@ -56,6 +107,9 @@ void add_bench_matmul(CLI::App& bench) {
       ->check(CLI::IsMember({"nn", "nt", "tn", "all"}))
       ->capture_default_str();
   add_dtype_option(*command, options->precision);
+  command->add_option("--kernel", options->kernels, "Kernels to compare, with or without a tile: tiled, coopmat:128, coopmat2:128x256")
+      ->delimiter(',')
+      ->type_name("KERNEL[:TILE],...");
   add_bench_options(*command, *options);
   command->callback([options] { run(*options); });
 }

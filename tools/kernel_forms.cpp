@@ -89,13 +89,24 @@ std::vector<MatmulKernel> matmul_kernels(const DeviceCaps& caps) {
   return list;
 }
 
+// In the tiles that coopmat2 chooses from.
+std::vector<MatmulKernel> coopmat2_kernels(const DeviceCaps& caps) {
+  std::vector<MatmulKernel> list;
+  for (const Precision precision : {Precision::f16, Precision::bf16})
+    if (!why_no_coopmat2(caps, precision))
+      for (const auto& [rows, cols] : {std::pair(64U, 64U), std::pair(128U, 128U), std::pair(128U, 256U), std::pair(256U, 128U)})
+        list.push_back({.kernel_class = KernelClass::coopmat2, .tile = rows, .precision = precision, .tile_cols = cols});
+  return list;
+}
+
 constexpr uint32_t kTokens = 256, kDim = 128, kVocab = 1024;
 
-void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
+// `dtype`: of a and b, `c_dtype`: of c.
+void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force, DType dtype = DType::f32, DType c_dtype = DType::f32) {
   Device& device = kernels.device();
   Arena arena(device.caps());
-  const auto square = [&] { return reserve_tensor(arena, {kDim, kDim}, "matmul"); };
-  const Tensor a = square(), b = square(), c = square();
+  const auto square = [&](DType type) { return reserve_tensor(arena, {kDim, kDim}, "matmul", type); };
+  const Tensor a = square(dtype), b = square(dtype), c = square(c_dtype);
   arena.commit(device);
   Program program(device, "matmul");
   Ops ops{program, kernels};
@@ -142,6 +153,10 @@ void compile_kernel_forms(KernelLibrary& kernels) {
     record_matmuls(kernels, force);
     for (const bool teacher : {false, true})
       for (const float label_smoothing : {0.0F, 0.1F}) record_loss(kernels, force, teacher, label_smoothing);
+  }
+  for (const MatmulKernel& force : coopmat2_kernels(kernels.device().caps())) {
+    const DType factors = storage_type(force.precision);
+    for (const DType c : {DType::f32, factors}) record_matmuls(kernels, force, factors, c);
   }
 }
 

@@ -39,7 +39,8 @@ class BenchMemory {
  public:
   explicit BenchMemory(Device& device) : device_(device), arena_(device.caps(), "bench") {}
 
-  Tensor random(Shape shape, float scale = 1.0F);  // uniform in [-scale, scale], the same every time
+  // Uniform in [-scale, scale], the same every time; 16 bits are cut off, and REQUIRE scale <= 1.
+  Tensor random(Shape shape, float scale = 1.0F, DType dtype = DType::f32);
   Tensor zeros(Shape shape, DType dtype = DType::f32);
   Tensor words(const std::vector<uint32_t>& values);
   Tensor floats(const std::vector<float>& values);
