@@ -175,7 +175,7 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.matrix_bf16 = matrices.bf16;
   caps.cooperative_matrix2 = matrices.cooperative_matrix2;
   if (caps.matrix_f16) caps.workgroup_matrix_f16 = matrices.workgroup_f16;
-  if (caps.matrix_bf16) caps.workgroup_matrix_bf16 = matrices.workgroup_bf16;
+  if (caps.matrix_bf16 && caps.matrix_f16) caps.workgroup_matrix_bf16 = matrices.workgroup_bf16;  // their SPIR-V asks for f16, too
   caps.max_matrix_dimension = matrices.max_dimension;
   caps.matrix_shared_bytes = matrices.shared_bytes;
   caps.kernel_class = core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? KernelClass::scalar : KernelClass::tiled;

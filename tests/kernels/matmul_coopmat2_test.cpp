@@ -2,6 +2,7 @@
 // says of layouts, slices, edges and epilogues runs on any driver with 16-bit storage.
 
 #include <cmath>
+#include <span>
 
 #include "tests/kernels/matmul_support.h"
 
@@ -38,7 +39,8 @@ class Coopmat2Matmul : public testing::TestWithParam<Param> {
   // Drivers compile emulated kernels slowly, once for each layout and alignment: one of them gets every shape.
   void for_all_cases(const std::function<void(const Case&)>& check) {
     const bool few = kernel().emulated && (kernel().tile != 64 || kernel().precision != Precision::f16);
-    for (const auto& some : few ? std::vector{tile_cases()} : std::vector{cases(), even_cases(), large_cases(), tile_cases()})
+    const std::vector<std::vector<Case>> all{tile_cases(), cases(), even_cases(), large_cases()};
+    for (const auto& some : std::span(all).first(few ? 1 : all.size()))
       for (const Case& p : some) {
         SCOPED_TRACE(fmt::format("{} {}x{}x{}", static_cast<int>(p.layout), p.m, p.n, p.k));
         check(p);
