@@ -1,5 +1,6 @@
 // workgroup_matrix.glsl in plain GLSL, for tests on devices without VK_NV_cooperative_matrix2: what the extension's text says of
-// layouts, slices and views, and a NaN where it leaves the outcome open. Not made to be fast.
+// layouts, slices and views. What it leaves open spoils the tile: NaN in all its sums, or in its first stored element. Not made to be
+// fast.
 //
 // A matrix lies with the threads of its workgroup element by element, row after row. Shared memory: 4 bytes for each element of the
 // parts of a and b. Declared before this is included: uint pack_factors(vec2) and vec2 unpack_factors(uint).
@@ -44,9 +45,10 @@ uint place_in(Layout t, uint index) {
 uint turned_index(Layout t, uint index) { return index % t.span.x * t.span.y + index / t.span.x % t.span.y; }
 
 #define NOT_A_NUMBER uintBitsToFloat(0x7FC00000)
+shared bool spoiled;  // by any thread; set to false by new_sums()
 float load_factor(Factors from, uint place) {
-  if (place == kUndefined || (uvec2(from).x & 15) != 0) return NOT_A_NUMBER;
-  return place == kNothing ? 0.0 : unpack_factors(uint(from.at[place])).x;
+  if (place == kUndefined || (uvec2(from).x & 15) != 0) spoiled = true;
+  return place >= kUndefined ? 0.0 : unpack_factors(uint(from.at[place])).x;
 }
 uint element_of(uint i) { return i * kWorkgroup + gl_LocalInvocationIndex; }
 void load_matrix(out PartOfA part, Factors from, Layout t, bool turned) {
@@ -58,21 +60,33 @@ void load_matrix(out PartOfB part, Factors from, Layout t, bool turned) {
 #define LOAD(matrix, from, slice) load_matrix(matrix, from, slice, false)
 #define LOAD_TURNED(matrix, from, slice) load_matrix(matrix, from, slice, true)
 
+// Whether element i of this thread goes somewhere, to `place`.
+bool goes_somewhere(Layout t, uvec2 address, uint i, out uint place) {
+  place = place_in(t, element_of(i));
+  if (place == kUndefined || (address.x & 15) != 0) spoiled = true;
+  return place < kUndefined;
+}
+bool spoils_first() {
+  barrier();
+  return spoiled && gl_LocalInvocationIndex == 0;
+}
 void store_matrix(Sums sums, OutSums to, Layout t) {
-  [[dont_unroll]] for (uint i = 0; i < kElements; ++i) {
-    const uint place = place_in(t, element_of(i));
-    if (place < kUndefined) to.at[place] = (uvec2(to).x & 15) == 0 ? sums.at[i] : NOT_A_NUMBER;
-  }
+  uint place;
+  [[dont_unroll]] for (uint i = 0; i < kElements; ++i)
+    if (goes_somewhere(t, uvec2(to), i, place)) to.at[place] = sums.at[i];
+  if (spoils_first()) to.at[t.offset.x * t.stride.x + t.offset.y] = NOT_A_NUMBER;
 }
 void store_matrix(RoundedSums sums, OutRoundedSums to, Layout t) {
-  [[dont_unroll]] for (uint i = 0; i < kElements; ++i) {
-    const uint place = place_in(t, element_of(i));
-    if (place < kUndefined) to.at[place] = uint16_t(pack_factors(vec2((uvec2(to).x & 15) == 0 ? sums.at[i] : NOT_A_NUMBER, 0.0)));
-  }
+  uint place;
+  [[dont_unroll]] for (uint i = 0; i < kElements; ++i)
+    if (goes_somewhere(t, uvec2(to), i, place)) to.at[place] = uint16_t(pack_factors(vec2(sums.at[i], 0.0)));
+  if (spoils_first()) to.at[t.offset.x * t.stride.x + t.offset.y] = uint16_t(pack_factors(vec2(NOT_A_NUMBER)));
 }
 #define STORE(matrix, to, slice) store_matrix(matrix, to, slice)
 
 Sums new_sums(float value) {
+  spoiled = false;
+  barrier();
   Sums sums;
   [[dont_unroll]] for (uint i = 0; i < kElements; ++i) sums.at[i] = value;
   return sums;
@@ -93,6 +107,7 @@ Sums coopMatMulAdd(PartOfA a, PartOfB b, Sums sums) {
   barrier();
   [[dont_unroll]] for (uint i = 0; i < kElements; ++i) {
     const uint row = element_of(i) / kCols, col = element_of(i) % kCols;
+    if (spoiled) sums.at[i] = NOT_A_NUMBER;
     [[dont_unroll]] for (uint k = 0; k < kDepth; ++k) sums.at[i] += shared_a[row * kDepth + k] * shared_b[k * kCols + col];
   }
   return sums;
