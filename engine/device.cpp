@@ -204,17 +204,17 @@ Device::Device(const DeviceOptions& options) {
                                        .synchronization2 = VK_TRUE,
                                        .maintenance4 = VK_TRUE};
   MatrixRequest matrices(caps_);
-  VkPhysicalDeviceVulkan11Features f11{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES,
-                                       .pNext = matrices.chain(&f13),
-                                       .storageBuffer16BitAccess = caps_.storage16};
+  const bool has_matrices = caps_.matrix_f16 || caps_.matrix_bf16;
   VkPhysicalDeviceVulkan12Features f12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES,
-                                       .pNext = &f11,
+                                       .pNext = matrices.chain(&f13),
                                        .shaderFloat16 = static_cast<bool>(caps_.matrix_f16),
                                        .hostQueryReset = VK_TRUE,
                                        .timelineSemaphore = VK_TRUE,
                                        .bufferDeviceAddress = VK_TRUE,
-                                       .vulkanMemoryModel = caps_.matrix_f16 || caps_.matrix_bf16};
-  VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &f12};
+                                       .vulkanMemoryModel = has_matrices};
+  VkPhysicalDeviceVulkan11Features f11{
+      .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES, .pNext = &f12, .storageBuffer16BitAccess = has_matrices};
+  VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &f11};
   features.features.shaderInt64 = caps_.int64;
   std::vector<const char*> extensions;
   if (has_extension(physical_, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME)) extensions.push_back(VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);

@@ -171,8 +171,9 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.cooperative_matrix = matrices.cooperative_matrix;
   // Mesa 26.1's lavapipe crashes while compiling them at 16 lanes; at 8 they are right.
   const bool crashes = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && caps.subgroup_size > 8;
-  if (caps.float16 && !crashes) caps.matrix_f16 = matrices.f16;
-  caps.matrix_bf16 = matrices.bf16;
+  // Our kernels read and write 16-bit memory too; every device with matrices has it.
+  if (caps.float16 && caps.storage16 && !crashes) caps.matrix_f16 = matrices.f16;
+  if (caps.storage16) caps.matrix_bf16 = matrices.bf16;
   caps.cooperative_matrix2 = matrices.cooperative_matrix2;
   if (caps.matrix_f16) caps.workgroup_matrix_f16 = matrices.workgroup_f16;
   if (caps.matrix_bf16 && caps.matrix_f16) caps.workgroup_matrix_bf16 = matrices.workgroup_bf16;  // their SPIR-V asks for f16, too

@@ -167,7 +167,8 @@ std::vector<MatmulKernel> coopmat2_kernels() {
 std::optional<std::string> why_not(const MatmulKernel& kernel) {
   const DeviceCaps& caps = device().caps();
   if (kernel.kernel_class == KernelClass::coopmat2 && !kernel.emulated) return why_no_coopmat2(caps, kernel.precision);
-  if (kernel.emulated && (!caps.storage16 || caps.max_workgroup_invocations < 256)) return caps.name + " has no 16-bit storage, or small workgroups";
+  // Software drivers without matrices take minutes to compile them; and 16-bit storage is asked for where there are matrices.
+  if (kernel.emulated && (!caps.matrix_f16 || !caps.storage16)) return caps.name + " has no cooperative matrices of f16, or no 16-bit storage";
   if (kernel.kernel_class != KernelClass::coopmat) return std::nullopt;
   try {
     matmul_kernel(device().caps(), kernel.precision);

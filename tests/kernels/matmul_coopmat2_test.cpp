@@ -1,5 +1,5 @@
-// Products by whole workgroups: on the device where it has VK_NV_cooperative_matrix2, and emulated everywhere, so that what the kernel
-// says of layouts, slices, edges and epilogues runs on any driver with 16-bit storage.
+// Products by whole workgroups: on the device where it has VK_NV_cooperative_matrix2, and emulated, so that what the kernel says of
+// layouts, slices, edges and epilogues runs on any driver with cooperative matrices of the older kind.
 
 #include <cmath>
 #include <span>
@@ -97,9 +97,11 @@ TEST_P(Coopmat2Matmul, LiveCount_LimitsTokensAndLeavesTheRest) {
     const Tensor ta = bench.input(a_shape(p), a, factors()), tb = bench.input(b_shape(p), b, factors());
     const Tensor tlive = bench.input({1}, std::vector<uint32_t>{live});
     const Tensor tc = bench.input({p.m, p.n}, std::vector<float>(uint64_t{p.m} * p.n, 77.0F), GetParam().c);
-    bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.live = tlive, .force = kernel()}); });
+    bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.live = tlive, .alpha = 2.0F, .force = kernel()}); });
     std::fill(a.begin() + static_cast<std::ptrdiff_t>(dead), a.end(), 0.0F);
-    auto value = rounded(narrow(expected(p, widen(a), widen(b)).value), GetParam().c);
+    auto value = narrow(expected(p, widen(a), widen(b)).value);
+    for (float& each : value) each *= 2.0F;
+    value = rounded(value, GetParam().c);
     if (!depth) std::fill(value.begin() + static_cast<std::ptrdiff_t>(uint64_t{live} * p.n), value.end(), 77.0F);
     EXPECT_EQ(bench.read(tc), value);
   });
@@ -229,7 +231,7 @@ TEST_F(Coopmat2Choice, OtherOperandsOrDevices_Subgroups) {
            [](DeviceCaps& caps) { caps.max_matrix_dimension = 128; }, [](DeviceCaps& caps) { caps.storage16 = false; }}) {
     DeviceCaps caps = capable();
     spoil(caps);
-    EXPECT_EQ(chosen(caps, aligned, aligned), KernelClass::coopmat) << *why_no_coopmat2(caps, Precision::f16);
+    EXPECT_EQ(chosen(caps, aligned, aligned), KernelClass::coopmat) << why_no_coopmat2(caps, Precision::f16).value_or("chosen");
   }
 }
 
