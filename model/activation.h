@@ -1,5 +1,6 @@
 #pragma once
-// The nonlinearities of the feed-forward block, f32. No intermediate overflows, whatever finite x is.
+// The nonlinearities of the feed-forward block, computed in f32. No intermediate overflows, whatever finite x is. Each tensor may be
+// f32, f16 or bf16; those of 16 bits have an even number of columns. Where one may be another, it is of the same type.
 //
 // GELU is GPT-2's tanh form, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), written as x * sigmoid(2 ...), which is the
 // same function without the cancellation for negative x. SwiGLU: y = silu(gate) * up, silu(g) = g * sigmoid(g).

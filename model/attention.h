@@ -1,11 +1,15 @@
 #pragma once
-// Causal multi-head attention with grouped keys and values, f32; memory O(T) per head (online softmax), no float atomics.
+// Causal multi-head attention with grouped keys and values; memory O(T) per head (online softmax), no float atomics.
 //
 //   score(i, j) = q_i . k_j / sqrt(E)  for document_start(i) <= j <= i (same sequence; query head h reads kv head h / (H/G))
 //   out_i = sum_j softmax_j(score(i, j)) v_j,   lse_i = log sum_j exp(score(i, j))  (nats)
 //
 // Deterministic: the backward has one kernel that owns rows of d_k and d_v and one that owns rows of d_q, each summing in a
 // fixed order. A NaN reaches every row that may see it and no other.
+//
+// All is f32, unless Ops::precision is f16 or bf16 and attends_with_matrices() says yes: then the factors of the products (q, k, v, d_out,
+// the probabilities and their gradients) are rounded to that type once each, sums and softmax stay f32, and qkv, out, d_out and
+// d_qkv may each be in memory as f32 or as that type (REQUIRES then: an even head width). lse and delta are always f32.
 
 #include <optional>
 
@@ -19,8 +23,12 @@ struct AttentionShape {
   uint32_t heads;       // H, a multiple of G
   uint32_t kv_heads;    // G
   uint32_t head_width;  // E, 1..256
-  std::optional<KernelClass> force = std::nullopt;  // instead of the device's own class (tests)
+  std::optional<KernelClass> force = std::nullopt;  // instead of what device and precision suggest (tests)
 };
+
+// Whether attention of this head width, at most 128, has a kernel of cooperative matrices on the device. Wider heads, and every other
+// device, take the f32 kernels, and these take f32 memory only.
+bool attends_with_matrices(const DeviceCaps& caps, Precision precision, uint32_t head_width);
 
 // `qkv` is [N, (H + 2G)E], N = B*T: a row holds the H query heads, then G key heads, then G value heads.
 // `document_start` is u32 [N] or empty: the first position, within its sequence, of the document that the token is in; keys

@@ -17,7 +17,11 @@ void Transformer::backward(Ops& ops, const ParameterArray& gradients, const Mode
   for (uint32_t l = config_.layers; l-- > 0;)
     block_backward(ops, l, gradients, weights, batch, random_state, micro_batch, into);
 
-  const ConstTensor d_x = undrop(ops, d_residual_, random_state, stream(micro_batch, 2 * config_.layers));
+  const Tensor d_x = d_residual_;
+  if (drops(random_state)) {
+    const Program::Scope scope(ops.program, "dropout");
+    dropout_backward(ops, d_x, d_x, random_state, stream(micro_batch, 2 * config_.layers), config_.dropout);
+  }
   const Program::Scope scope(ops.program, "embedding");
   embedding_backward(ops, gradients["wte.weight"], d_x, batch.order, batch.segment_start, batch.segment_count, batch.tokens);
   if (const Tensor d_wpe = gradients.find("wpe.weight")) position_embedding_backward(ops, d_wpe, d_x, context_, into);
@@ -26,7 +30,7 @@ void Transformer::backward(Ops& ops, const ParameterArray& gradients, const Mode
 void Transformer::block_backward(Ops& ops, uint32_t layer, const ParameterArray& gradients, const ModelWeights& weights,
                                  const BatchTensors& batch, ConstTensor random_state, uint32_t micro_batch, Into into) {
   Block& b = blocks_[layer];
-  const BlockParameters w = block_parameters(weights.parameters(), layer), d = block_parameters(gradients, layer);
+  const BlockParameters w = block_weights(weights, layer), d = block_parameters(gradients, layer);
   if (recompute_) {
     norm_forward(ops, b.normed2, b.mean2, b.rstd2, b.middle, w.norm2, w.norm2_bias);
     activate(ops, b.activated, b.hidden);
@@ -41,8 +45,8 @@ void Transformer::block_backward(Ops& ops, uint32_t layer, const ParameterArray&
       gelu_backward(ops, d_wide_, d_activated_, b.hidden);
     }
   }
-  linear_backward(ops, d_hidden_, d.up, d.up_bias, d_wide_, b.normed2, w.up, into);
-  norm_backward(ops, d_residual_, d.norm2, d.norm2_bias, d_hidden_, b.middle, b.mean2, b.rstd2, w.norm2, Into::accumulate, into);
+  linear_backward(ops, d_normed_, d.up, d.up_bias, d_wide_, b.normed2, w.up, into);
+  norm_backward(ops, d_residual_, d.norm2, d.norm2_bias, d_normed_, b.middle, b.mean2, b.rstd2, w.norm2, Into::accumulate, into);
 
   const ConstTensor d_proj = undrop(ops, d_residual_, random_state, stream(micro_batch, 2 * layer));
   linear_backward(ops, d_attention_, d.proj, d.proj_bias, d_proj, b.attention, w.proj, into);
@@ -55,8 +59,8 @@ void Transformer::block_backward(Ops& ops, uint32_t layer, const ParameterArray&
     rope(ops, d_qkv_, weights.cosines(), weights.sines(), context_, config_.heads, config_.kv_heads, RopeDirection::backward);
   }
   if (recompute_) norm_forward(ops, b.normed1, b.mean1, b.rstd1, b.input, w.norm1, w.norm1_bias);
-  linear_backward(ops, d_hidden_, d.qkv, d.qkv_bias, d_qkv_, b.normed1, w.qkv, into);
-  norm_backward(ops, d_residual_, d.norm1, d.norm1_bias, d_hidden_, b.input, b.mean1, b.rstd1, w.norm1, Into::accumulate, into);
+  linear_backward(ops, d_normed_, d.qkv, d.qkv_bias, d_qkv_, b.normed1, w.qkv, into);
+  norm_backward(ops, d_residual_, d.norm1, d.norm1_bias, d_normed_, b.input, b.mean1, b.rstd1, w.norm1, Into::accumulate, into);
 }
 
 }  // namespace lapilli

@@ -21,7 +21,7 @@ void column_sum(Ops& ops, Tensor sum, ConstTensor values, uint32_t rows_per_bloc
   const double elements = element_count(values), sums = static_cast<double>(sum.elements());
   const bool accumulate = into == Into::accumulate;
   const uint32_t workgroup = column_workgroup(ops);
-  ops.program.dispatch(ops.kernel("column_sum", workgroup),
+  ops.program.dispatch(ops.kernel("column_sum", workgroup, type_constants(sum, values)),
                        args::ColumnSumArgs{.sum = sum,
                                            .values = values,
                                            .rows = rows,
@@ -29,7 +29,7 @@ void column_sum(Ops& ops, Tensor sum, ConstTensor values, uint32_t rows_per_bloc
                                            .rows_per_block = rows_per_block,
                                            .accumulate = accumulate},
                        blocks * ceil_div(cols, workgroup),
-                       {.flops = elements, .bytes = 4 * (elements + sums * (accumulate ? 2 : 1))});
+                       {.flops = elements, .bytes = static_cast<double>(values.size_bytes()) + 4 * sums * (accumulate ? 2 : 1)});
 }
 
 Tensor scratch_rows(Tensor scratch, uint64_t first_row, uint32_t rows, uint32_t cols) {

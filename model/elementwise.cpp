@@ -32,6 +32,7 @@ void dropout_forward(Ops& ops, Tensor y, ConstTensor x, ConstTensor addend, Cons
   CHECK(random_state.elements() == 4, "random_state {}", random_state.shape().to_string());
   CHECK(rate >= 0 && rate < 1, "dropout rate {}", rate);
   const uint32_t count = element_count(y);
+  CHECK(size_bytes(y.dtype()) == 4 || count % 8 == 0, "dropout of {} elements in 16 bits", count);
   const double drop = static_cast<double>(rate);
   // Ten rounds of two products and some more for four elements.
   dispatch_elements(ops, "dropout",
@@ -43,7 +44,8 @@ void dropout_forward(Ops& ops, Tensor y, ConstTensor x, ConstTensor addend, Cons
                                       .stream = stream,
                                       .drop_below = static_cast<uint32_t>(drop * 0x1p32),  // rate <= 1 - 2^-24: fits
                                       .scale = static_cast<float>(1 / (1 - drop))},
-                    ceil_div(count, 4), {.flops = 25.0 * count, .bytes = (addend ? 12.0 : 8.0) * count});
+                    lanes(y, ceil_div(count, 4)), {.flops = 25.0 * count, .bytes = (addend ? 8.0 : 4.0) * count + static_cast<double>(y.size_bytes())},
+                    type_constants(y, x, addend));
 }
 
 void dropout_backward(Ops& ops, Tensor d_x, ConstTensor d_y, ConstTensor random_state, uint32_t stream, float rate) {

@@ -25,7 +25,7 @@ EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, cons
       document_mask_(document_mask),
       inputs_(device, kept, 1, batch * context, document_mask),
       results_(device, kept, (uint64_t{batch} * context + args::kSumCount + args::kStatusWords) * 4, "batches", Direction::to_host),
-      transformer_(scratch, config, batch, context, Purpose::evaluation),
+      transformer_(scratch, config, batch, context, Purpose::evaluation, false, precision),
       loss_(scratch, device.caps(), {batch * context, config.dim, config.vocab_size}, scoring_options(loss),
             plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false), matmul_kernel(device.caps(), precision)) {}
 
@@ -41,7 +41,7 @@ void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights)
   const Tensor status(results.sub((n + args::kSumCount) * 4, args::kStatusWords * 4), {args::kStatusWords}, DType::u32);
   transformer_.forward(ops, weights, batch, {}, 0);
   loss_.forward(ops, {.nll = nll, .sums = sums, .status = status},
-                {.x = transformer_.output(), .w = weights.head(), .targets = batch.targets, .weights = batch.weights});
+                {.x = transformer_.output(), .w = weights.factor(weights.head(), precision_), .targets = batch.targets, .weights = batch.weights});
   results_.record(*program_);
   program_->finish();
 }

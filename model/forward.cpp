@@ -28,7 +28,7 @@ void Transformer::forward(Ops& ops, const ModelWeights& weights, const BatchTens
 void Transformer::block_forward(Ops& ops, uint32_t layer, Tensor output, const ModelWeights& weights, const BatchTensors& batch,
                                 ConstTensor random_state, uint32_t micro_batch) {
   Block& b = blocks_[layer];
-  const BlockParameters w = block_parameters(weights.parameters(), layer);
+  const BlockParameters w = block_weights(weights, layer);
   norm_forward(ops, b.normed1, b.mean1, b.rstd1, b.input, w.norm1, w.norm1_bias);
   {
     const Program::Scope scope(ops.program, "matmul");

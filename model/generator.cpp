@@ -38,7 +38,7 @@ void Generator::record(KernelLibrary& kernels, const ModelWeights& weights) {
     BatchTensors batch;
     batch.tokens = ConstTensor(words.sub(0, pass.length * 4), {pass.length}, DType::u32);
     pass.transformer->forward(ops, weights, batch, {}, 0);
-    pass.program->dispatch(ops.kernel("loss_gather", ops.row_workgroup()),
+    pass.program->dispatch(ops.kernel("loss_gather", ops.row_workgroup(), type_constants(last_, pass.transformer->output())),
                            args::LossGatherArgs{.compact = last_,
                                                 .x = pass.transformer->output(),
                                                 .rows = row,

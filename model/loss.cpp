@@ -67,7 +67,7 @@ LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, con
     teacher_sums_ = reserve({shape.tokens, args::kTeacherState}, DType::f32);
   }
   if (plan.slabs == 0) return;
-  x_ = reserve({plan.range, shape.dim}, DType::f32);
+  x_ = reserve({plan.range, shape.dim}, shape.dim % 2 == 0 ? storage_type(kernel_.precision) : DType::f32);
   d_x_ = reserve({plan.range, shape.dim}, DType::f32);
   for (uint32_t i = 0; i < plan.slabs; ++i) {
     slabs_.push_back(reserve({plan.range, plan.slab_stride()}, DType::f32));
@@ -80,6 +80,7 @@ MatmulTile LinearCrossEntropy::tile(const ConstTensor& x, const ConstTensor& w) 
   MatmulTile tile = choose_matmul_tile(caps_, plan_.range, plan_.chunk, in_pairs(x) && in_pairs(w), kernel_);
   const SpecConstants memory = memory_constants(kernel_, x, w);
   tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
+  tile.constants.push_back(softcap_constant());
   return tile;
 }
 
@@ -150,6 +151,7 @@ void LinearCrossEntropy::compact(Ops& ops, const LossOutputs& outputs, const Los
 
 void LinearCrossEntropy::multiply(Ops& ops, const Range& range, const Chunk& chunk, const Model& model, ConstTensor targets) {
   const double n = range.rows, d = model.x.cols(), v = chunk.columns;
+  const auto of_x = static_cast<double>(size_bytes(model.x.dtype())), of_w = static_cast<double>(size_bytes(model.w.dtype()));
   MatmulTile tile = this->tile(model.x, model.w);
   tile.constants.push_back({args::SPEC_VARIANT, (model.slab ? 1U : 0U) | (model.wants_total ? 2U : 0U)});
   tile.constants.push_back({args::SPEC_STRIP, strip_columns()});
@@ -171,7 +173,7 @@ void LinearCrossEntropy::multiply(Ops& ops, const Range& range, const Chunk& chu
                                             .alpha = 1.0F / options_.temperature,
                                             .softcap = model.softcap},
                        ceil_div(range.rows, tile.rows) * ceil_div(chunk.columns, strip_columns()),
-                       {.flops = 2 * n * d * v, .bytes = 4 * (n * d + v * d + (model.slab ? n * v : 0))});
+                       {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + (model.slab ? 4 * n * v : 0)});
 }
 
 void LinearCrossEntropy::combine(Ops& ops, const Range& range, const Chunk& chunk, Tensor state, ConstTensor targets) {
@@ -205,7 +207,7 @@ void LinearCrossEntropy::forward_chunk(Ops& ops, const Range& range, const Chunk
 }
 
 void LinearCrossEntropy::compare_with_teacher(Ops& ops, const Range& range, const Chunk& chunk) {
-  ops.program.dispatch(ops.kernel("loss_teacher", ops.row_workgroup()),
+  ops.program.dispatch(ops.kernel("loss_teacher", ops.row_workgroup(), {softcap_constant()}),
                        args::LossTeacherArgs{.sums = range.teacher_sums,
                                              .logits = chunk.slab,
                                              .teacher_logits = chunk.teacher_slab,
@@ -229,7 +231,7 @@ void LinearCrossEntropy::teacher_logit_gradients(Ops& ops, const Range& range, c
     multiply(ops, range, chunk, teacher(range, chunk, inputs), inputs.targets);
   }
   const Program::Scope scope(ops.program, "logit gradients");
-  ops.program.dispatch(ops.kernel("loss_teacher_gradient", ops.row_workgroup()),
+  ops.program.dispatch(ops.kernel("loss_teacher_gradient", ops.row_workgroup(), {softcap_constant()}),
                        args::LossTeacherGradientArgs{.logits = chunk.slab,
                                                      .state = range.state,
                                                      .rows = range.row_tokens,
@@ -257,9 +259,10 @@ void LinearCrossEntropy::logit_gradients(Ops& ops, const Range& range, const Chu
                                          ConstTensor inverse_weight) {
   if (has_teacher()) return teacher_logit_gradients(ops, range, chunk, inputs, inverse_weight);
   const double n = range.rows, d = shape_.dim, v = chunk.columns;
+  const auto of_x = static_cast<double>(size_bytes(inputs.x.dtype())), of_w = static_cast<double>(size_bytes(chunk.w.dtype()));
   if (chunk.kept) {
     const Program::Scope scope(ops.program, "logit gradients");
-    return ops.program.dispatch(ops.kernel("loss_gradient", ops.row_workgroup()),
+    return ops.program.dispatch(ops.kernel("loss_gradient", ops.row_workgroup(), {softcap_constant()}),
                                 args::LossGradientArgs{.logits = chunk.slab,
                                                        .state = range.state,
                                                        .rows = range.row_tokens,
@@ -301,7 +304,7 @@ void LinearCrossEntropy::logit_gradients(Ops& ops, const Range& range, const Chu
                                                .softcap = options_.softcap,
                                                .smoothing = options_.label_smoothing,
                                                .z_loss = options_.z_loss},
-                       tile.count(range.rows, chunk.columns), {.flops = 2 * n * d * v, .bytes = 4 * (n * d + v * d + n * v)});
+                       tile.count(range.rows, chunk.columns), {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + 4 * n * v});
 }
 
 void LinearCrossEntropy::backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs,
@@ -310,9 +313,9 @@ void LinearCrossEntropy::backward_range(Ops& ops, const Range& range, const Loss
   const Tensor x = x_.row_range(0, range.rows), d_x = d_x_.row_range(0, range.rows);
   {
     const Program::Scope scope(ops.program, "gather");
-    ops.program.dispatch(ops.kernel("loss_gather", ops.row_workgroup()),
+    ops.program.dispatch(ops.kernel("loss_gather", ops.row_workgroup(), type_constants(x, inputs.x)),
                          args::LossGatherArgs{.compact = x, .x = inputs.x, .rows = range.row_tokens, .live = range.live, .dim = shape_.dim},
-                         range.rows, {.bytes = 8 * n * d});
+                         range.rows, {.bytes = static_cast<double>(size_bytes(inputs.x.dtype()) + size_bytes(x.dtype())) * n * d});
   }
   // The last chunk's logits are still there: begin with it.
   for (uint32_t i = plan_.chunks; i-- > 0;) {

@@ -41,7 +41,7 @@ void require_good_targets(std::span<const uint32_t> status, uint32_t vocab, cons
 std::optional<uint32_t> non_finite_row(std::span<const uint32_t> status);
 
 struct LossInputs {
-  ConstTensor x;        // [N,D]
+  ConstTensor x;        // [N,D]; x and w are f32, or of the type of the kernel's 16-bit factors
   ConstTensor w;        // [>=V,D]: rows beyond V are padding, neither scored nor given a gradient
   ConstTensor targets;  // u32 [N]; args::kIgnoreIndex: none
   ConstTensor weights;  // [N]
@@ -118,6 +118,7 @@ class LinearCrossEntropy {
   bool has_teacher() const { return shape_.teacher_dim != 0; }
   MatmulTile tile(const ConstTensor& x, const ConstTensor& w) const;
   uint32_t strip_columns() const;
+  SpecConstant softcap_constant() const { return {args::SPEC_SOFTCAP, options_.softcap != 0 || options_.teacher_softcap != 0 ? 1U : 0U}; }
 
   LossShape shape_;
   LossOptions options_;
@@ -128,7 +129,7 @@ class LinearCrossEntropy {
   Tensor state_;                   // [N, args::kRowState]
   Tensor teacher_state_, teacher_sums_;  // [N, args::kRowState], [N, args::kTeacherState] or empty
   Tensor strips_;                  // [range * strips of a chunk * args::kStripState]
-  Tensor x_, d_x_;                 // [range,D] compact
+  Tensor x_, d_x_;                 // [range,D] compact; x_ in the factors' type where D is even
   std::vector<Tensor> slabs_, teacher_slabs_;  // [range, slab stride] each
   uint64_t scratch_bytes_ = 0;
 };

@@ -6,6 +6,7 @@
 
 #include "engine/measure.h"
 #include "model/config.h"
+#include "model/half.h"
 
 namespace lapilli {
 
@@ -37,13 +38,15 @@ class Trial {
   Trial(KernelLibrary& kernels, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel, const std::vector<LossPlan>& plans)
       : kernels_(kernels), shape_(shape), precision_(kernel.precision), arena_(kernels.device().caps(), "loss measurement") {
     const auto reserve = [&](Shape tensor_shape, DType dtype = DType::f32) { return reserve_tensor(arena_, tensor_shape, "measurement", dtype); };
-    inputs_ = {.x = reserve({shape.tokens, shape.dim}),
-               .w = reserve({shape.vocab, shape.dim}),
+    // As training has them.
+    const auto factors = [&](Shape tensor_shape) { return reserve(tensor_shape, tensor_shape[1] % 2 == 0 ? storage_type(precision_) : DType::f32); };
+    inputs_ = {.x = factors({shape.tokens, shape.dim}),
+               .w = factors({shape.vocab, shape.dim}),
                .targets = reserve({shape.tokens}, DType::u32),
                .weights = reserve({shape.tokens})};
     if (shape.teacher_dim != 0) {
-      inputs_.teacher_x = reserve({shape.tokens, shape.teacher_dim});
-      inputs_.teacher_w = reserve({shape.vocab, shape.teacher_dim});
+      inputs_.teacher_x = factors({shape.tokens, shape.teacher_dim});
+      inputs_.teacher_w = factors({shape.vocab, shape.teacher_dim});
     }
     outputs_ = {.nll = reserve({shape.tokens}), .sums = reserve({args::kSumCount}), .status = reserve({args::kStatusWords}, DType::u32)};
     gradients_ = {.d_x = reserve({shape.tokens, shape.dim}), .d_w = reserve({shape.vocab, shape.dim})};
@@ -77,7 +80,9 @@ class Trial {
   void fill() const {
     Program program(kernels_.device(), "loss measurement");
     const auto put = [&](const ConstTensor& tensor, float value) {
-      if (tensor) program.fill(tensor.slice().sub(0, tensor.size_bytes()), std::bit_cast<uint32_t>(value));
+      if (!tensor) return;
+      const uint32_t word = size_bytes(tensor.dtype()) == 4 ? std::bit_cast<uint32_t>(value) : 0x10001U * half_bits(value, tensor.dtype());
+      program.fill(tensor.slice().sub(0, tensor.size_bytes()), word);
     };
     for (const ConstTensor& x : {inputs_.x, inputs_.teacher_x}) put(x, 0.5F);
     for (const ConstTensor& w : {inputs_.w, inputs_.teacher_w}) put(w, 0.01F);

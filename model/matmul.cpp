@@ -19,6 +19,14 @@ bool has_even_rows(const args::MatmulArgs& args) {
          args.b.slice.buffer_offset_bytes() % 8 == 0;
 }
 
+// SPEC_EPILOGUE for the scalar kernels. In pairs: every row of c starts and ends at one, and what is read beside it lies alike.
+uint32_t epilogue_of(const args::MatmulArgs& args) {
+  const auto starts_at_pair = [](const Slice& slice) { return !slice || slice.buffer_offset_bytes() % 8 == 0; };
+  const bool in_pairs = args.cols % 2 == 0 && args.c_stride % 2 == 0 && starts_at_pair(args.c.slice) && starts_at_pair(args.bias.slice) &&
+                        starts_at_pair(args.addend.slice);
+  return (args.bias.slice ? 1U : 0U) | (args.addend.slice ? 2U : 0U) | (in_pairs ? 4U : 0U);
+}
+
 // On a processor a tile streams its rows of a and columns of b through the cache: beyond some depth they push out what the next
 // tile would have found there. Measured on lavapipe, [1024,K] [K,256] in one piece: 59 GFLOP/s at K = 2048, 37 at 8192, 17 at
 // 32000; in pieces (lapilli bench matmul --m 1024 --n 256 --k 32000 --layout nn) 55.
@@ -68,15 +76,17 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
   const double m = args.rows, n = args.cols, k = args.depth;
   const auto bytes = [](const ConstTensor& tensor, double elements) { return static_cast<double>(size_bytes(tensor.dtype())) * elements; };
   const Cost cost{.flops = 2 * m * n * k, .bytes = bytes(a, m * k) + bytes(b, n * k) + bytes(c, m * n * (addend ? 2 : 1))};
-  const MatmulKernel kind = options.force ? *options.force : matmul_kernel(ops.caps(), ops.precision, a, b);
+  const MatmulKernel kind = options.force ? *options.force : matmul_kernel(ops.caps(), ops.precision);
   MatmulTile tile = choose_matmul_tile(ops.caps(), args.rows, args.cols, has_even_rows(args), kind);
   const uint32_t contiguous = (args.a_depth == 1 ? 1U : 0U) | (args.b_depth == 1 ? 2U : 0U);
   tile.constants.push_back({args::SPEC_VARIANT, kind.kernel_class != KernelClass::scalar ? contiguous : tile.form == "scalar_pairs" ? layout_of(args) : 0});
   const SpecConstants memory = memory_constants(kind, a, b, c, addend);
   tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
   args.row_step = options.live && args.live_is_depth == 0 ? spreading_row_step(ceil_div(args.rows, tile.rows)) : 1;
-  const Kernel& kernel = ops.kernel("matmul_" + tile.form, tile.workgroup, tile.constants);
   for (const args::MatmulArgs& piece : depth_pieces(args, tile)) {
+    SpecConstants constants = tile.constants;
+    if (kind.kernel_class == KernelClass::scalar) constants.push_back({args::SPEC_EPILOGUE, epilogue_of(piece)});
+    const Kernel& kernel = ops.kernel("matmul_" + tile.form, tile.workgroup, constants);
     const double share = k == 0 ? 1 : piece.depth / k;
     ops.program.dispatch(kernel, piece, tile.count(args.rows, args.cols), {.flops = cost.flops * share, .bytes = cost.bytes * share});
   }

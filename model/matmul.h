@@ -21,13 +21,13 @@ struct MatmulKernel {
   uint32_t tile_cols = 0;  // coopmat2: columns, at most 256 with 128 rows, or 128 with 256; 0: as many as rows
   bool emulated = false;   // coopmat2: in plain GLSL, for tests without VK_NV_cooperative_matrix2
 };
-// The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot.
+// The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot. Never coopmat2: it has not yet
+// run on a driver with the extension, so only MatmulOptions::force asks for it.
 MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision);
-// Whether it would not throw.
+// What its subgroups multiply at once with 16-bit factors of this precision; all 0: nothing.
+MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision);
+// Whether matmul_kernel would not throw.
 bool multiplies(const DeviceCaps& caps, Precision precision);
-// The same for operands that lie in memory so: coopmat2 where the device has it, and a and b are of 16 bits and have rows that start at
-// 16 bytes.
-MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision, const ConstTensor& a, const ConstTensor& b);
 // Why the device, or this build, has no coopmat2 in this precision; nothing where it has.
 std::optional<std::string> why_no_coopmat2(const DeviceCaps& caps, Precision precision);
 

@@ -1,4 +1,4 @@
-// Products by whole workgroups (VK_NV_cooperative_matrix2): who can run them, in which tiles, and what the kernel is told.
+// Products by whole workgroups (VK_NV_cooperative_matrix2): who can run them, in which tiles, and what the kernel is told. Only where it is forced.
 
 #include "model/matmul.h"
 
@@ -32,15 +32,6 @@ std::optional<std::string> why_no_coopmat2(const DeviceCaps& caps, Precision pre
     return fmt::format("this program was built by a shader compiler that knows no matrices of workgroups (glslc with {}); build it again with one",
                        precision == Precision::f16 ? "GL_NV_cooperative_matrix2" : "GL_NV_cooperative_matrix2 and GL_EXT_bfloat16");
   return std::nullopt;
-}
-
-MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision, const ConstTensor& a, const ConstTensor& b) {
-  const auto fits = [&](const ConstTensor& tensor) {
-    return tensor.dtype() == storage_type(precision) && starts_at_16_bytes(tensor) && has_rows_of_16_bytes(tensor);
-  };
-  if (precision != Precision::f32 && fits(a) && fits(b) && !why_no_coopmat2(caps, precision))
-    return {.kernel_class = KernelClass::coopmat2, .precision = precision};
-  return matmul_kernel(caps, precision);
 }
 
 // The largest tile of which there are still two for each multiprocessor of a large GPU, or one; else the smallest.

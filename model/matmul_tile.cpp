@@ -1,5 +1,6 @@
 // How a product is cut into tiles: which form of kernel, of which size.
 
+#include <algorithm>
 #include <bit>
 #include <numeric>
 
@@ -18,14 +19,25 @@ uint32_t tiled_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols) {
   return tiles(64) >= 128 || caps.subgroup_size > 64 ? 64 : 32;
 }
 
-MatmulTile scalar_tile(const DeviceCaps& caps, uint32_t rows, bool pairs) {
-  // Taller tiles read b less often; few rows make them a waste. Measured on lavapipe (lapilli bench matmul).
-  const uint32_t lane_rows = rows <= 8 ? 8 : pairs ? 32 : 24, lane_cols = 2;
+// Of `sizes`, the one whose tiles take the least, if a tile costs its size and `fixed` more, in the same unit.
+uint32_t cheapest(std::initializer_list<uint32_t> sizes, uint32_t count, uint32_t fixed) {
+  const auto cost = [&](uint32_t size) { return ceil_div(count, size) * (size + fixed); };
+  return *std::ranges::min_element(sizes, {}, cost);
+}
+
+// A step of K takes R x C multiplications (C vectors of columns) and scattered reads for R/16 + C vectors, each worth twenty of
+// them on lavapipe (lapilli bench matmul): so a tile costs as if it had 15 rows and 1 vector of columns more. Columns do not depend
+// on the number of rows: which lane a column falls to decides in which order the loss adds up its exponentials, and a row's
+// loss must not depend on how many rows there are.
+MatmulTile scalar_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs) {
+  const uint32_t lanes = caps.subgroup_size;
+  const uint32_t lane_rows = pairs ? cheapest({64, 32, 8}, rows, 15) : cheapest({24, 8}, rows, 15);
+  const uint32_t lane_cols = pairs ? cheapest({4 * lanes, 2 * lanes}, cols, lanes) / lanes : 2;
   return {.form = pairs ? "scalar_pairs" : "scalar",
           .in_blocks = false,
           .rows = lane_rows,
-          .cols = lane_cols * caps.subgroup_size,
-          .workgroup = caps.subgroup_size,
+          .cols = lane_cols * lanes,
+          .workgroup = lanes,
           .constants = {{args::SPEC_TILE_ROWS, lane_rows}, {args::SPEC_TILE_COLS, lane_cols}}};
 }
 
@@ -38,7 +50,6 @@ MatmulTile block_tile(const std::string& form, uint32_t side, uint32_t depth) {
           .constants = {{args::SPEC_TILE_ROWS, side}, {args::SPEC_TILE_COLS, side}, {args::SPEC_TILE_DEPTH, depth}}};
 }
 
-MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision) { return precision == Precision::f16 ? caps.matrix_f16 : caps.matrix_bf16; }
 std::string coopmat_shader(Precision precision) { return std::string("matmul_coopmat_") + to_string(precision); }
 
 MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, Precision precision) {
@@ -72,6 +83,10 @@ uint32_t spreading_row_step(uint64_t count) {
   return static_cast<uint32_t>(step);
 }
 
+MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision) {
+  return precision == Precision::f16 ? caps.matrix_f16 : precision == Precision::bf16 ? caps.matrix_bf16 : MatrixShape{};
+}
+
 bool multiplies(const DeviceCaps& caps, Precision precision) {
   return precision == Precision::f32 || (matrix_shape(caps, precision) && has_shader(coopmat_shader(precision)));
 }
@@ -84,6 +99,7 @@ MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
   if (!has_shader(coopmat_shader(precision)))
     throw Error("this program was built by a shader compiler that knows no {} matrices (glslc with {}); build it again with one",
                 to_string(precision), precision == Precision::f16 ? "GL_KHR_cooperative_matrix" : "GL_EXT_bfloat16");
+  // Not coopmat2, even where the device has it: it has only run emulated so far, and must be forced until a driver has shown it right and faster.
   return {.kernel_class = KernelClass::coopmat, .precision = precision};
 }
 
@@ -104,7 +120,7 @@ SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a,
 }
 
 MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const MatmulKernel& kernel) {
-  if (kernel.kernel_class == KernelClass::scalar) return scalar_tile(caps, rows, kernel.pairs && caps.fast_pair_loads && pairs_fit);
+  if (kernel.kernel_class == KernelClass::scalar) return scalar_tile(caps, rows, cols, kernel.pairs && caps.fast_pair_loads && pairs_fit);
   if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_tile(rows, cols, kernel);
   const uint32_t side = kernel.tile != 0 ? kernel.tile : tiled_tile(caps, rows, cols);
   return kernel.kernel_class == KernelClass::coopmat ? coopmat_tile(caps, side, kernel.precision) : block_tile("tiled", side, 16);

@@ -17,6 +17,8 @@ void check_same(const ConstTensor& x, const ConstTensor& other, const char* name
         x.shape().to_string());
 }
 
+double bytes(const ConstTensor& tensor) { return static_cast<double>(tensor.size_bytes()); }
+
 // `mean` empty: RMSNorm.
 void forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias, float eps) {
   check_same(x, y, "y");
@@ -26,7 +28,7 @@ void forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstT
   if (bias) check_cols(x, bias, "bias");
   const double elements = element_count(x);
   // Centre, square and add, then scale twice and shift.
-  ops.program.dispatch(ops.kernel("norm_forward", ops.row_workgroup()),
+  ops.program.dispatch(ops.kernel("norm_forward", ops.row_workgroup(), type_constants(y)),
                        args::NormForwardArgs{.y = y,
                                              .mean = mean,
                                              .rstd = rstd,
@@ -36,7 +38,7 @@ void forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstT
                                              .rows = x.rows(),
                                              .dim = x.cols(),
                                              .eps = eps},
-                       x.rows(), {.flops = elements * (mean ? 8 : 4), .bytes = 8 * elements});
+                       x.rows(), {.flops = elements * (mean ? 8 : 4), .bytes = bytes(x) + bytes(y)});
 }
 
 void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scratch, ConstTensor d_y, ConstTensor x,
@@ -56,7 +58,7 @@ void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scrat
   const Tensor weight_sums = scratch_rows(scratch, 0, blocks.count, dim);
   const Tensor bias_sums = d_bias ? scratch_rows(scratch, blocks.count, blocks.count, dim) : Tensor{};
   const uint32_t workgroup = column_workgroup(ops);
-  ops.program.dispatch(ops.kernel("norm_weight_backward", workgroup),
+  ops.program.dispatch(ops.kernel("norm_weight_backward", workgroup, type_constants(weight_sums, d_y)),
                        args::NormWeightBackwardArgs{.weight_sums = weight_sums,
                                                     .bias_sums = bias_sums,
                                                     .d_y = d_y,
@@ -66,12 +68,12 @@ void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scrat
                                                     .rows = rows,
                                                     .dim = dim,
                                                     .rows_per_block = blocks.rows_per_block},
-                       blocks.count * ceil_div(dim, workgroup), {.flops = 5 * elements, .bytes = 8 * elements});
+                       blocks.count * ceil_div(dim, workgroup), {.flops = 5 * elements, .bytes = bytes(x) + bytes(d_y)});
   column_sum(ops, d_weight, weight_sums, blocks.count, into_d_weight);
   if (d_bias) column_sum(ops, d_bias, bias_sums, blocks.count, into_d_weight);
 
   const bool accumulate = into_d_x == Into::accumulate;
-  ops.program.dispatch(ops.kernel("norm_backward", ops.row_workgroup()),
+  ops.program.dispatch(ops.kernel("norm_backward", ops.row_workgroup(), type_constants(d_x, d_y)),
                        args::NormBackwardArgs{.d_x = d_x,
                                               .d_y = d_y,
                                               .x = x,
@@ -81,7 +83,7 @@ void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scrat
                                               .rows = rows,
                                               .dim = dim,
                                               .accumulate = accumulate},
-                       rows, {.flops = 10 * elements, .bytes = (accumulate ? 16 : 12) * elements});
+                       rows, {.flops = 10 * elements, .bytes = bytes(x) + bytes(d_y) + bytes(d_x) * (accumulate ? 2 : 1)});
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 #pragma once
-// Normalisation over the last dimension: LayerNorm and RMSNorm, f32.
+// Normalisation over the last dimension: LayerNorm and RMSNorm, f32; y and d_y may be stored in 16 bits (D even).
 //
 // x [N,D]. LayerNorm: y = (x - mean) * rstd * weight + bias, rstd = 1 / sqrt(variance + eps), variance with divisor D.
 // RMSNorm: y = x * rstd * weight, rstd = 1 / sqrt(mean of squares + eps). Tensors of rank above 2 are taken as
 // [rows, last]. Gradients of the weights are summed in a fixed order: a rerun gives the same bits.
 //
 // Scratch is a float tensor of at least norm_scratch_floats(N, D) elements; nothing in it outlives the call's dispatches.
-// d_x may be d_y itself. N * D < 2^31.
+// d_x may be an f32 d_y itself. N * D < 2^31.
 
 #include "model/ops.h"
 

@@ -44,6 +44,23 @@ inline SpecConstant type_constant(uint32_t id, const ConstTensor& tensor) {
   CHECK(dtype != DType::u32, "{} holds integers", tensor.shape().to_string());
   return {id, dtype == DType::f32 ? args::kF32 : dtype == DType::f16 ? args::kF16 : args::kBF16};
 }
+// Rows of 16-bit elements consist of whole 32-bit words, as shaders/real.glsl wants them.
+inline void check_words(const ConstTensor& tensor) {
+  CHECK(!tensor || size_bytes(tensor.dtype()) == 4 || (tensor.cols() % 2 == 0 && tensor.slice().buffer_offset_bytes() % 4 == 0),
+        "{} of 16 bits at byte {} does not consist of 32-bit words", tensor.shape().to_string(), tensor.slice().buffer_offset_bytes());
+}
+// The constants of a kernel with shaders/real.glsl that writes c and reads a and b. Where c may be one of them, its elements must be
+// as large.
+inline SpecConstants type_constants(const ConstTensor& c, const ConstTensor& a = {}, const ConstTensor& b = {}) {
+  SpecConstants constants;
+  for (const auto& [id, tensor] : {std::pair(args::SPEC_A_TYPE, a), std::pair(args::SPEC_B_TYPE, b), std::pair(args::SPEC_C_TYPE, c)}) {
+    check_words(tensor);
+    CHECK(!c || !tensor || !tensor.slice().overlaps(c.slice()) || tensor.dtype() == c.dtype(), "{} in the place of {}", c.shape().to_string(),
+          tensor.shape().to_string());
+    constants.push_back(type_constant(id, tensor));
+  }
+  return constants;
+}
 
 // What a result does to the memory it goes to.
 enum class Into { overwrite, accumulate };

@@ -14,7 +14,8 @@ uint32_t norm_block(uint64_t count) {
 
 template <typename AnyTensor>
 AnyTensor flat_range(const AnyTensor& tensor, uint64_t first, uint64_t count) {
-  return {tensor.slice().sub(first * sizeof(float), count * sizeof(float)), Shape{static_cast<uint32_t>(count)}};
+  const uint64_t size = size_bytes(tensor.dtype());
+  return {tensor.slice().sub(first * size, count * size), Shape{static_cast<uint32_t>(count)}, tensor.dtype()};
 }
 
 }  // namespace
@@ -48,15 +49,18 @@ void gradient_norm(Ops& ops, Tensor result, Tensor scratch, ConstTensor gradient
                        1, {.flops = static_cast<double>(blocks), .bytes = 4.0 * static_cast<double>(blocks)});
 }
 
-void adamw(Ops& ops, Tensor p, Tensor m, Tensor v, ConstTensor g, ConstTensor step_scalars, ConstTensor norm_and_scale,
+void adamw(Ops& ops, Tensor p, Tensor m, Tensor v, Tensor copy, ConstTensor g, ConstTensor step_scalars, ConstTensor norm_and_scale,
            const AdamWOptions& options, uint64_t slice_elements) {
   check_same_size(p, m, "m");
   check_same_size(p, v, "v");
   check_same_size(p, g, "g");
+  if (copy) check_same_size(p, copy, "copy");
+  CHECK(!copy || (size_bytes(copy.dtype()) == 2 && slice_elements % 2 == 0), "a copy of {} in slices of {}", copy.shape().to_string(), slice_elements);
   CHECK(step_scalars.elements() == 4, "step_scalars {}", step_scalars.shape().to_string());
   CHECK(!norm_and_scale || norm_and_scale.elements() == 2, "norm_and_scale {}", norm_and_scale.shape().to_string());
   for (uint64_t first = 0; first < p.elements(); first += slice_elements) {
     const uint64_t count = std::min(slice_elements, p.elements() - first);
+    const Tensor copied = copy ? flat_range(copy, first, count) : Tensor();
     dispatch_elements(ops, "adamw",
                       args::AdamWArgs{.p = flat_range(p, first, count),
                                       .m = flat_range(m, first, count),
@@ -64,13 +68,15 @@ void adamw(Ops& ops, Tensor p, Tensor m, Tensor v, ConstTensor g, ConstTensor st
                                       .g = flat_range(g, first, count),
                                       .step_scalars = step_scalars,
                                       .norm_and_scale = norm_and_scale,
+                                      .copy = copied,
                                       .count = static_cast<uint32_t>(count),
                                       .beta2 = static_cast<float>(options.beta2),
                                       .one_minus_beta1 = static_cast<float>(1 - options.beta1),
                                       .one_minus_beta2 = static_cast<float>(1 - options.beta2),
                                       .eps = static_cast<float>(options.eps),
                                       .weight_decay = static_cast<float>(options.weight_decay)},
-                      count, {.flops = 16.0 * static_cast<double>(count), .bytes = 28.0 * static_cast<double>(count)});
+                      copy ? lanes(copied, count) : count,
+                      {.flops = 16.0 * static_cast<double>(count), .bytes = (copy ? 30.0 : 28.0) * static_cast<double>(count)}, type_constants(copied));
   }
 }
 

@@ -23,8 +23,9 @@ struct AdamWOptions {
 
 // PyTorch's AdamW: p -= lr * weight_decay * p; m and v are updated with g * scale; p -= lr * m_hat / (sqrt(v_hat) + eps).
 // step_scalars = {lr, 1 / (1 - beta1^t), 1 / (1 - beta2^t), apply}; apply = 0 leaves p, m and v untouched, and so does a
-// norm that is not finite. norm_and_scale is gradient_norm's result, or empty (scale 1).
-void adamw(Ops& ops, Tensor p /*[P]*/, Tensor m /*[P]*/, Tensor v /*[P]*/, ConstTensor g /*[P]*/,
+// norm that is not finite. norm_and_scale is gradient_norm's result, or empty (scale 1). `copy`, f16 or bf16, gets p as it is
+// afterwards; P is even then.
+void adamw(Ops& ops, Tensor p /*[P]*/, Tensor m /*[P]*/, Tensor v /*[P]*/, Tensor copy /*[P] or empty*/, ConstTensor g /*[P]*/,
            ConstTensor step_scalars /*[4]*/, ConstTensor norm_and_scale /*[2] or empty*/, const AdamWOptions& options,
            uint64_t slice_elements = kSliceElements);
 

@@ -228,15 +228,15 @@ Tensor ParameterArray::operator[](const std::string& name) const {
   return tensor;
 }
 
-Tensor ParameterArray::decayed() const {
-  const auto size = static_cast<uint32_t>(table_->decayed_count());
-  return {all_.slice().sub(0, size * sizeof(float)), {size}};
+Tensor ParameterArray::range(uint64_t first, uint64_t count) const {
+  return {all_.slice().sub(first * sizeof(float), count * sizeof(float)), {static_cast<uint32_t>(count)}};
 }
 
+Tensor ParameterArray::decayed() const { return range(0, table_->decayed_count()); }
+
 Tensor ParameterArray::undecayed() const {
-  const auto size = static_cast<uint32_t>(table_->count() - table_->decayed_count());
-  if (size == 0) return {};
-  return {all_.slice().sub(table_->decayed_count() * sizeof(float), size * sizeof(float)), {size}};
+  const uint64_t size = table_->count() - table_->decayed_count();
+  return size == 0 ? Tensor() : range(table_->decayed_count(), size);
 }
 
 }  // namespace lapilli

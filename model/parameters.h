@@ -77,6 +77,7 @@ class ParameterArray {
   Tensor find(const std::string& name) const;                            // empty when the model has no such parameter
   Tensor decayed() const;                                                // [decayed_count]
   Tensor undecayed() const;                                              // the rest; empty when there is none
+  Tensor range(uint64_t first, uint64_t count) const;                    // [count]
 
  private:
   const ParameterTable* table_ = nullptr;

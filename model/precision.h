@@ -1,5 +1,7 @@
 #pragma once
-// The type to which factors of matrix products are rounded. Sums, and all else that is stored or computed, are f32.
+// The type of the factors of matrix products. What goes into products is stored in it too: copies of the weight matrices, outputs of
+// norms and the feed-forward block with its gradients (Transformer::storage). All sums, and all else that is stored - the weights
+// themselves, their gradients and moments, the residual stream, statistics, the loss - are f32.
 
 namespace lapilli {
 

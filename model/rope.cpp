@@ -26,7 +26,10 @@ void rope(Ops& ops, Tensor qkv, ConstTensor cos_table, ConstTensor sin_table, ui
   element_count(qkv);  // CHECKs that indices fit
   const uint32_t turned_heads = heads + kv_heads;
   const double turned = static_cast<double>(qkv.rows()) * turned_heads * head_width;
-  ops.program.dispatch(ops.kernel("rope", ops.row_workgroup(), {{args::SPEC_HEAD_WIDTH, head_width}}),
+  CHECK(size_bytes(qkv.dtype()) == 4 || head_width % 4 == 0, "qkv of 16 bits with heads of {}", head_width);
+  SpecConstants constants = type_constants(qkv);
+  constants.push_back({args::SPEC_HEAD_WIDTH, head_width});
+  ops.program.dispatch(ops.kernel("rope", ops.row_workgroup(), constants),
                        args::RopeArgs{.qkv = qkv,
                                       .cosines = cos_table,
                                       .sines = sin_table,
@@ -35,7 +38,7 @@ void rope(Ops& ops, Tensor qkv, ConstTensor cos_table, ConstTensor sin_table, ui
                                       .context = context,
                                       .turned_heads = turned_heads,
                                       .direction = direction == RopeDirection::forward ? 1.0F : -1.0F},
-                       qkv.rows(), {.flops = 3 * turned, .bytes = 8 * turned});
+                       qkv.rows(), {.flops = 3 * turned, .bytes = 2 * static_cast<double>(size_bytes(qkv.dtype())) * turned});
 }
 
 }  // namespace lapilli

@@ -19,8 +19,9 @@ LoadedCheckpoint load_teacher(Config& config) {
 Teacher::Teacher(Arena& kept, Arena& scratch, const Config& config, LoadedCheckpoint checkpoint)
     : checkpoint_(std::move(checkpoint)),
       table_(checkpoint_.config.model),
-      weights_(kept, checkpoint_.config.model, table_),
-      transformer_(scratch, checkpoint_.config.model, config.data.batch, config.model.context, Purpose::evaluation) {}
+      precision_(config.train.precision),
+      weights_(kept, checkpoint_.config.model, table_, precision_),
+      transformer_(scratch, checkpoint_.config.model, config.data.batch, config.model.context, Purpose::evaluation, false, precision_) {}
 
 void Teacher::load(Device& device) {
   weights_.load(device, checkpoint_.state.values);

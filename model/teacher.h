@@ -21,11 +21,12 @@ class Teacher {
   void forward(Ops& ops, const BatchTensors& batch);
 
   ConstTensor output() const { return transformer_.output(); }  // [N,Dt]
-  ConstTensor head() const { return weights_.head(); }          // [V,Dt]
+  ConstTensor head() const { return weights_.factor(weights_.head(), precision_); }  // [V,Dt]
 
  private:
   LoadedCheckpoint checkpoint_;
   ParameterTable table_;
+  Precision precision_;
   ModelWeights weights_;
   Transformer transformer_;
 };

@@ -5,7 +5,7 @@ namespace lapilli {
 TrainingMemory::TrainingMemory(Device& device, const Config& student, const ParameterTable& table)
     : kept(device.caps(), "weights and optimizer"), scratch(device.caps(), "activations") {
   Config config = student;
-  weights = std::make_unique<ModelWeights>(kept, config.model, table);
+  weights = std::make_unique<ModelWeights>(kept, config.model, table, config.train.precision);
   Arena::Alternatives alternatives(scratch);
   if (!config.teacher.empty()) {
     LoadedCheckpoint checkpoint = load_teacher(config);

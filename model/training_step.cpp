@@ -29,7 +29,7 @@ TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Co
       inputs_(device, kept, config.data.accumulate, config.data.batch * config.model.context, config.data.document_mask),
       control_(device, kept, kControlWords * 4, "batches", Direction::to_device),
       results_(device, kept, (kNormWords + config.data.accumulate * kResultWords) * 4, "batches", Direction::to_host),
-      transformer_(scratch, config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute),
+      transformer_(scratch, config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute, config.train.precision),
       loss_(scratch, device.caps(), micro_batch_loss_shape(config), config.loss, plan_loss(config.loss, micro_batch_loss_shape(config), true),
             matmul_kernel(device.caps(), config.train.precision)),
       nll_(reserve_tensor(scratch, {config.data.batch * config.model.context}, "loss")),
@@ -59,7 +59,7 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
     loss_.forward_backward(ops, {.nll = nll_, .sums = sums, .status = status},
                            {.d_x = transformer_.d_output(), .d_w = gradients_[weights_.head_name()], .into_d_w = into},
                            {.x = transformer_.output(),
-                            .w = weights_.head(),
+                            .w = weights_.factor(weights_.head(), config_.train.precision),
                             .targets = batch.targets,
                             .weights = batch.weights,
                             .teacher_x = teacher_ == nullptr ? ConstTensor() : teacher_->output(),
@@ -67,6 +67,24 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
                            control_tensor(kInverseWeightWord, 1, DType::f32));
   }
   transformer_.backward(ops, gradients_, weights_, batch, random_state, micro_batch, into);
+}
+
+void TrainingStep::record_update(Ops& ops) {
+  const Program::Scope scope(*program_, "optimizer");
+  const OptimConfig& optim = config_.optim;
+  const Tensor norm(results_.device_slice().sub(0, kNormWords * 4), {2});
+  gradient_norm(ops, norm, norm_scratch_, gradients_.all(), control_tensor(kUnscaleWord, 1, DType::f32), static_cast<float>(optim.clip));
+  const auto update = [&](uint64_t first, uint64_t end, Tensor copies, double weight_decay) {
+    if (first == end) return;
+    const auto part = [&](const ParameterArray& array) { return array.range(first, end - first); };
+    adamw(ops, part(weights_.parameters()), part(first_moment_), part(second_moment_), copies, part(gradients_),
+          control_tensor(kScalarsWord, 4, DType::f32), norm,
+          {.beta1 = optim.beta1, .beta2 = optim.beta2, .eps = optim.eps, .weight_decay = weight_decay});
+  };
+  const uint64_t decayed = table_.decayed_count(), copied = weights_.copies() ? weights_.first_copied() : decayed;
+  update(0, copied, {}, optim.weight_decay);
+  update(copied, decayed, weights_.copies(), optim.weight_decay);
+  update(decayed, table_.count(), {}, 0);
 }
 
 void TrainingStep::record(KernelLibrary& kernels, bool profiled) {
@@ -79,19 +97,7 @@ void TrainingStep::record(KernelLibrary& kernels, bool profiled) {
     control_.record(*program_);
   }
   for (uint32_t m = 0; m < config_.data.accumulate; ++m) record_micro_batch(ops, m);
-  {
-    const Program::Scope scope(*program_, "optimizer");
-    const OptimConfig& optim = config_.optim;
-    const Tensor norm(results_.device_slice().sub(0, kNormWords * 4), {2});
-    gradient_norm(ops, norm, norm_scratch_, gradients_.all(), control_tensor(kUnscaleWord, 1, DType::f32), static_cast<float>(optim.clip));
-    const Tensor scalars = control_tensor(kScalarsWord, 4, DType::f32);
-    AdamWOptions options{.beta1 = optim.beta1, .beta2 = optim.beta2, .eps = optim.eps, .weight_decay = optim.weight_decay};
-    const ParameterArray& values = weights_.parameters();
-    adamw(ops, values.decayed(), first_moment_.decayed(), second_moment_.decayed(), gradients_.decayed(), scalars, norm, options);
-    options.weight_decay = 0;
-    if (values.undecayed())
-      adamw(ops, values.undecayed(), first_moment_.undecayed(), second_moment_.undecayed(), gradients_.undecayed(), scalars, norm, options);
-  }
+  record_update(ops);
   const Program::Scope scope(*program_, "transfer");
   results_.record(*program_);
   program_->finish();

@@ -54,6 +54,7 @@ class TrainingStep {
 
  private:
   void record_micro_batch(Ops& ops, uint32_t micro_batch);
+  void record_update(Ops& ops);  // gradient norm, clip, AdamW
   StepResult read_results(std::span<const Batch> batches, uint64_t step);
   Tensor control_tensor(uint64_t first_word, uint32_t words, DType dtype) const;
 

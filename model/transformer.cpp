@@ -9,33 +9,47 @@
 
 namespace lapilli {
 
-Transformer::Transformer(Arena& arena, const ModelConfig& config, uint32_t batch, uint32_t context, Purpose purpose, bool recompute)
+DType Transformer::storage(Activation kind) const {
+  const auto factors = [&](bool in_words) { return in_words ? storage_type(precision_) : DType::f32; };  // see shaders/real.glsl
+  switch (kind) {
+    case Activation::normed: return factors(config_.dim % 2 == 0);
+    case Activation::attention: return DType::f32;  // the attention kernels take nothing else
+    case Activation::feed_forward: return factors(config_.ffn_dim % 2 == 0);
+    case Activation::dropped: return factors(config_.dim % 2 == 0 && uint64_t{tokens()} * config_.dim % 8 == 0);
+  }
+  return DType::f32;
+}
+
+Transformer::Transformer(Arena& arena, const ModelConfig& config, uint32_t batch, uint32_t context, Purpose purpose, bool recompute,
+                         Precision precision)
     : config_(config),
       batch_(batch),
       context_(context),
       recompute_(recompute),
+      precision_(precision),
       attention_shape_{batch, context, config.heads, config.kv_heads, config.head_width()} {
   const uint32_t n = tokens(), d = config_.dim;
-  const auto activation = [&](Shape shape) { return reserve_tensor(arena, shape, "activations"); };
+  const auto activation = [&](Shape shape, DType dtype = DType::f32) { return reserve_tensor(arena, shape, "activations", dtype); };
   reserve_blocks(arena, purpose, recompute);
   mean_ = activation({n});
   rstd_ = activation({n});
-  normed_ = activation({n, d});
+  normed_ = activation({n, d}, storage(Activation::normed));
   if (purpose == Purpose::evaluation) return;
 
   const uint32_t wide = config_.mlp == MlpKind::swiglu ? 2 * config_.ffn_dim : config_.ffn_dim;
-  const auto gradient = [&](Shape shape) { return reserve_tensor(arena, shape, "activation gradients"); };
+  const auto gradient = [&](Shape shape, DType dtype = DType::f32) { return reserve_tensor(arena, shape, "activation gradients", dtype); };
   d_residual_ = gradient({n, d});
   d_hidden_ = gradient({n, d});
-  if (config_.dropout > 0) d_dropped_ = gradient({n, d});
+  d_normed_ = Tensor(d_hidden_.slice(), {n, d}, storage(Activation::normed));
+  if (config_.dropout > 0) d_dropped_ = gradient({n, d}, storage(Activation::dropped));
   {
     // The feed-forward's and the attention's gradients are never alive together.
     Arena::Alternatives alternatives(arena);
-    d_wide_ = gradient({n, wide});
-    d_activated_ = gradient({n, config_.ffn_dim});
+    d_wide_ = gradient({n, wide}, storage(Activation::feed_forward));
+    d_activated_ = gradient({n, config_.ffn_dim}, storage(Activation::feed_forward));
     alternatives.next();
-    d_qkv_ = gradient({n, config_.qkv_width()});
-    d_attention_ = gradient({n, config_.heads * config_.head_width()});
+    d_qkv_ = gradient({n, config_.qkv_width()}, storage(Activation::attention));
+    d_attention_ = gradient({n, config_.heads * config_.head_width()}, storage(Activation::attention));
     delta_ = gradient({batch_ * config_.heads * context_});
   }
   const uint32_t widest = std::max({wide, config_.qkv_width(), d});
@@ -47,7 +61,8 @@ void Transformer::reserve_blocks(Arena& arena, Purpose purpose, bool recompute) 
   const uint32_t n = tokens(), d = config_.dim, h_e = config_.heads * config_.head_width();
   const uint32_t wide = config_.mlp == MlpKind::swiglu ? 2 * config_.ffn_dim : config_.ffn_dim;
   const bool training = purpose == Purpose::training;
-  const auto activation = [&](Shape shape) { return reserve_tensor(arena, shape, "activations"); };
+  const auto activation = [&](Shape shape, DType dtype = DType::f32) { return reserve_tensor(arena, shape, "activations", dtype); };
+  const DType normed = storage(Activation::normed), attention = storage(Activation::attention), feed_forward = storage(Activation::feed_forward);
   blocks_.resize(config_.layers);
   for (uint32_t l = 0; l < config_.layers; ++l) {
     Block& block = blocks_[l];
@@ -57,16 +72,16 @@ void Transformer::reserve_blocks(Arena& arena, Purpose purpose, bool recompute) 
     block.input = training || l < 2 ? activation({n, d}) : blocks_[l % 2].input;
     block.mean1 = own ? activation({n}) : first.mean1;
     block.rstd1 = own ? activation({n}) : first.rstd1;
-    block.normed1 = own_cheap ? activation({n, d}) : first.normed1;
-    block.qkv = own ? activation({n, config_.qkv_width()}) : first.qkv;
-    block.attention = own ? activation({n, h_e}) : first.attention;
+    block.normed1 = own_cheap ? activation({n, d}, normed) : first.normed1;
+    block.qkv = own ? activation({n, config_.qkv_width()}, attention) : first.qkv;
+    block.attention = own ? activation({n, h_e}, attention) : first.attention;
     block.lse = own ? activation({batch_ * config_.heads * context_}) : first.lse;
     block.middle = own ? activation({n, d}) : first.middle;
     block.mean2 = own ? activation({n}) : first.mean2;
     block.rstd2 = own ? activation({n}) : first.rstd2;
-    block.normed2 = own_cheap ? activation({n, d}) : first.normed2;
-    block.hidden = own ? activation({n, wide}) : first.hidden;
-    block.activated = own_cheap ? activation({n, config_.ffn_dim}) : first.activated;
+    block.normed2 = own_cheap ? activation({n, d}, normed) : first.normed2;
+    block.hidden = own ? activation({n, wide}, feed_forward) : first.hidden;
+    block.activated = own_cheap ? activation({n, config_.ffn_dim}, feed_forward) : first.activated;
   }
   last_ = activation({n, d});
 }
@@ -90,6 +105,12 @@ Transformer::BlockParameters Transformer::block_parameters(const ParameterArray&
     p.up_bias = get("gate_up.bias");
   }
   return p;
+}
+
+Transformer::BlockParameters Transformer::block_weights(const ModelWeights& weights, uint32_t layer) const {
+  BlockParameters w = block_parameters(weights.parameters(), layer);
+  for (Tensor* matrix : {&w.qkv, &w.proj, &w.up, &w.out}) *matrix = weights.factor(*matrix, precision_);
+  return w;
 }
 
 // ---- what forward and backward share ----

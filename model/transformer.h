@@ -34,12 +34,13 @@ enum class Purpose {
 class Transformer {
  public:
   // Reserves activations (and, for training, gradients of activations) in `arena`. `context` <= the model's.
-  Transformer(Arena& arena, const ModelConfig& config, uint32_t batch, uint32_t context, Purpose purpose, bool recompute = false);
+  Transformer(Arena& arena, const ModelConfig& config, uint32_t batch, uint32_t context, Purpose purpose, bool recompute = false,
+              Precision precision = Precision::f32);
 
   uint32_t tokens() const { return batch_ * context_; }  // N
-  // Final hidden states after the last norm: what forward() writes and the loss reads.
+  // Final hidden states after the last norm: what forward() writes and the loss reads. In the type of factors.
   Tensor output() const { return normed_; }                  // [N,D]
-  // Where the loss puts the gradient of output(). REQUIRES: training.
+  // Where the loss puts the gradient of output(), f32. REQUIRES: training.
   Tensor d_output() const { return d_hidden_; }              // [N,D]
 
   // Dropout is drawn from random_state u32 [4] (empty: no dropout) and `micro_batch`.
@@ -52,18 +53,28 @@ class Transformer {
                 ConstTensor random_state, uint32_t micro_batch, Into into);
 
  private:
+  // Activations that go into products or come out of them, which may be stored in the type of factors; all others are f32.
+  enum class Activation {
+    normed,        // outputs of norms, and their gradients within blocks
+    attention,     // qkv, what attention makes of it, and the gradients of both
+    feed_forward,  // before and after the nonlinearity, and the gradients of both
+    dropped,       // gradients of the residual stream behind a dropout
+  };
+  // What each is stored as: the one place that decides.
+  DType storage(Activation kind) const;
+
   // What a block keeps from forward for backward.
   struct Block {
     Tensor input;                // [N,D] the residual stream as it comes in
     Tensor mean1, rstd1;         // [N]
-    Tensor normed1;              // [N,D]
-    Tensor qkv;                  // [N,(H+2G)E] after rope
-    Tensor attention, lse;       // [N,H*E], [B*H*T]
+    Tensor normed1;              // [N,D] normed
+    Tensor qkv;                  // [N,(H+2G)E] attention, after rope
+    Tensor attention, lse;       // [N,H*E] attention, [B*H*T]
     Tensor middle;               // [N,D] after the attention's residual
     Tensor mean2, rstd2;         // [N]
-    Tensor normed2;              // [N,D]
-    Tensor hidden;               // [N,F] or [N,2F] before the nonlinearity
-    Tensor activated;            // [N,F]
+    Tensor normed2;              // [N,D] normed
+    Tensor hidden;               // [N,F] or [N,2F] feed_forward, before the nonlinearity
+    Tensor activated;            // [N,F] feed_forward
   };
   // Weights (or gradients) of a block; biases are empty where the model has none.
   struct BlockParameters {
@@ -71,6 +82,7 @@ class Transformer {
     Tensor norm2, norm2_bias, up, up_bias, out, out_bias;  // up: fc or gate_up
   };
   static BlockParameters block_parameters(const ParameterArray& array, uint32_t layer);
+  BlockParameters block_weights(const ModelWeights& weights, uint32_t layer) const;  // matrices as factors
 
   void reserve_blocks(Arena& arena, Purpose purpose, bool recompute);
   void norm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias) const;
@@ -95,11 +107,13 @@ class Transformer {
   ModelConfig config_;
   uint32_t batch_, context_;
   bool recompute_;
+  Precision precision_;
   AttentionShape attention_shape_;
   std::vector<Block> blocks_;
   Tensor last_;                            // [N,D] residual stream after the last block
   Tensor mean_, rstd_, normed_;            // final norm
-  Tensor d_residual_, d_hidden_;           // [N,D]
+  Tensor d_residual_, d_hidden_;           // [N,D]; d_hidden_ is that of output()
+  Tensor d_normed_;                        // [N,D] in the place of d_hidden_, which is read before the first block's is written
   Tensor d_dropped_;                       // [N,D] with dropout
   Tensor d_wide_, d_activated_;            // [N,F or 2F], [N,F]
   Tensor d_qkv_, d_attention_, delta_;     // [N,(H+2G)E], [N,H*E], [B*H*T]

@@ -2,16 +2,18 @@
 // A model's weights on the device, and the constant tables that go with them: what training, evaluation and generation
 // share.
 
+#include "model/ops.h"
 #include "model/parameters.h"
 
 namespace lapilli {
 
 class ModelWeights {
  public:
-  // Reserves "parameters" in `arena`. `table` must outlive the object.
-  ModelWeights(Arena& arena, const ModelConfig& config, const ParameterTable& table);
+  // Reserves "parameters" in `arena`, and for f16 or bf16 "weights (f16)" or "weights (bf16)": copies of the matrices that are factors
+  // of products. A model of odd width has none. `table` must outlive the object.
+  ModelWeights(Arena& arena, const ModelConfig& config, const ParameterTable& table, Precision precision = Precision::f32);
 
-  // Writes all values (flat, as the table says) and the tables. REQUIRES: the arena is committed.
+  // Writes all values (flat, as the table says), their copies and the tables. REQUIRES: the arena is committed.
   void load(Device& device, const std::vector<float>& values) const;
 
   const ParameterArray& parameters() const { return parameters_; }
@@ -20,6 +22,11 @@ class ModelWeights {
   // The output embedding [V,D]: the input embedding when they are tied.
   Tensor head() const { return parameters_[head_name_]; }
   const char* head_name() const { return head_name_; }
+  // A parameter as factor of a product in this precision: its copy where there is one, else itself.
+  Tensor factor(const Tensor& parameter, Precision precision) const;
+  // The copies: parameters first_copied() .. of the flat array in 16 bits. AdamW keeps them up to date. Empty without.
+  Tensor copies() const { return copies_; }
+  uint64_t first_copied() const { return first_copied_; }
   // Cosines and sines of the rotary embedding [T,E/2]; empty without.
   ConstTensor cosines() const { return cosines_; }
   ConstTensor sines() const { return sines_; }
@@ -29,6 +36,8 @@ class ModelWeights {
   uint64_t count_;
   const char* head_name_;
   ParameterArray parameters_;
+  Tensor copies_;
+  uint64_t first_copied_ = 0;
   Tensor cosines_, sines_;
 };
 

@@ -1,11 +1,13 @@
 #version 460
 #include "shaders/common.glsl"
+#include "shaders/real.glsl"
 #include "shaders/elements.glsl"
 // AdamW (Loshchilov and Hutter 2019), in PyTorch's order of operations, f32:
 //   p -= lr wd p;  m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2;
 //   p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps), with g the gradient times the clipping scale.
 //
-// p, m, v, g [count], shared as elements.glsl says. Nothing is touched when `apply` is 0 or the gradient norm is not finite.
+// p, m, v, g [count], shared as elements.glsl says, kStep at once; copy [count], where it is given: p rounded. Nothing is touched
+// when `apply` is 0 or the gradient norm is not finite.
 
 layout(push_constant, std430) uniform Push { AdamWArgs args; };
 
@@ -22,14 +24,20 @@ void main() {
 
   const float keep = 1.0 - lr * args.weight_decay;
 
-  for (uint i = first_element(); i < end_element(args.count); i += kWorkgroup) {
-    const float g = args.g.at[i] * scale;
-    const float decayed = args.p.at[i] * keep;
-    const float m_old = args.m.at[i];
-    const float m = m_old + args.one_minus_beta1 * (g - m_old);
-    const float v = args.beta2 * args.v.at[i] + args.one_minus_beta2 * g * g;
-    args.m.at[i] = m;
-    args.v.at[i] = v;
-    args.p.at[i] = decayed - step_size * (m / (sqrt(v) * v_correction + args.eps));
+  for (uint step = first_element(); step < end_element(args.count / kStep); step += kWorkgroup) {
+    vec2 p = vec2(0.0);
+    [[unroll]] for (uint j = 0; j < kStep; ++j) {
+      const uint i = kStep * step + j;
+      const float g = args.g.at[i] * scale;
+      const float decayed = args.p.at[i] * keep;
+      const float m_old = args.m.at[i];
+      const float m = m_old + args.one_minus_beta1 * (g - m_old);
+      const float v = args.beta2 * args.v.at[i] + args.one_minus_beta2 * g * g;
+      args.m.at[i] = m;
+      args.v.at[i] = v;
+      p[j] = decayed - step_size * (m / (sqrt(v) * v_correction + args.eps));
+      args.p.at[i] = p[j];
+    }
+    if (kOutType != kF32) store_reals(args.copy, kStep * step, p);
   }
 }

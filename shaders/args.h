@@ -60,14 +60,16 @@ SPEC_CONSTANT(SPEC_HEAD_WIDTH, 5)   // attention: E
 SPEC_CONSTANT(SPEC_VARIANT, 6)      // a kernel with a few forms says in its header what each value means
 SPEC_CONSTANT(SPEC_ELEMENTS, 7)     // kernels over a flat range: elements a lane takes (shaders/elements.glsl)
 SPEC_CONSTANT(SPEC_STRIP, 8)        // loss: columns of the vocabulary a workgroup goes through, a multiple of its tile's
-SPEC_CONSTANT(SPEC_ALIGNED, 9)      // cooperative matrices: which operands have rows that start at 16 bytes
+SPEC_CONSTANT(SPEC_ALIGNED, 9)      // cooperative matrices: whose rows begin where several elements can be taken at once
 SPEC_CONSTANT(SPEC_FRAGMENT_ROWS, 10)   // rows, columns and depth of what the device multiplies at once
 SPEC_CONSTANT(SPEC_FRAGMENT_COLS, 11)
 SPEC_CONSTANT(SPEC_FRAGMENT_DEPTH, 12)
 SPEC_CONSTANT(SPEC_SUBGROUPS_DOWN, 13)  // subgroups over the rows of a workgroup's tile; the others lie side by side
-SPEC_CONSTANT(SPEC_A_TYPE, 14)      // products: what a, b and c (with the addend) are made of, kF32, kF16 or kBF16
-SPEC_CONSTANT(SPEC_B_TYPE, 15)
+SPEC_CONSTANT(SPEC_A_TYPE, 14)      // what Real pointers point at, kF32, kF16 or kBF16. Products: a, b, and c with the addend.
+SPEC_CONSTANT(SPEC_B_TYPE, 15)      // Other kernels: C is what they write; of what they read, their headers say which is A and B.
 SPEC_CONSTANT(SPEC_C_TYPE, 16)
+SPEC_CONSTANT(SPEC_EPILOGUE, 18)    // products: bit 0: a bias may be there, 1: an addend; 2: c and they may be touched two floats at a time
+SPEC_CONSTANT(SPEC_SOFTCAP, 17)     // loss: 0: no logits are capped, whatever the arguments say
 const uint kF32 = 0, kF16 = 1, kBF16 = 2;
 
 // ---- matmul_scalar.comp, matmul_tiled.comp ----
@@ -125,8 +127,8 @@ struct LossCompactArgs {
 };
 
 struct LossGatherArgs {
-  OutF32 compact;    // [rows,D] x[rows[r]] in row r, r < live
-  InF32 x;           // [N,D]
+  OutReal compact;   // [rows,D] x[rows[r]] in row r, r < live
+  InReal x;          // [N,D]
   InU32 rows;        // [rows]
   InU32 live;        // [1]
   uint dim;
@@ -158,8 +160,8 @@ struct LossLogitsArgs {
   OutF32 logits;     // [rows,logits_stride] u = alpha x wt, before the softcap; or null
   OutF32 strips;     // [rows,strips,kStripState]
   InOutF32 state;    // [rows,kRowState] kRowTarget, when the target lies in this chunk
-  InF32 x;           // [N,D] by token
-  InF32 w;           // [cols,D] rows first_column.. of the head
+  InReal x;          // [N,D] by token
+  InReal w;          // [cols,D] rows first_column.. of the head
   InU32 rows;        // [rows]
   InU32 live;        // [1]
   InU32 targets;     // [N] by token
@@ -207,8 +209,8 @@ struct LossTeacherGradientArgs {
 // The same from x and w again, without reading logits.
 struct LossRecomputeArgs {
   OutF32 gradient;     // [rows,logits_stride]
-  InF32 x;             // [N,D] by token
-  InF32 w;             // [cols,D]
+  InReal x;            // [N,D] by token
+  InReal w;            // [cols,D]
   InF32 state;         // the rest as in LossGradientArgs
   InU32 rows, live, targets;
   InF32 weights;
@@ -252,12 +254,13 @@ struct LossFinishArgs {
   float smoothing, z_loss, distillation;
 };
 
-// ---- attention_scalar.comp, attention_tiled.comp ----
+// ---- attention_scalar.comp, attention_tiled.comp (f32 memory), attention_coopmat_*.comp ----
+// SPEC_A_TYPE: qkv, SPEC_B_TYPE: d_attended, SPEC_C_TYPE: what is written. attention_delta.comp: A d_attended, B attended.
 // qkv [N, (H + 2G)E]: a row holds the H query heads, then G key heads, then G value heads.
 struct AttentionArgs {
-  OutF32 attended;         // [N, H*E]
+  OutReal attended;        // [N, H*E]
   OutF32 lse;              // [B, H, T] log of the sum of exp(scores), nats
-  InF32 qkv;               // [N, (H + 2G)E]
+  InReal qkv;              // [N, (H + 2G)E]
   InU32 document_start;    // [N] first position, within the sequence, that a query may see; or null
   uint batch, context;     // B, T
   uint heads, kv_heads;    // H, G
@@ -267,15 +270,15 @@ struct AttentionArgs {
 // ---- attention_delta.comp ----
 struct AttentionDeltaArgs {
   OutF32 delta;            // [B, H, T] sum over E of d_attended * attended
-  InF32 d_attended, attended;  // [N, H*E]
+  InReal d_attended, attended;  // [N, H*E]
   uint batch, context;
   uint heads;
 };
 
 // ---- attention_d_kv_*.comp (the key and value heads of d_qkv), attention_d_q_*.comp (its query heads) ----
 struct AttentionBackwardArgs {
-  OutF32 d_qkv;            // [N, (H + 2G)E]
-  InF32 qkv, d_attended;   // [N, (H + 2G)E], [N, H*E]
+  OutReal d_qkv;           // [N, (H + 2G)E]
+  InReal qkv, d_attended;  // [N, (H + 2G)E], [N, H*E]
   InF32 lse, delta;        // [B, H, T]
   InU32 document_start;    // as in AttentionArgs
   uint batch, context;
@@ -287,7 +290,7 @@ struct AttentionBackwardArgs {
 // sum [blocks, cols] (+)= sums of values [rows, cols] over blocks of rows_per_block rows
 struct ColumnSumArgs {
   InOutF32 sum;
-  InF32 values;
+  InReal values;
   uint rows, cols;
   uint rows_per_block;
   uint accumulate;  // 1: add to what is there
@@ -296,7 +299,7 @@ struct ColumnSumArgs {
 // ---- norm_forward.comp, norm_backward.comp, norm_weight_backward.comp ----
 // LayerNorm, or RMSNorm when `mean` is null (which then counts as 0)
 struct NormForwardArgs {
-  OutF32 y;      // [rows, dim]
+  OutReal y;     // [rows, dim]
   OutF32 mean;   // [rows] or null
   OutF32 rstd;   // [rows]
   InF32 x;       // [rows, dim]
@@ -307,7 +310,7 @@ struct NormForwardArgs {
 };
 struct NormBackwardArgs {
   InOutF32 d_x;  // [rows, dim]
-  InF32 d_y;     // [rows, dim], may be d_x
+  InReal d_y;    // [rows, dim], may be d_x where that is of the same type
   InF32 x;       // [rows, dim]
   InF32 mean;    // [rows] or null
   InF32 rstd;    // [rows]
@@ -318,7 +321,7 @@ struct NormBackwardArgs {
 struct NormWeightBackwardArgs {
   OutF32 weight_sums;  // [blocks, dim]
   OutF32 bias_sums;    // [blocks, dim] or null
-  InF32 d_y;           // [rows, dim]
+  InReal d_y;          // [rows, dim]
   InF32 x;             // [rows, dim]
   InF32 mean;          // [rows] or null
   InF32 rstd;          // [rows]
@@ -328,27 +331,27 @@ struct NormWeightBackwardArgs {
 
 // ---- gelu_forward.comp, gelu_backward.comp ----
 struct GeluForwardArgs {
-  OutF32 y;  // [count], may be x
-  InF32 x;   // [count]
+  OutReal y;  // [count], may be x where that is of the same type
+  InReal x;   // [count]
   uint count;
 };
 struct GeluBackwardArgs {
-  OutF32 d_x;  // [count], may be d_y or x
-  InF32 d_y;   // [count]
-  InF32 x;     // [count]
+  OutReal d_x;  // [count], may be d_y or x, likewise
+  InReal d_y;   // [count]
+  InReal x;     // [count]
   uint count;
 };
 
 // ---- swiglu_forward.comp, swiglu_backward.comp ----
 struct SwigluForwardArgs {
-  OutF32 y;       // [rows, width]
-  InF32 gate_up;  // [rows, 2 * width]: gate, then up
+  OutReal y;       // [rows, width]
+  InReal gate_up;  // [rows, 2 * width]: gate, then up
   uint rows, width;
 };
 struct SwigluBackwardArgs {
-  OutF32 d_gate_up;  // [rows, 2 * width], may be gate_up
-  InF32 d_y;         // [rows, width]
-  InF32 gate_up;     // [rows, 2 * width]
+  OutReal d_gate_up;  // [rows, 2 * width], may be gate_up where that is of the same type
+  InReal d_y;         // [rows, width]
+  InReal gate_up;     // [rows, 2 * width]
   uint rows, width;
 };
 
@@ -384,7 +387,7 @@ struct SequenceSumArgs {
 
 // ---- rope.comp ----
 struct RopeArgs {
-  InOutF32 qkv;   // [rows, row_stride]: heads of width E (SPEC_HEAD_WIDTH); the first turned_heads of them turn
+  InOutReal qkv;  // [rows, row_stride]: heads of width E (SPEC_HEAD_WIDTH); the first turned_heads of them turn
   InF32 cosines;  // [>= context, E / 2]
   InF32 sines;    // [>= context, E / 2]
   uint rows, row_stride, context, turned_heads;
@@ -401,7 +404,7 @@ struct AddArgs {
 
 // ---- dropout.comp ----
 struct DropoutArgs {
-  OutF32 y;             // [count], may be x or addend
+  OutReal y;            // [count], may be x or addend where it is f32
   InF32 x;              // [count]
   InF32 addend;         // [count] or null
   InU32 random_state;   // [4]: key, then the upper half of the counter
@@ -432,6 +435,7 @@ struct AdamWArgs {
   InF32 g;               // [count]
   InF32 step_scalars;    // [4]: lr, 1 / (1 - beta1^t), 1 / (1 - beta2^t), apply
   InF32 norm_and_scale;  // [2] or null
+  OutReal copy;          // [count] p once more, in 16 bits; or null
   uint count;
   float beta2, one_minus_beta1, one_minus_beta2;
   float eps, weight_decay;

@@ -32,8 +32,8 @@ void main() {
     key[r] = min(key0 + r * kSubgroup + lane, T - 1);
     const uint at = qkv_at(b * T + key[r], H + g, H, G);
     [[unroll]] for (uint e = 0; e < kWidth; ++e) {
-      k[r][e] = args.qkv.at[at + e] * args.scale;
-      v[r][e] = args.qkv.at[at + G * kWidth + e];
+      k[r][e] = InF32(args.qkv).at[at + e] * args.scale;
+      v[r][e] = InF32(args.qkv).at[at + G * kWidth + e];
       d_k[r][e] = 0.0;
       d_v[r][e] = 0.0;
     }
@@ -53,8 +53,8 @@ void main() {
         const uint token = b * T + min(i0 + i, T - 1);
         [[unroll]] for (uint c = 0; c < kChunks; ++c) {
           const uint e = min(c * kSubgroup + lane, kWidth - 1);
-          q[i][c] = args.qkv.at[qkv_at(token, h, H, G) + e];
-          d_o[i][c] = args.d_attended.at[(token * H + h) * kWidth + e];
+          q[i][c] = InF32(args.qkv).at[qkv_at(token, h, H, G) + e];
+          d_o[i][c] = InF32(args.d_attended).at[(token * H + h) * kWidth + e];
         }
       }
 
@@ -114,8 +114,8 @@ void main() {
     if (key0 + r * kSubgroup + lane >= T) break;
     const uint at = qkv_at(b * T + key[r], H + g, H, G);
     [[unroll]] for (uint e = 0; e < kWidth; ++e) {
-      args.d_qkv.at[at + e] = d_k[r][e] * args.scale;
-      args.d_qkv.at[at + G * kWidth + e] = d_v[r][e];
+      OutF32(args.d_qkv).at[at + e] = d_k[r][e] * args.scale;
+      OutF32(args.d_qkv).at[at + G * kWidth + e] = d_v[r][e];
     }
   }
 }

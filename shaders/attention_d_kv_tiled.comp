@@ -21,8 +21,8 @@ void main() {
   const uint key0 = linear_group() % tiles * kTile;
   const uint last_key = min(key0 + kTile, T) - 1;
   const uint stride = (H + 2 * G) * kWidth;
-  Rows k = Rows(args.qkv, qkv_at(b * T + key0, H + g, H, G), stride, T - key0);
-  Rows v = Rows(args.qkv, k.at + G * kWidth, stride, T - key0);
+  Rows k = Rows(InF32(args.qkv), qkv_at(b * T + key0, H + g, H, G), stride, T - key0);
+  Rows v = Rows(InF32(args.qkv), k.at + G * kWidth, stride, T - key0);
   const uint my_key = key0 + 4 * down();
 
   vec4 d_k[kSpans][4], d_v[kSpans][4];
@@ -35,8 +35,8 @@ void main() {
       const uint first_start = is_null(args.document_start) ? 0 : args.document_start.at[b * T + query0];
       const uint last_start = is_null(args.document_start) ? 0 : args.document_start.at[b * T + last_query];
       if (first_start > last_key) break;  // starts do not decrease: no later query sees these keys
-      Rows q = Rows(args.qkv, qkv_at(b * T + query0, h, H, G), stride, T - query0);
-      Rows d_o = Rows(args.d_attended, ((b * T + query0) * H + h) * kWidth, H * kWidth, T - query0);
+      Rows q = Rows(InF32(args.qkv), qkv_at(b * T + query0, h, H, G), stride, T - query0);
+      Rows d_o = Rows(InF32(args.d_attended), ((b * T + query0) * H + h) * kWidth, H * kWidth, T - query0);
 
       vec4 p[4] = vec4[4](vec4(0.0), vec4(0.0), vec4(0.0), vec4(0.0)), d_s[4] = p;
       add_product_nt(p, k, q);
@@ -68,8 +68,8 @@ void main() {
       [[unroll]] for (uint j = 0; j < 4; ++j) {
         const uint e = span * kTile + 4 * across() + j;
         if (e >= kWidth) break;
-        args.d_qkv.at[at + e] = d_k[span][i][j] * args.scale;
-        args.d_qkv.at[at + G * kWidth + e] = d_v[span][i][j];
+        OutF32(args.d_qkv).at[at + e] = d_k[span][i][j] * args.scale;
+        OutF32(args.d_qkv).at[at + G * kWidth + e] = d_v[span][i][j];
       }
   }
 }

@@ -39,8 +39,8 @@ void main() {
     delta[r] = args.delta.at[(b * H + h) * T + query[r]];
     const uint token = b * T + query[r];
     [[unroll]] for (uint e = 0; e < kWidth; ++e) {
-      q[r][e] = args.qkv.at[qkv_at(token, h, H, G) + e] * args.scale;
-      d_o[r][e] = args.d_attended.at[(token * H + h) * kWidth + e];
+      q[r][e] = InF32(args.qkv).at[qkv_at(token, h, H, G) + e] * args.scale;
+      d_o[r][e] = InF32(args.d_attended).at[(token * H + h) * kWidth + e];
       d_q[r][e] = 0.0;
     }
   }
@@ -53,8 +53,8 @@ void main() {
       const uint at = qkv_at(b * T + min(j0 + j, T - 1), H + g, H, G);
       [[unroll]] for (uint c = 0; c < kChunks; ++c) {
         const uint e = min(c * kSubgroup + lane, kWidth - 1);
-        k[j][c] = args.qkv.at[at + e];
-        v[j][c] = args.qkv.at[at + G * kWidth + e];
+        k[j][c] = InF32(args.qkv).at[at + e];
+        v[j][c] = InF32(args.qkv).at[at + G * kWidth + e];
       }
     }
 
@@ -95,6 +95,6 @@ void main() {
   [[unroll]] for (uint r = 0; r < kQueries; ++r) {
     if (query0 + r * kSubgroup + lane >= T) break;
     const uint at = qkv_at(b * T + query[r], h, H, G);
-    [[unroll]] for (uint e = 0; e < kWidth; ++e) args.d_qkv.at[at + e] = d_q[r][e] * args.scale;
+    [[unroll]] for (uint e = 0; e < kWidth; ++e) OutF32(args.d_qkv).at[at + e] = d_q[r][e] * args.scale;
   }
 }

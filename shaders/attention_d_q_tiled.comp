@@ -20,8 +20,8 @@ void main() {
   const uint query0 = (tiles - 1 - linear_group() % tiles) * kTile;  // the longest first
   const uint last = min(query0 + kTile, T) - 1;
   const uint stride = (H + 2 * G) * kWidth;
-  Rows q = Rows(args.qkv, qkv_at(b * T + query0, h, H, G), stride, T - query0);
-  Rows d_o = Rows(args.d_attended, ((b * T + query0) * H + h) * kWidth, H * kWidth, T - query0);
+  Rows q = Rows(InF32(args.qkv), qkv_at(b * T + query0, h, H, G), stride, T - query0);
+  Rows d_o = Rows(InF32(args.d_attended), ((b * T + query0) * H + h) * kWidth, H * kWidth, T - query0);
 
   const uint my_query = query0 + 4 * down();
   uint start[4];
@@ -38,8 +38,8 @@ void main() {
   const uint last_start = is_null(args.document_start) ? 0 : args.document_start.at[b * T + last];
 
   for (uint key0 = first_start / kTile * kTile; key0 <= last; key0 += kTile) {
-    Rows k = Rows(args.qkv, qkv_at(b * T + key0, H + g, H, G), stride, T - key0);
-    Rows v = Rows(args.qkv, k.at + G * kWidth, stride, T - key0);
+    Rows k = Rows(InF32(args.qkv), qkv_at(b * T + key0, H + g, H, G), stride, T - key0);
+    Rows v = Rows(InF32(args.qkv), k.at + G * kWidth, stride, T - key0);
     vec4 p[4] = vec4[4](vec4(0.0), vec4(0.0), vec4(0.0), vec4(0.0)), d_s[4] = p;
     add_product_nt(p, q, k);
     add_product_nt(d_s, d_o, v);
@@ -60,7 +60,7 @@ void main() {
     [[unroll]] for (uint span = 0; span < kSpans; ++span)
       [[unroll]] for (uint j = 0; j < 4; ++j) {
         const uint e = span * kTile + 4 * across() + j;
-        if (e < kWidth) args.d_qkv.at[at + e] = d_q[span][i][j] * args.scale;
+        if (e < kWidth) OutF32(args.d_qkv).at[at + e] = d_q[span][i][j] * args.scale;
       }
   }
 }

@@ -2,16 +2,28 @@
 #include "shaders/common.glsl"
 #include "shaders/attention.glsl"
 // delta [B,H,T] = sum over E of d_attended * attended: what softmax's backward subtracts, f32.
-// One subgroup to a row; lanes stride over E, then a subgroup sum. Accumulator: f32.
+// One subgroup to a row; lanes stride over E, then a subgroup sum. Accumulator: f32. Each input is f32, f16 or bf16.
+
+layout(constant_id = SPEC_A_TYPE) const uint kGradientType = kF32;  // of d_attended
+layout(constant_id = SPEC_B_TYPE) const uint kAttendedType = kF32;
 
 layout(push_constant, std430) uniform Push { AttentionDeltaArgs args; };
+
+// 16 bits come out of a word: no feature is needed for that, and this kernel runs on every driver.
+float element(InReal memory, uint type, uint at) {
+  if (type == kF32) return InF32(memory).at[at];
+  const uint word = InU32(memory).at[at / 2];
+  if (type == kBF16) return uintBitsToFloat((at & 1) != 0 ? word & 0xFFFF0000u : word << 16);
+  const vec2 pair = unpackHalf2x16(word);
+  return (at & 1) != 0 ? pair.y : pair.x;
+}
 
 void main() {
   const uint row = linear_group() * (kWorkgroup / kSubgroup) + gl_SubgroupID;  // of [N, H], E wide
   if (row >= args.batch * args.context * args.heads) return;
   float sum = 0.0;
   for (uint e = gl_SubgroupInvocationID; e < kWidth; e += kSubgroup)
-    sum += args.d_attended.at[row * kWidth + e] * args.attended.at[row * kWidth + e];
+    sum += element(args.d_attended, kGradientType, row * kWidth + e) * element(args.attended, kAttendedType, row * kWidth + e);
   sum = subgroupAdd(sum);
   const uint token = row / args.heads, h = row % args.heads;
   const uint b = token / args.context, t = token % args.context;

@@ -35,7 +35,7 @@ void main() {
     last_start = max(last_start, start[r]);
     const uint at = qkv_at(b * T + query[r], h, H, G);
     [[unroll]] for (uint e = 0; e < kWidth; ++e) {
-      q[r][e] = args.qkv.at[at + e] * args.scale;
+      q[r][e] = InF32(args.qkv).at[at + e] * args.scale;
       o[r][e] = 0.0;
     }
     top[r] = kLowest;
@@ -55,7 +55,7 @@ void main() {
       [[unroll]] for (uint j = 0; j < kKeys; ++j) p[r][j] = 0.0;
     [[unroll]] for (uint e0 = 0; e0 < kWidth; e0 += kSubgroup) {
       float k[kKeys];
-      [[unroll]] for (uint j = 0; j < kKeys; ++j) k[j] = args.qkv.at[key_at[j] + min(e0 + lane, kWidth - 1)];
+      [[unroll]] for (uint j = 0; j < kKeys; ++j) k[j] = InF32(args.qkv).at[key_at[j] + min(e0 + lane, kWidth - 1)];
       [[unroll]] for (uint e = 0; e < kSubgroup; ++e) {
         if (e0 + e >= kWidth) break;
         [[unroll]] for (uint j = 0; j < kKeys; ++j) {
@@ -86,7 +86,7 @@ void main() {
     const bool all_seen = j0 + kKeys - 1 <= query0 && j0 >= last_start;
     [[unroll]] for (uint e0 = 0; e0 < kWidth; e0 += kSubgroup) {
       float v[kKeys];
-      [[unroll]] for (uint j = 0; j < kKeys; ++j) v[j] = args.qkv.at[value_at[j] + min(e0 + lane, kWidth - 1)];
+      [[unroll]] for (uint j = 0; j < kKeys; ++j) v[j] = InF32(args.qkv).at[value_at[j] + min(e0 + lane, kWidth - 1)];
       if (all_seen) {
         [[unroll]] for (uint e = 0; e < kSubgroup; ++e) {
           if (e0 + e >= kWidth) break;
@@ -114,7 +114,7 @@ void main() {
     if (query0 + r * kSubgroup + lane >= T) break;
     const uint at = ((b * T + query[r]) * H + h) * kWidth;
     const float share = 1.0 / sum[r];
-    [[unroll]] for (uint e = 0; e < kWidth; ++e) args.attended.at[at + e] = o[r][e] * share;
+    [[unroll]] for (uint e = 0; e < kWidth; ++e) OutF32(args.attended).at[at + e] = o[r][e] * share;
     args.lse.at[(b * H + h) * T + query[r]] = top[r] + log_or_nan(sum[r]);
   }
 }

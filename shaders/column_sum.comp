@@ -1,11 +1,13 @@
 #version 460
 #include "shaders/common.glsl"
+#include "shaders/real.glsl"
 // sum[k, col] (+)= sum of values[row, col] over the rows of block k, f32.
 //
-// values [rows, cols], sum [blocks, cols]. A workgroup takes kWorkgroup columns of one block, a lane one column, so that
+// values (type A) [rows, cols], sum [blocks, cols]. A workgroup takes kWorkgroup columns of one block, a lane one column, so that
 // neighbours read neighbours. Accumulator: f32, rows in ascending order. Two dispatches (blocks of rows, then one block of
 // what they gave) make a column sum that uses the whole device and has one fixed order.
 
+layout(constant_id = SPEC_A_TYPE) const uint kType = kF32;
 layout(push_constant, std430) uniform Push { ColumnSumArgs args; };
 
 void main() {
@@ -17,7 +19,7 @@ void main() {
   const uint end = min(first + args.rows_per_block, args.rows);
 
   float sum = 0.0;
-  for (uint row = first; row < end; ++row) sum += args.values.at[row * args.cols + col];
+  for (uint row = first; row < end; ++row) sum += load_real(args.values, kType, row * args.cols + col);
 
   const uint at = block * args.cols + col;
   args.sum.at[at] = args.accumulate != 0 ? args.sum.at[at] + sum : sum;

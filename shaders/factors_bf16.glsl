@@ -6,3 +6,4 @@
 #define FACTOR bfloat16_t
 uint pack_factors(vec2 values) { return bf16_bits(values.x) | bf16_bits(values.y) << 16; }
 vec2 unpack_factors(uint word) { return bf16_pair(word); }
+const uint kFactorExponent = 0x7F80u;  // all ones: an infinity or a NaN

@@ -6,3 +6,4 @@
 #define FACTOR float16_t
 uint pack_factors(vec2 values) { return packFloat2x16(f16vec2(values)); }
 vec2 unpack_factors(uint word) { return vec2(unpackFloat2x16(word)); }
+const uint kFactorExponent = 0x7C00u;  // all ones: an infinity or a NaN

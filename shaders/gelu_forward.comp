@@ -1,14 +1,18 @@
 #version 460
 #include "shaders/common.glsl"
+#include "shaders/real.glsl"
 #include "shaders/elements.glsl"
 #include "shaders/activation.glsl"
-// y = x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)), f32. x, y [count], shared as elements.glsl says.
+// y = x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)), f32. x (type A), y [count], shared as elements.glsl says.
 
+layout(constant_id = SPEC_A_TYPE) const uint kXType = kF32;
 layout(push_constant, std430) uniform Push { GeluForwardArgs args; };
 
 void main() {
-  for (uint i = first_element(); i < end_element(args.count); i += kWorkgroup) {
-    const float x = args.x.at[i];
-    args.y.at[i] = x * sigmoid(x * (kGeluLinear + kGeluCubic * x * x)).value;
+  for (uint i = first_element(); i < end_element(args.count / kStep); i += kWorkgroup) {
+    const vec2 x = load_reals(args.x, kXType, kStep * i);
+    vec2 y = vec2(0.0);
+    [[unroll]] for (uint j = 0; j < kStep; ++j) y[j] = x[j] * sigmoid(x[j] * (kGeluLinear + kGeluCubic * x[j] * x[j])).value;
+    store_reals(args.y, kStep * i, y);
   }
 }

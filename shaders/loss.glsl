@@ -7,9 +7,12 @@ const float kLowest = -3.0e38;  // where a maximum starts: finite, so that m - m
 // Left alone, tanh(Inf) would be 1, exp(-Inf) lost in the sum, and so exp(NaN) on a driver whose exp() clamps its argument.
 const uint kInfinity = 0x7F800000u;
 bool is_finite(float x) { return (floatBitsToUint(x) & kInfinity) != kInfinity; }
+// A driver on a processor works out both sides of a condition, and tanh costs more than all the rest: hence the constant.
+layout(constant_id = SPEC_SOFTCAP) const uint kSoftcap = 1;
 float capped(float logit, float kappa) {
   const float z = is_finite(logit) ? logit : uintBitsToFloat(kInfinity);
+  if (kSoftcap == 0) return z;
   if (kappa == 0.0 || isinf(z)) return z;
   return kappa * tanh(clamp(logit / kappa, -15.0, 15.0));
 }
-float cap_slope(float z, float kappa) { return kappa == 0.0 ? 1.0 : 1.0 - (z / kappa) * (z / kappa); }
+float cap_slope(float z, float kappa) { return kSoftcap == 0 || kappa == 0.0 ? 1.0 : 1.0 - (z / kappa) * (z / kappa); }

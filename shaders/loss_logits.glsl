@@ -13,7 +13,7 @@ layout(constant_id = SPEC_STRIP) const uint kStrip = 512;
 layout(push_constant, std430) uniform Push { LossLogitsArgs args; };
 
 uint a_row_start(uint row) { return args.rows.at[row] * args.dim; }
-Operands operands() { return Operands(args.x, args.w, min(args.live.at[0], args.range), args.cols, args.dim, 1, 1, args.dim); }
+Operands operands() { return Operands(OPERAND(uvec2(args.x)), OPERAND(uvec2(args.w)), min(args.live.at[0], args.range), args.cols, args.dim, 1, 1, args.dim); }
 // (rows / tile_rows, strip) of this workgroup. Where nothing is stored, neighbours share the strip's part of w, which a cache
 // holds, while x streams past: w is read from memory once. Where logits are kept, neighbours go on in the same rows of them, and
 // so in the same pages: on lavapipe 64 GFLOP/s instead of 48, and the other way round 62 instead of 70.

@@ -21,21 +21,27 @@ void main() {
     multiply(o, row0, col0);
     [[unroll]] for (uint i = 0; i < kRows; ++i) {
       const uint row = min(row0 + i, o.rows - 1), target = target_of(row);
-      float z[kCols];
-      float m_new = m[i];
+      float logits[kCols], z[kCols];
+      [[unroll]] for (uint j = 0; j < kCols; ++j) logits[j] = args.alpha * sum[i][j];
+      if (kKeep && row0 + i < o.rows) {  // neighbours beyond the last column fall into the gap between rows
+        [[unroll]] for (uint j = 0; j < kCols; j += kNeighbours)
+          if (col0 + lane_column(j) < o.cols) write_neighbours(args.logits, row * args.logits_stride + col0 + lane_column(j), logits, j);
+      }
+      float top = kLowest;  // of this tile
+      uint top_col = kNoRow;
       [[unroll]] for (uint j = 0; j < kCols; ++j) {
         const uint col = col0 + lane_column(j);
-        const float logit = args.alpha * sum[i][j];
-        if (kKeep && col < o.cols && row0 + i < o.rows) args.logits.at[row * args.logits_stride + col] = logit;
-        z[j] = capped(logit, args.softcap);
-        const bool is_better = col < o.cols && (z[j] > m_new || best[i] == kNoRow);
-        best[i] = is_better ? col : best[i];
-        m_new = is_better ? max(m_new, z[j]) : m_new;
+        z[j] = col < o.cols ? capped(logits[j], args.softcap) : kLowest;
+        const bool is_better = j == 0 ? col < o.cols : z[j] > top;
+        top_col = is_better ? col : top_col;
+        top = is_better ? z[j] : top;
         target_z[i] = col == target ? z[j] : target_z[i];
         if (kTotal) total[i] += col < o.cols ? z[j] : 0.0;
       }
+      best[i] = top > m[i] || best[i] == kNoRow ? top_col : best[i];
+      const float m_new = max(m[i], top);
       s[i] *= exp(m[i] - m_new);
-      [[unroll]] for (uint j = 0; j < kCols; ++j) s[i] += col0 + lane_column(j) < o.cols ? exp(z[j] - m_new) : 0.0;
+      [[unroll]] for (uint j = 0; j < kCols; ++j) s[i] += exp(z[j] - m_new);  // a lane without columns counts for nothing below
       m[i] = m_new;
     }
   }

@@ -9,4 +9,4 @@ uint a_row_start(uint row) { return args.rows.at[row] * args.dim; }
 uvec2 tile_start(uvec2 tile_size) {
   return tile_of_group((uvec2(args.range, args.cols) + tile_size - 1) / tile_size, args.row_step) * tile_size;
 }
-Operands operands() { return Operands(args.x, args.w, min(args.live.at[0], args.range), args.cols, args.dim, 1, 1, args.dim); }
+Operands operands() { return Operands(OPERAND(uvec2(args.x)), OPERAND(uvec2(args.w)), min(args.live.at[0], args.range), args.cols, args.dim, 1, 1, args.dim); }

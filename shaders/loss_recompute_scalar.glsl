@@ -11,10 +11,12 @@ void main() {
     const uint row = row0 + i;
     if (row >= o.rows) break;
     const RowGradient terms = row_gradient(args, 1.0, row);
-    [[unroll]] for (uint j = 0; j < kCols; ++j) {
+    float gradient[kCols];
+    [[unroll]] for (uint j = 0; j < kCols; ++j)
+      gradient[j] = logit_gradient(terms, col0 + lane_column(j), args.alpha * sum[i][j], args.softcap, 0.0);
+    [[unroll]] for (uint j = 0; j < kCols; j += kNeighbours) {  // beyond the last column lies the gap between rows
       const uint col = col0 + lane_column(j);
-      if (col < o.cols)
-        args.gradient.at[row * args.logits_stride + col] = logit_gradient(terms, col, args.alpha * sum[i][j], args.softcap, 0.0);
+      if (col < o.cols) write_neighbours(args.gradient, row * args.logits_stride + col, gradient, j);
     }
   }
 }

@@ -1,7 +1,11 @@
 // The operands of a product op(a) op(b): element (row, k) of a at a_row_start(row) + k * a_depth, element (k, col) of b at
 // k * b_depth + col * b_col. Rows beyond `rows` and columns beyond `cols` are never read; at least one of each is there.
+// OPERAND is the type of their pointers: f32, unless the kernel that includes this takes others too.
+#ifndef OPERAND
+#define OPERAND InF32
+#endif
 struct Operands {
-  InF32 a, b;
+  OPERAND a, b;
   uint rows, cols, depth;
   uint a_depth, b_depth, b_col;
 };

@@ -1,7 +1,8 @@
-// multiply() with cooperative matrices (VK_KHR_cooperative_matrix): factors rounded to 16 bits, sums in f32.
+// multiply() with cooperative matrices (VK_KHR_cooperative_matrix): factors of 16 bits, sums in f32. Each operand lies in memory as
+// f32 or as factors (SPEC_A_TYPE, SPEC_B_TYPE).
 //
-// A workgroup computes its tile kDepth steps of K at a time. Factors are rounded on their way into shared memory, eight
-// at a time, kept there in the order they have in memory (a load's layout does the transposing), rows padded by 16 bytes. Its
+// A workgroup computes its tile kDepth steps of K at a time. Factors are fetched eight at a time, f32 rounded on the way; kept in
+// shared memory in the order they have in memory (a load's layout does the transposing), rows padded by 16 bytes. Its
 // subgroups share the tile out kSubgroupsDown x the rest; each holds its part as fragments of the device's own size. The next
 // stage is fetched into registers after the barrier that publishes this one, and so travels during the math: one stage of
 // shared memory is enough. At the end the fragments go through shared memory into the blocks of matmul_blocks.glsl, a
@@ -12,20 +13,30 @@
 //   64 x 64       256        32 x 16                16           10.2 KB                  3 for 2
 //   128 x 128     256        64 x 32                64           20.5 KB                  6 for 8
 // Accumulators are registers of a thread; A fragments of one step (4 in the largest tile) are held, B is streamed. A wave of 64
-// holds twice the tile per subgroup and the same per thread. Global memory, f32 factors: 16 FLOPs per byte at 64, 32 at 128.
+// holds twice the tile per subgroup and the same per thread.
+//   global memory      a stage of 128 x 128, a thread     FLOPs per byte, tile of 64    of 128
+//   a and b f32        8 reads of 16 bytes, 16 roundings          16                      32
+//   one of 16 bits     6 reads, 8 roundings                       21                      43
+//   both               4 reads, none                              32                      64
 //
 // Declared before this is included: FACTOR, the type of the factors; uint pack_factors(vec2), two of them rounded to it; and
 // kContiguous (matmul_blocks.glsl).
+#extension GL_EXT_shader_16bit_storage : require
+#define OPERAND InReal
 #include "shaders/matmul_blocks.glsl"
 
 layout(constant_id = SPEC_TILE_DEPTH) const uint kDepth = 32;
 layout(constant_id = SPEC_ALIGNED) const uint kAligned = 0;  // bit 0: each row of a in memory starts at 16 bytes, bit 1: of b
+layout(constant_id = SPEC_A_TYPE) const uint kAType = kF32;  // not kF32: FACTOR's
+layout(constant_id = SPEC_B_TYPE) const uint kBType = kF32;
 layout(constant_id = SPEC_FRAGMENT_ROWS) const uint kFragmentRows = 16;
 layout(constant_id = SPEC_FRAGMENT_COLS) const uint kFragmentCols = 16;
 layout(constant_id = SPEC_FRAGMENT_DEPTH) const uint kFragmentDepth = 16;
 layout(constant_id = SPEC_SUBGROUPS_DOWN) const uint kSubgroupsDown = 1;
 
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF32x4 { vec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InU32x4 { uvec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 2) readonly buffer InHalves { uint16_t at[]; };
 
 const uint kSubgroupRows = kRows / kSubgroupsDown;
 const uint kSubgroupCols = kCols / (kWorkgroup / kSubgroup / kSubgroupsDown);
@@ -57,16 +68,24 @@ uint chunk_slot(uvec2 place, uint stride, bool along_depth) {
   return along_depth ? place.x * stride + place.y / 8 : place.y * stride + place.x / 8;
 }
 
-// Eight neighbours from element `at`, of which `count` are there (the rest are 0), rounded.
-uvec4 fetch_eight(InF32 from, uint at, uint count, bool aligned) {
+// Eight neighbours from element `at`, of which `count` are there (the rest are 0), as factors.
+uvec4 fetch_eight(InReal from, uint type, uint at, uint count, bool aligned) {
+  const bool whole = aligned && count >= 8;
+  if (type != kF32) {
+    if (whole) return InU32x4(from).at[at / 8];
+    uvec4 eight = uvec4(0);
+    [[unroll]] for (uint i = 0; i < 8; ++i)
+      if (i < count) eight[i / 2] |= uint(InHalves(from).at[at + i]) << 16 * (i % 2);
+    return eight;
+  }
   vec4 low = vec4(0.0), high = vec4(0.0);
-  if (aligned && count >= 8) {
+  if (whole) {
     low = InF32x4(from).at[at / 4];
     high = InF32x4(from).at[at / 4 + 1];
   } else {
     [[unroll]] for (uint i = 0; i < 4; ++i) {
-      if (i < count) low[i] = from.at[at + i];
-      if (i + 4 < count) high[i] = from.at[at + i + 4];
+      if (i < count) low[i] = InF32(from).at[at + i];
+      if (i + 4 < count) high[i] = InF32(from).at[at + i + 4];
     }
   }
   return uvec4(pack_factors(low.xy), pack_factors(low.zw), pack_factors(high.xy), pack_factors(high.zw));
@@ -102,12 +121,12 @@ void multiply(Operands o, uint row0, uint col0) {
       [[unroll]] for (uint i = 0; i < kChunksA; ++i) {
         const uvec2 place = chunk_place(i, kRows, kAAlongDepth);
         const uint count = chunk_count(left(o.rows, row0 + place.x), left(o.depth, k0 + place.y), kAAlongDepth);
-        next_a[i] = fetch_eight(o.a, a_at[i] + (k0 + place.y) * o.a_depth, count, (kAligned & 1) != 0);
+        next_a[i] = fetch_eight(o.a, kAType, a_at[i] + (k0 + place.y) * o.a_depth, count, (kAligned & 1) != 0);
       }
       [[unroll]] for (uint i = 0; i < kChunksB; ++i) {
         const uvec2 place = chunk_place(i, kCols, kBAlongDepth);
         const uint count = chunk_count(left(o.cols, col0 + place.x), left(o.depth, k0 + place.y), kBAlongDepth);
-        next_b[i] = fetch_eight(o.b, b_at[i] + (k0 + place.y) * o.b_depth, count, (kAligned & 2) != 0);
+        next_b[i] = fetch_eight(o.b, kBType, b_at[i] + (k0 + place.y) * o.b_depth, count, (kAligned & 2) != 0);
       }
     }
     if (k0 > 0) {

@@ -6,4 +6,4 @@
 layout(constant_id = SPEC_VARIANT) const uint kContiguous = 0;
 #include "shaders/factors_bf16.glsl"
 #include "shaders/matmul_coopmat.glsl"
-#include "shaders/matmul_store_blocks.glsl"
+#include "shaders/matmul_coopmat_store.glsl"

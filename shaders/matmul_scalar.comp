@@ -2,4 +2,8 @@
 #include "shaders/common.glsl"
 // c = alpha * op(a) op(b) + bias + addend on drivers that run on a processor, f32, any strides.
 #include "shaders/matmul_scalar_words.glsl"
+#include "shaders/matmul_store.glsl"
+const uint kStored = 1;
 #include "shaders/matmul_scalar_store.glsl"
+
+void store_sums(uint row, uint col, uint i, uint j) { store(row, col, sum[i][j]); }

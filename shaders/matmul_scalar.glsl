@@ -4,7 +4,8 @@
 // "all columns of b for the block, then row by row" keeps one row's accumulators in registers for the whole block. No shared
 // memory, no barrier: they cost a software driver more than they save. Accumulator: f32, K in ascending order.
 //
-// Two forms of `multiply` exist: matmul_scalar_words.glsl and matmul_scalar_pairs.glsl. Each gives `sum` and lane_column().
+// Two forms of `multiply` exist: matmul_scalar_words.glsl and matmul_scalar_pairs.glsl. Each gives `sum`, lane_column(), and
+// write_neighbours(): values[j] and the kNeighbours - 1 that follow go to memory at once.
 #include "shaders/matmul.glsl"
 
 layout(constant_id = SPEC_TILE_ROWS) const uint kRows = 8;

@@ -8,6 +8,9 @@ float sum[kRows][kCols];
 uint lane_column(uint j) { return gl_SubgroupInvocationID + j * kSubgroup; }
 uint lane_of(uint column) { return column % kSubgroup; }
 
+const uint kNeighbours = 1;
+void write_neighbours(OutF32 to, uint at, float values[kCols], uint j) { to.at[at] = values[j]; }
+
 void multiply(Operands o, uint row0, uint col0) {
   // Rows and columns beyond the edge read the last one; nobody uses their sums.
   uint a_at[kRows];

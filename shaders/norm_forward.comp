@@ -1,7 +1,9 @@
 #version 460
 #include "shaders/common.glsl"
+#include "shaders/real.glsl"
 #include "shaders/reduce.glsl"
-// y = (x - mean) * rstd * weight + bias, rstd = 1 / sqrt(mean of (x - mean)^2 + eps), f32. RMSNorm: mean is 0.
+// y = (x - mean) * rstd * weight + bias, rstd = 1 / sqrt(mean of (x - mean)^2 + eps), f32, y rounded to its type. RMSNorm: mean
+// is 0.
 //
 // x, y [rows, dim]. One workgroup a row, its lanes stride the columns. The variance is taken in a second pass, from
 // differences to the mean: one pass over squares loses everything when the mean is large. Accumulators: f32, a partial
@@ -33,8 +35,12 @@ void main() {
   if (lane == 0) args.rstd.at[row] = rstd;
 
   const bool has_bias = !is_null(args.bias);
-  for (uint col = lane; col < args.dim; col += kWorkgroup) {
-    const float scaled = (args.x.at[at + col] - mean) * rstd * args.weight.at[col];
-    args.y.at[at + col] = has_bias ? scaled + args.bias.at[col] : scaled;
+  for (uint col = kStep * lane; col < args.dim; col += kStep * kWorkgroup) {
+    vec2 y = vec2(0.0);
+    [[unroll]] for (uint j = 0; j < kStep; ++j) {
+      const float scaled = (args.x.at[at + col + j] - mean) * rstd * args.weight.at[col + j];
+      y[j] = has_bias ? scaled + args.bias.at[col + j] : scaled;
+    }
+    store_reals(args.y, at + col, y);
   }
 }

@@ -1,11 +1,13 @@
 #version 460
 #include "shaders/common.glsl"
+#include "shaders/real.glsl"
 // weight_sums[k, col] = sum of d_y * x_hat, bias_sums[k, col] = sum of d_y over the rows of block k, f32;
 // x_hat = (x - mean) * rstd, mean 0 for RMSNorm.
 //
-// d_y, x [rows, dim], sums [blocks, dim]. A workgroup takes kWorkgroup columns of one block, a lane one column, so that
+// d_y (type A), x [rows, dim], sums [blocks, dim]. A workgroup takes kWorkgroup columns of one block, a lane one column, so that
 // mean and rstd are read once for all lanes. Accumulators: f32, rows in ascending order. column_sum.comp adds the blocks.
 
+layout(constant_id = SPEC_A_TYPE) const uint kDyType = kF32;
 layout(push_constant, std430) uniform Push { NormWeightBackwardArgs args; };
 
 void main() {
@@ -22,7 +24,7 @@ void main() {
   float weight_sum = 0.0, bias_sum = 0.0;
   for (uint row = first; row < end; ++row) {
     const float mean = centred ? means.at[row] : 0.0;
-    const float d_y = args.d_y.at[row * args.dim + col];
+    const float d_y = load_real(args.d_y, kDyType, row * args.dim + col);
     weight_sum += d_y * ((args.x.at[row * args.dim + col] - mean) * args.rstd.at[row]);
     bias_sum += d_y;
   }

@@ -77,8 +77,15 @@ def check(kernels, device):
     wanted += [("loss_recompute_tiled", {"rows": tile}) for tile in (32, 64, 128)]
     wanted += [(name, {"head_width": width}) for width in (32, 64, 128, 256)
                for name in ("attention_tiled", "attention_d_kv_tiled", "attention_d_q_tiled")]
-    for kind in ("f16", "bf16"):
+    for kind, half in (("f16", 1), ("bf16", 2)):
         if device[f"matrix_{kind}"] and (ROOT / "build" / "compiler").exists():  # else they may not have been built
+            # In 16-bit memory: products in every mixture, and what trains around them.
+            wanted += [(f"matmul_coopmat_{kind}", {"variant": variant, "a_type": a, "b_type": b, "c_type": c})
+                       for variant in LAYOUTS for a in (0, half) for b in (0, half) for c in (0, half)]
+            wanted += [(f"{name}_coopmat_{kind}", {"a_type": half, "b_type": half}) for name in ("loss_logits", "loss_recompute")]
+            wanted += [(name, {"c_type": half}) for name in ("norm_forward", "gelu_forward", "gelu_backward", "swiglu_forward", "swiglu_backward",
+                                                             "dropout", "adamw", "loss_gather")]
+            wanted += [(name, {"a_type": half}) for name in ("norm_backward", "norm_weight_backward", "column_sum")]
             wanted += [(f"matmul_coopmat_{kind}", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
             wanted += [(f"{name}_coopmat_{kind}", {"rows": tile}) for tile in (32, 64, 128) for name in ("loss_logits", "loss_recompute")]
     missing = [describe({"name": name, "constants": constants}) for name, constants in wanted if not select(kernels, name, **constants)]

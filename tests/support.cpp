@@ -58,6 +58,12 @@ float widen_bits(uint16_t bits, DType dtype) {
   return static_cast<float>((bits & 0x8000) != 0 ? -magnitude : magnitude);
 }
 
+std::vector<float> stored(std::vector<float> values, DType dtype) {
+  if (size_bytes(dtype) == 2)
+    for (float& value : values) value = widen_bits(round_to_bits(value, dtype), dtype);
+  return values;
+}
+
 Tensor Bench::place(Shape shape, DType dtype, std::vector<std::byte> bytes) {
   CHECK_EQ(bytes.size(), shape.elements() * size_bytes(dtype));
   const Tensor tensor = reserve_tensor(arena_, shape, "test", dtype);

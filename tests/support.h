@@ -27,6 +27,8 @@ std::vector<float> narrow(const Doubles& values);
 // To f16 or bf16, nearest even, and back. A NaN stays one.
 uint16_t round_to_bits(float value, DType dtype);
 float widen_bits(uint16_t bits, DType dtype);
+// What is left of values that were stored as `dtype`; f32 leaves them as they are.
+std::vector<float> stored(std::vector<float> values, DType dtype);
 
 // The memory and the one program of a test. Make tensors, run once or several times, read back.
 class Bench {
@@ -66,6 +68,10 @@ std::optional<std::string> why_not(const MatmulKernel& kernel);
 constexpr double factor_rounding(Precision precision) {
   return precision == Precision::f16 ? 0x1p-11 : precision == Precision::bf16 ? 0x1p-8 : 0;
 }
+
+// The same for a stored element, and the least that it is off by when it is tiny.
+constexpr double storage_rounding(DType dtype) { return dtype == DType::f16 ? 0x1p-11 : dtype == DType::bf16 ? 0x1p-8 : 0; }
+constexpr double storage_floor(DType dtype) { return dtype == DType::f16 ? 0x1p-25 : 0; }
 
 // Every |actual[i] - expected[i]| <= bound[i] (a NaN fails); names the first and the worst element.
 void expect_close(const std::vector<float>& actual, const Doubles& expected, const Doubles& bound, const char* what);

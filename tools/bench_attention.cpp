@@ -1,6 +1,7 @@
 // lapilli bench attention: causal grouped attention, forward and backward.
 
 #include "model/attention.h"
+#include "model/matmul.h"
 #include "tools/bench.h"
 
 namespace lapilli {
@@ -9,6 +10,7 @@ namespace {
 
 struct AttentionBenchOptions : BenchOptions {
   uint32_t batch = 8, context = 256, heads = 6, kv_heads = 0, head_width = 64;
+  Precision precision = Precision::f32;
 };
 
 void run(const AttentionBenchOptions& options) {
@@ -25,23 +27,32 @@ void run(const AttentionBenchOptions& options) {
   const auto n = static_cast<uint32_t>(tokens), width = static_cast<uint32_t>(qkv_width);
 
   BenchRun bench(options);
+  const DeviceCaps& caps = bench.device().caps();
+  matmul_kernel(caps, options.precision);  // throws where the device does not multiply in it
+  // 16-bit factors come from 16-bit memory, where they can.
+  const bool words = attends_with_matrices(caps, options.precision, shape.head_width) && shape.head_width % 2 == 0;
+  const DType dtype = !words ? DType::f32 : options.precision == Precision::f16 ? DType::f16 : DType::bf16;
   BenchMemory memory(bench.device());
-  const Tensor qkv = memory.random({n, width}), d_qkv = memory.zeros({n, width});
-  const Tensor out = memory.zeros({n, shape.heads * shape.head_width});
-  const Tensor d_out = memory.random({n, shape.heads * shape.head_width});
+  const Tensor qkv = memory.random({n, width}, 1.0F, dtype), d_qkv = memory.zeros({n, width}, dtype);
+  const Tensor out = memory.zeros({n, shape.heads * shape.head_width}, dtype);
+  const Tensor d_out = memory.random({n, shape.heads * shape.head_width}, 1.0F, dtype);
   const Tensor lse = memory.zeros({n * shape.heads}), delta = memory.zeros({n * shape.heads});
   memory.commit();
 
   // Query t sees t + 1 keys; forward multiplies twice (Q Kt, P V), backward five times (Q Kt again, dP, dV, dQ, dK).
   const double seen = 0.5 * shape.context * (shape.context + 1.0);
   const double product_flops = 2.0 * shape.batch * shape.heads * seen * shape.head_width;
-  TimedProgram forward(bench.kernels(), "forward", [&](Ops& ops) { attention_forward(ops, out, lse, qkv, {}, shape); });
+  TimedProgram forward(bench.kernels(), "forward", [&](Ops& ops) {
+    ops.precision = options.precision;
+    attention_forward(ops, out, lse, qkv, {}, shape);
+  });
   TimedProgram backward(bench.kernels(), "backward", [&](Ops& ops) {
+    ops.precision = options.precision;
     attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, shape);
   });
   bench.report("attention",
                {{"batch", shape.batch}, {"context", shape.context}, {"heads", shape.heads}, {"kv_heads", shape.kv_heads},
-                {"head_width", shape.head_width}},
+                {"head_width", shape.head_width}, {"dtype", to_string(options.precision)}},
                {{.contender = forward.contender(), .flops = 2 * product_flops},
                 {.contender = backward.contender(), .flops = 5 * product_flops}});
 }
@@ -60,6 +71,7 @@ void add_bench_attention(CLI::App& bench) {
   add("--heads", options->heads, "Query heads, H");
   command->add_option("--kv-heads", options->kv_heads, "Key and value heads, G, a divisor of H (default: H)")->check(positive());
   command->add_option("--head-width", options->head_width, "Width of a head, E")->check(CLI::Range(1, 256))->capture_default_str();
+  add_dtype_option(*command, options->precision);
   add_bench_options(*command, *options);
   command->callback([options] { run(*options); });
 }

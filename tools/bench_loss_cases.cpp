@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "model/config.h"
+#include "model/half.h"
 #include "model/loss.h"
 #include "tools/bench_loss.h"
 #include "tools/console.h"
@@ -18,6 +19,13 @@ namespace {
 constexpr uint64_t kMostMatmulBytes = uint64_t{256} << 20U;  // of the matrix [N,V] of the plain products
 constexpr uint32_t kMostCheckedRows = 8;
 constexpr double kMostCheckedWork = 3e8;  // multiply-adds of the reference's logits: about a second
+
+std::vector<float> read_values(Device& device, const ConstTensor& tensor) {
+  if (tensor.dtype() == DType::f32) return read_slice<float>(device, tensor.slice());
+  std::vector<float> values;
+  for (const uint16_t bits : read_slice<uint16_t>(device, tensor.slice())) values.push_back(half_value(bits, tensor.dtype()));
+  return values;
+}
 
 // Inputs and outputs of a batch.
 struct LossBatch {
@@ -32,8 +40,10 @@ struct LossBatch {
       valid.push_back(i);
     }
     inverse_valid = 1.0F / static_cast<float>(std::max<size_t>(valid.size(), 1));
-    x = memory.random({n, d});
-    w = memory.random({v, d}, 0.02F);
+    // As training has them.
+    const DType factors = d % 2 == 0 ? storage_type(point.precision) : DType::f32;
+    x = memory.random({n, d}, 1, factors);
+    w = memory.random({v, d}, 0.02F, factors);
     d_x = memory.zeros({n, d});
     d_w = memory.zeros({v, d});
     nll = memory.zeros({n});
@@ -172,12 +182,12 @@ class LossCheck {
     std::vector<uint32_t> targets;
     for (size_t i = 0; i < count; ++i) {  // from the first valid row to the last
       rows_.push_back(batch.valid[count == 1 ? 0 : i * (batch.valid.size() - 1) / (count - 1)]);
-      const auto row = read_slice<float>(device, batch.x.row_range(rows_[i], 1).slice());
+      const auto row = read_values(device, batch.x.row_range(rows_[i], 1));
       x.insert(x.end(), row.begin(), row.end());
       targets.push_back(batch.ids[rows_[i]]);
     }
     reference_ = reference_loss(x, targets, vocab, dim, batch.inverse_valid, [&](uint32_t first, uint32_t number) {
-      return read_slice<float>(device, batch.w.row_range(first, number).slice());
+      return read_values(device, batch.w.row_range(first, number));
     });
   }
   size_t count() const { return rows_.size(); }

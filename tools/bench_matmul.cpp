@@ -1,4 +1,5 @@
-// lapilli bench matmul: c [M,N] = op(a) op(b), in the three layouts that a linear layer needs.
+// lapilli bench matmul: c [M,N] = op(a) op(b), in the three layouts that a linear layer needs. With factors of 16 bits all three
+// matrices lie in memory in their type, as PyTorch's would; --f32-memory keeps them f32.
 
 #include <algorithm>
 
@@ -15,10 +16,11 @@ struct MatmulBenchOptions : BenchOptions {
   uint32_t size = 1024, m = 0, n = 0, k = 0;  // 0: size
   std::string layout = "all";
   Precision precision = Precision::f32;
+  bool f32_memory = false;
   std::vector<std::string> kernels;  // empty: the device's own
 };
 
-constexpr const char* kKernels = "scalar and tiled multiply f32; coopmat f16 and bf16, rounded on the way; coopmat2 f16 and bf16 in memory";
+constexpr const char* kKernels = "scalar and tiled multiply f32; coopmat and coopmat2 f16 and bf16, coopmat2 not from --f32-memory";
 
 // "tiled", "coopmat:64", "coopmat2:128x256". Throws Error where the device cannot run it.
 MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Precision precision) {
@@ -51,43 +53,33 @@ void run(const MatmulBenchOptions& options) {
   BenchRun bench(options);
   const DeviceCaps& caps = bench.device().caps();
   std::vector<std::pair<std::string, MatmulKernel>> kernels;  // with what is put behind the layout's name
-  for (const std::string& text : options.kernels)
+  for (const std::string& text : options.kernels) {
     kernels.emplace_back(options.kernels.size() > 1 ? " " + text : "", parse_kernel(caps, text, options.precision));
-  if (kernels.empty()) kernels.emplace_back("", matmul_kernel(caps, options.precision));
-  const bool in_16_bits = std::ranges::any_of(kernels, [](const auto& each) { return each.second.kernel_class == KernelClass::coopmat2; });
-  BenchMemory memory(bench.device());
-  const Tensor a = memory.random({m, k}), b = memory.random({k, n}), c = memory.zeros({m, n});
-  Tensor narrow_a, narrow_b, narrow_c;  // what coopmat2 takes
-  if (in_16_bits) {
-    const DType dtype = storage_type(options.precision);
-    narrow_a = memory.random({m, k}, 1.0F, dtype);
-    narrow_b = memory.random({k, n}, 1.0F, dtype);
-    narrow_c = memory.zeros({m, n}, dtype);
+    if (options.f32_memory && kernels.back().second.kernel_class == KernelClass::coopmat2)
+      throw CLI::ValidationError("--kernel", "coopmat2 takes no --f32-memory");
   }
+  if (kernels.empty()) kernels.emplace_back("", matmul_kernel(caps, options.precision));
+  BenchMemory memory(bench.device());
+  const DType dtype = options.f32_memory ? DType::f32 : storage_type(options.precision);
+  const Tensor a = memory.random({m, k}, 1, dtype), b = memory.random({k, n}, 1, dtype), c = memory.zeros({m, n}, dtype);
   memory.commit();
 
   const auto wanted = [&](const char* layout) { return options.layout == "all" || options.layout == layout; };
-  const double flops = 2.0 * m * n * k, elements = 1.0 * m * k + 1.0 * k * n + 1.0 * m * n;
+  const double flops = 2.0 * m * n * k, bytes = static_cast<double>(a.size_bytes() + b.size_bytes() + c.size_bytes());
   std::vector<std::unique_ptr<TimedProgram>> programs;
   std::vector<BenchEntry> entries;
-  const auto add = [&](const char* layout, const char* note, void (*record)(Ops&, Tensor, ConstTensor, ConstTensor, const MatmulOptions&)) {
+  const auto add = [&](const char* layout, const char* note, const std::function<void(Ops&, const MatmulOptions&)>& record) {
     if (!wanted(layout)) return;
     for (const auto& [suffix, kernel] : kernels) {
-      const bool narrow = kernel.kernel_class == KernelClass::coopmat2;
-      const auto work = [=](Ops& ops) { record(ops, narrow ? narrow_c : c, narrow ? narrow_a : a, narrow ? narrow_b : b, {.force = kernel}); };
-      programs.push_back(std::make_unique<TimedProgram>(bench.kernels(), layout + suffix, work));
-      entries.push_back({.contender = programs.back()->contender(), .flops = flops, .bytes = (narrow ? 2 : 4) * elements, .note = note});
+      programs.push_back(std::make_unique<TimedProgram>(bench.kernels(), layout + suffix, [record, force = kernel](Ops& ops) { record(ops, {.force = force}); }));
+      entries.push_back({.contender = programs.back()->contender(), .flops = flops, .bytes = bytes, .note = note});
     }
   };
-  add("nn", "[M,K] [K,N]: gradient of the input",
-      [](Ops& ops, Tensor to, ConstTensor x, ConstTensor y, const MatmulOptions& how) { matmul_nn(ops, to, x, y, Into::overwrite, how); });
-  add("nt", "[M,K] [N,K]t: forward", [](Ops& ops, Tensor to, ConstTensor x, ConstTensor y, const MatmulOptions& how) {
-    matmul_nt(ops, to, x, y.reshaped({y.cols(), y.rows()}), Into::overwrite, how);
-  });
-  add("tn", "[K,M]t [K,N]: gradient of the weight", [](Ops& ops, Tensor to, ConstTensor x, ConstTensor y, const MatmulOptions& how) {
-    matmul_tn(ops, to, x.reshaped({x.cols(), x.rows()}), y, Into::overwrite, how);
-  });
-  bench.report("matmul", {{"m", m}, {"n", n}, {"k", k}, {"dtype", to_string(options.precision)}}, entries);
+  add("nn", "[M,K] [K,N]: gradient of the input", [=](Ops& ops, const MatmulOptions& how) { matmul_nn(ops, c, a, b, Into::overwrite, how); });
+  add("nt", "[M,K] [N,K]t: forward", [=](Ops& ops, const MatmulOptions& how) { matmul_nt(ops, c, a, b.reshaped({n, k}), Into::overwrite, how); });
+  add("tn", "[K,M]t [K,N]: gradient of the weight",
+      [=](Ops& ops, const MatmulOptions& how) { matmul_tn(ops, c, a.reshaped({k, m}), b, Into::overwrite, how); });
+  bench.report("matmul", {{"m", m}, {"n", n}, {"k", k}, {"dtype", to_string(options.precision)}, {"memory", dtype == DType::f32 ? "f32" : to_string(options.precision)}}, entries);
 }
 
 }  // namespace
@@ -107,6 +99,7 @@ void add_bench_matmul(CLI::App& bench) {
       ->check(CLI::IsMember({"nn", "nt", "tn", "all"}))
       ->capture_default_str();
   add_dtype_option(*command, options->precision);
+  command->add_flag("--f32-memory", options->f32_memory, "With --dtype: a, b and c in memory as f32, factors rounded when they are read");
   command->add_option("--kernel", options->kernels, "Kernels to compare, with or without a tile: tiled, coopmat:128, coopmat2:128x256")
       ->delimiter(',')
       ->type_name("KERNEL[:TILE],...");

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "model/attention.h"
 #include "model/loss.h"
 #include "model/training_memory.h"
 
@@ -66,8 +67,9 @@ batch = 2)",
      1024},
 }};
 
-void record_model(KernelLibrary& kernels, const ModelForm& form) {
+void record_model(KernelLibrary& kernels, const ModelForm& form, Precision precision) {
   Config config = parse_config(form.toml, "kernel forms");
+  config.train.precision = precision;
   config.model.vocab_size = form.vocab_size;
   const ParameterTable table(config.model);
   TrainingMemory memory(kernels.device(), config, table);
@@ -101,24 +103,48 @@ std::vector<MatmulKernel> coopmat2_kernels(const DeviceCaps& caps) {
 
 constexpr uint32_t kTokens = 256, kDim = 128, kVocab = 1024;
 
-// `dtype`: of a and b, `c_dtype`: of c.
-void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force, DType dtype = DType::f32, DType c_dtype = DType::f32) {
+void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
   Device& device = kernels.device();
   Arena arena(device.caps());
-  const auto square = [&](DType type) { return reserve_tensor(arena, {kDim, kDim}, "matmul", type); };
-  const Tensor a = square(dtype), b = square(dtype), c = square(c_dtype);
+  const DType type = storage_type(force.precision);
+  const auto square = [&](DType dtype) { return reserve_tensor(arena, {kDim, kDim}, "matmul", dtype); };
+  const Tensor full[] = {square(DType::f32), square(DType::f32), square(DType::f32)}, half[] = {square(type), square(type), square(type)};
   arena.commit(device);
   Program program(device, "matmul");
   Ops ops{program, kernels};
   const MatmulOptions options{.force = force};
-  matmul_nn(ops, c, a, b, Into::overwrite, options);
-  matmul_nt(ops, c, a, b, Into::overwrite, options);
-  matmul_tn(ops, c, a, b, Into::overwrite, options);
+  // All mixtures of f32 and the factors' type; with f32 factors, the same one again. coopmat2 takes only factors of their type.
+  for (uint32_t mixture = 0; mixture < 8; ++mixture) {
+    if (force.kernel_class == KernelClass::coopmat2 && (mixture & 3) != 3) continue;
+    const auto pick = [&](uint32_t operand) { return (mixture >> operand & 1) != 0 ? half[operand] : full[operand]; };
+    const Tensor a = pick(0), b = pick(1), c = pick(2);
+    matmul_nn(ops, c, a, b, Into::overwrite, options);
+    matmul_nt(ops, c, a, b, Into::overwrite, options);
+    matmul_tn(ops, c, a, b, Into::overwrite, options);
+  }
 }
 
-// Forward and backward, with chunks of the vocabulary kept and chunks multiplied again; `teacher`: with distillation. Evaluation
+// Attention with cooperative matrices. The f32 kernels are the models'.
+void record_attention(KernelLibrary& kernels, Precision precision, uint32_t head_width, DType dtype) {
+  Device& device = kernels.device();
+  if (!attends_with_matrices(device.caps(), precision, head_width)) return;
+  Arena arena(device.caps());
+  const AttentionShape shape{.batch = 1, .context = kTokens, .heads = 4, .kv_heads = 2, .head_width = head_width};
+  const auto reserve = [&](Shape tensor_shape, DType type) { return reserve_tensor(arena, tensor_shape, "attention", type); };
+  const Shape rows{kTokens, 4 * head_width}, qkv_rows{kTokens, 8 * head_width}, statistics{4 * kTokens};
+  const Tensor qkv = reserve(qkv_rows, dtype), d_qkv = reserve(qkv_rows, dtype), out = reserve(rows, dtype), d_out = reserve(rows, dtype);
+  const Tensor lse = reserve(statistics, DType::f32), delta = reserve(statistics, DType::f32);
+  arena.commit(device);
+  Program program(device, "attention");
+  Ops ops{program, kernels};
+  ops.precision = precision;
+  attention_forward(ops, out, lse, qkv, {}, shape);
+  attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, shape);
+}
+
+// x and w of this type. Forward and backward, with chunks of the vocabulary kept and chunks multiplied again; `teacher`: with distillation. Evaluation
 // has no teacher.
-void record_loss(KernelLibrary& kernels, const MatmulKernel& force, bool teacher, float label_smoothing) {
+void record_loss(KernelLibrary& kernels, const MatmulKernel& force, DType type, bool teacher, float label_smoothing) {
   Device& device = kernels.device();
   Arena arena(device.caps());
   const LossShape shape{.tokens = kTokens, .dim = kDim, .vocab = kVocab, .teacher_dim = teacher ? kDim : 0};
@@ -129,7 +155,7 @@ void record_loss(KernelLibrary& kernels, const MatmulKernel& force, bool teacher
   const LossShape hard{.tokens = kTokens, .dim = kDim, .vocab = kVocab};
   LinearCrossEntropy evaluation(arena, device.caps(), hard, options, plan_loss(options, hard, false), force);
   const auto reserve = [&](Shape tensor_shape, DType dtype = DType::f32) { return reserve_tensor(arena, tensor_shape, "loss", dtype); };
-  const Tensor x = reserve({kTokens, kDim}), w = reserve({kVocab, kDim}), targets = reserve({kTokens}, DType::u32);
+  const Tensor x = reserve({kTokens, kDim}, type), w = reserve({kVocab, kDim}, type), targets = reserve({kTokens}, DType::u32);
   const Tensor row = reserve({kTokens}), one = reserve({1}), d_x = reserve({kTokens, kDim}), d_w = reserve({kVocab, kDim});
   const LossOutputs outputs{.nll = reserve({kTokens}), .sums = reserve({args::kSumCount}), .status = reserve({args::kStatusWords}, DType::u32)};
   const LossInputs inputs{.x = x, .w = w, .targets = targets, .weights = row};
@@ -148,16 +174,19 @@ void record_loss(KernelLibrary& kernels, const MatmulKernel& force, bool teacher
 }  // namespace
 
 void compile_kernel_forms(KernelLibrary& kernels) {
-  for (const ModelForm& form : kModels) record_model(kernels, form);
+  for (const Precision precision : {Precision::f32, Precision::f16, Precision::bf16})
+    if (multiplies(kernels.device().caps(), precision))
+      for (const ModelForm& form : kModels) record_model(kernels, form, precision);
+  for (const auto& [precision, own] : {std::pair{Precision::f16, DType::f16}, std::pair{Precision::bf16, DType::bf16}})
+    for (const uint32_t head_width : {64U, 128U})
+      for (const DType dtype : {DType::f32, own}) record_attention(kernels, precision, head_width, dtype);
   for (const MatmulKernel& force : matmul_kernels(kernels.device().caps())) {
     record_matmuls(kernels, force);
     for (const bool teacher : {false, true})
-      for (const float label_smoothing : {0.0F, 0.1F}) record_loss(kernels, force, teacher, label_smoothing);
+      for (const float label_smoothing : {0.0F, 0.1F})
+        for (const DType type : {DType::f32, storage_type(force.precision)}) record_loss(kernels, force, type, teacher, label_smoothing);
   }
-  for (const MatmulKernel& force : coopmat2_kernels(kernels.device().caps())) {
-    const DType factors = storage_type(force.precision);
-    for (const DType c : {DType::f32, factors}) record_matmuls(kernels, force, factors, c);
-  }
+  for (const MatmulKernel& force : coopmat2_kernels(kernels.device().caps())) record_matmuls(kernels, force);
 }
 
 }  // namespace lapilli

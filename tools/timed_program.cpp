@@ -1,9 +1,10 @@
 #include "tools/timed_program.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
+
+#include "model/half.h"
 
 namespace lapilli {
 
@@ -77,25 +78,13 @@ Tensor BenchMemory::place(Shape shape, DType dtype, std::function<std::vector<st
   return tensor;
 }
 
-namespace {
-
-// Of a magnitude up to 1; in f16 what lies below 2^-14 becomes 0.
-uint16_t cut_off(float value, DType dtype) {
-  const auto bits = std::bit_cast<uint32_t>(value);
-  if (dtype == DType::bf16) return static_cast<uint16_t>(bits >> 16);
-  const uint32_t magnitude = bits & 0x7FFFFFFF, least = 113U << 23;  // exponents count from -127 there, from -15 here
-  return static_cast<uint16_t>((bits >> 16 & 0x8000) | (magnitude < least ? 0 : (magnitude - (112U << 23)) >> 13));
-}
-
-}  // namespace
-
 Tensor BenchMemory::random(Shape shape, float scale, DType dtype) {
   return place(shape, dtype, [=] {
     const std::vector<float> values = ordinary_values(shape.elements(), scale);
     if (dtype == DType::f32) return to_bytes(values);
-    std::vector<uint16_t> bits(values.size());
-    std::ranges::transform(values, bits.begin(), [&](float value) { return cut_off(value, dtype); });
-    return to_bytes(bits);
+    std::vector<uint16_t> rounded;
+    for (const float value : values) rounded.push_back(half_bits(value, dtype));
+    return to_bytes(rounded);
   });
 }
 

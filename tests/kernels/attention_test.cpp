@@ -15,21 +15,35 @@ struct Case {
   bool documents;
 };
 
-using Param = std::tuple<KernelClass, Case>;
+// A family of kernels, and what its memory is made of.
+struct Form {
+  KernelClass kernel_class;
+  Precision precision = Precision::f32;
+  DType inputs = DType::f32, outputs = DType::f32;
+};
+std::string to_string(const Form& form) {
+  if (form.kernel_class != KernelClass::coopmat) return lapilli::to_string(form.kernel_class);
+  const auto bits = [](DType dtype) { return 8 * size_bytes(dtype); };
+  return fmt::format("{}_{}_{}in_{}out", lapilli::to_string(form.kernel_class), lapilli::to_string(form.precision), bits(form.inputs), bits(form.outputs));
+}
+
+using Param = std::tuple<Form, Case>;
 class Attention : public testing::TestWithParam<Param> {
  protected:
+  const Form form = std::get<Form>(GetParam());
   const AttentionSize size = std::get<Case>(GetParam()).size;
   const std::vector<uint32_t> start = std::get<Case>(GetParam()).documents ? document_starts() : std::vector<uint32_t>{};
 
   void SetUp() override {
     // SwiftShader takes a minute to compile the tiled kernels for one head width, and every test is a process of its own: one
     // case runs there, all of them on lavapipe.
-    const bool slow = std::get<KernelClass>(GetParam()) == KernelClass::tiled && device().caps().name.find("SwiftShader") != std::string::npos;
+    const bool slow = form.kernel_class == KernelClass::tiled && device().caps().name.find("SwiftShader") != std::string::npos;
     const bool chosen = size.T == 17 && size.E == 8 && std::string(testing::UnitTest::GetInstance()->current_test_info()->name()).starts_with("Random");
     if (slow && !chosen) GTEST_SKIP() << "SwiftShader needs a minute to compile the tiled kernels of each case; lavapipe runs them all";
+    if (const auto reason = why_not({.kernel_class = form.kernel_class, .precision = form.precision})) GTEST_SKIP() << *reason;
   }
 
-  AttentionShape shape() const { return {size.B, size.T, size.H, size.G, size.E, std::get<KernelClass>(GetParam())}; }
+  AttentionShape shape() const { return {size.B, size.T, size.H, size.G, size.E, form.kernel_class}; }
   bool may_see(uint32_t b, uint32_t query, uint32_t key) const {
     return key <= query && (start.empty() || key >= start[b * size.T + query]);
   }
@@ -39,32 +53,60 @@ class Attention : public testing::TestWithParam<Param> {
   };
   Forward forward(const std::vector<float>& qkv) const {
     Bench bench;
-    const Tensor tqkv = bench.input(qkv_shape(), qkv), tstart = start_tensor(bench);
-    const Tensor out = bench.output({size.B * size.T, size.H * size.E}), lse = bench.output({size.B * size.H * size.T});
-    bench.run([&](Ops& ops) { attention_forward(ops, out, lse, tqkv, tstart, shape()); });
+    const Tensor tqkv = bench.input(qkv_shape(), qkv, form.inputs), tstart = start_tensor(bench);
+    const Tensor out = bench.output({size.B * size.T, size.H * size.E}, form.outputs), lse = bench.output({size.B * size.H * size.T});
+    bench.run([&](Ops& ops) {
+      ops.precision = form.precision;
+      attention_forward(ops, out, lse, tqkv, tstart, shape());
+    });
     return {bench.read(out), bench.read(lse)};
   }
   std::vector<float> backward(const std::vector<float>& d_out, const std::vector<float>& qkv, const std::vector<float>& out,
                               const std::vector<float>& lse) const {
     Bench bench;
     const Shape rows{size.B * size.T, size.H * size.E};
-    const Tensor tqkv = bench.input(qkv_shape(), qkv), tstart = start_tensor(bench), td_out = bench.input(rows, d_out);
-    const Tensor tout = bench.input(rows, out), tlse = bench.input({size.B * size.H * size.T}, lse);
-    const Tensor d_qkv = bench.output(qkv_shape()), delta = bench.output({size.B * size.H * size.T});
-    bench.run([&](Ops& ops) { attention_backward(ops, d_qkv, delta, td_out, tqkv, tout, tlse, tstart, shape()); });
+    const Tensor tqkv = bench.input(qkv_shape(), qkv, form.inputs), tstart = start_tensor(bench);
+    const Tensor td_out = bench.input(rows, d_out, form.inputs), tout = bench.input(rows, out, form.outputs), tlse = bench.input({size.B * size.H * size.T}, lse);
+    const Tensor d_qkv = bench.output(qkv_shape(), form.outputs), delta = bench.output({size.B * size.H * size.T});
+    bench.run([&](Ops& ops) {
+      ops.precision = form.precision;
+      attention_backward(ops, d_qkv, delta, td_out, tqkv, tout, tlse, tstart, shape());
+    });
     return bench.read(d_qkv);
   }
 
+  // Factors and memory of 16 bits hold what the values are rounded to, once: the reference starts from that. d_out is rounded
+  // beforehand, because delta takes it from memory as it is.
   void check_against_reference(float scale) const {
     const auto qkv = random_qkv(scale);
-    const auto expected = reference::attention_forward(size, widen(qkv), start);
+    const reference::Arithmetic arithmetic = form.kernel_class == KernelClass::coopmat
+                                                 ? reference::matrix_arithmetic(factor_rounding(form.precision), tiny(form.precision))
+                                                 : reference::Arithmetic{};
+    auto expected = reference::attention_forward(size, as_factors(qkv), start, arithmetic);
     const Forward actual = forward(qkv);
-    expect_close(actual.out, expected.out, expected.out_bound, "out");
+    expect_close(actual.out, expected.out, in_memory(expected.out, expected.out_bound), "out");
     expect_close(actual.lse, expected.lse, expected.lse_bound, "lse");
 
-    const auto d_out = random_values(size.out_size(), 12);
-    const auto gradient = reference::attention_backward(size, widen(d_out), widen(qkv), expected, start);
-    expect_close(backward(d_out, qkv, narrow(expected.out), narrow(expected.lse)), gradient.d_qkv, gradient.bound, "d_qkv");
+    const auto d_out = narrow(as_factors(random_values(size.out_size(), 12)));
+    const auto out = narrow(expected.out);
+    if (form.outputs != DType::f32) expected.out = as_factors(out);
+    const auto gradient = reference::attention_backward(size, as_factors(d_out), as_factors(qkv), expected, start, arithmetic);
+    expect_close(backward(d_out, qkv, out, narrow(expected.lse)), gradient.d_qkv, in_memory(gradient.d_qkv, gradient.bound), "d_qkv");
+  }
+  static double tiny(Precision precision) { return precision == Precision::f16 ? 0x1p-25 : reference::kUnderflow; }
+  Doubles as_factors(const std::vector<float>& values) const {
+    Doubles rounded = widen(values);
+    const DType dtype = form.precision == Precision::f16 ? DType::f16 : DType::bf16;
+    if (form.precision != Precision::f32)
+      for (size_t i = 0; i < values.size(); ++i) rounded[i] = widen_bits(round_to_bits(values[i], dtype), dtype);
+    return rounded;
+  }
+  // The bound of what is rounded once more, into memory of 16 bits.
+  Doubles in_memory(const Doubles& values, Doubles bound) const {
+    if (form.outputs != DType::f32)
+      for (size_t i = 0; i < values.size(); ++i)
+        bound[i] += factor_rounding(form.precision) * (std::abs(values[i]) + bound[i]) + tiny(form.precision);
+    return bound;
   }
   // Queries and keys within [-scale, scale], values within [-1, 1].
   std::vector<float> random_qkv(float scale) const {
@@ -178,15 +220,81 @@ std::vector<Case> width_cases() { return {{{2, 35, 2, 1, 1}, false}, {{2, 35, 2,
 std::vector<Case> wide_cases() { return {{{2, 35, 2, 1, 48}, true}, {{2, 35, 2, 1, 128}, false}, {{1, 35, 2, 1, 256}, true}}; }
 
 std::string case_name(const testing::TestParamInfo<Param>& info) {
-  const auto& [kernel_class, p] = info.param;
+  const auto& [form, p] = info.param;
   const AttentionSize& s = p.size;
-  return fmt::format("{}_B{}T{}H{}G{}E{}{}", to_string(kernel_class), s.B, s.T, s.H, s.G, s.E, p.documents ? "_documents" : "");
+  return fmt::format("{}_B{}T{}H{}G{}E{}{}", to_string(form), s.B, s.T, s.H, s.G, s.E, p.documents ? "_documents" : "");
 }
 
-const auto kBoth = testing::Values(KernelClass::scalar, KernelClass::tiled);
+// Around the fragments (8, 16), and the tiles of 32 and 64; head widths that fill fragments and ones that do not.
+std::vector<Case> coopmat_cases() {
+  std::vector<Case> all;
+  const std::pair<uint32_t, uint32_t> heads[] = {{1, 1}, {4, 2}, {2, 2}, {3, 1}};  // H, G
+  const uint32_t widths[] = {64, 16, 40, 20};
+  uint32_t i = 0;
+  for (const uint32_t T : {1U, 7U, 9U, 31U, 33U, 63U, 64U, 65U, 97U, 130U})
+    for (const bool documents : {false, true}) {
+      const auto [H, G] = heads[(i + i / 4) % 4];
+      all.push_back({{1 + i % 2, T, H, G, widths[(i + i / 4) % 4]}, documents});
+      ++i;
+    }
+  return all;
+}
+// Wider than 64 the backward has twice the subgroups. Lavapipe compiles each form for a minute: one is enough.
+std::vector<Case> coopmat_wide_cases() { return {{{2, 65, 2, 1, 128}, true}, {{1, 33, 2, 2, 128}, false}, {{1, 97, 3, 1, 80}, false}, {{2, 31, 2, 1, 80}, true}}; }
+std::vector<Form> coopmat_forms(bool mixed) {
+  std::vector<Form> forms;
+  for (const auto& [precision, own] : {std::pair{Precision::f16, DType::f16}, std::pair{Precision::bf16, DType::bf16}}) {
+    forms.push_back({KernelClass::coopmat, precision, mixed ? DType::f32 : own, own});
+    forms.push_back({KernelClass::coopmat, precision, mixed ? own : DType::f32, DType::f32});
+  }
+  return forms;
+}
+// An odd width: heads begin at any element.
+std::vector<Form> coopmat_f32_forms() { return {{KernelClass::coopmat, Precision::f16}, {KernelClass::coopmat, Precision::bf16}}; }
+
+const auto kBoth = testing::Values(Form{KernelClass::scalar}, Form{KernelClass::tiled});
 INSTANTIATE_TEST_SUITE_P(Sizes, Attention, testing::Combine(kBoth, testing::ValuesIn(cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Widths, Attention, testing::Combine(kBoth, testing::ValuesIn(width_cases())), case_name);
-INSTANTIATE_TEST_SUITE_P(Wide, Attention, testing::Combine(testing::Values(KernelClass::scalar), testing::ValuesIn(wide_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Wide, Attention, testing::Combine(testing::Values(Form{KernelClass::scalar}), testing::ValuesIn(wide_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Coopmat, Attention, testing::Combine(testing::ValuesIn(coopmat_forms(false)), testing::ValuesIn(coopmat_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(CoopmatWide, Attention,
+                         testing::Combine(testing::Values(Form{KernelClass::coopmat, Precision::f16, DType::f16, DType::f16},
+                                                          Form{KernelClass::coopmat, Precision::bf16, DType::bf16, DType::bf16}),
+                                          testing::ValuesIn(coopmat_wide_cases())),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(CoopmatMixed, Attention,
+                         testing::Combine(testing::ValuesIn(coopmat_forms(true)), testing::Values(Case{{2, 70, 4, 2, 40}, true}, Case{{1, 35, 2, 1, 20}, false})),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(CoopmatOdd, Attention,
+                         testing::Combine(testing::ValuesIn(coopmat_f32_forms()), testing::Values(Case{{2, 70, 2, 1, 33}, true}, Case{{1, 35, 2, 1, 1}, false})),
+                         case_name);
+
+// What the device and the precision suggest, without force: out, or nothing where the device does not multiply in it.
+std::vector<float> chosen_forward(const AttentionShape& shape, Precision precision, const std::vector<float>& qkv) {
+  Bench bench;
+  const Tensor tqkv = bench.input({shape.batch * shape.context, (shape.heads + 2 * shape.kv_heads) * shape.head_width}, qkv);
+  const Tensor out = bench.output({shape.batch * shape.context, shape.heads * shape.head_width}), lse = bench.output({shape.batch * shape.heads * shape.context});
+  bench.run([&](Ops& ops) {
+    ops.precision = precision;
+    attention_forward(ops, out, lse, tqkv, {}, shape);
+  });
+  return bench.read(out);
+}
+
+TEST(AttentionCoopmat, Precision_ChoosesTheKernelUpToTheWidestHead) {
+  if (const auto reason = why_not({.kernel_class = KernelClass::coopmat, .precision = Precision::f16})) GTEST_SKIP() << *reason;
+  EXPECT_TRUE(attends_with_matrices(device().caps(), Precision::f16, 128));
+  EXPECT_FALSE(attends_with_matrices(device().caps(), Precision::f16, 129));
+  EXPECT_FALSE(attends_with_matrices(device().caps(), Precision::f32, 64));
+  for (const uint32_t width : {16U, 129U}) {
+    AttentionShape shape{.batch = 1, .context = 33, .heads = 2, .kv_heads = 1, .head_width = width};
+    const auto qkv = random_values(uint64_t{shape.context} * 4 * width, 31);
+    const auto f32 = chosen_forward(shape, Precision::f32, qkv), f16 = chosen_forward(shape, Precision::f16, qkv);
+    shape.force = width == 16 ? KernelClass::coopmat : device().caps().kernel_class;
+    expect_same_bits(f16, chosen_forward(shape, Precision::f16, qkv), "out");
+    EXPECT_EQ(f16 == f32, width != 16) << width;
+  }
+}
 
 TEST(AttentionReference, Backward_MatchesCentralDifferences) {
   for (const bool documents : {false, true}) {

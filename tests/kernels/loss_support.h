@@ -118,6 +118,7 @@ struct RunOptions {
   std::vector<float> d_w_before;                       // accumulate into these
   std::vector<float> x;                                // instead of the problem's (garbage in masked rows)
   std::optional<double> inverse_weight = std::nullopt;  // 1 / the weight of the problem
+  DType x_type = DType::f32, w_type = DType::f32;
 };
 
 inline double weight_of(const LossProblem& p) {
@@ -137,7 +138,8 @@ inline LossRun run(const LossProblem& p, const LossPlan& plan, const RunOptions&
 
   Bench bench;
   const uint32_t rows = p.vocab + options.padding;
-  const Tensor x = bench.input({p.tokens, p.dim}, options.x.empty() ? narrow(p.x) : options.x), tw = bench.input({rows, p.dim}, w);
+  const Tensor x = bench.input({p.tokens, p.dim}, options.x.empty() ? narrow(p.x) : options.x, options.x_type);
+  const Tensor tw = bench.input({rows, p.dim}, w, options.w_type);
   const Tensor targets = bench.input({p.tokens}, p.targets), weights = bench.input({p.tokens}, narrow(p.weights));
   const Tensor inverse = bench.input({1}, narrow({options.inverse_weight.value_or(weight == 0 ? 0 : 1 / weight)}));
   const Tensor nll = bench.output({p.tokens}), sums = bench.output({args::kSumCount});

@@ -72,6 +72,22 @@ TEST_P(Loss, SmallShapes_EveryCutMatchesLossAndGradients) {
   }
 }
 
+// Rounded when x and w were stored or when they are read, factors are the same. Depths that start rows at 16 bytes in both types, in
+// f32 only, in none.
+TEST_P(Loss, SixteenBitMemory_GivesTheBitsOfF32Memory) {
+  if (GetParam().kernel_class != KernelClass::coopmat) GTEST_SKIP() << "for factors of 16 bits";
+  const DType type = storage_type(GetParam().precision);
+  for (const uint32_t dim : {16U, 12U, 6U}) {
+    LossProblem p = with_masks(make_problem(31, dim, 101, 19));
+    p.x = widen(random_values(uint64_t{p.tokens} * dim, 20));  // not exact in 16 bits
+    for (const Cut& cut : {cuts_of(p, 13, 47)[0], cuts_of(p, 13, 47)[5]}) {
+      const LossRun expected = run(p, cut, {.force = GetParam()});
+      for (const auto& [x_type, w_type] : {std::pair(DType::f32, type), std::pair(type, DType::f32), std::pair(type, type)})
+        expect_same_run(run(p, cut, {.force = GetParam(), .x_type = x_type, .w_type = w_type}), expected);
+    }
+  }
+}
+
 // More than one strip of 512 columns and tile of 128, more than one tile of 128 rows after 28 are masked; a depth that is odd
 // (no pairs), even but less than a block of any kernel, and of several blocks and a rest.
 TEST_P(Loss, ShapesBeyondTilesAndStrips_EveryCutMatchesLossAndGradients) {

@@ -47,11 +47,11 @@ inline std::vector<Case> cases() {
   return all;
 }
 
-// Even sizes around the tile of 32 rows and the blocks of 2 x 4, 8 and 16 lanes, where CPU drivers read pairs of floats.
+// Even sizes around the tiles of 8, 32 and 64 rows and the blocks of 4, 8 and 16 lanes, where CPU drivers read pairs of floats.
 inline std::vector<Case> even_cases() {
   std::vector<Case> all;
   for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn})
-    for (const auto& [m, n, k] : std::vector<std::array<uint32_t, 3>>{{2, 2, 2}, {30, 34, 32}, {34, 62, 66}, {66, 30, 64}, {8, 66, 34}, {64, 64, 130}})
+    for (const auto& [m, n, k] : std::vector<std::array<uint32_t, 3>>{{2, 2, 2}, {30, 34, 32}, {34, 62, 66}, {66, 30, 64}, {8, 66, 34}, {64, 64, 130}, {66, 130, 18}, {126, 94, 48}})
       all.push_back({layout, m, n, k});
   all.push_back({Layout::nt, 33, 65, 64});  // NT only needs an even depth
   all.push_back({Layout::nn, 33, 64, 64});

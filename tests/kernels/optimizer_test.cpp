@@ -130,7 +130,7 @@ TEST_P(AdamW, Step_MatchesReference) {
   Bench bench;
   const Tensor p = bench.input({count}, s.p), m = bench.input({count}, s.m), v = bench.input({count}, s.v), g = bench.input({count}, s.g);
   const Tensor step = bench.input({4}, scalars), norm_and_scale = bench.input({2}, norm);
-  bench.run([&](Ops& ops) { adamw(ops, p, m, v, g, step, norm_and_scale, options, 500); });
+  bench.run([&](Ops& ops) { adamw(ops, p, m, v, {}, g, step, norm_and_scale, options, 500); });
   const auto d = [](float value) { return static_cast<double>(value); };
   const reference::AdamW reference{d(scalars[0]), d(scalars[1]), d(scalars[2]), options.beta1, options.beta2, options.eps,
                                    options.weight_decay, d(norm[1])};
@@ -155,7 +155,7 @@ TEST_P(AdamW, NoApplyOrNormNotFinite_LeavesEverythingUntouched) {
     Bench bench;
     const Tensor p = bench.input({count}, s.p), m = bench.input({count}, s.m), v = bench.input({count}, s.v);
     const Tensor g = bench.input({count}, s.g), step = bench.input({4}, scalars), norm_and_scale = bench.input({2}, norm);
-    bench.run([&](Ops& ops) { adamw(ops, p, m, v, g, step, norm_and_scale, {.weight_decay = 0.1}); });
+    bench.run([&](Ops& ops) { adamw(ops, p, m, v, {}, g, step, norm_and_scale, {.weight_decay = 0.1}); });
     expect_same_bits(bench.read(p), s.p, "p");
     expect_same_bits(bench.read(m), s.m, "m");
     expect_same_bits(bench.read(v), s.v, "v");
@@ -170,7 +170,7 @@ TEST(AdamW, FirstStep_MovesByTheLearningRate) {
   Bench bench;
   const Tensor p = bench.input({2}, values), m = bench.input({2}, zeros), v = bench.input({2}, zeros), g = bench.input({2}, gradients);
   const Tensor step = bench.input({4}, scalars);
-  bench.run([&](Ops& ops) { adamw(ops, p, m, v, g, step, {}, {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-12, .weight_decay = 0.25}); });
+  bench.run([&](Ops& ops) { adamw(ops, p, m, v, {}, g, step, {}, {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-12, .weight_decay = 0.25}); });
   const auto moved = bench.read(p);
   EXPECT_NEAR(moved[0], 2 - 0.25 - 0.5, 1e-5);  // some 50 roundings of values up to 2
   EXPECT_NEAR(moved[1], 2 - 0.25 + 0.5, 1e-5);

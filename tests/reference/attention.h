@@ -8,6 +8,11 @@
 //   online softmax: the rescales after a key multiply it by further exps; their arguments and the key's own add up to
 //     X = max - score, so all of them together cost (5 X + 7 (rescales + 1)) u
 //   a factor exp(score error) is bounded with expm1, so that large scores stay covered.
+// Kernels of cooperative matrices (`matrix_arithmetic`) differ in this; q, k, v and d_out are to be what they were rounded to:
+//   p, and d_s before its scale, are rounded to a 16-bit factor: factor_rounding relative, and below the normal numbers factor_tiny
+//   matrix units may cut a sum off instead of rounding it: 2u for each addition
+//   softmax is in base 2: scaling a score takes 2 roundings more, exp2's 3 + 2|x| ULP at x log2 e is (6 + 5.8 |x|) u and with the
+//   rounding of the argument (6 + 7|x|) u; lse is multiplied by a rounded constant: 2 roundings more
 
 #include <cmath>
 #include <cstdint>
@@ -44,13 +49,25 @@ inline Dot dot(const Doubles& a, uint64_t a_at, const Doubles& b, uint64_t b_at,
 constexpr double kU = 0x1p-24;
 constexpr double kUnderflow = 1e-37;  // an exp may be flushed to zero or clamped at the smallest normal number
 
+struct Arithmetic {
+  double factor_rounding = 0, factor_tiny = 0;
+  double addition = 1;        // roundings of a sum's addition
+  double score = 3;           // of a score, but for its sum
+  double exponent = 5;        // of an exp, times |x|
+  double lse = 1;
+};
+inline Arithmetic matrix_arithmetic(double factor_rounding, double factor_tiny) {
+  return {.factor_rounding = factor_rounding, .factor_tiny = factor_tiny, .addition = 2, .score = 5, .exponent = 7, .lse = 3};
+}
+
 struct AttentionResult {
   Doubles out, lse;
   Doubles out_bound, lse_bound;
 };
 
 // `start` is empty or the first visible position of each token.
-inline AttentionResult attention_forward(const AttentionSize& s, const Doubles& qkv, const std::vector<uint32_t>& start) {
+inline AttentionResult attention_forward(const AttentionSize& s, const Doubles& qkv, const std::vector<uint32_t>& start,
+                                         const Arithmetic& a = {}) {
   AttentionResult r{Doubles(s.out_size()), Doubles(s.lse_size()), Doubles(s.out_size()), Doubles(s.lse_size())};
   const double scale = 1 / std::sqrt(static_cast<double>(s.E));
   std::vector<Dot> score(s.T);
@@ -75,21 +92,21 @@ inline AttentionResult attention_forward(const AttentionSize& s, const Doubles& 
         for (uint64_t j = first; j <= i; ++j) {
           const double x = top - score[j].value * scale;
           p[j] = std::exp(-x) / sum;
-          p_error[j] = std::expm1(kU * ((s.E + 3) * score[j].magnitude * scale + 5 * x + 7 * (rescales + 1))) + kUnderflow;
+          p_error[j] = std::expm1(kU * ((a.addition * s.E + a.score) * score[j].magnitude * scale + a.exponent * x + 7 * (rescales + 1))) + kUnderflow;
           sum_error += p[j] * p_error[j];
         }
         // log: 3 ULP, but 2^-21 absolute within [0.5, 2]; then one addition.
-        r.lse_bound[lse_at] = -std::log1p(-std::min(sum_error, 0.9)) + std::max(6 * kU * std::log(sum), 0x1p-21) + kU * std::abs(r.lse[lse_at]);
+        r.lse_bound[lse_at] = -std::log1p(-std::min(sum_error, 0.9)) + std::max(6 * kU * std::log(sum), 0x1p-21) + a.lse * kU * std::abs(r.lse[lse_at]);
         for (uint64_t e = 0; e < s.E; ++e) {
           double value = 0, magnitude = 0, error = 0;
           for (uint64_t j = first; j <= i; ++j) {
             const double v = qkv[s.v_at(b, j, g) + e];
             value += p[j] * v;
             magnitude += p[j] * std::abs(v);
-            error += p[j] * p_error[j] * std::abs(v) + kUnderflow * std::abs(v);
+            error += (p[j] * (p_error[j] + a.factor_rounding * (1 + p_error[j])) + a.factor_tiny + kUnderflow) * std::abs(v);
           }
           // n products and sums; the division by the sum: 2.5 ULP and one rounding.
-          error += (n + rescales + 1) * kU * magnitude + (sum_error + 6 * kU) * std::abs(value);
+          error += (a.addition * n + rescales + 1) * kU * magnitude + (sum_error + 6 * kU) * std::abs(value);
           r.out[out_at + e] = value;
           r.out_bound[out_at + e] = error / (1 - std::min(sum_error, 0.9));
         }
@@ -103,7 +120,7 @@ struct AttentionGradient {
 
 // The bound is for a kernel that is given `out` and `lse` of attention_forward rounded to f32.
 inline AttentionGradient attention_backward(const AttentionSize& s, const Doubles& d_out, const Doubles& qkv, const AttentionResult& forward,
-                                            const std::vector<uint32_t>& start) {
+                                            const std::vector<uint32_t>& start, const Arithmetic& a = {}) {
   AttentionGradient r{Doubles(s.qkv_size()), Doubles(s.qkv_size())};
   const double scale = 1 / std::sqrt(static_cast<double>(s.E));
   const double terms = static_cast<double>(s.T) * (s.H / s.G);  // of the longest sum
@@ -111,7 +128,7 @@ inline AttentionGradient attention_backward(const AttentionSize& s, const Double
   const auto add = [&](uint64_t to, const Doubles& x, uint64_t at, double weight, double weight_error) {
     for (uint64_t e = 0; e < s.E; ++e) {
       r.d_qkv[to + e] += weight * x[at + e];
-      r.bound[to + e] += (weight_error + (terms + 2) * kU * std::abs(weight)) * std::abs(x[at + e]);
+      r.bound[to + e] += (weight_error + (a.addition * terms + 2) * kU * std::abs(weight)) * std::abs(x[at + e]);
     }
   };
   for (uint64_t b = 0; b < s.B; ++b)
@@ -125,14 +142,16 @@ inline AttentionGradient attention_backward(const AttentionSize& s, const Double
           const Dot d_p = dot(d_out, s.out_at(b, i, h), qkv, s.v_at(b, j, g), s.E);
           const double x = lse - score.value * scale, p = std::exp(-x);
           const double p_error =
-              p * std::expm1(kU * ((s.E + 3) * score.magnitude * scale + 5 * std::abs(x) + 6 + std::abs(lse))) + kUnderflow;
+              p * std::expm1(kU * ((a.addition * s.E + a.score) * score.magnitude * scale + a.exponent * std::abs(x) + 6 + a.lse * std::abs(lse))) +
+              kUnderflow;
           const double inner = d_p.value - delta.value;
-          const double inner_error = kU * ((s.E + 1) * d_p.magnitude + (s.E + 2) * delta.magnitude + 2 * std::abs(inner));
+          const double inner_error = kU * ((a.addition * s.E + 1) * d_p.magnitude + (s.E + 2) * delta.magnitude + 2 * std::abs(inner));
           const double d_s = p * inner * scale;
           const double d_s_error = scale * (p_error * std::abs(inner) + (p + p_error) * inner_error);
-          add(s.v_at(b, j, g), d_out, s.out_at(b, i, h), p, p_error);
-          add(s.k_at(b, j, g), qkv, s.q_at(b, i, h), d_s, d_s_error);
-          add(s.q_at(b, i, h), qkv, s.k_at(b, j, g), d_s, d_s_error);
+          const double d_s_factor = d_s_error + a.factor_rounding * (std::abs(d_s) + d_s_error) + a.factor_tiny * scale;
+          add(s.v_at(b, j, g), d_out, s.out_at(b, i, h), p, p_error + a.factor_rounding * (p + p_error) + a.factor_tiny);
+          add(s.k_at(b, j, g), qkv, s.q_at(b, i, h), d_s, d_s_factor);
+          add(s.q_at(b, i, h), qkv, s.k_at(b, j, g), d_s, d_s_factor);
         }
       }
   return r;

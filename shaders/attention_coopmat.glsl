@@ -1,0 +1,205 @@
+// What the attention kernels of cooperative matrices share. Include after factors_*.glsl, attention.glsl and the push constants.
+//
+// A workgroup owns kRows rows (queries, or keys in d_kv) of one head and meets rows of the other side kCols at a time. Its subgroups
+// stand kDown x kAcross: subgroup (down, across) computes rows kSubgroupRows * down.. of a tile of scores, columns
+// kScoreCols * across.., and of a result [kRows, E] the same rows, columns kOutCols * across...
+// What it owns it holds as fragments. Where those are many and shared memory is large enough, it keeps that in shared memory
+// instead (kOwnedShared): lanes of RDNA 3 hold each factor twice, and have no registers for it; NVIDIA's 48 KB are too few.
+//
+// Shared memory, in units of 16 bytes, rows padded by one: `met`, kMetTiles tiles of met rows as factors, E rounded up to whole
+// fragments with zeros; `scores`, f32 scores on their way from fragments to lanes, where they are masked, rounded and put back as
+// factors in place, into the first half of the subgroup's own part of the row.
+//
+// A masked score becomes a factor of exactly 0. That leaves 0 * NaN: what a masked tile multiplies by those factors is staged
+// without its infinities and NaNs (they become 0), and at the end NaN is written where a row sees one of them (nan_mask). Tiles without
+// a mask multiply what they find.
+#extension GL_KHR_shader_subgroup_shuffle : require
+
+layout(constant_id = SPEC_TILE_ROWS) const uint kRows = 64;
+layout(constant_id = SPEC_TILE_COLS) const uint kCols = 64;
+layout(constant_id = SPEC_SUBGROUPS_DOWN) const uint kDown = 4;
+layout(constant_id = SPEC_FRAGMENT_ROWS) const uint kFragmentRows = 16;
+layout(constant_id = SPEC_FRAGMENT_COLS) const uint kFragmentCols = 16;
+layout(constant_id = SPEC_FRAGMENT_DEPTH) const uint kFragmentDepth = 16;
+layout(constant_id = SPEC_VARIANT) const uint kOwnedShared = 0;  // 1: what is owned stays in shared memory, too; 0: in fragments
+layout(constant_id = SPEC_ALIGNED) const uint kAligned = 0;  // 1: every head of every tensor starts at 16 bytes, and E is a multiple of 8
+layout(constant_id = SPEC_A_TYPE) const uint kQkvType = kF32;
+layout(constant_id = SPEC_B_TYPE) const uint kGradientType = kF32;  // of d_attended
+layout(constant_id = SPEC_C_TYPE) const uint kResultType = kF32;
+
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF32x4 { vec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutF32x4 { vec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InU32x4 { uvec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutU32x4 { uvec4 at[]; };
+
+#define FragmentA coopmat<FACTOR, gl_ScopeSubgroup, kFragmentRows, kFragmentDepth, gl_MatrixUseA>
+#define FragmentB coopmat<FACTOR, gl_ScopeSubgroup, kFragmentDepth, kFragmentCols, gl_MatrixUseB>
+#define FragmentSum coopmat<float, gl_ScopeSubgroup, kFragmentRows, kFragmentCols, gl_MatrixUseAccumulator>
+
+const uint kAcross = kWorkgroup / kSubgroup / kDown;
+const uint kSubgroupRows = kRows / kDown;
+const uint kFragmentsDown = kSubgroupRows / kFragmentRows;
+const uint kGrain = kFragmentDepth > kFragmentCols * kAcross ? kFragmentDepth : kFragmentCols * kAcross;
+const uint kWide = (kWidth + kGrain - 1) / kGrain * kGrain;  // E in shared memory
+const uint kSteps = kWide / kFragmentDepth;
+const uint kOutCols = kWide / kAcross;
+const uint kOutFragments = kOutCols / kFragmentCols;
+const uint kScoreCols = kCols / kAcross;
+const uint kScoreFragments = kScoreCols / kFragmentCols;
+const uint kBlocks = (kOutFragments + kScoreFragments - 1) / kScoreFragments;  // of a result, as wide as the scores
+
+const uint kMetStride = kWide / 8 + 1;
+const uint kScoreStride = kCols / 4 + 1;
+shared uvec4 met[kMetTiles * kCols * kMetStride];
+shared uvec4 scores[kRows * kScoreStride];
+shared uvec4 owned[kOwnedShared != 0 ? kMetTiles * kRows * kMetStride : 1];
+shared uint found_s[kWorkgroup / kSubgroup];
+
+// Lanes on a subgroup's part of the scores: kParts lanes to a row, kPartCols neighbouring columns each, kPasses times.
+const uint kLaneRows = kSubgroup < kSubgroupRows ? kSubgroup : kSubgroupRows;
+const uint kPasses = kSubgroupRows / kLaneRows;
+const uint kParts = kSubgroup / kLaneRows;
+const uint kPartCols = kScoreCols / kParts;
+
+uint sub_row() { return gl_SubgroupID % kDown * kSubgroupRows; }
+uint sub_across() { return gl_SubgroupID / kDown; }
+uint lane_row(uint pass) { return sub_row() + pass * kLaneRows + gl_SubgroupInvocationID % kLaneRows; }
+uint lane_part() { return gl_SubgroupInvocationID / kLaneRows; }
+// Where in `scores` this subgroup's part of a row of the tile begins; and a step of depth of the factors made of the row.
+uint score_at(uint row) { return row * kScoreStride + sub_across() * (kScoreCols / 4); }
+uint factor_at(uint row, uint depth) { return row * kScoreStride + depth / kScoreCols * (kScoreCols / 4) + depth % kScoreCols / 8; }
+
+float exp2_or_nan(float x) { return isnan(x) ? x : exp2(x); }
+float log2_or_nan(float x) { return isnan(x) ? x : log2(x); }
+const float kLog2E = 1.44269504, kLn2 = 0.69314718;
+
+uint first_token;  // of the sequence
+// The first position that a query sees; of queries beyond the edge what the last one sees.
+uint start_of(uint query) { return is_null(args.document_start) ? 0 : args.document_start.at[first_token + min(query, args.context - 1)]; }
+
+// Rows of memory, E wide: row r, element e at `at + r * stride + e`; `count` of them are there, others read as 0.
+struct Rows {
+  InReal memory;
+  uint type, at, stride, count;
+};
+Rows heads_of_qkv(uint position, uint head) {
+  return Rows(args.qkv, kQkvType, qkv_at(first_token + position, head, args.heads, args.kv_heads), (args.heads + 2 * args.kv_heads) * kWidth,
+              position < args.context ? args.context - position : 0);
+}
+
+// Elements e.. (a multiple of 8) of a row, as factors; 0 beyond E.
+uvec4 fetch_eight(Rows rows, uint row, uint e) {
+  if (row >= rows.count || e >= kWidth) return uvec4(0);
+  const uint at = rows.at + row * rows.stride + e;
+  if (rows.type != kF32) {
+    if (kAligned != 0) return InU32x4(rows.memory).at[at / 8];
+    uvec4 words = uvec4(0);  // E is even, and so is `at`
+    [[unroll]] for (uint i = 0; i < 4; ++i)
+      if (e + 2 * i < kWidth) words[i] = InU32(rows.memory).at[at / 2 + i];
+    return words;
+  }
+  vec4 low = vec4(0.0), high = vec4(0.0);
+  if (kAligned != 0) {
+    low = InF32x4(rows.memory).at[at / 4];
+    high = InF32x4(rows.memory).at[at / 4 + 1];
+  } else {
+    [[unroll]] for (uint i = 0; i < 4; ++i) {
+      if (e + i < kWidth) low[i] = InF32(rows.memory).at[at + i];
+      if (e + i + 4 < kWidth) high[i] = InF32(rows.memory).at[at + i + 4];
+    }
+  }
+  return uvec4(pack_factors(low.xy), pack_factors(low.zw), pack_factors(high.xy), pack_factors(high.zw));
+}
+
+// 1 bits over the factors of a pair that are infinite or NaN.
+uint non_finite(uint pair) {
+  return ((pair & kFactorExponent) == kFactorExponent ? 0xFFFFu : 0u) |
+         ((pair & kFactorExponent << 16) == kFactorExponent << 16 ? 0xFFFF0000u : 0u);
+}
+uvec4 non_finite(uvec4 eight) { return uvec4(non_finite(eight.x), non_finite(eight.y), non_finite(eight.z), non_finite(eight.w)); }
+
+// A thread's part of a tile of met rows, on its way to shared memory.
+const uint kChunksOfRow = kWide / 8;
+const uint kChunks = (kCols * kChunksOfRow + kWorkgroup - 1) / kWorkgroup;
+void fetch(out uvec4 chunks[kChunks], Rows rows) {
+  [[unroll]] for (uint i = 0; i < kChunks; ++i) {
+    const uint at = gl_LocalInvocationIndex + i * kWorkgroup;
+    chunks[i] = at < kCols * kChunksOfRow ? fetch_eight(rows, at / kChunksOfRow, 8 * (at % kChunksOfRow)) : uvec4(0);
+  }
+}
+void put(uvec4 chunks[kChunks], uint tile) {
+  [[unroll]] for (uint i = 0; i < kChunks; ++i) {
+    const uint at = gl_LocalInvocationIndex + i * kWorkgroup;
+    if (at < kCols * kChunksOfRow) met[tile * kCols * kMetStride + at / kChunksOfRow * kMetStride + at % kChunksOfRow] = chunks[i];
+  }
+}
+// The same to `part`, kCols rows, of what is owned. Where a subgroup's i-th fragment of it begins, at a step of depth.
+void put_owned(uvec4 chunks[kChunks], uint tile, uint part) {
+  [[unroll]] for (uint i = 0; i < kChunks; ++i) {
+    const uint at = gl_LocalInvocationIndex + i * kWorkgroup;
+    if (at < kCols * kChunksOfRow) owned[(tile * kRows + part * kCols + at / kChunksOfRow) * kMetStride + at % kChunksOfRow] = chunks[i];
+  }
+}
+uint owned_at(uint tile, uint i, uint step) { return (tile * kRows + sub_row() + i * kFragmentRows) * kMetStride + step * kFragmentDepth / 8; }
+// Says to all threads, after the next barrier, in any_found() whether one of them found something; the caller keeps a barrier
+// between any_found() and the next note_found().
+bool has_non_finite(uvec4 chunks[kChunks]) {
+  uvec4 found = uvec4(0);
+  [[unroll]] for (uint i = 0; i < kChunks; ++i) found |= non_finite(chunks[i]);
+  return found != uvec4(0);
+}
+void note_found(bool found) {
+  const bool any = subgroupAny(found);
+  if (gl_SubgroupInvocationID == 0) found_s[gl_SubgroupID] = any ? 1 : 0;
+}
+bool any_found() {
+  uint any = 0;
+  for (uint i = 0; i < kWorkgroup / kSubgroup; ++i) any |= found_s[i];
+  return any != 0;
+}
+// Infinities and NaNs of a tile become 0. Between barriers.
+void take_out_non_finite(uint tile) {
+  for (uint at = gl_LocalInvocationIndex; at < kCols * kChunksOfRow; at += kWorkgroup) {
+    const uint slot = tile * kCols * kMetStride + at / kChunksOfRow * kMetStride + at % kChunksOfRow;
+    met[slot] &= ~non_finite(met[slot]);
+  }
+}
+
+// Each kernel says where NaN goes: 1 bits over those of elements e.. of an owned row that a met row which is not finite reaches.
+uvec4 nan_mask(uint result, uint row, uint e);
+
+// Eight results, f32, to elements e.. of a row. `nan`: 1 bits where NaN goes instead.
+void write_eight(OutReal to, uint at, uint e, vec4 low, vec4 high, uvec4 nan) {
+  [[unroll]] for (uint i = 0; i < 4; ++i) {
+    if ((nan[i / 2] >> 16 * (i % 2) & 1) != 0) low[i] = uintBitsToFloat(0x7FC00000);
+    if ((nan[2 + i / 2] >> 16 * (i % 2) & 1) != 0) high[i] = uintBitsToFloat(0x7FC00000);
+  }
+  if (kResultType != kF32) {
+    const uvec4 words = uvec4(pack_factors(low.xy), pack_factors(low.zw), pack_factors(high.xy), pack_factors(high.zw));
+    if (kAligned != 0) OutU32x4(to).at[at / 8] = words;
+    else
+      [[unroll]] for (uint i = 0; i < 4; ++i)
+        if (e + 2 * i < kWidth) OutU32(to).at[at / 2 + i] = words[i];
+  } else if (kAligned != 0) {
+    OutF32x4(to).at[at / 4] = low;
+    OutF32x4(to).at[at / 4 + 1] = high;
+  } else {
+    [[unroll]] for (uint i = 0; i < 4; ++i) {
+      if (e + i < kWidth) OutF32(to).at[at + i] = low[i];
+      if (e + i + 4 < kWidth) OutF32(to).at[at + i + 4] = high[i];
+    }
+  }
+}
+
+// Writes columns first.. (kScoreCols of them) of this subgroup's part of a result, which lie as f32 in its part of `scores`, times
+// `factor`. Row r of the tile goes to element `at + r * stride` of memory, `count` rows are there. `found`: ask nan_mask.
+void write_columns(OutReal to, uint at, uint stride, uint count, uint first, float factor, uint result, bool found) {
+  [[dont_unroll]] for (uint i = gl_SubgroupInvocationID; i < kSubgroupRows * (kScoreCols / 8); i += kSubgroup) {
+    const uint row = sub_row() + i / (kScoreCols / 8), col = 8 * (i % (kScoreCols / 8));
+    const uint e = sub_across() * kOutCols + first + col;
+    if (row >= count || first + col >= kOutCols || e >= kWidth) continue;
+    const uint slot = score_at(row) + col / 4;
+    const vec4 low = uintBitsToFloat(scores[slot]) * factor, high = uintBitsToFloat(scores[slot + 1]) * factor;
+    write_eight(to, at + row * stride + e, e, low, high, found ? nan_mask(result, row, e) : uvec4(0));
+  }
+}

@@ -1,0 +1,188 @@
+// Attention backward for keys and values with cooperative matrices. Over the queries i of all heads of the group that see key j,
+// with p_ij = exp(score_ij - lse_i):
+//   d_v_j = sum_i p_ij d_o_i        d_k_j = sum_i p_ij (d_o_i . v_j - delta_i) q_i / sqrt(E)
+// Factors (q, k, v, d_o, p, and d_s = p (d_p - delta), each rounded once) have 16 bits; scores, p and all sums are f32 before that.
+//
+// A workgroup owns 64 consecutive keys of one key/value head, k and v in fragments: rows of a tile of scores are keys, columns queries,
+// so that p and d_s are the first factors as they stand. Heads, then queries kCols at a time, in ascending order. d_s waits in its
+// fragments while p goes through shared memory.
+//
+//                                   E = 64             E = 128            (subgroups of 32, fragments 16 x 16 x 16)
+//   subgroups, kCols                4 x 1, 64          4 x 2, 32
+//   registers: k, v, d_k, d_v       16+16+32+32        32+32+32+32        (a wave of 64: see attention_coopmat.glsl)
+//     s, d_s, lse, delta            32+32+8+8          8+8+8+8
+//   shared memory                   36.6 KB            27.0 KB            with k and v there: 55.0, 61.8 KB
+//   a tile: multiply-adds           1 M                1 M                exps 4096, 2048
+//   16-bit memory read              16 KB              16 KB              128 FLOPs a byte
+#define kStarts kCols
+#include "shaders/attention_backward_coopmat.glsl"
+
+shared float lse_s[kCols];  // base 2
+shared float delta_s[kCols];
+uint g;
+
+bool counts(uint row, uint col) { return key0 + row <= query0 + col && key0 + row >= start_s[col] && query0 + col < args.context; }
+
+// Result 0: d_k, which the queries reach; 1: d_v, which their gradients reach.
+uvec4 nan_mask(uint result, uint row, uint e) {
+  uvec4 mask = uvec4(0);
+  const uint key = key0 + row, heads = args.heads / args.kv_heads;
+  for (uint h = g * heads; h < (g + 1) * heads; ++h) {
+    Rows from = heads_of_qkv(0, h);
+    if (result == 1) from = heads_of_gradient(0, h);
+    for (uint query = key; query < args.context && start_of(query) <= key; ++query) mask |= non_finite(fetch_eight(from, query, e));
+  }
+  return mask;
+}
+
+void main() {
+  const uint T = args.context, H = args.heads, G = args.kv_heads;
+  const uint tiles = (T + kRows - 1) / kRows;
+  const uint b = linear_group() / (tiles * G);
+  if (b >= args.batch) return;
+  g = linear_group() / tiles % G;
+  key0 = linear_group() % tiles * kRows;
+  first_token = b * T;
+  const uint last_key = min(key0 + kRows, T) - 1;
+  uvec4 chunks[kChunks], gradient_chunks[kChunks];
+
+  FragmentA k[kFragmentsDown][kSteps], v[kFragmentsDown][kSteps];
+  [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
+    fetch(chunks, heads_of_qkv(key0 + part * kCols, H + g));
+    fetch(gradient_chunks, heads_of_qkv(key0 + part * kCols, H + G + g));
+    if (kOwnedShared != 0) {
+      put_owned(chunks, 0, part);
+      put_owned(gradient_chunks, 1, part);
+      continue;
+    }
+    barrier();
+    put(chunks, 0);
+    put(gradient_chunks, 1);
+    barrier();
+    if (sub_row() / kCols == part)
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+        [[unroll]] for (uint e = 0; e < kSteps; ++e) {
+          const uint at = (sub_row() % kCols + i * kFragmentRows) * kMetStride + e * kFragmentDepth / 8;
+          coopMatLoad(k[i][e], met, at, kMetStride, gl_CooperativeMatrixLayoutRowMajor);
+          coopMatLoad(v[i][e], met, kCols * kMetStride + at, kMetStride, gl_CooperativeMatrixLayoutRowMajor);
+        }
+  }
+  FragmentSum d_k[kFragmentsDown][kOutFragments], d_v[kFragmentsDown][kOutFragments];
+  [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+    [[unroll]] for (uint n = 0; n < kOutFragments; ++n) d_k[i][n] = d_v[i][n] = FragmentSum(0.0);
+  bool found = false;  // a q or d_o in a masked tile that was not finite
+
+  for (uint h = g * (H / G); h < (g + 1) * (H / G); ++h) {
+    [[dont_unroll]] for (query0 = key0; query0 < T; query0 += kCols) {
+      if (start_of(query0) > last_key) break;  // starts do not decrease: no later query sees these keys
+      const bool masked = query0 < last_key || query0 + kCols > T || start_of(query0 + kCols - 1) > key0;
+      fetch(chunks, heads_of_qkv(query0, h));
+      fetch(gradient_chunks, heads_of_gradient(query0, h));
+      barrier();  // k and v, or the last tile, have been read
+      put(chunks, 0);
+      put(gradient_chunks, 1);
+      note_found(masked && (has_non_finite(chunks) || has_non_finite(gradient_chunks)));
+      for (uint col = gl_LocalInvocationIndex; col < kCols; col += kWorkgroup) {
+        const uint at = (b * H + h) * T + min(query0 + col, T - 1);
+        lse_s[col] = args.lse.at[at] * kLog2E;
+        delta_s[col] = args.delta.at[at];
+        start_s[col] = start_of(query0 + col);
+      }
+      barrier();
+
+      FragmentSum s[kFragmentsDown][kScoreFragments], d_s[kFragmentsDown][kScoreFragments];
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+        [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = d_s[i][j] = FragmentSum(0.0);
+      [[unroll]] for (uint e = 0; e < kSteps; ++e) {
+        FragmentA a[kFragmentsDown], d_a[kFragmentsDown];
+        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+          if (kOwnedShared != 0) {
+            coopMatLoad(a[i], owned, owned_at(0, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
+            coopMatLoad(d_a[i], owned, owned_at(1, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
+          } else {
+            a[i] = k[i][e];
+            d_a[i] = v[i][e];
+          }
+        }
+        [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
+          const uint at = (sub_across() * kScoreCols + j * kFragmentCols) * kMetStride + e * kFragmentDepth / 8;
+          FragmentB q, d_o;
+          coopMatLoad(q, met, at, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
+          coopMatLoad(d_o, met, kCols * kMetStride + at, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
+          [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+            s[i][j] = coopMatMulAdd(a[i], q, s[i][j]);
+            d_s[i][j] = coopMatMulAdd(d_a[i], d_o, d_s[i][j]);
+          }
+        }
+      }
+      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
+        const uint col = sub_across() * kScoreCols + j * kFragmentCols;
+        FragmentSum lse, delta;
+        coopMatLoad(lse, lse_s, col, 0, gl_CooperativeMatrixLayoutRowMajor);
+        coopMatLoad(delta, delta_s, col, 0, gl_CooperativeMatrixLayoutRowMajor);
+        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+          [[unroll]] for (uint x = 0; x < lse.length(); ++x) {
+            s[i][j][x] = exp2_or_nan(s[i][j][x] * (args.scale * kLog2E) - lse[x]);
+            d_s[i][j][x] = s[i][j][x] * (d_s[i][j][x] - delta[x]);
+          }
+          coopMatStore(s[i][j], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
+                       gl_CooperativeMatrixLayoutRowMajor);
+        }
+      }
+      subgroupBarrier();
+      to_factors(masked);
+      barrier();
+      if (any_found()) {
+        found = true;
+        take_out_non_finite(0);
+        take_out_non_finite(1);
+        barrier();
+      }
+      for (uint step = 0; step < kCols; step += kFragmentDepth) {
+        FragmentA p[kFragmentsDown];
+        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+          coopMatLoad(p[i], scores, factor_at(sub_row() + i * kFragmentRows, step), kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
+        [[unroll]] for (uint n = 0; n < kOutFragments; ++n) {
+          FragmentB d_o;
+          coopMatLoad(d_o, met, (kCols + step) * kMetStride + (sub_across() * kOutCols + n * kFragmentCols) / 8, kMetStride,
+                      gl_CooperativeMatrixLayoutRowMajor);
+          [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) d_v[i][n] = coopMatMulAdd(p[i], d_o, d_v[i][n]);
+        }
+      }
+      barrier();  // p has been read
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+        [[unroll]] for (uint j = 0; j < kScoreFragments; ++j)
+          coopMatStore(d_s[i][j], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
+                       gl_CooperativeMatrixLayoutRowMajor);
+      subgroupBarrier();
+      to_factors(masked);
+      barrier();
+      for (uint step = 0; step < kCols; step += kFragmentDepth) {
+        FragmentA factor[kFragmentsDown];
+        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+          coopMatLoad(factor[i], scores, factor_at(sub_row() + i * kFragmentRows, step), kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
+        [[unroll]] for (uint n = 0; n < kOutFragments; ++n) {
+          FragmentB q;
+          coopMatLoad(q, met, step * kMetStride + (sub_across() * kOutCols + n * kFragmentCols) / 8, kMetStride,
+                      gl_CooperativeMatrixLayoutRowMajor);
+          [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) d_k[i][n] = coopMatMulAdd(factor[i], q, d_k[i][n]);
+        }
+      }
+    }
+  }
+
+  barrier();  // the last d_s has been read
+  const uint at = qkv_at(first_token + key0, H + g, H, G), stride = (H + 2 * G) * kWidth;
+  [[dont_unroll]] for (uint turn = 0; turn < 2 * kBlocks; ++turn) {
+    const uint block = turn / 2, result = turn % 2;
+    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+      [[unroll]] for (uint n = 0; n < kOutFragments; ++n) {
+        const uint to = score_at(sub_row() + i * kFragmentRows) + n % kScoreFragments * kFragmentCols / 4;
+        if (n / kScoreFragments == block && result == 0) coopMatStore(d_k[i][n], scores, to, kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
+        if (n / kScoreFragments == block && result == 1) coopMatStore(d_v[i][n], scores, to, kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
+      }
+    subgroupBarrier();
+    write_columns(args.d_qkv, at + result * G * kWidth, stride, T - key0, block * kScoreCols, result == 0 ? args.scale : 1.0, result, found);
+    subgroupBarrier();
+  }
+}

@@ -1,0 +1,59 @@
+// The plain epilogue of a tile in blocks where c, and the addend with it, lie in memory as f32 or as factors (SPEC_C_TYPE). Four
+// columns are written at once where bit 2 of SPEC_ALIGNED says that the rows of both begin at four elements.
+//
+// Declared before this is included, beside what matmul_coopmat.glsl needs: vec2 unpack_factors(uint).
+#include "shaders/matmul_store.glsl"
+
+layout(constant_id = SPEC_C_TYPE) const uint kCType = kF32;  // not kF32: FACTOR's
+const bool kFours = (kAligned & 4) != 0;
+
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InU32x2 { uvec2 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer OutU32x2 { uvec2 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutF32x4 { vec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 2) writeonly buffer OutHalves { uint16_t at[]; };
+
+float load_one(InReal from, uint at) { return kCType == kF32 ? InF32(from).at[at] : unpack_factors(uint(InHalves(from).at[at])).x; }
+vec4 load_four(InReal from, uint at) {
+  if (kCType == kF32) return InF32x4(from).at[at / 4];
+  const uvec2 words = InU32x2(from).at[at / 4];
+  return vec4(unpack_factors(words.x), unpack_factors(words.y));
+}
+void store_one(InOutReal to, uint at, float value) {
+  if (kCType == kF32) InOutF32(to).at[at] = value;
+  else OutHalves(to).at[at] = uint16_t(pack_factors(vec2(value, 0.0)));
+}
+void store_four(InOutReal to, uint at, vec4 values) {
+  if (kCType == kF32) OutF32x4(to).at[at / 4] = values;
+  else OutU32x2(to).at[at / 4] = uvec2(pack_factors(values.xy), pack_factors(values.zw));
+}
+
+void main() {
+  Operands o = operands();
+  const uvec2 start = tile_start(uvec2(kRows, kCols));
+  const uint row0 = start.x, col0 = start.y;
+  if (row0 >= o.rows || adds_nothing(o)) return;
+  multiply(o, row0, col0);
+  const bool has_bias = !is_null(args.bias), has_addend = !is_null(args.addend);
+  [[unroll]] for (uint j = 0; j < kBlocksC; ++j) {
+    const uint col = col0 + block_col(j);
+    if (col >= o.cols) break;
+    const bool four = kFours && col + 4 <= o.cols;
+    vec4 bias = vec4(0.0);
+    [[unroll]] for (uint x = 0; x < 4; ++x)
+      if (has_bias && col + x < o.cols) bias[x] = args.bias.at[col + x];
+    [[unroll]] for (uint i = 0; i < 4 * kBlocksR; ++i) {
+      const uint row = row0 + block_row(i / 4) + i % 4;
+      if (row >= o.rows) break;
+      const uint at = row * args.c_stride + col;
+      const vec4 biased = args.alpha * sum[i][j] + bias;
+      if (four) {
+        store_four(args.c, at, has_addend ? biased + load_four(args.addend, at) : biased);
+      } else {
+        [[unroll]] for (uint x = 0; x < 4; ++x) {
+          if (col + x >= o.cols) break;
+          store_one(args.c, at + x, has_addend ? biased[x] + load_one(args.addend, at + x) : biased[x]);
+        }
+      }
+    }
+  }
+}
