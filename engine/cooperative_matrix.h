@@ -10,6 +10,10 @@ namespace lapilli {
 struct MatrixFeatures {
   bool cooperative_matrix = false, bfloat16 = false;
   MatrixShape f16, bf16;  // with f32 sums, of a subgroup
+  // VK_NV_cooperative_matrix2, as in DeviceCaps.
+  bool cooperative_matrix2 = false;
+  MatrixShape workgroup_f16, workgroup_bf16;
+  uint32_t max_dimension = 0, shared_bytes = 0;
 };
 MatrixFeatures query_matrix_features(VkInstance instance, VkPhysicalDevice physical);
 
@@ -25,9 +29,10 @@ class MatrixRequest {
   void* chain(void* next);
 
  private:
-  bool matrices_, bfloat16_;
+  bool matrices_, bfloat16_, workgroup_matrices_;
   VkPhysicalDeviceCooperativeMatrixFeaturesKHR matrix_features_{};
   VkPhysicalDeviceShaderBfloat16FeaturesKHR bfloat16_features_{};
+  VkPhysicalDeviceCooperativeMatrix2FeaturesNV workgroup_features_{};
 };
 
 }  // namespace lapilli

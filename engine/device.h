@@ -17,6 +17,7 @@ enum class KernelClass {
   scalar,  // register tiles, no shared memory: drivers that run on a CPU
   tiled,   // shared-memory tiles: any GPU
   coopmat,  // cooperative matrices (KHR), 16-bit factors: matrix products only, where they are asked for
+  coopmat2,  // cooperative matrices of whole workgroups (NV), 16-bit operands in memory: matrix products only, where forced
 };
 const char* to_string(KernelClass kernel_class);
 
@@ -49,7 +50,12 @@ struct DeviceCaps {
   bool fast_pair_loads = false;  // matmul_scalar_pairs.comp may be used: 64-bit integers, and a driver it is right on
   bool bfloat16 = false, cooperative_matrix = false;
   MatrixShape matrix_f16, matrix_bf16;  // the cooperative matrices our kernels use, by the type of the factors
-  bool cooperative_matrix2 = false;     // reported; not yet used by kernels
+  bool cooperative_matrix2 = false;     // with all that our kernels need: matrices of workgroups, of any dimensions, tensor addressing
+  // What the rows, columns and depth of a workgroup's matrices are multiples of, in workgroups of 128 and of 256, by the type of the
+  // factors; none: not multiplied, or not by both.
+  MatrixShape workgroup_matrix_f16, workgroup_matrix_bf16;
+  uint32_t max_matrix_dimension = 0;    // of a workgroup's matrices
+  uint32_t matrix_shared_bytes = 0;     // shared memory that the driver keeps for them, out of max_shared_bytes
 
   KernelClass kernel_class = KernelClass::tiled;
 };

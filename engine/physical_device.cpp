@@ -63,6 +63,7 @@ const char* to_string(KernelClass kernel_class) {
     case KernelClass::scalar: return "scalar";
     case KernelClass::tiled: return "tiled";
     case KernelClass::coopmat: return "coopmat";
+    case KernelClass::coopmat2: return "coopmat2";
   }
   return "unknown";
 }
@@ -173,7 +174,11 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   // Our kernels read and write 16-bit memory too; every device with matrices has it.
   if (caps.float16 && caps.storage16 && !crashes) caps.matrix_f16 = matrices.f16;
   if (caps.storage16) caps.matrix_bf16 = matrices.bf16;
-  caps.cooperative_matrix2 = has_extension(physical, "VK_NV_cooperative_matrix2");
+  caps.cooperative_matrix2 = matrices.cooperative_matrix2;
+  if (caps.matrix_f16) caps.workgroup_matrix_f16 = matrices.workgroup_f16;
+  if (caps.matrix_bf16 && caps.matrix_f16) caps.workgroup_matrix_bf16 = matrices.workgroup_bf16;  // their SPIR-V asks for f16, too
+  caps.max_matrix_dimension = matrices.max_dimension;
+  caps.matrix_shared_bytes = matrices.shared_bytes;
   caps.kernel_class = core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? KernelClass::scalar : KernelClass::tiled;
   return caps;
 }

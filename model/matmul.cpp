@@ -35,7 +35,7 @@ constexpr uint32_t kScalarDepth = 2048;
 // The product as a sum of products of bounded depth; the later ones add to c. Kernels for a processor only, so all is f32.
 std::vector<args::MatmulArgs> depth_pieces(const args::MatmulArgs& whole, const MatmulTile& tile) {
   const bool counted = whole.live.slice && whole.live_is_depth != 0;  // where the depth ends is known on the device only
-  if (tile.in_blocks || whole.depth <= kScalarDepth || counted) return {whole};
+  if (!tile.form.starts_with("scalar") || whole.depth <= kScalarDepth || counted) return {whole};
   const auto from = [](const Slice& slice, uint64_t elements) {
     return slice.sub(elements * sizeof(float), slice.size_bytes() - elements * sizeof(float));
   };
@@ -79,7 +79,7 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
   const MatmulKernel kind = options.force ? *options.force : matmul_kernel(ops.caps(), ops.precision);
   MatmulTile tile = choose_matmul_tile(ops.caps(), args.rows, args.cols, has_even_rows(args), kind);
   const uint32_t contiguous = (args.a_depth == 1 ? 1U : 0U) | (args.b_depth == 1 ? 2U : 0U);
-  tile.constants.push_back({args::SPEC_VARIANT, tile.in_blocks ? contiguous : tile.form == "scalar_pairs" ? layout_of(args) : 0});
+  tile.constants.push_back({args::SPEC_VARIANT, kind.kernel_class != KernelClass::scalar ? contiguous : tile.form == "scalar_pairs" ? layout_of(args) : 0});
   const SpecConstants memory = memory_constants(kind, a, b, c, addend);
   tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
   args.row_step = options.live && args.live_is_depth == 0 ? spreading_row_step(ceil_div(args.rows, tile.rows)) : 1;

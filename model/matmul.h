@@ -15,21 +15,26 @@ namespace lapilli {
 // A kernel other than the one that the device's class and the shape suggest.
 struct MatmulKernel {
   KernelClass kernel_class;
-  uint32_t tile = 0;   // tiled, coopmat: 32, 64 or 128 rows and columns; 0: by the shape
+  uint32_t tile = 0;   // tiled, coopmat: 32, 64 or 128 rows and columns; coopmat2: 64, 128 or 256 rows; 0: by the shape
   bool pairs = true;   // scalar: 64-bit loads where device and shape allow them
-  Precision precision = Precision::f32;  // coopmat: f16 or bf16
+  Precision precision = Precision::f32;  // coopmat and coopmat2: f16 or bf16
+  uint32_t tile_cols = 0;  // coopmat2: columns, at most 256 with 128 rows, or 128 with 256; 0: as many as rows
+  bool emulated = false;   // coopmat2: in plain GLSL, for tests without VK_NV_cooperative_matrix2
 };
-// The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot.
+// The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot. Never coopmat2: it has not yet
+// run on a driver with the extension, so only MatmulOptions::force asks for it.
 MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision);
 // What its subgroups multiply at once with 16-bit factors of this precision; all 0: nothing.
 MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision);
 // Whether matmul_kernel would not throw.
 bool multiplies(const DeviceCaps& caps, Precision precision);
+// Why the device, or this build, has no coopmat2 in this precision; nothing where it has.
+std::optional<std::string> why_no_coopmat2(const DeviceCaps& caps, Precision precision);
 
 // How a product [rows, cols] is cut up: the form of the kernel, and the tile one workgroup computes. The kernels are
 // shaders/<operation>_<form>.comp.
 struct MatmulTile {
-  std::string form;  // "scalar", "scalar_pairs", "tiled", "coopmat_f16" or "coopmat_bf16"
+  std::string form;  // "scalar", "scalar_pairs", "tiled", "coopmat_f16", "coopmat_bf16", "coopmat2_f16", ...
   bool in_blocks;    // a workgroup ends up with its tile as shaders/matmul_blocks.glsl says
   uint32_t rows, cols;
   uint32_t workgroup;
@@ -44,6 +49,11 @@ MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t co
 // takes such types. c and the addend may be empty.
 SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c = {},
                                const ConstTensor& addend = {});
+
+// The two for coopmat2 (matmul_coopmat2.cpp). CHECKs that a and b are of the kernel's type and start at 16 bytes, that c is of it or f32.
+MatmulTile coopmat2_tile(uint32_t rows, uint32_t cols, const MatmulKernel& kernel);
+SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
+                                 const ConstTensor& addend);
 
 struct MatmulOptions {
   ConstTensor bias;    // [cols of c] or empty

@@ -99,11 +99,13 @@ MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
   if (!has_shader(coopmat_shader(precision)))
     throw Error("this program was built by a shader compiler that knows no {} matrices (glslc with {}); build it again with one",
                 to_string(precision), precision == Precision::f16 ? "GL_KHR_cooperative_matrix" : "GL_EXT_bfloat16");
+  // Not coopmat2, even where the device has it: it has only run emulated so far, and must be forced until a driver has shown it right and faster.
   return {.kernel_class = KernelClass::coopmat, .precision = precision};
 }
 
 SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
                                const ConstTensor& addend) {
+  if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_constants(kernel, a, b, c, addend);
   const bool coopmat = kernel.kernel_class == KernelClass::coopmat;
   for (const ConstTensor& tensor : {a, b, c, addend})
     CHECK(!tensor || tensor.dtype() == DType::f32 || (coopmat && tensor.dtype() == storage_type(kernel.precision)),
@@ -119,6 +121,7 @@ SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a,
 
 MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const MatmulKernel& kernel) {
   if (kernel.kernel_class == KernelClass::scalar) return scalar_tile(caps, rows, cols, kernel.pairs && caps.fast_pair_loads && pairs_fit);
+  if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_tile(rows, cols, kernel);
   const uint32_t side = kernel.tile != 0 ? kernel.tile : tiled_tile(caps, rows, cols);
   return kernel.kernel_class == KernelClass::coopmat ? coopmat_tile(caps, side, kernel.precision) : block_tile("tiled", side, 16);
 }

@@ -154,7 +154,27 @@ std::vector<MatmulKernel> coopmat_kernels() {
   return kernels;
 }
 
+std::vector<MatmulKernel> coopmat2_kernels() {
+  std::vector<MatmulKernel> kernels;
+  const auto add = [&](Precision precision, uint32_t rows, uint32_t cols, bool emulated) {
+    kernels.push_back({.kernel_class = KernelClass::coopmat2, .tile = rows, .precision = precision, .tile_cols = cols, .emulated = emulated});
+  };
+  for (const Precision precision : {Precision::f16, Precision::bf16})
+    for (const auto& [rows, cols] : {std::pair(64U, 64U), std::pair(128U, 128U), std::pair(128U, 256U), std::pair(256U, 128U)})
+      add(precision, rows, cols, false);
+  // Emulated ones take a driver seconds to compile.
+  add(Precision::f16, 64, 64, true);
+  add(Precision::f16, 128, 256, true);
+  add(Precision::f16, 256, 128, true);
+  add(Precision::bf16, 64, 64, true);
+  return kernels;
+}
+
 std::optional<std::string> why_not(const MatmulKernel& kernel) {
+  const DeviceCaps& caps = device().caps();
+  if (kernel.kernel_class == KernelClass::coopmat2 && !kernel.emulated) return why_no_coopmat2(caps, kernel.precision);
+  // Software drivers without matrices take minutes to compile them; and 16-bit storage is asked for where there are matrices.
+  if (kernel.emulated && (!caps.matrix_f16 || !caps.storage16)) return caps.name + " has no cooperative matrices of f16, or no 16-bit storage";
   if (kernel.kernel_class != KernelClass::coopmat) return std::nullopt;
   try {
     matmul_kernel(device().caps(), kernel.precision);

@@ -60,6 +60,8 @@ class Bench {
 
 // The kernels of cooperative matrices, every type of factor in every tile; and why this device cannot run one, if it cannot.
 std::vector<MatmulKernel> coopmat_kernels();
+// Those of whole workgroups, on the device and emulated, likewise.
+std::vector<MatmulKernel> coopmat2_kernels();
 std::optional<std::string> why_not(const MatmulKernel& kernel);
 
 // Half a unit in the last place of a factor, relative; 0 where factors stay as they are.

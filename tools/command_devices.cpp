@@ -56,7 +56,11 @@ nlohmann::ordered_json device_to_json(const DeviceCaps& caps) {
           {"cooperative_matrix", caps.cooperative_matrix},
           {"matrix_f16", shape_to_json(caps.matrix_f16)},
           {"matrix_bf16", shape_to_json(caps.matrix_bf16)},
-          {"cooperative_matrix2", caps.cooperative_matrix2}};
+          {"cooperative_matrix2", caps.cooperative_matrix2},
+          {"workgroup_matrix_f16", shape_to_json(caps.workgroup_matrix_f16)},
+          {"workgroup_matrix_bf16", shape_to_json(caps.workgroup_matrix_bf16)},
+          {"max_matrix_dimension", caps.max_matrix_dimension},
+          {"matrix_shared_bytes", caps.matrix_shared_bytes}};
 }
 
 namespace {
@@ -70,7 +74,11 @@ std::string matrix_text(const DeviceCaps& caps) {
   const auto shape_text = [](const char* name, const MatrixShape& shape) {
     return shape ? fmt::format("{} {}x{}x{}", name, shape.rows, shape.cols, shape.depth) : fmt::format("no {}", name);
   };
-  return fmt::format("{}, {}, sums in f32", shape_text("f16", caps.matrix_f16), shape_text("bf16", caps.matrix_bf16));
+  std::string text = fmt::format("{}, {}, sums in f32", shape_text("f16", caps.matrix_f16), shape_text("bf16", caps.matrix_bf16));
+  if (caps.workgroup_matrix_f16 || caps.workgroup_matrix_bf16)
+    text += fmt::format("; of a workgroup: multiples of {}, {}, up to {}, {} of shared memory kept for them", shape_text("f16", caps.workgroup_matrix_f16),
+                        shape_text("bf16", caps.workgroup_matrix_bf16), caps.max_matrix_dimension, format_bytes(caps.matrix_shared_bytes));
+  return text;
 }
 
 std::string features_text(const DeviceCaps& caps) {

@@ -91,6 +91,16 @@ std::vector<MatmulKernel> matmul_kernels(const DeviceCaps& caps) {
   return list;
 }
 
+// In the tiles that coopmat2 chooses from.
+std::vector<MatmulKernel> coopmat2_kernels(const DeviceCaps& caps) {
+  std::vector<MatmulKernel> list;
+  for (const Precision precision : {Precision::f16, Precision::bf16})
+    if (!why_no_coopmat2(caps, precision))
+      for (const auto& [rows, cols] : {std::pair(64U, 64U), std::pair(128U, 128U), std::pair(128U, 256U), std::pair(256U, 128U)})
+        list.push_back({.kernel_class = KernelClass::coopmat2, .tile = rows, .precision = precision, .tile_cols = cols});
+  return list;
+}
+
 constexpr uint32_t kTokens = 256, kDim = 128, kVocab = 1024;
 
 void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
@@ -103,8 +113,9 @@ void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
   Program program(device, "matmul");
   Ops ops{program, kernels};
   const MatmulOptions options{.force = force};
-  // All mixtures of f32 and the factors' type; with f32 factors, the same one again.
+  // All mixtures of f32 and the factors' type; with f32 factors, the same one again. coopmat2 takes only factors of their type.
   for (uint32_t mixture = 0; mixture < 8; ++mixture) {
+    if (force.kernel_class == KernelClass::coopmat2 && (mixture & 3) != 3) continue;
     const auto pick = [&](uint32_t operand) { return (mixture >> operand & 1) != 0 ? half[operand] : full[operand]; };
     const Tensor a = pick(0), b = pick(1), c = pick(2);
     matmul_nn(ops, c, a, b, Into::overwrite, options);
@@ -175,6 +186,7 @@ void compile_kernel_forms(KernelLibrary& kernels) {
       for (const float label_smoothing : {0.0F, 0.1F})
         for (const DType type : {DType::f32, storage_type(force.precision)}) record_loss(kernels, force, type, teacher, label_smoothing);
   }
+  for (const MatmulKernel& force : coopmat2_kernels(kernels.device().caps())) record_matmuls(kernels, force);
 }
 
 }  // namespace lapilli

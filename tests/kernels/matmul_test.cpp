@@ -1,18 +1,10 @@
-#include "model/matmul.h"
-
 #include <cmath>
 
-#include "tests/reference/matmul.h"
-#include "tests/support.h"
+#include "tests/kernels/matmul_support.h"
 
 namespace lapilli::test {
 namespace {
 
-enum class Layout { nn, nt, tn };
-struct Case {
-  Layout layout;
-  uint32_t m, n, k;
-};
 // What lies in memory as 16 bits: the type of the kernel's factors.
 struct Storage {
   bool a = false, b = false, c = false;
@@ -20,31 +12,6 @@ struct Storage {
   DType of_b(const MatmulKernel& kernel) const { return b ? storage_type(kernel.precision) : DType::f32; }
   DType of_c(const MatmulKernel& kernel) const { return c ? storage_type(kernel.precision) : DType::f32; }
 };
-
-// Inputs of small integers make every product and sum exact, so that a wrong element cannot hide in a tolerance.
-std::vector<float> small_integers(uint64_t count, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(static_cast<int>(generator() % 7) - 3);
-  return values;
-}
-
-void record(Ops& ops, Layout layout, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
-  switch (layout) {
-    case Layout::nn: return matmul_nn(ops, c, a, b, into, options);
-    case Layout::nt: return matmul_nt(ops, c, a, b, into, options);
-    case Layout::tn: return matmul_tn(ops, c, a, b, into, options);
-  }
-}
-
-Shape a_shape(const Case& p) { return p.layout == Layout::tn ? Shape{p.k, p.m} : Shape{p.m, p.k}; }
-Shape b_shape(const Case& p) { return p.layout == Layout::nt ? Shape{p.n, p.k} : Shape{p.k, p.n}; }
-
-reference::MatmulResult expected(const Case& p, const Doubles& a, const Doubles& b) {
-  const reference::Strided as = p.layout == Layout::tn ? reference::Strided{a, 1, p.m} : reference::Strided{a, p.k, 1};
-  const reference::Strided bs = p.layout == Layout::nt ? reference::Strided{b, 1, p.k} : reference::Strided{b, p.n, 1};
-  return reference::matmul(as, bs, p.m, p.n, p.k);
-}
 
 void expect_exact(const MatmulKernel& force, const Case& p, Storage in = {}) {
   const auto a = small_integers(uint64_t{p.m} * p.k, 1), b = small_integers(uint64_t{p.k} * p.n, 2);
@@ -124,32 +91,6 @@ TEST_P(Matmul, ExactInputs_EveryElementExact) { expect_exact(force, p); }
 TEST_P(Matmul, EpilogueAndAccumulate_MatchReference) { expect_epilogue_and_accumulate(force, p); }
 TEST_P(Matmul, LiveCount_LimitsTokensAndLeavesTheRest) { expect_live_count(force, p); }
 TEST_P(Matmul, RowsWithGaps_GapsNeitherReadNorWritten) { expect_gaps_untouched(force, p); }
-
-std::vector<Case> cases() {
-  std::vector<Case> all;
-  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn})
-    for (const auto& [m, n, k] : std::vector<std::array<uint32_t, 3>>{
-             {1, 1, 1}, {2, 3, 5}, {23, 31, 7}, {24, 32, 8}, {25, 33, 9}, {7, 129, 65}, {64, 16, 17}, {97, 61, 101}, {1, 257, 3}, {131, 1, 31}})
-      all.push_back({layout, m, n, k});
-  return all;
-}
-
-// Even sizes around the tiles of 8, 32 and 64 rows and the blocks of 4, 8 and 16 lanes, where CPU drivers read pairs of floats.
-std::vector<Case> even_cases() {
-  std::vector<Case> all;
-  for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn})
-    for (const auto& [m, n, k] : std::vector<std::array<uint32_t, 3>>{{2, 2, 2}, {30, 34, 32}, {34, 62, 66}, {66, 30, 64}, {8, 66, 34}, {64, 64, 130}, {66, 130, 18}, {126, 94, 48}})
-      all.push_back({layout, m, n, k});
-  all.push_back({Layout::nt, 33, 65, 64});  // NT only needs an even depth
-  all.push_back({Layout::nn, 33, 64, 64});
-  all.push_back({Layout::tn, 64, 64, 65});
-  return all;
-}
-
-// Beyond one tile of 128 in each direction, with an edge.
-std::vector<Case> large_cases() {
-  return {{Layout::nn, 129, 190, 33}, {Layout::nt, 190, 129, 33}, {Layout::tn, 130, 131, 47}};
-}
 
 // So deep that CPU drivers add up pieces of the depth; the last piece is one step, or most of one.
 std::vector<Case> deep_cases() {

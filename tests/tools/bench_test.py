@@ -45,6 +45,13 @@ class Bench(BenchTest):
         self.assertEqual(list(results), ["multiply-add", "tn"])
         self.assertEqual(results["tn"]["flops"], 2 * 32 * 32 * 8)
 
+    def test_Matmul_ComparesTheKernelsAskedFor(self):
+        results = self.bench("matmul", "--size", 32, "--layout", "nn", "--kernel", "tiled:32,scalar")
+        self.assertEqual(list(results), ["multiply-add", "nn tiled:32", "nn scalar"])
+        for kernel, says in (("tiled:48", "tiles of 32, 64, 128"), ("scalar:8", "one size"), ("coopmat2", "no kernel 'coopmat2' for f32"),
+                             ("fastest", "no kernel 'fastest'")):
+            self.misused("bench", "matmul", "--kernel", kernel, says=says)
+
     def test_Attention_CountsOnlyWhatIsNotMasked(self):
         results = self.bench("attention", "--batch", 2, "--context", 9, "--heads", 4, "--kv-heads", 2, "--head-width", 8)
         self.assertEqual(results["forward"]["flops"], 2 * 2 * 2 * 4 * 45 * 8)
