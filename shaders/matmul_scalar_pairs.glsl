@@ -1,6 +1,6 @@
 // multiply() reading two neighbouring floats with one 64-bit load: half the scattered reads of matmul_scalar_words.glsl, which
-// are what it waits for (of 16 lanes they took half its time on lavapipe, at 35 cycles per 8 lanes). Tall and wide tiles make
-// each of them count for more products. Lane l has columns kCols * l and those that follow; a block is kSubgroup steps of K, as
+// are what it waits for: tiles of 32 rows and 2 columns a lane spent half their time in them on lavapipe. Tall and wide tiles make each
+// of them count for more products. Lane l has columns kCols * l and those that follow; a block is kSubgroup steps of K, as
 // long as its instructions fit into the first cache.
 //
 // Include after a constant kLayout: 0 is NN, 1 is NT, 2 is TN. Needs 64-bit integers; a and b 8-byte aligned; an even number
