@@ -48,10 +48,6 @@ AttentionKernel coopmat_kernel(const DeviceCaps& caps, Precision precision, uint
   return kernel;
 }
 
-AttentionKernel scalar_kernel(const DeviceCaps& caps, uint32_t owned, uint32_t met) {
-  return {.kernel_class = KernelClass::scalar, .owned = owned, .met = std::min(met, caps.subgroup_size)};
-}
-
 }  // namespace
 
 std::string AttentionKernel::to_string() const {
@@ -69,7 +65,8 @@ AttentionKernel attention_kernel(const DeviceCaps& caps, Precision precision, ui
   if (kernel_class == KernelClass::tiled) return {.kernel_class = kernel_class, .owned = 64, .met = 64};
   // Beyond 64 elements a row of every lane no longer stays in the nearest cache, beyond 32 the instructions of many rows at once: forward
   // at E = 64 runs at 39 GFLOP/s with eight keys, at 44 with four (lapilli bench attention).
-  return scalar_kernel(caps, head_width <= 64 ? 2 : 1, pass == AttentionPass::forward && head_width <= 32 ? 8 : 4);
+  const uint32_t met = pass == AttentionPass::forward && head_width <= 32 ? 8 : 4;
+  return {.kernel_class = KernelClass::scalar, .owned = head_width <= 64 ? 2U : 1U, .met = std::min(met, caps.subgroup_size)};
 }
 
 std::vector<AttentionKernel> attention_candidates(const DeviceCaps& caps, Precision precision, uint32_t head_width, AttentionPass pass, DType memory,
@@ -79,11 +76,7 @@ std::vector<AttentionKernel> attention_candidates(const DeviceCaps& caps, Precis
     const auto same = [&](const AttentionKernel& other) { return other.to_string() == kernel.to_string(); };
     if (std::ranges::none_of(candidates, same)) candidates.push_back(kernel);
   };
-  if (own.kernel_class == KernelClass::scalar) {
-    // How many keys a query meets at a time decides when its sums are rescaled: left alone, so that a CPU's choices change no bit.
-    if (pass == AttentionPass::backward) add(scalar_kernel(caps, own.owned, 2));
-    if (head_width <= 64) add(scalar_kernel(caps, 4, own.met));  // wider ones take CPU drivers minutes to compile
-  }
+  // On a processor no other cut is more than some percent faster at any head width, and one takes a driver seconds to compile.
   if (own.kernel_class != KernelClass::coopmat) return candidates;
   const MatrixShape shape = matrix_shape(caps, precision);
   const uint32_t wide = padded_width(shape, head_width, own.across);

@@ -29,6 +29,9 @@ uint32_t most_splits(const MatmulProduct& product, const MatmulKernel& kernel, c
 // enough workgroups for a GPU.
 MatmulKernel settle_matmul_kernel(const DeviceCaps& caps, MatmulKernel kernel, const MatmulProduct& product, const Tensor& workspace);
 
+// What a product costs in tiles of the scalar kernel that reads pairs, in a unit of its own (model/matmul_tile.cpp).
+double scalar_pairs_cost(uint32_t lanes, uint32_t rows, uint32_t cols, uint32_t tile_rows, uint32_t vectors);
+
 // Records the kernel, once or in parts. REQUIRES: kernel.splits <= most_splits(), if more than 1.
 void record_product(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& product);
 

@@ -4,25 +4,26 @@
 #include <bit>
 #include <numeric>
 
-#include "model/matmul.h"
+#include "model/matmul_product.h"
 
 namespace lapilli {
 
 namespace {
 
-// Of `sizes`, the one whose tiles take the least, if a tile costs its size and `fixed` more, in the same unit.
+// What `count` rows (or columns) cost in tiles of `size`, if a tile costs its size and `fixed` more, in the same unit.
+uint64_t cost_in_tiles(uint32_t count, uint32_t size, uint32_t fixed) { return ceil_div(count, size) * (size + fixed); }
 uint32_t cheapest(std::initializer_list<uint32_t> sizes, uint32_t count, uint32_t fixed) {
-  const auto cost = [&](uint32_t size) { return ceil_div(count, size) * (size + fixed); };
-  return *std::ranges::min_element(sizes, {}, cost);
+  return *std::ranges::min_element(sizes, {}, [&](uint32_t size) { return cost_in_tiles(count, size, fixed); });
 }
 
+constexpr uint32_t kFixedRows = 15;
 // A step of K takes R x C multiplications (C vectors of columns) and scattered reads for R/16 + C vectors, each worth twenty of
-// them on lavapipe (lapilli bench matmul): so a tile costs as if it had 15 rows and 1 vector of columns more. Columns do not depend
+// them on lavapipe (lapilli bench matmul): so a tile costs as if it had kFixedRows and 1 vector of columns more. Columns do not depend
 // on the number of rows: which lane a column falls to decides in which order the loss adds up its exponentials, and a row's
 // loss must not depend on how many rows there are.
 MatmulTile scalar_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs, const MatmulKernel& kernel) {
   const uint32_t lanes = caps.subgroup_size;
-  uint32_t lane_rows = pairs ? cheapest({64, 32, 8}, rows, 15) : cheapest({24, 8}, rows, 15);
+  uint32_t lane_rows = pairs ? cheapest({64, 32, 8}, rows, kFixedRows) : cheapest({24, 8}, rows, kFixedRows);
   uint32_t lane_cols = pairs ? cheapest({4 * lanes, 2 * lanes}, cols, lanes) / lanes : 2;
   if (pairs && kernel.tile != 0) lane_rows = kernel.tile;
   if (pairs && kernel.tile_cols != 0) lane_cols = kernel.tile_cols;
@@ -94,6 +95,10 @@ std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, 
   // The small tile has 64 threads: no whole subgroup on a device whose subgroups are wider.
   if (caps.subgroup_size > 64) return {{128, 128}, {64, 64}};
   return {{128, 128}, {64, 64}, {32, 32}};
+}
+
+double scalar_pairs_cost(uint32_t lanes, uint32_t rows, uint32_t cols, uint32_t tile_rows, uint32_t vectors) {
+  return static_cast<double>(cost_in_tiles(rows, tile_rows, kFixedRows)) * static_cast<double>(cost_in_tiles(cols, vectors * lanes, lanes));
 }
 
 uint32_t spreading_row_step(uint64_t count) {

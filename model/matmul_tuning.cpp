@@ -107,25 +107,23 @@ class Trial {
   std::vector<float> expected_;
 };
 
-// On a processor the cost of a tile is known well (model/matmul_tile.cpp): what it puts far behind is not measured.
+// On a processor the cost of a tile is known well, and a driver takes a second to compile one: what seems as good, within a tenth, is
+// measured, and of most shapes nothing is.
 std::vector<MatmulKernel> scalar_candidates(const DeviceCaps& caps, const MatmulProduct& product, const MatmulKernel& own) {
   if (!own.pairs || !caps.fast_pair_loads || !has_even_rows(product.args)) return {own};
   const MatmulTile suggested = choose_matmul_tile(caps, product.args.rows, product.args.cols, true, own);
+  const auto cost = [&](const MatmulKernel& kernel) {
+    return scalar_pairs_cost(caps.subgroup_size, product.args.rows, product.args.cols, kernel.tile, kernel.tile_cols);
+  };
   MatmulKernel first = own;
   first.tile = suggested.rows;
   first.tile_cols = suggested.cols / caps.subgroup_size;
   std::vector<MatmulKernel> candidates{first};
   for (const auto& [rows, vectors] : matmul_tiles(caps, own)) {
-    const auto padded = [&](uint64_t tile_rows, uint64_t tile_vectors) {
-      return round_up(product.args.rows, tile_rows) * round_up(product.args.cols, tile_vectors * caps.subgroup_size);
-    };
-    const bool smaller = rows <= first.tile && vectors <= first.tile_cols, wasteful = padded(rows, vectors) * 10 > padded(first.tile, first.tile_cols) * 11;
-    if (rows < first.tile / 2 || wasteful || (smaller && rows != first.tile && vectors != first.tile_cols) || (rows == first.tile && vectors == first.tile_cols))
-      continue;
     MatmulKernel candidate = own;
     candidate.tile = rows;
     candidate.tile_cols = vectors;
-    candidates.push_back(candidate);
+    if (candidate.to_string() != first.to_string() && cost(candidate) <= 1.1 * cost(first)) candidates.push_back(candidate);
   }
   return candidates;
 }

@@ -277,11 +277,6 @@ INSTANTIATE_TEST_SUITE_P(CoopmatOdd, Attention,
                          testing::Combine(testing::ValuesIn(coopmat_f32_forms()), testing::Values(Case{{2, 70, 2, 1, 33}, true}, Case{{1, 35, 2, 1, 1}, false})),
                          case_name);
 
-Form scalar_candidate(uint32_t candidate) { return {.kernel_class = KernelClass::scalar, .candidate = candidate}; }
-INSTANTIATE_TEST_SUITE_P(Candidates, Attention,
-                         testing::Combine(testing::Values(scalar_candidate(1), scalar_candidate(2)),
-                                          testing::Values(Case{{2, 131, 4, 2, 40}, true}, Case{{1, 65, 2, 1, 64}, false})),
-                         case_name);
 Form coopmat_candidate(uint32_t candidate) {
   return {.kernel_class = KernelClass::coopmat, .precision = Precision::f16, .inputs = DType::f16, .outputs = DType::f16, .candidate = candidate};
 }

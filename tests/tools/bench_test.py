@@ -99,7 +99,7 @@ class Bench(BenchTest):
         self.assertNotIn("measured", said)
 
     def test_Explain_TellsWhatWasChosen_AndAPinnedFileIsFollowed(self):
-        (self.folder / "small.toml").write_text(SMALL_CONFIG.replace("dim = 32", "dim = 64"))
+        (self.folder / "small.toml").write_text(SMALL_CONFIG.replace("batch = 4", "batch = 10"))  # 160 rows: two tiles seem as good
         environment = os.environ | {"LAPILLI_CACHE_DIR": str(self.folder / "cache")}
         step = ("bench", "step", "small.toml", "--vocab-size", 300, "--explain", "--json", *QUICK)
         first = json.loads(self.run_lapilli(*step, "--tuning", "pinned.json", env=environment).stdout)["choices"]
