@@ -116,6 +116,8 @@ class LinearCrossEntropy {
   void finish(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
 
   bool has_teacher() const { return shape_.teacher_dim != 0; }
+  // Whether slabs are read two floats at a time: their rows start at even elements.
+  bool in_pairs() const { return kernel_.kernel_class == KernelClass::scalar && kernel_.pairs && caps_.fast_pair_loads; }
   MatmulTile tile(const ConstTensor& x, const ConstTensor& w) const;
   uint32_t strip_columns() const;
   SpecConstant softcap_constant() const { return {args::SPEC_SOFTCAP, options_.softcap != 0 || options_.teacher_softcap != 0 ? 1U : 0U}; }

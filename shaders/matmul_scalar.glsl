@@ -11,3 +11,10 @@
 layout(constant_id = SPEC_TILE_ROWS) const uint kRows = 8;
 layout(constant_id = SPEC_TILE_COLS) const uint kCols = 2;
 const uint kTileCols = kCols * kSubgroup;
+
+// One value for each row of the tile: lane l of register g has that of row g * kSubgroup + l. A driver on a processor reads as many
+// addresses at once as one that it cannot prove to be the same in all lanes, and a broadcast from a constant lane is cheap.
+const uint kRowRegisters = (kRows + kSubgroup - 1) / kSubgroup;
+// The row whose value a lane reads into register g; beyond the edge the last one, whose value nobody uses.
+uint row_of_lane(uint row0, uint g, uint rows) { return min(row0 + g * kSubgroup + gl_SubgroupInvocationID, rows - 1); }
+#define of_row(registers, i) subgroupBroadcast(registers[(i) / kSubgroup], (i) % kSubgroup)

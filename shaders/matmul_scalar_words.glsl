@@ -13,8 +13,9 @@ void write_neighbours(OutF32 to, uint at, float values[kCols], uint j) { to.at[a
 
 void multiply(Operands o, uint row0, uint col0) {
   // Rows and columns beyond the edge read the last one; nobody uses their sums.
-  uint a_at[kRows];
-  [[unroll]] for (uint i = 0; i < kRows; ++i) a_at[i] = a_row_start(min(row0 + i, o.rows - 1));
+  uint starts[kRowRegisters], a_at[kRows];
+  [[unroll]] for (uint g = 0; g < kRowRegisters; ++g) starts[g] = a_row_start(row_of_lane(row0, g, o.rows));
+  [[unroll]] for (uint i = 0; i < kRows; ++i) a_at[i] = of_row(starts, i);
   uint b_at[kCols];
   [[unroll]] for (uint j = 0; j < kCols; ++j) b_at[j] = min(col0 + lane_column(j), o.cols - 1) * o.b_col;
   [[unroll]] for (uint i = 0; i < kRows; ++i)

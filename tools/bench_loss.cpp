@@ -19,9 +19,10 @@ std::vector<T> distinct(const std::vector<T>& values) {
   return result;
 }
 
-// As much as vocab needs to keep about half of the logits, beside its compact copies of x and d_x.
+// As much as vocab needs to keep about half of the logits, and tokens for two ranges, with its compact copies of x and d_x: chunks
+// are whole tiles, and rows of slabs have gaps.
 uint64_t half_kept_mib(uint64_t tokens, uint64_t vocab, uint64_t dim) {
-  return (2 * tokens * vocab + 8 * tokens * dim + (1U << 20U) - 1) >> 20U;
+  return (2 * tokens * vocab * 17 / 16 + 8 * tokens * dim + (1U << 20U) - 1) >> 20U;
 }
 
 std::vector<LossBenchPoint> cross_product(const LossBenchOptions& options) {

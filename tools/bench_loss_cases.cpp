@@ -1,66 +1,19 @@
 // One shape of `lapilli bench loss`: its strategies and the plain products, measured in turn, checked, and described.
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <memory>
 
 #include "model/config.h"
-#include "model/half.h"
 #include "model/loss.h"
 #include "tools/bench_loss.h"
 #include "tools/console.h"
-#include "tools/loss_reference.h"
+#include "tools/loss_check.h"
 
 namespace lapilli {
 
 namespace {
 
 constexpr uint64_t kMostMatmulBytes = uint64_t{256} << 20U;  // of the matrix [N,V] of the plain products
-constexpr uint32_t kMostCheckedRows = 8;
-constexpr double kMostCheckedWork = 3e8;  // multiply-adds of the reference's logits: about a second
-
-std::vector<float> read_values(Device& device, const ConstTensor& tensor) {
-  if (tensor.dtype() == DType::f32) return read_slice<float>(device, tensor.slice());
-  std::vector<float> values;
-  for (const uint16_t bits : read_slice<uint16_t>(device, tensor.slice())) values.push_back(half_value(bits, tensor.dtype()));
-  return values;
-}
-
-// Inputs and outputs of a batch.
-struct LossBatch {
-  LossBatch(BenchMemory& memory, const LossBenchPoint& point) {
-    const uint32_t n = point.tokens, d = point.dim, v = point.vocab;
-    std::vector<float> row_weights(n);
-    for (uint32_t i = 0; i < n; ++i) {
-      ids.push_back(static_cast<uint32_t>((i * uint64_t{2654435761U}) % v));
-      // Valid rows spread evenly: floor((i + 1) f) counts them.
-      if (std::floor((i + 1) * point.valid_fraction) <= std::floor(i * point.valid_fraction)) continue;
-      row_weights[i] = 1;
-      valid.push_back(i);
-    }
-    inverse_valid = 1.0F / static_cast<float>(std::max<size_t>(valid.size(), 1));
-    // As training has them.
-    const DType factors = d % 2 == 0 ? storage_type(point.precision) : DType::f32;
-    x = memory.random({n, d}, 1, factors);
-    w = memory.random({v, d}, 0.02F, factors);
-    d_x = memory.zeros({n, d});
-    d_w = memory.zeros({v, d});
-    nll = memory.zeros({n});
-    sums = memory.zeros({args::kSumCount});
-    status = memory.zeros({args::kStatusWords}, DType::u32);
-    targets = memory.words(ids);
-    weights = memory.floats(row_weights);
-    inverse_weight = memory.floats({inverse_valid});
-  }
-  Tensor x, w, d_x, d_w;                // [N,D] [V,D] [N,D] [V,D]
-  Tensor nll, targets, weights;         // [N]
-  Tensor sums, status, inverse_weight;  // [kSumCount] [kStatusWords] [1]
-  std::vector<uint32_t> ids;            // the targets
-  std::vector<uint32_t> valid;          // rows
-  float inverse_valid = 1;
-};
-
 LossPlan plan_of(const std::string& name, const LossBenchPoint& point) {
   const auto plan = [&](LossStrategy strategy, bool training = true) {
     return plan_loss({.strategy = strategy, .chunk = point.chunk, .memory_mib = point.memory_mib}, point.shape(), training);
@@ -162,67 +115,6 @@ struct PlainProducts {
   std::vector<std::unique_ptr<TimedProgram>> programs;
 };
 
-// The largest errors over the checked rows.
-struct LossError {
-  double nll_nats = 0;
-  double d_x = 0;  // relative to the largest component of its row
-};
-
-// Like std::max, but what is not a number stays that.
-double worse(double a, double b) { return std::isnan(a) || std::isnan(b) ? std::numeric_limits<double>::quiet_NaN() : std::max(a, b); }
-
-// Some valid rows of the batch with their reference.
-class LossCheck {
- public:
-  LossCheck(Device& device, const LossBatch& batch) : device_(device), batch_(batch) {
-    const uint32_t dim = batch.x.cols(), vocab = batch.w.rows();
-    const double fit = std::max(kMostCheckedWork / (1.0 * vocab * dim), 1.0);
-    const size_t count = std::min({batch.valid.size(), size_t{kMostCheckedRows}, static_cast<size_t>(fit)});
-    std::vector<float> x;
-    std::vector<uint32_t> targets;
-    for (size_t i = 0; i < count; ++i) {  // from the first valid row to the last
-      rows_.push_back(batch.valid[count == 1 ? 0 : i * (batch.valid.size() - 1) / (count - 1)]);
-      const auto row = read_values(device, batch.x.row_range(rows_[i], 1));
-      x.insert(x.end(), row.begin(), row.end());
-      targets.push_back(batch.ids[rows_[i]]);
-    }
-    reference_ = reference_loss(x, targets, vocab, dim, batch.inverse_valid, [&](uint32_t first, uint32_t number) {
-      return read_values(device, batch.w.row_range(first, number));
-    });
-  }
-  size_t count() const { return rows_.size(); }
-
-  // Runs the case again, over outputs that are not numbers.
-  LossError error(LossCase& it) const {
-    const float nan = std::numeric_limits<float>::quiet_NaN();
-    write_slice(device_, batch_.nll.slice(), std::vector<float>(batch_.nll.elements(), nan));
-    write_slice(device_, batch_.d_x.slice(), std::vector<float>(batch_.d_x.elements(), nan));
-    it.program->run();
-    LossError error;
-    const auto nll = read_slice<float>(device_, batch_.nll.slice());
-    const uint32_t dim = batch_.x.cols();
-    for (size_t i = 0; i < rows_.size(); ++i) {
-      error.nll_nats = worse(error.nll_nats, std::abs(nll[rows_[i]] - reference_.nll[i]));
-      if (!it.training()) continue;
-      const auto d_x = read_slice<float>(device_, batch_.d_x.row_range(rows_[i], 1).slice());
-      double most = 0, difference = 0;
-      for (uint32_t d = 0; d < dim; ++d) {
-        const double expected = reference_.d_x[i * dim + d];
-        most = std::max(most, std::abs(expected));
-        difference = worse(difference, std::abs(d_x[d] - expected));
-      }
-      error.d_x = worse(error.d_x, most > 0 ? difference / most : difference);  // all 0: one class is certain
-    }
-    return error;
-  }
-
- private:
-  Device& device_;
-  const LossBatch& batch_;
-  std::vector<uint32_t> rows_;
-  LossReference reference_;
-};
-
 // Kernels declare the work of all rows, but leave masked ones out. FLOPs are in proportion to the valid rows; bytes are not
 // (every strip of w is read for any row), so they are told only where all rows are valid.
 nlohmann::ordered_json phases_to_json(const Profile& profile, double live_share) {
@@ -296,13 +188,15 @@ void add_findings(BenchEntry& entry, LossCase& it, const Timing& timing, double 
   const Profile profile = it.program->profile();
   if (!profile.spans.empty()) entry.facts["phases"] = phases_to_json(profile, live_share);
   if (check.count() == 0) return;
-  const LossError error = check.error(it);
+  const LossError error = check.error([&] { it.program->run(); }, it.training());
   entry.facts["checked_rows"] = check.count();
   entry.facts["nll_error_nats"] = error.nll_nats;
   entry.cells.emplace_back("nll error", fmt::format("{:.1e}", error.nll_nats));
   if (!it.training()) return;
   entry.facts["d_x_relative_error"] = error.d_x;
   entry.cells.emplace_back("d_x error", fmt::format("{:.1e}", error.d_x));
+  entry.facts["d_w_relative_error"] = error.d_w;
+  entry.cells.emplace_back("d_w error", fmt::format("{:.1e}", error.d_w));
 }
 
 }  // namespace
@@ -315,7 +209,7 @@ const std::vector<std::string>& loss_strategy_names() {
 BenchReport bench_loss_point(BenchRun& bench, const LossBenchPoint& point, const std::vector<std::string>& strategies,
                              uint64_t most_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases) {
   BenchMemory memory(bench.device());
-  const LossBatch batch(memory, point);
+  const LossBatch batch(memory, point.shape(), point.valid_fraction, point.precision);
   const uint64_t batch_bytes = memory.planned_bytes();
   std::vector<LossCase> cases = make_cases(strategies, point);
   std::optional<Arena::Alternatives> shared(memory.arena());  // one of them runs at a time

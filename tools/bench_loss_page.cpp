@@ -162,7 +162,7 @@ std::vector<std::string> table_cells(const Json& result) {
   return {result["name"], format_seconds(result["median_ms"].get<double>() * 1e-3), rate(result, "gflops"),
           share(result, "share_of_ceiling"), share(result, "share_of_matmul"), rate(result, "gb_per_s"), bytes(result, "bytes"),
           bytes(result, "scratch_bytes"), bytes(result, "allocated_bytes"), bytes(result, "plain_bytes"),
-          error(result, "nll_error_nats"), error(result, "d_x_relative_error"), relative, result.value("plan", "")};
+          error(result, "nll_error_nats"), error(result, "d_x_relative_error"), error(result, "d_w_relative_error"), relative, result.value("plan", "")};
 }
 
 ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
@@ -172,7 +172,7 @@ ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
   ChartTable table;
   for (const auto& [key, header] : place) table.header.push_back(header);
   table.header.insert(table.header.end(), {"", "median", "GFLOP/s", "of ceiling", "of matmul", "GB/s", "moved", "scratch", "allocated",
-                                           "plain way", "nll error (nats)", "d_x error", "of all valid", "plan"});
+                                           "plain way", "nll error (nats)", "d_x error", "d_w error", "of all valid", "plan"});
   for (const Json& run : runs) {
     const auto add = [&](const std::vector<std::string>& cells) {
       std::vector<std::string> row;
@@ -218,7 +218,7 @@ void write_loss_page(const std::filesystem::path& path, const Json& runs, const 
   page.facts.emplace_back("Throughput: FLOPs of the formula, 2NDV to evaluate and 6NDV to train for N valid rows, over the median time.");
   page.facts.emplace_back("Plain products: nt, nn and tn of the same shape together (as many columns as make 256 MiB at most), in turn "
                           "with the rest; evaluate is relative to nt alone.");
-  page.facts.emplace_back("Errors: against double precision on up to 8 rows; d_x relative to the largest component of its row.");
+  page.facts.emplace_back("Errors: against double precision on up to 8 rows of x and of w; gradients relative to the largest component of their row.");
   write_chart_page(path, page);
 }
 

@@ -11,6 +11,12 @@ namespace {
 
 constexpr uint32_t kBlockFloats = 1U << 22;
 
+double dot(const float* a, const float* b, uint32_t dim) {
+  double sum = 0;
+  for (uint32_t d = 0; d < dim; ++d) sum += double{a[d]} * double{b[d]};
+  return sum;
+}
+
 }  // namespace
 
 LossReference reference_loss(const std::vector<float>& x, const std::vector<uint32_t>& targets, uint32_t vocab, uint32_t dim,
@@ -28,11 +34,7 @@ LossReference reference_loss(const std::vector<float>& x, const std::vector<uint
 
   std::vector<double> z(rows * vocab);  // [R,V]
   for_each_w([&](uint32_t v, const float* w_v) {
-    for (size_t r = 0; r < rows; ++r) {
-      double sum = 0;
-      for (uint32_t d = 0; d < dim; ++d) sum += double{x[r * dim + d]} * double{w_v[d]};
-      z[r * vocab + v] = sum;
-    }
+    for (size_t r = 0; r < rows; ++r) z[r * vocab + v] = dot(x.data() + r * dim, w_v, dim);
   });
 
   LossReference reference{.nll = std::vector<double>(rows), .d_x = std::vector<double>(rows * dim)};
@@ -54,6 +56,17 @@ LossReference reference_loss(const std::vector<float>& x, const std::vector<uint
     }
   });
   return reference;
+}
+
+std::vector<double> reference_d_w(uint32_t v, const std::vector<float>& w_v, const std::vector<LossRow>& rows, double scale) {
+  const auto dim = static_cast<uint32_t>(w_v.size());
+  std::vector<double> d_w(dim);
+  for (const LossRow& row : rows) {
+    const double lse = row.nll + dot(row.x.data(), row.w_target.data(), dim);
+    const double d_z = scale * (std::exp(dot(row.x.data(), w_v.data(), dim) - lse) - (v == row.target ? 1.0 : 0.0));
+    for (uint32_t d = 0; d < dim; ++d) d_w[d] += d_z * double{row.x[d]};
+  }
+  return d_w;
 }
 
 }  // namespace lapilli

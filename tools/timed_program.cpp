@@ -21,8 +21,8 @@ std::vector<std::byte> to_bytes(const std::vector<T>& values) {
 }
 
 // xorshift64*: good enough for values that only have to be ordinary numbers, and fast for gigabytes of them.
-std::vector<float> ordinary_values(uint64_t count, float scale) {
-  uint64_t state = 0x9E3779B97F4A7C15U;
+std::vector<float> ordinary_values(uint64_t count, float scale, uint64_t seed) {
+  uint64_t state = 0x9E3779B97F4A7C15U * (2 * seed + 1);
   std::vector<float> values(count);
   for (float& value : values) {
     state ^= state >> 12U;
@@ -79,8 +79,8 @@ Tensor BenchMemory::place(Shape shape, DType dtype, std::function<std::vector<st
 }
 
 Tensor BenchMemory::random(Shape shape, float scale, DType dtype) {
-  return place(shape, dtype, [=] {
-    const std::vector<float> values = ordinary_values(shape.elements(), scale);
+  return place(shape, dtype, [=, seed = contents_.size()] {
+    const std::vector<float> values = ordinary_values(shape.elements(), scale, seed);
     if (dtype == DType::f32) return to_bytes(values);
     std::vector<uint16_t> rounded;
     for (const float value : values) rounded.push_back(half_bits(value, dtype));

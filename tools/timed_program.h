@@ -39,7 +39,7 @@ class BenchMemory {
  public:
   explicit BenchMemory(Device& device) : device_(device), arena_(device.caps(), "bench") {}
 
-  // Uniform in [-scale, scale], the same every time; rounded where `dtype` has 16 bits.
+  // Uniform in [-scale, scale], the same every time, another sequence for each tensor; rounded where `dtype` has 16 bits.
   Tensor random(Shape shape, float scale = 1.0F, DType dtype = DType::f32);
   Tensor zeros(Shape shape, DType dtype = DType::f32);
   Tensor words(const std::vector<uint32_t>& values);

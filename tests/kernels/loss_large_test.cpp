@@ -54,6 +54,20 @@ TEST(LossCounts, MoreStripsThanLanes_TheLowestIndexIsTheHitAndTheSumExact) {
   EXPECT_NEAR(actual.nll[0], std::log(200003), 16 * 6 * kEpsilon);  // ln: 3 ULP
 }
 
+// Two chunks, cut as N 8192, D 2304, V 256000 within 64 MiB would be, at that N and D: every row that is reached lies where it would.
+TEST(LossCounts, ChunksOfCutCrossEntropysShape_MatchReference) {
+  if (is_swiftshader()) GTEST_SKIP() << "SwiftShader needs minutes for wide rows; lavapipe runs them";
+  const LossOptions options{.strategy = LossStrategy::vocab, .memory_mib = 60};
+  LossPlan plan = plan_loss(options, {8192, 2304, 256000}, true);
+  LossProblem p = make_problem(8192, 2304, 2 * plan.chunk, 101, 0.125F);
+  p.weights.assign(p.tokens, 0);
+  for (uint32_t n = 0; n < p.tokens; n += 585) p.weights[n] = 1;
+  p.weights.back() = 1;
+  plan.chunks = 2;
+  plan.slabs = 1;
+  expect_matches(run(p, plan), p, reference::loss(p), 0);
+}
+
 class LossLarge : public LossTest {};
 
 TEST_P(LossLarge, WideModelFewRows_EveryCutMatchesReference) {

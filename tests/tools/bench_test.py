@@ -190,10 +190,14 @@ class BenchLoss(BenchTest):
         self.assertEqual(result["checked_rows"], min(8, N))
         most_lse = math.log(V) + 0.02 * D
         self.assertTrue(0 < result["nll_error_nats"] < (V + D + 16) * U * (1 + most_lse), result)
-        self.assertEqual("d_x_relative_error" in result, training)
+        self.assertEqual(["d_x_relative_error" in result, "d_w_relative_error" in result], [training] * 2)
         if training:
             # d_x = sum_v p w - w_y has magnitudes of 0.04 together; its largest component is above 0.005 in every row.
             self.assertTrue(0 < result["d_x_relative_error"] < (2 * V + D + 16) * U * 0.04 / 0.005, result)
+            # d_w = sum_n (p - [v = y]) x_n / N over fewer than N + 1 terms: p errs as above, and so does the nll that the reference takes
+            # from the loss itself. In the row of an id that is no target the terms are p x_n of both signs, and the largest of D sums
+            # is above a sixteenth of their magnitudes together.
+            self.assertTrue(0 < result["d_w_relative_error"] < 2 * (V + N + 2 * D + 16) * U * (1 + most_lse) * 16, result)
 
     def check_phases(self, result, product, training):
         phases = {phase["name"]: phase for phase in result["phases"]}
@@ -280,7 +284,7 @@ class BenchLoss(BenchTest):
 
     def test_Table_HasPhasesOfAShape_AndOfASweepWhenAsked(self):
         said = self.run_lapilli("bench", *LOSS, *QUICK).stdout
-        for column in ("of matmul", "scratch", "allocated", "nll error", "d_x error"):
+        for column in ("of matmul", "scratch", "allocated", "nll error", "d_x error", "d_w error"):
             self.assertIn(column, said)
         if "This device has no timestamps" in said:
             return
