@@ -70,6 +70,7 @@ SPEC_CONSTANT(SPEC_B_TYPE, 15)      // Other kernels: C is what they write; of w
 SPEC_CONSTANT(SPEC_C_TYPE, 16)
 SPEC_CONSTANT(SPEC_EPILOGUE, 18)    // products: bit 0: a bias may be there, 1: an addend; 2: c and they may be touched two floats at a time
 SPEC_CONSTANT(SPEC_SOFTCAP, 17)     // loss: 0: no logits are capped, whatever the arguments say
+SPEC_CONSTANT(SPEC_WIDTH, 20)       // norms: columns of a row
 SPEC_CONSTANT(SPEC_NONLINEARITY, 19)  // products: what their sums pass through on their way to c, kLinear, kGelu, ...
 const uint kF32 = 0, kF16 = 1, kBF16 = 2;
 
@@ -304,8 +305,9 @@ struct ColumnSumArgs {
   uint accumulate;  // 1: add to what is there
 };
 
-// ---- norm_forward.comp, norm_backward.comp, norm_weight_backward.comp ----
-// LayerNorm, or RMSNorm when `mean` is null (which then counts as 0)
+// ---- norm_forward*.comp, norm_backward*.comp ----
+// LayerNorm, or RMSNorm without a mean (which then counts as 0). dim is a specialization constant (SPEC_WIDTH); SPEC_VARIANT as
+// norm_row.glsl says.
 struct NormForwardArgs {
   OutReal y;     // [rows, dim]
   OutF32 mean;   // [rows] or null
@@ -313,27 +315,20 @@ struct NormForwardArgs {
   InF32 x;       // [rows, dim]
   InF32 weight;  // [dim]
   InF32 bias;    // [dim] or null
-  uint rows, dim;
+  uint rows;
+  uint rows_per_group;  // rows a workgroup takes
   float eps;
 };
 struct NormBackwardArgs {
-  InOutF32 d_x;  // [rows, dim]
-  InReal d_y;    // [rows, dim], may be d_x where that is of the same type
-  InF32 x;       // [rows, dim]
-  InF32 mean;    // [rows] or null
-  InF32 rstd;    // [rows]
-  InF32 weight;  // [dim]
-  uint rows, dim;
-  uint accumulate;  // 1: add to d_x
-};
-struct NormWeightBackwardArgs {
+  InOutF32 d_x;        // [rows, dim]
   OutF32 weight_sums;  // [blocks, dim]
   OutF32 bias_sums;    // [blocks, dim] or null
-  InReal d_y;          // [rows, dim]
+  InReal d_y;          // [rows, dim], may be d_x where that is of the same type
   InF32 x;             // [rows, dim]
   InF32 mean;          // [rows] or null
   InF32 rstd;          // [rows]
-  uint rows, dim;
+  InF32 weight;        // [dim]
+  uint rows;
   uint rows_per_block;
 };
 

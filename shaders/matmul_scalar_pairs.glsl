@@ -6,7 +6,7 @@
 // Include after a constant kLayout: 0 is NN, 1 is NT, 2 is TN. Needs 64-bit integers; a and b 8-byte aligned; an even number
 // of elements between rows of a and of b. A pair may reach one element beyond an odd number of rows (TN) or columns (NN, TN):
 // there the stride must be larger than that number. kRows: a multiple of 4; kCols: even; kSubgroup: a multiple of 4.
-#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#include "shaders/pairs.glsl"
 #include "shaders/matmul_scalar.glsl"
 
 const uint kNN = 0, kNT = 1, kTN = 2;
@@ -14,9 +14,6 @@ const uint kBlock = kSubgroup;
 const uint kTogether = 4;  // rows that share each value of b while it is in a register
 const uint kSpan = 2 * kSubgroup;  // rows of a transposed a that one load gives
 
-layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InPairs { uint64_t at[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer OutPairs { uint64_t at[]; };
-vec2 pair(InPairs values, uint index) { return uintBitsToFloat(unpack32(values.at[index / 2])); }
 uint even(uint index) { return index & ~1u; }
 
 float sum[kRows][kCols];
@@ -25,7 +22,6 @@ uint lane_column(uint j) { return kCols * gl_SubgroupInvocationID + j; }
 uint lane_of(uint column) { return column / kCols; }
 
 const uint kNeighbours = 2;
-void write_pair(OutPairs to, uint at, vec2 values) { to.at[at / 2] = pack64(floatBitsToUint(values)); }
 void write_neighbours(OutF32 to, uint at, float values[kCols], uint j) { write_pair(OutPairs(to), at, vec2(values[j], values[j + 1])); }
 
 void multiply(Operands o, uint row0, uint col0) {

@@ -84,7 +84,7 @@ def check(kernels, device):
                        for variant in LAYOUTS for a in (0, half) for b in (0, half) for c in (0, half)]
             wanted += [(f"{name}_coopmat_{kind}", {"a_type": half, "b_type": half}) for name in ("loss_logits", "loss_recompute")]
             wanted += [(name, {"c_type": half}) for name in ("norm_forward", "gelu_forward", "swiglu_forward", "dropout", "adamw", "loss_gather")]
-            wanted += [(name, {"a_type": half}) for name in ("norm_backward", "norm_weight_backward", "column_sum")]
+            wanted += [(name, {"a_type": half}) for name in ("norm_backward", "column_sum")]
             wanted += [(f"matmul_coopmat_{kind}", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
             wanted += [(f"{name}_coopmat_{kind}", {"rows": tile}) for tile in (32, 64, 128) for name in ("loss_logits", "loss_recompute")]
     missing = [describe({"name": name, "constants": constants}) for name, constants in wanted if not select(kernels, name, **constants)]

@@ -1,0 +1,8 @@
+// Two neighbouring floats as one 64-bit number: half the scattered accesses of drivers that run on a processor, which take them lane by
+// lane. Memory begins at 8 bytes, the first of two is an even element. Needs 64-bit integers.
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InPairs { uint64_t at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer OutPairs { uint64_t at[]; };
+vec2 pair(InPairs values, uint index) { return uintBitsToFloat(unpack32(values.at[index / 2])); }
+void write_pair(OutPairs to, uint at, vec2 values) { to.at[at / 2] = pack64(floatBitsToUint(values)); }
