@@ -86,13 +86,22 @@ std::string describe_remembered(const TuningRecord& record) {
 Tuner::Tuner(const DeviceCaps& caps, TunerOptions options)
     : options_(std::move(options)), device_name_(caps.name), file_(caps, options_.file), remembered_(file_.read()) {}
 
-TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare) {
+TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
+                          std::optional<double> seconds_budget) {
   CHECK(!names.empty() && std::set(names.begin(), names.end()).size() == names.size(), "{}: {}", key, fmt::join(names, ", "));
   if (names.size() == 1) return {.reason = "the only one"};
-  if (const TuningRecord* known = recall(key, names)) return {.index = known->chosen, .reason = describe_remembered(*known)};
+  if (const TuningRecord* known = recall(key, names)) {
+    given_.insert_or_assign(key, *known);
+    return {.index = known->chosen, .reason = describe_remembered(*known)};
+  }
   if (!options_.measure) return {.reason = "not measured"};
+  if (seconds_spent_ >= options_.seconds_in_all) return {.reason = fmt::format("not measured: {:.0f} s of measurements are enough", seconds_spent_)};
 
-  const TuningRecord record = measure(key, names, prepare);
+  if (options_.on_measuring) options_.on_measuring(key);
+  TuningRecord record;
+  seconds_spent_ += wall_seconds([&] { record = measure(key, names, prepare, seconds_budget.value_or(options_.seconds_budget)); });
+  if (options_.on_measuring) options_.on_measuring({});
+  given_.insert_or_assign(key, record);
   TunedChoice choice{.index = record.chosen, .reason = "measured:"};
   for (const TunedCandidate& candidate : record.candidates) {
     choice.reason += fmt::format("{} {}", choice.seconds.empty() ? "" : ",", describe(candidate));
@@ -112,7 +121,13 @@ const TuningRecord* Tuner::recall(const std::string& key, const std::vector<std:
   return nullptr;
 }
 
-TuningRecord Tuner::measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare) const {
+TuningRecords Tuner::known() const {
+  TuningRecords all = measured_;
+  all.insert(remembered_.begin(), remembered_.end());
+  return all;
+}
+
+TuningRecord Tuner::measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget) const {
   std::vector<Candidate> candidates;
   candidates.reserve(names.size());
   for (size_t i = 0; i < names.size(); ++i) candidates.emplace_back(key, names[i], [&] { return prepare(i); });
@@ -120,7 +135,7 @@ TuningRecord Tuner::measure(const std::string& key, const std::vector<std::strin
   for (size_t i = 0; i < names.size(); ++i)
     contenders.push_back({names[i], [&candidate = candidates[i]] { return candidate.run(); }});
   const auto seconds =
-      measure_in_turn(contenders, {.seconds_budget = options_.seconds_budget, .fewest = 1, .most = kMostRounds});
+      measure_in_turn(contenders, {.seconds_budget = seconds_budget, .fewest = 1, .most = kMostRounds});
 
   if (std::ranges::all_of(candidates, &Candidate::failed))
     throw Error("no variant works on {}; {}; update the driver or choose another device", device_name_, candidates[0].failure());

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,9 @@ struct TunerOptions {
   bool measure = true;              // false: a remembered choice, else the first candidate; nothing is written
   std::filesystem::path file = {};  // empty: tuning-<device_identity>.json in cache_directory()
   double seconds_budget = 2;        // wall clock for the rounds of one choice, at least one; warm-ups come on top
+  double seconds_in_all = std::numeric_limits<double>::infinity();  // wall clock; once it is spent nothing more is measured
+  // Before each measurement with its key, and after it with an empty one: for a line of progress.
+  std::function<void(const std::string& key)> on_measuring = {};
 };
 
 struct TunedChoice {
@@ -39,18 +44,27 @@ class Tuner {
   // `key` names operation and shape ("loss 1024x256x32000 f32"); `names` the candidates, the preferred first: it wins when
   // the best is not more than 2 % faster, so that noise does not flip a choice. `prepare` is called only to measure.
   // A candidate that throws Error when prepared or run is logged and out. Throws Error when all are.
-  // REQUIRES: at least one name, all different; seconds finite and not negative.
-  TunedChoice choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare);
+  // `seconds_budget`: instead of the options'. REQUIRES: at least one name, all different; seconds finite and not negative.
+  TunedChoice choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
+                     std::optional<double> seconds_budget = std::nullopt);
+
+  // The choices that this tuner gave, with what each beat; those that were not measured, now or before, are not among them.
+  const TuningRecords& given() const { return given_; }
+  double seconds_spent() const { return seconds_spent_; }  // measuring
+  // All that is remembered for the device.
+  TuningRecords known() const;
 
  private:
   const TuningRecord* recall(const std::string& key, const std::vector<std::string>& names) const;
-  TuningRecord measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare) const;
+  TuningRecord measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget) const;
 
   TunerOptions options_;
   std::string device_name_;
   TuningFile file_;
   TuningRecords remembered_;  // what the file held at the start
   TuningRecords measured_;    // what this tuner measured
+  TuningRecords given_;
+  double seconds_spent_ = 0;
 };
 
 }  // namespace lapilli

@@ -55,6 +55,7 @@ TuningRecord record_from_json(const Json& json) {
 
 TuningFile::TuningFile(const DeviceCaps& caps, std::filesystem::path path)
     : path_(std::move(path)),
+      named_(!path_.empty()),
       device_(fmt::format("{}, {}", caps.name, caps.driver)),
       identity_(device_identity(caps)),
       kernels_(hash_of_kernels()) {
@@ -72,7 +73,8 @@ TuningRecords TuningFile::read() const {
     if (path_.empty() || !std::filesystem::exists(path_)) return {};
     const Json json = Json::parse(read_text_file(path_));
     if (json.at("identity") != identity_ || json.at("kernels") != kernels_) {
-      spdlog::debug("tuning results in '{}' are of another device, driver or kernels, and are void", path_.string());
+      spdlog::log(named_ ? spdlog::level::warn : spdlog::level::debug, "tuning results in '{}' are of another device, driver or kernels, and are void",
+                  path_.string());
       return {};
     }
     for (const auto& [key, record] : json.at("choices").items()) records.emplace(key, record_from_json(record));

@@ -37,6 +37,7 @@ class TuningFile {
 
  private:
   std::filesystem::path path_;  // empty: given up
+  bool named_;                  // by the caller: that it is void is worth a warning
   std::string device_;          // for people: name and driver
   std::string identity_;        // of the device
   std::string kernels_;         // hash of all SPIR-V

@@ -27,11 +27,12 @@ EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, cons
       results_(device, kept, (uint64_t{batch} * context + args::kSumCount + args::kStatusWords) * 4, "batches", Direction::to_host),
       transformer_(scratch, device.caps(), config, batch, context, Purpose::evaluation, false, precision),
       loss_(scratch, device.caps(), {batch * context, config.dim, config.vocab_size}, scoring_options(loss),
-            plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false), matmul_kernel(device.caps(), precision)) {}
+            plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false), matmul_kernel(device.caps(), precision)),
+      workspace_(reserve_matmul_workspace(scratch, device.caps())) {}
 
-void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights) {
+void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights, MatmulTuning* tuning) {
   program_ = std::make_unique<Program>(device_, "evaluation");
-  Ops ops{.program = *program_, .kernels = kernels, .precision = precision_};
+  Ops ops{.program = *program_, .kernels = kernels, .precision = precision_, .workspace = workspace_, .tuning = tuning};
   inputs_.record(*program_);
   const BatchTensors batch = inputs_.tensors(0);
   const uint32_t n = batch_ * context_;

@@ -16,11 +16,15 @@ namespace lapilli {
 // A kernel other than the one that the device's class and the shape suggest.
 struct MatmulKernel {
   KernelClass kernel_class;
-  uint32_t tile = 0;   // tiled, coopmat: 32, 64 or 128 rows and columns; coopmat2: 64, 128 or 256 rows; 0: by the shape
+  // Of the tile a workgroup computes (scalar: rows of a lane; 8, 32 or 64), 0: by the shape. Tiled and coopmat have square ones of 32, 64
+  // or 128; coopmat2 has 64, 128 or 256 rows.
+  uint32_t tile = 0;
   bool pairs = true;   // scalar: 64-bit loads where device and shape allow them
   Precision precision = Precision::f32;  // coopmat and coopmat2: f16 or bf16
-  uint32_t tile_cols = 0;  // coopmat2: columns, at most 256 with 128 rows, or 128 with 256; 0: as many as rows
+  uint32_t tile_cols = 0;  // coopmat2: columns, at most 256 with 128 rows, or 128 with 256; scalar: vectors of columns, 2 or 4; 0: by tile
   bool emulated = false;   // coopmat2: in plain GLSL, for tests without VK_NV_cooperative_matrix2
+  uint32_t splits = 0;     // parts of the depth computed side by side, where Ops has a workspace; 0: by the shape
+  std::string to_string() const;  // "coopmat 64x64 in 4 parts"
 };
 // The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot. Never coopmat2: it has not yet
 // run on a driver with the extension, so only MatmulOptions::force asks for it.
@@ -42,6 +46,12 @@ struct MatmulTile {
   SpecConstants constants;  // SPEC_TILE_*
   uint64_t count(uint64_t product_rows, uint64_t product_cols) const { return ceil_div(product_rows, rows) * ceil_div(product_cols, cols); }
 };
+// The tiles that a kernel has on the device, the largest first, as (tile, tile_cols) of a MatmulKernel.
+std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, const MatmulKernel& kernel);
+// So many workgroups keep a GPU busy: a few per multiprocessor.
+constexpr uint32_t kEnoughWorkgroups = 128;
+// Room for partial results of split products, for Ops::workspace: empty on a CPU driver, which is busy with few workgroups.
+Tensor reserve_matmul_workspace(Arena& arena, const DeviceCaps& caps);
 // The step of spread() in shaders/common.glsl for so many rows, or rows of tiles. REQUIRES: count > 0.
 uint32_t spreading_row_step(uint64_t count);
 // `pairs_fit`: a and b can be read two floats at a time (matmul_scalar_pairs.glsl).

@@ -10,15 +10,6 @@ namespace lapilli {
 
 namespace {
 
-// The largest tile that still makes enough workgroups to fill a GPU (a few per multiprocessor), if the device can run it.
-uint32_t tiled_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols) {
-  const auto tiles = [&](uint32_t tile) { return ceil_div(rows, tile) * ceil_div(cols, tile); };
-  if (caps.max_workgroup_invocations < 256) return 32;
-  if (tiles(128) >= 128) return 128;
-  // The small tile has 64 threads: no whole subgroup on a device whose subgroups are wider.
-  return tiles(64) >= 128 || caps.subgroup_size > 64 ? 64 : 32;
-}
-
 // Of `sizes`, the one whose tiles take the least, if a tile costs its size and `fixed` more, in the same unit.
 uint32_t cheapest(std::initializer_list<uint32_t> sizes, uint32_t count, uint32_t fixed) {
   const auto cost = [&](uint32_t size) { return ceil_div(count, size) * (size + fixed); };
@@ -29,10 +20,12 @@ uint32_t cheapest(std::initializer_list<uint32_t> sizes, uint32_t count, uint32_
 // them on lavapipe (lapilli bench matmul): so a tile costs as if it had 15 rows and 1 vector of columns more. Columns do not depend
 // on the number of rows: which lane a column falls to decides in which order the loss adds up its exponentials, and a row's
 // loss must not depend on how many rows there are.
-MatmulTile scalar_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs) {
+MatmulTile scalar_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs, const MatmulKernel& kernel) {
   const uint32_t lanes = caps.subgroup_size;
-  const uint32_t lane_rows = pairs ? cheapest({64, 32, 8}, rows, 15) : cheapest({24, 8}, rows, 15);
-  const uint32_t lane_cols = pairs ? cheapest({4 * lanes, 2 * lanes}, cols, lanes) / lanes : 2;
+  uint32_t lane_rows = pairs ? cheapest({64, 32, 8}, rows, 15) : cheapest({24, 8}, rows, 15);
+  uint32_t lane_cols = pairs ? cheapest({4 * lanes, 2 * lanes}, cols, lanes) / lanes : 2;
+  if (pairs && kernel.tile != 0) lane_rows = kernel.tile;
+  if (pairs && kernel.tile_cols != 0) lane_cols = kernel.tile_cols;
   return {.form = pairs ? "scalar_pairs" : "scalar",
           .in_blocks = false,
           .rows = lane_rows,
@@ -74,7 +67,34 @@ bool starts_rows_at(uint64_t alignment_bytes, const ConstTensor& tensor) {
 // Where four elements can be read or written at once.
 bool starts_rows_at_fours(const ConstTensor& tensor) { return !tensor || starts_rows_at(4 * size_bytes(tensor.dtype()), tensor); }
 
+// The largest tile that still makes enough workgroups, else the smallest.
+uint32_t filling_tile(const DeviceCaps& caps, const MatmulKernel& kernel, uint32_t rows, uint32_t cols) {
+  const auto tiles = matmul_tiles(caps, kernel);
+  for (const auto& [side, same] : tiles)
+    if (ceil_div(rows, side) * ceil_div(cols, same) >= kEnoughWorkgroups) return side;
+  return tiles.back().first;
+}
+
 }  // namespace
+
+std::string MatmulKernel::to_string() const {
+  std::string text = lapilli::to_string(kernel_class);
+  if (tile != 0) text += fmt::format(" {}x{}", tile, tile_cols != 0 ? tile_cols : tile);
+  return splits > 1 ? text + fmt::format(" in {} parts", splits) : text;
+}
+
+std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, const MatmulKernel& kernel) {
+  switch (kernel.kernel_class) {
+    case KernelClass::scalar: return {{64, 4}, {64, 2}, {32, 4}, {32, 2}, {8, 4}, {8, 2}};
+    case KernelClass::coopmat2: return {{128, 256}, {256, 128}, {128, 128}, {64, 64}};
+    case KernelClass::tiled:
+    case KernelClass::coopmat: break;
+  }
+  if (caps.max_workgroup_invocations < 256) return {{32, 32}};
+  // The small tile has 64 threads: no whole subgroup on a device whose subgroups are wider.
+  if (caps.subgroup_size > 64) return {{128, 128}, {64, 64}};
+  return {{128, 128}, {64, 64}, {32, 32}};
+}
 
 uint32_t spreading_row_step(uint64_t count) {
   if (count >= 65536) return 1;  // shaders multiply the two in 32 bits
@@ -121,9 +141,10 @@ SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a,
 }
 
 MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const MatmulKernel& kernel) {
-  if (kernel.kernel_class == KernelClass::scalar) return scalar_tile(caps, rows, cols, kernel.pairs && caps.fast_pair_loads && pairs_fit);
+  if (kernel.kernel_class == KernelClass::scalar)
+    return scalar_tile(caps, rows, cols, kernel.pairs && caps.fast_pair_loads && pairs_fit, kernel);
   if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_tile(rows, cols, kernel);
-  const uint32_t side = kernel.tile != 0 ? kernel.tile : tiled_tile(caps, rows, cols);
+  const uint32_t side = kernel.tile != 0 ? kernel.tile : filling_tile(caps, kernel, rows, cols);
   return kernel.kernel_class == KernelClass::coopmat ? coopmat_tile(caps, side, kernel.precision) : block_tile("tiled", side, 16);
 }
 

@@ -33,7 +33,7 @@ const Kernel& row_kernel(Ops& ops, std::string name, const ConstTensor& x, uint3
   const uint32_t dim = x.cols();
   const bool pairs = dim % 2 == 0 && std::ranges::all_of(f32, [](const ConstTensor& tensor) { return tensor.slice().buffer_offset_bytes() % 8 == 0; });
   if (pairs) form |= 8;
-  if (pairs && ops.caps().fast_pair_loads && ops.row_subgroups == 0) name += "_scalar_pairs";
+  if (pairs && ops.caps().kernel_class == KernelClass::scalar && ops.caps().fast_pair_loads && ops.row_subgroups == 0) name += "_scalar_pairs";
   types.push_back({args::SPEC_WIDTH, dim});
   types.push_back({args::SPEC_VARIANT, form});
   return ops.kernel(name, norm_workgroup(ops, dim), types);

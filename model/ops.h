@@ -12,12 +12,16 @@
 
 namespace lapilli {
 
+class MatmulTuning;
+
 struct Ops {
   Program& program;
   KernelLibrary& kernels;
   // Not 0: row kernels take so many subgroups a row, and flat ones one element a lane, as GPUs have it (tests of that form).
   uint32_t row_subgroups = 0;
   Precision precision = Precision::f32;
+  Tensor workspace = {};           // f32 [any]: partial results of products that are split along their depth; empty: none is
+  MatmulTuning* tuning = nullptr;  // chooses each product's kernel by measurement; null: device and shape suggest it
 
   const DeviceCaps& caps() const { return kernels.device().caps(); }
 

@@ -7,6 +7,7 @@
 
 #include "engine/base/file.h"
 #include "model/loss_tuning.h"
+#include "model/matmul_tuning.h"
 #include "model/plan.h"
 #include "tokenizer/dataset.h"
 #include "tokenizer/tokenizer.h"
@@ -52,7 +53,8 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
       val_shard_(open_shard(config_, kValShardName)),
       tokenizer_path_(std::filesystem::path(config_.data.dir) / kTokenizerName),
       table_((config_ = with_vocabulary(config_, train_shard_.vocab_size())).model),
-      kernels_(device) {
+      kernels_(device),
+      tuner_(device.caps(), options_.tuning) {
   validate_config(config_);
   val_shard_.require_tokenizer(train_shard_.tokenizer_hash(), "the training split");
   const uint64_t needed = uint64_t{config_.model.context} + 1;
@@ -62,7 +64,8 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   if (!config_.teacher.empty()) train_shard_.require_tokenizer(load_teacher(config_).state.tokenizer_hash, "the teacher");
   choose_loss();
   allocate_memory();
-  memory_->record(kernels_, options_.profile_steps > 0);
+  MatmulTuning products(kernels_, tuner_);
+  memory_->record(kernels_, options_.profile_steps > 0, &products);
   load_or_make_weights();
 }
 
@@ -70,8 +73,7 @@ Trainer::~Trainer() = default;
 
 // The choice becomes part of the configuration, so that a resumed run, or one from its config.toml, does the same.
 void Trainer::choose_loss() {
-  Tuner tuner(device_.caps(), {.measure = options_.tune});
-  const TunedLoss tuned = tune_loss(kernels_, tuner, config_.loss, micro_batch_loss_shape(config_), matmul_kernel(device_.caps(), config_.train.precision));
+  const TunedLoss tuned = tune_loss(kernels_, tuner_, config_.loss, micro_batch_loss_shape(config_), matmul_kernel(device_.caps(), config_.train.precision));
   config_.loss = tuned.options;
   loss_reason_ = tuned.reason;
 }
@@ -198,6 +200,9 @@ void Trainer::tell_start() {
   const LossPlan& loss = memory_->step->loss_plan();
   if (!config_.teacher.empty()) log_->line(fmt::format("teacher     {}, {:g} of the objective", config_.teacher, config_.loss.distillation));
   log_->line("loss        " + loss.describe() + (loss_reason_.empty() ? "" : " (" + loss_reason_ + ")"));
+  if (!tuner_.given().empty())
+    log_->line(fmt::format("kernels     {} chosen by measurement{}; lapilli bench --explain tells what they beat", tuner_.given().size(),
+                           tuner_.seconds_spent() > 0 ? fmt::format(" in {:.1f} s", tuner_.seconds_spent()) : ", all of them remembered"));
   log_->line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", train_shard_.token_count(),
                          val_shard_.token_count(), tokens_per_step,
                          static_cast<double>(tokens_per_step * config_.train.steps) / static_cast<double>(train_shard_.token_count())));

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "engine/tuner.h"
 #include "model/checkpoint.h"
 #include "model/run_log.h"
 #include "model/training_memory.h"
@@ -17,7 +18,7 @@ struct TrainOptions {
   bool resume = false;                 // go on from run_dir's newest checkpoint
   uint64_t stop_at = 0;                // end this session after that step, as an interrupt would; 0: run to the end
   uint64_t profile_steps = 0;          // so many last steps as a table, also in run_dir/profile.txt, and as run_dir/trace.json
-  bool tune = true;                    // measure where the device's choices are not known yet; else take the first that fits
+  TunerOptions tuning = {};            // measure where the device's choices are not known yet?
   Ceilings ceilings = {};              // of this device, measured; for MFU and the profile
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, write a checkpoint, return
 };
@@ -58,6 +59,7 @@ class Trainer {
   std::filesystem::path tokenizer_path_;
   ParameterTable table_;
   KernelLibrary kernels_;
+  Tuner tuner_;
   std::string loss_reason_;  // why this strategy; empty when the configuration says it
   std::unique_ptr<TrainingMemory> memory_;
   TrainingState state_;

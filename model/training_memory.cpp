@@ -19,9 +19,9 @@ TrainingMemory::TrainingMemory(Device& device, const Config& student, const Para
   generator = std::make_unique<Generator>(device, kept, scratch, config.model, config.loss);
 }
 
-void TrainingMemory::record(KernelLibrary& kernels, bool profiled) {
-  step->record(kernels, profiled);
-  evaluation->record(kernels, *weights);
+void TrainingMemory::record(KernelLibrary& kernels, bool profiled, MatmulTuning* tuning) {
+  step->record(kernels, profiled, tuning);
+  evaluation->record(kernels, *weights, tuning);
   generator->record(kernels, *weights);
   kernels.save_cache();
 }

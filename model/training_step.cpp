@@ -34,6 +34,7 @@ TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Co
             matmul_kernel(device.caps(), config.train.precision)),
       nll_(reserve_tensor(scratch, {config.data.batch * config.model.context}, "loss")),
       norm_scratch_(reserve_tensor(scratch, {static_cast<uint32_t>(gradient_norm_scratch_floats(table.count()))}, "gradients")),
+      workspace_(reserve_matmul_workspace(scratch, device.caps())),
       loss_scale_(config.train.precision) {}
 
 Tensor TrainingStep::control_tensor(uint64_t first_word, uint32_t words, DType dtype) const {
@@ -87,10 +88,10 @@ void TrainingStep::record_update(Ops& ops) {
   update(decayed, table_.count(), {}, 0);
 }
 
-void TrainingStep::record(KernelLibrary& kernels, bool profiled) {
+void TrainingStep::record(KernelLibrary& kernels, bool profiled, MatmulTuning* tuning) {
   CHECK(program_ == nullptr, "recorded twice");
   program_ = std::make_unique<Program>(device_, "training step", profiled);
-  Ops ops{.program = *program_, .kernels = kernels, .precision = config_.train.precision};
+  Ops ops{.program = *program_, .kernels = kernels, .precision = config_.train.precision, .workspace = workspace_, .tuning = tuning};
   {
     const Program::Scope scope(*program_, "transfer");
     inputs_.record(*program_);

@@ -27,7 +27,7 @@ class TrainingStep {
                Teacher* teacher = nullptr);
 
   // Records the program. REQUIRES: the arenas are committed. Call once.
-  void record(KernelLibrary& kernels, bool profiled);
+  void record(KernelLibrary& kernels, bool profiled, MatmulTuning* tuning = nullptr);
 
   // How far loss scaling has come, for checkpoints.
   const LossScale& loss_scale() const { return loss_scale_; }
@@ -71,6 +71,7 @@ class TrainingStep {
   LinearCrossEntropy loss_;
   Tensor nll_;              // [N]
   Tensor norm_scratch_;
+  Tensor workspace_;        // of products
   std::unique_ptr<Program> program_;
   LossScale loss_scale_;
   double run_scale_ = 1;  // of the gradients that are on the device

@@ -99,6 +99,18 @@ struct MatmulArgs {
   float alpha;
 };
 
+// ---- matmul_sum.comp: what a product split along K adds up to ----
+struct MatmulSumArgs {
+  OutReal c;        // [rows, cols], rows c_stride apart: alpha * sum of the parts + bias + addend
+  InF32 parts;      // [splits, rows, cols]
+  InF32 bias;       // [cols] or null
+  InReal addend;    // laid out like c, may be c itself; or null
+  uint rows, cols;
+  uint c_stride;
+  uint splits;
+  float alpha;
+};
+
 // ---- loss_*.comp: fused linear + softmax cross-entropy, model/loss.h ----
 // "compact" rows are the valid rows of the batch (weight not 0, target not kIgnoreIndex), in order, without gaps. Kernels that
 // take a range of them (model/loss.h) get pointers to its first row, and the number of rows of the range that are live.

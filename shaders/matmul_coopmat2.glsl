@@ -43,6 +43,7 @@ layout(buffer_reference, std430, buffer_reference_align = 2) buffer InOutHalves 
 // a single row need not have.
 uint outer_stride(uint stride, uint length, bool aligned) { return aligned ? stride & ~7u : max(stride, length); }
 
+const uint kAtOnce = 1;
 vec4 load_like_c(InReal from, uint at, uint count) {
   return vec4(kCType == kF32 ? InF32(from).at[at] : unpack_factors(uint(InOutHalves(from).at[at])).x, 0.0, 0.0, 0.0);
 }
@@ -51,6 +52,7 @@ void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
   else InOutHalves(to).at[at] = uint16_t(pack_factors(values.xy));
 }
 vec4 stored_like_c(vec4 values) { return kCType == kF32 ? values : vec4(unpack_factors(pack_factors(values.xy)).x, 0.0, 0.0, 0.0); }
+#include "shaders/matmul_finish.glsl"
 
 // Elements of the tile on their way to c. Either may run more than once for an element, in any order: what one reads, only the other
 // writes.

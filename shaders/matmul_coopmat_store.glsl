@@ -12,28 +12,35 @@ layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer Ou
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutF32x4 { vec4 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 2) writeonly buffer OutHalves { uint16_t at[]; };
 
-// One element, or four from a multiple of four on.
+const uint kAtOnce = 4;
 vec4 load_like_c(InReal from, uint at, uint count) {
-  if (count == 1) return vec4(kCType == kF32 ? InF32(from).at[at] : unpack_factors(uint(InHalves(from).at[at])).x, 0.0, 0.0, 0.0);
-  if (kCType == kF32) return InF32x4(from).at[at / 4];
-  const uvec2 words = InU32x2(from).at[at / 4];
-  return vec4(unpack_factors(words.x), unpack_factors(words.y));
+  vec4 values = vec4(0.0);
+  if (kFours && count == 4) {
+    if (kCType == kF32) return InF32x4(from).at[at / 4];
+    const uvec2 words = InU32x2(from).at[at / 4];
+    return vec4(unpack_factors(words.x), unpack_factors(words.y));
+  }
+  [[unroll]] for (uint x = 0; x < 4; ++x)
+    if (x < count) values[x] = kCType == kF32 ? InF32(from).at[at + x] : unpack_factors(uint(InHalves(from).at[at + x])).x;
+  return values;
 }
-uvec2 pack_four(vec4 values) { return uvec2(pack_factors(values.xy), pack_factors(values.zw)); }
 void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
-  if (count == 4) {
+  const uvec2 words = uvec2(pack_factors(values.xy), pack_factors(values.zw));
+  if (kFours && count == 4) {
     if (kCType == kF32) OutF32x4(to).at[at / 4] = values;
-    else OutU32x2(to).at[at / 4] = pack_four(values);
-  } else {
-    if (kCType == kF32) OutF32(to).at[at] = values.x;
-    else OutHalves(to).at[at] = uint16_t(pack_factors(values.xy));
+    else OutU32x2(to).at[at / 4] = words;
+    return;
+  }
+  [[unroll]] for (uint x = 0; x < 4; ++x) {
+    if (x >= count) break;
+    if (kCType == kF32) OutF32(to).at[at + x] = values[x];
+    else OutHalves(to).at[at + x] = uint16_t(words[x / 2] >> 16 * (x % 2));
   }
 }
 vec4 stored_like_c(vec4 values) {
-  if (kCType == kF32) return values;
-  const uvec2 words = pack_four(values);
-  return vec4(unpack_factors(words.x), unpack_factors(words.y));
+  return kCType == kF32 ? values : vec4(unpack_factors(pack_factors(values.xy)), unpack_factors(pack_factors(values.zw)));
 }
+#include "shaders/matmul_finish.glsl"
 
 void main() {
   Operands o = operands();
@@ -45,7 +52,7 @@ void main() {
   [[unroll]] for (uint j = 0; j < kBlocksC; ++j) {
     const uint col = col0 + block_col(j);
     if (col >= o.cols) break;
-    const bool four = kFours && col + 4 <= o.cols;
+    const uint count = min(o.cols - col, 4);
     vec4 bias = vec4(0.0);
     [[unroll]] for (uint x = 0; x < 4; ++x)
       if (has_bias && col + x < o.cols) bias[x] = args.bias.at[col + x];
@@ -54,15 +61,7 @@ void main() {
       if (row >= o.rows) break;
       const uint at = row * args.c_stride + col;
       const vec4 biased = args.alpha * sum[i][j] + bias;
-      if (four) {
-        finish(at, has_addend ? biased + load_like_c(args.addend, at, 4) : biased, 4);
-      } else {
-        [[unroll]] for (uint x = 0; x < 4; ++x) {
-          if (col + x >= o.cols) break;
-          const vec4 one = vec4(biased[x], 0.0, 0.0, 0.0);
-          finish(at + x, has_addend ? one + load_like_c(args.addend, at + x, 1) : one, 1);
-        }
-      }
+      finish(at, has_addend ? biased + load_like_c(args.addend, at, count) : biased, count);
     }
   }
 }

@@ -7,19 +7,21 @@ layout(constant_id = SPEC_VARIANT) const uint kLayout = 0;
 const uint kStored = (kEpilogue & 4) != 0 ? kNeighbours : 1;
 #include "shaders/matmul_scalar_store.glsl"
 
+const uint kAtOnce = kStored;
 vec4 load_like_c(InReal from, uint at, uint count) {
-  return count == 2 ? vec4(pair(InPairs(uvec2(from)), at), 0.0, 0.0) : vec4(InF32(uvec2(from)).at[at], 0.0, 0.0, 0.0);
+  return kAtOnce == 2 ? vec4(pair(InPairs(uvec2(from)), at), 0.0, 0.0) : vec4(InF32(uvec2(from)).at[at], 0.0, 0.0, 0.0);
 }
 void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
-  if (count == 2) write_pair(OutPairs(to), at, values.xy);
+  if (kAtOnce == 2) write_pair(OutPairs(to), at, values.xy);
   else OutF32(to).at[at] = values.x;
 }
 vec4 stored_like_c(vec4 values) { return values; }
+#include "shaders/matmul_finish.glsl"
 
 void store_sums(uint row, uint col, uint i, uint j) {
   const uint at = row * args.c_stride + col;
-  vec4 y = args.alpha * vec4(sum[i][j], sum[i][j + kStored - 1], 0.0, 0.0);
-  if (has_bias()) y.xy += kStored == 2 ? pair(InPairs(uvec2(args.bias)), col) : vec2(args.bias.at[col], 0.0);
-  if (has_addend()) y += load_like_c(args.addend, at, kStored);
-  finish(at, y, kStored);
+  vec4 y = args.alpha * vec4(sum[i][j], sum[i][j + kAtOnce - 1], 0.0, 0.0);
+  if (has_bias()) y.xy += kAtOnce == 2 ? pair(InPairs(uvec2(args.bias)), col) : vec2(args.bias.at[col], 0.0);
+  if (has_addend()) y += load_like_c(args.addend, at, kAtOnce);
+  finish(at, y, kAtOnce);
 }

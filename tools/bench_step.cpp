@@ -4,6 +4,7 @@
 #include "tools/bench.h"
 #include "tools/console.h"
 #include "tools/step_bench.h"
+#include "tools/tuning.h"
 
 namespace lapilli {
 
@@ -13,7 +14,8 @@ struct StepBenchOptions : BenchOptions {
   std::string config;
   std::vector<std::string> sets;
   uint32_t vocab_size = 0;
-  bool profile = false;
+  bool profile = false, explain = false;
+  TuningFlags tuning;
   std::string trace;  // a file; empty: none
 };
 
@@ -39,9 +41,10 @@ void run(const StepBenchOptions& options) {
   Config config = load_config(options.config, options.sets);
   set_vocab_size(config, options.vocab_size);
   BenchRun bench(options);
-  settle_by_measurement(config, bench.kernels());
+  Tuner tuner(bench.device().caps(), tuner_options(options.tuning));
+  settle_by_measurement(config, bench.kernels(), tuner);
   const bool profiled = options.profile || !options.trace.empty();
-  StepBench step(bench.device(), bench.kernels(), config, profiled);
+  StepBench step(bench.device(), bench.kernels(), tuner, config, profiled);
   const ModelConfig& model = config.model;
   const double first_seconds = step.run();
   const nlohmann::ordered_json shape{
@@ -65,6 +68,10 @@ void run(const StepBenchOptions& options) {
     report.json["profile"] = to_json(summary, ceilings);
     if (options.profile) report.text += "\nprofile: " + profile_table(summary, ceilings);
   }
+  if (options.explain) {
+    report.json["choices"] = tuning_to_json(tuner.given());
+    report.text += "\nkernels chosen by measurement:\n" + tuning_table(tuner.given());
+  }
   bench.publish(report.json, report.text);
 }
 
@@ -79,6 +86,8 @@ void add_bench_step(CLI::App& bench) {
   add_set_option(*command, options->sets);
   command->add_option("--vocab-size", options->vocab_size, "Vocabulary (default: that of the data set)")->check(positive())->type_name("V");
   command->add_flag("--profile", options->profile, "Also the time of every part, by the device's timestamps");
+  command->add_flag("--explain", options->explain, "Also which kernels were chosen by measurement, and what they beat");
+  add_tuning_options(*command, options->tuning);
   command->add_option("--trace", options->trace, "Write a few steps as a trace for Perfetto or chrome://tracing")->type_name("FILE");
   add_bench_options(*command, *options);
   command->callback([options] { run(*options); });

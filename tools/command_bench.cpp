@@ -8,6 +8,7 @@
 #include "tools/commands.h"
 #include "tools/console.h"
 #include "tools/device_report.h"
+#include "tools/tuning.h"
 
 namespace lapilli {
 
@@ -163,9 +164,33 @@ void BenchRun::save(const nlohmann::ordered_json& json) const {
   if (!options_.save.empty()) write_file_atomically(options_.save, json.dump(2) + "\n");
 }
 
+namespace {
+
+struct ExplainOptions {
+  std::string device;
+  bool explain = false, as_json = false;
+};
+
+void explain(const ExplainOptions& options) {
+  const Device device({.selector = options.device, .record_only = true});
+  const TuningRecords known = Tuner(device.caps()).known();
+  if (options.as_json) return print(tuning_to_json(known).dump(2) + "\n");
+  print(known.empty() ? "nothing has been measured on this device yet: lapilli train and lapilli bench step do\n" : tuning_table(known));
+}
+
+}  // namespace
+
 void add_bench_command(CLI::App& program) {
   CLI::App* bench = program.add_subcommand("bench", "Measure kernels and training steps on a device");
-  require_command(*bench);
+  const auto options = std::make_shared<ExplainOptions>();
+  bench->add_flag("--explain", options->explain, "Tell which kernels were chosen by measurement on the device, and what they beat");
+  bench->add_flag("--json", options->as_json, "With --explain: print JSON instead of a table");
+  add_device_option(*bench, options->device);
+  bench->callback([bench, options] {
+    if (!bench->get_subcommands().empty()) return;
+    if (!options->explain) throw CLI::RequiredError("A command");
+    explain(*options);
+  });
   bench->footer("All but kernels is timed by the device's own timestamps, in turn with its multiply-add ceiling; GFLOP/s count what "
                 "the\nformula asks for, whatever the kernel does.");
   add_bench_ceiling(*bench);

@@ -11,6 +11,7 @@
 #include "tools/fma_ceiling.h"
 #include "tools/step_bench.h"
 #include "tools/step_prediction.h"
+#include "tools/tuning.h"
 
 namespace lapilli {
 
@@ -31,20 +32,20 @@ struct StepTimes {
 };
 
 // Median seconds of a few steps.
-double measure_step(KernelLibrary& kernels, const Config& config) {
-  StepBench step(kernels.device(), kernels, config, false);
+double measure_step(KernelLibrary& kernels, Tuner& tuner, const Config& config) {
+  StepBench step(kernels.device(), kernels, tuner, config, false);
   const Contender contenders[] = {step.contender()};
   return measure(contenders, {.seconds_budget = 2, .fewest = 2, .most = 20})[0].median;
 }
 
-StepTimes time_step(KernelLibrary& kernels, const Config& config, bool fits) {
+StepTimes time_step(KernelLibrary& kernels, Tuner& tuner, const Config& config, bool fits) {
   StepTimes times;
   try {
-    times.predicted = predict_step(kernels, config);
+    times.predicted = predict_step(kernels, tuner, config);
   } catch (const Error& error) {  // not even a small part of the model fits
     times.not_predicted = error.what();
   }
-  if (fits) times.measured_seconds = measure_step(kernels, config);
+  if (fits) times.measured_seconds = measure_step(kernels, tuner, config);
   return times;
 }
 
@@ -121,11 +122,12 @@ void plan(const PlanOptions& options) {
   set_vocab_size(config, options.vocab_size);
   Device device({.selector = options.device});
   KernelLibrary kernels(device);
-  settle_by_measurement(config, kernels, !options.no_measure);
+  Tuner tuner(device.caps(), tuner_options({.no_tune = options.no_measure}));
+  settle_by_measurement(config, kernels, tuner);
   const RunPlan made = plan_run(device, config);
   const double ceiling = measure_fma_ceiling(device);
   const bool fits = made.memory_bytes <= made.available_bytes;
-  const StepTimes times = options.no_measure ? StepTimes{} : time_step(kernels, config, fits);
+  const StepTimes times = options.no_measure ? StepTimes{} : time_step(kernels, tuner, config, fits);
   if (options.as_json) return print(to_json(made, config, device.caps(), ceiling, times).dump(2) + "\n");
   print(fmt::format("{} ({})\n", device.caps().name, device.caps().driver));
   print_plan(made, config, ceiling, times);

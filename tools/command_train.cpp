@@ -11,6 +11,7 @@
 #include "tools/commands.h"
 #include "tools/console.h"
 #include "tools/fma_ceiling.h"
+#include "tools/tuning.h"
 
 namespace lapilli {
 
@@ -19,7 +20,8 @@ namespace {
 struct TrainCommandOptions {
   std::string config, run, device;
   std::vector<std::string> sets;
-  bool resume = false, no_tune = false;
+  bool resume = false;
+  TuningFlags tuning;
   uint64_t profile_steps = 0, stop_at = 0;
 };
 
@@ -59,7 +61,7 @@ void train(const TrainCommandOptions& options) {
                              .resume = options.resume,
                              .stop_at = options.stop_at,
                              .profile_steps = options.profile_steps,
-                             .tune = !options.no_tune,
+                             .tuning = tuner_options(options.tuning),
                              .stop = &stop_requested};
   catch_signals();
   Device device({.selector = options.device});
@@ -88,7 +90,7 @@ void add_train_command(CLI::App& program) {
                    "Time every part of the last N steps: profile.txt and (for Perfetto) trace.json in the run folder")
       ->check(positive())
       ->type_name("N");
-  command->add_flag("--no-tune", options->no_tune, "Measure nothing to choose between kernels: what was measured before, else the default");
+  add_tuning_options(*command, options->tuning);
   command->add_option("--stop-at", options->stop_at, "End this session after that step, as Ctrl-C would")->check(positive())->type_name("STEP");
   command->callback([options] {
     if (options->config.empty() && !options->resume)

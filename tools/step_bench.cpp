@@ -4,6 +4,7 @@
 #include <random>
 
 #include "model/loss_tuning.h"
+#include "model/matmul_tuning.h"
 #include "tokenizer/dataset.h"
 
 namespace lapilli {
@@ -40,15 +41,15 @@ void set_vocab_size(Config& config, uint32_t vocab_size) {
   if (!config.teacher.empty()) load_teacher(config);
 }
 
-void settle_by_measurement(Config& config, KernelLibrary& kernels, bool measure) {
-  Tuner tuner(kernels.device().caps(), {.measure = measure});
+void settle_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner) {
   config.loss = tune_loss(kernels, tuner, config.loss, micro_batch_loss_shape(config), matmul_kernel(kernels.device().caps(), config.train.precision)).options;
 }
 
-StepBench::StepBench(Device& device, KernelLibrary& kernels, const Config& config, bool profiled)
+StepBench::StepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled)
     : config_(config), table_(config.model), memory_(device, config_, table_) {
   memory_.commit(device);
-  memory_.step->record(kernels, profiled);
+  MatmulTuning products(kernels, tuner);
+  memory_.step->record(kernels, profiled, &products);
   memory_.weights->load(device, initial_values(table_, config.train.seed));
   memory_.step->load_moments({}, {});
   for (uint32_t m = 0; m < config.data.accumulate; ++m) batches_.push_back(random_batch(config, m));

@@ -1,6 +1,7 @@
 #pragma once
 // Whole training steps of a configuration on random tokens, timed by the wall clock: what a run would take.
 
+#include "engine/tuner.h"
 #include "model/training_memory.h"
 #include "tools/measure.h"
 
@@ -10,14 +11,13 @@ namespace lapilli {
 // ways, when neither is there.
 void set_vocab_size(Config& config, uint32_t vocab_size);
 
-// Settles what the configuration leaves to a measurement (loss.strategy = "auto"), as training would; `measure` false: by what
-// was measured before, else by default.
-void settle_by_measurement(Config& config, KernelLibrary& kernels, bool measure = true);
+// Settles what the configuration leaves to a measurement (loss.strategy = "auto"), as training would.
+void settle_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner);
 
 class StepBench {
  public:
-  // Allocates what training would and starts from fresh weights. REQUIRES: config.model.vocab_size set.
-  StepBench(Device& device, KernelLibrary& kernels, const Config& config, bool profiled);
+  // Allocates what training would, has the tuner choose its kernels, and starts from fresh weights. REQUIRES: config.model.vocab_size set.
+  StepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled);
 
   double run();  // seconds of one optimizer step, host work included; weights stay (the learning rate is 0)
   Contender contender() {

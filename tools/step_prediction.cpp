@@ -24,9 +24,9 @@ struct SmallModel {
   double outside_ns = 0;    // of it, what no scope covers
 };
 
-SmallModel measure_layers(KernelLibrary& kernels, Config config, uint32_t layers, double seconds_budget) {
+SmallModel measure_layers(KernelLibrary& kernels, Tuner& tuner, Config config, uint32_t layers, double seconds_budget) {
   config.model.layers = layers;
-  StepBench bench(kernels.device(), kernels, config, true);
+  StepBench bench(kernels.device(), kernels, tuner, config, true);
   const double seconds = bench.run();  // first touch of memory included: rather too few rounds than too many
   const auto rounds = static_cast<uint32_t>(std::clamp<double>(seconds_budget / seconds, kFewestRounds, kMostRounds));
   std::map<std::string, std::vector<double>> times;
@@ -58,11 +58,11 @@ double extrapolate(double one, double two, uint32_t layers) { return one + (two 
 
 }  // namespace
 
-StepPrediction predict_step(KernelLibrary& kernels, const Config& config) {
+StepPrediction predict_step(KernelLibrary& kernels, Tuner& tuner, const Config& config) {
   const uint32_t layers = config.model.layers, few = std::min(layers, kFewLayers);
   // Of one layer only the declared work is wanted, which any round tells, and the time where a device has no timestamps.
-  const SmallModel one = measure_layers(kernels, config, 1, few > 1 ? 0 : kSecondsBudget);
-  const SmallModel two = few > 1 ? measure_layers(kernels, config, few, kSecondsBudget) : one;
+  const SmallModel one = measure_layers(kernels, tuner, config, 1, few > 1 ? 0 : kSecondsBudget);
+  const SmallModel two = few > 1 ? measure_layers(kernels, tuner, config, few, kSecondsBudget) : one;
   StepPrediction prediction;
   if (two.scopes.empty()) {
     prediction.seconds = extrapolate(one.step_seconds, std::max(two.step_seconds, one.step_seconds), layers);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/kernel.h"
+#include "engine/tuner.h"
 #include "model/config.h"
 
 namespace lapilli {
@@ -19,9 +20,9 @@ struct StepPrediction {
   std::vector<PredictedPart> parts;  // the longest first; empty on a device without timestamps
 };
 
-// Runs some steps of the model cut down to two layers: all its shapes, little of its memory. Each scope of the program is
+// Has the tuner choose kernels, and runs some steps of the model cut down to two layers: all its shapes, little of its memory. Each scope of the program is
 // then scaled by the work that the whole model declares for it, which grows by the same with every layer. Takes a second
 // or two. Throws Error when not even two layers fit. REQUIRES: config.model.vocab_size set.
-StepPrediction predict_step(KernelLibrary& kernels, const Config& config);
+StepPrediction predict_step(KernelLibrary& kernels, Tuner& tuner, const Config& config);
 
 }  // namespace lapilli

@@ -306,6 +306,38 @@ TEST_F(TunerTest, File_SharedByTwoTuners_KeepsTheEntriesOfBoth) {
   EXPECT_EQ(candidates.prepared, "");
 }
 
+TEST_F(TunerTest, SecondsInAll_OnceSpentTheFirstIsTaken) {
+  Tuner tuner(caps(), {.file = file_, .seconds_budget = 0, .seconds_in_all = 0.001});
+  const auto sleeps = [](int) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return 1.0;
+  };
+  Candidates slow{{"a", "b"}, {sleeps, takes(0.5)}};
+  EXPECT_EQ(slow.choose(tuner, "first").index, 1U);
+  EXPECT_GT(tuner.seconds_spent(), 0.002);
+  const TunedChoice late = slow.choose(tuner, "second");
+  EXPECT_EQ(late.index, 0U);
+  EXPECT_EQ(late.reason.find("not measured: "), 0U) << late.reason;
+  EXPECT_EQ(slow.choose(tuner, "first").index, 1U);  // what is known costs nothing
+}
+
+TEST_F(TunerTest, GivenAndKnown_AreThisTunersChoicesAndAllOfTheDevices) {
+  Tuner earlier = tuner();
+  full_and_tokens(2, 1).choose(earlier, "old");
+  full_and_tokens(2, 1).choose(earlier, "older");
+  std::vector<std::string> progress;
+  Tuner tuner(caps(), {.file = file_, .on_measuring = [&](const std::string& key) { progress.push_back(key); }});
+  full_and_tokens(1, 3).choose(tuner, "new");
+  full_and_tokens(2, 1).choose(tuner, "old");
+  Candidates{{"full"}, {takes(1)}}.choose(tuner, "no choice");
+  EXPECT_EQ(progress, (std::vector<std::string>{"new", ""}));
+  ASSERT_EQ(tuner.given().size(), 2U);
+  EXPECT_EQ(tuner.given().at("new").chosen, 0U);
+  EXPECT_EQ(tuner.given().at("new").candidates[1].median_seconds, 3);
+  EXPECT_EQ(tuner.given().at("old").chosen, 1U);
+  EXPECT_EQ(tuner.known().size(), 3U);
+}
+
 TEST_F(TunerTest, TimeBound_StopsTheRounds_AndTheFirstDecidesWhenItIsTooLongAlready) {
   const auto sleeps = [](int) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));

@@ -1,0 +1,260 @@
+#include "model/matmul_tuning.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "engine/measure.h"
+#include "model/half.h"
+#include "model/matmul_product.h"
+
+namespace lapilli {
+
+namespace {
+
+constexpr double kSecondsPerProduct = 0.25;  // for its rounds
+// Work of one run: some tens of milliseconds for a CPU driver, and for a GPU of 4 TFLOP/s.
+double most_flops(const DeviceCaps& caps) { return caps.kernel_class == KernelClass::scalar ? 2e9 : 2e11; }
+constexpr uint32_t kFewestRows = 1024, kFewestDepth = kMostSplits * kShallowestPart;  // that are kept, in steps of as many
+
+// What makes one product as fast as another, as the tuning file names it: "matmul nt 1024x1152x384 f16 c f32 bias".
+std::string key_of(const MatmulProduct& product, Precision precision) {
+  const args::MatmulArgs& args = product.args;
+  const char* layouts[] = {"nn", "nt", "tn"};
+  std::string key = fmt::format("matmul {} {}x{}x{} {}", layouts[static_cast<uint32_t>(layout_of(args))], args.rows, args.cols, args.depth,
+                                to_string(precision));
+  for (const auto& [name, tensor] : {std::pair("a", product.a), std::pair("b", product.b), std::pair("c", product.c)}) {
+    if (precision != Precision::f32 && tensor.dtype() == DType::f32) key += fmt::format(" {} f32", name);
+    if (tensor.row_stride() != tensor.cols()) key += fmt::format(" {} rows {} apart", name, tensor.row_stride());
+  }
+  if (args.bias.slice) key += " bias";
+  if (product.addend) key += " addend";
+  switch (product.nonlinearity) {
+    case Nonlinearity::none: break;
+    case Nonlinearity::gelu: key += product.kept ? " gelu, kept" : " gelu"; break;
+    case Nonlinearity::gelu_backward: key += " gelu backward"; break;
+    case Nonlinearity::swiglu_backward: key += " swiglu backward"; break;
+  }
+  if (args.live.slice) key += args.live_is_depth != 0 ? " live depth" : " live rows";
+  return key;
+}
+
+MatmulProduct bounded(MatmulProduct product, double flops_limit) {
+  args::MatmulArgs& args = product.args;
+  const bool tn = layout_of(args) == MatmulLayout::tn;
+  uint32_t& dimension = tn ? args.depth : args.rows;
+  const uint32_t fewest = tn ? kFewestDepth : kFewestRows;
+  const double wanted = dimension * std::min(1.0, flops_limit / std::max(product.cost.flops, 1.0));
+  dimension = std::min(dimension, std::max(fewest, static_cast<uint32_t>(wanted) / fewest * fewest));
+  return product;
+}
+
+// Uniform in [-1, 1): a stretch of random numbers, repeated; of prime length, so that no two rows of a usual width are alike.
+std::vector<std::byte> random_bytes(uint64_t count, DType dtype, uint32_t seed) {
+  constexpr uint64_t kStretch = 65537;
+  std::mt19937 random(seed);
+  const uint64_t size = size_bytes(dtype);
+  std::vector<std::byte> bytes(count * size);
+  for (uint64_t i = 0; i < std::min(count, kStretch); ++i) {
+    const float value = static_cast<float>(random() >> 8U) * 0x1p-23F - 1.0F;
+    const uint32_t bits = size == 4 ? std::bit_cast<uint32_t>(value) : half_bits(value, dtype);
+    std::memcpy(&bytes[i * size], &bits, size);
+  }
+  for (uint64_t done = kStretch; done < count; done += kStretch) std::copy_n(bytes.begin(), std::min(kStretch, count - done) * size, bytes.begin() + done * size);
+  return bytes;
+}
+
+// A product in memory of its own, and what it should give.
+class Trial {
+ public:
+  Trial(KernelLibrary& kernels, const MatmulProduct& like, Precision precision, const Tensor& workspace)
+      : kernels_(kernels), precision_(precision), arena_(kernels.device().caps(), "product measurement"), product_(like) {
+    args::MatmulArgs& args = product_.args;
+    const bool tn = layout_of(args) == MatmulLayout::tn, nt = layout_of(args) == MatmulLayout::nt;
+    const auto matrix = [&](uint32_t rows, const ConstTensor& of, uint32_t cols) {
+      return reserve_tensor(arena_, {rows, of.row_stride()}, "measurement", of.dtype()).columns(cols);
+    };
+    const Tensor a = tn ? matrix(args.depth, like.a, args.rows) : matrix(args.rows, like.a, args.depth);
+    const Tensor b = nt ? matrix(args.cols, like.b, args.depth) : matrix(args.depth, like.b, args.cols);
+    c_ = matrix(args.rows, like.c, like.c.cols());
+    const Tensor kept = like.kept ? matrix(args.rows, like.c, like.c.cols()) : Tensor();
+    const Tensor before = like.before ? matrix(args.rows, like.c, like.c.cols()) : Tensor();
+    const Tensor bias = args.bias.slice ? reserve_tensor(arena_, {args.cols}, "measurement") : Tensor();
+    const Tensor addend = like.addend ? matrix(args.rows, like.c, args.cols) : Tensor();
+    const Tensor live = args.live.slice ? reserve_tensor(arena_, {1}, "measurement", DType::u32) : Tensor();
+    if (workspace) workspace_ = reserve_tensor(arena_, workspace.shape(), "measurement");
+    arena_.commit(kernels.device());
+
+    uint32_t seed = 0;
+    for (const Tensor& tensor : {a, b, bias, addend, before})
+      if (tensor) write_slice(kernels.device(), tensor.slice(), random_bytes(tensor.slice().size_bytes() / size_bytes(tensor.dtype()), tensor.dtype(), ++seed));
+    if (live) write_slice(kernels.device(), live.slice(), std::vector<uint32_t>{tn ? args.depth : args.rows});
+    args.a = a;
+    args.b = b;
+    args.c = c_;
+    args.bias = bias;
+    args.addend = addend;
+    args.kept = kept;
+    args.before = before;
+    args.live = live;
+    product_.a = a;
+    product_.b = b;
+    product_.c = c_;
+    product_.addend = addend;
+    product_.kept = kept;
+    product_.before = before;
+  }
+
+  // Returns what multiplies once and gives the seconds. Throws Error when the result is another than the first kernel's.
+  std::function<double()> record(const MatmulKernel& kernel) {
+    const auto program = std::make_shared<Program>(kernels_.device(), "product measurement", true);
+    Ops ops{.program = *program, .kernels = kernels_, .precision = precision_, .workspace = workspace_};
+    record_product(ops, kernel, product_);
+    program->finish();
+    poison();
+    program->run();
+    check_result(kernel);
+    return [program] {
+      const double wall = wall_seconds([&] { program->run(); });
+      const double device = program->take_profile().total_ns() * 1e-9;  // 0 without timestamps
+      return device > 0 ? device : wall;
+    };
+  }
+
+ private:
+  void poison() const {
+    Program program(kernels_.device(), "poison");
+    program.fill(c_.slice(), 0xFFFFFFFF);
+    program.finish();
+    program.run();
+  }
+
+  // Both ends of c, as f32.
+  std::vector<float> result() const {
+    constexpr uint64_t kLooked = 1U << 20U;  // elements of each end
+    const uint64_t size = size_bytes(c_.dtype()), bytes = c_.slice().size_bytes(), end_bytes = std::min(bytes, kLooked * size);
+    std::vector<float> values;
+    for (const uint64_t from : {uint64_t{0}, bytes - end_bytes}) {
+      const std::vector<std::byte> raw = read_slice<std::byte>(kernels_.device(), c_.slice().sub(from, end_bytes));
+      for (uint64_t at = 0; at < end_bytes; at += size) {
+        uint32_t bits = 0;
+        std::memcpy(&bits, &raw[at], size);
+        values.push_back(size == 4 ? std::bit_cast<float>(bits) : half_value(static_cast<uint16_t>(bits), c_.dtype()));
+      }
+    }
+    return values;
+  }
+
+  void check_result(const MatmulKernel& kernel) {
+    const std::vector<float> values = result();
+    if (expected_.empty()) expected_ = values;
+    try {
+      require_same_product(values, expected_, product_.args.depth, static_cast<double>(product_.args.alpha), c_.dtype());
+    } catch (const Error& error) {
+      throw Error("{} multiplies wrongly: {}", kernel.to_string(), error.what());
+    }
+  }
+
+  KernelLibrary& kernels_;
+  Precision precision_;
+  Arena arena_;
+  MatmulProduct product_;
+  Tensor c_, workspace_;
+  std::vector<float> expected_;
+};
+
+// On a processor the cost of a tile is known well (model/matmul_tile.cpp): what it puts far behind is not measured.
+std::vector<MatmulKernel> scalar_candidates(const DeviceCaps& caps, const MatmulProduct& product, const MatmulKernel& own) {
+  if (!own.pairs || !caps.fast_pair_loads || !has_even_rows(product.args)) return {own};
+  const MatmulTile suggested = choose_matmul_tile(caps, product.args.rows, product.args.cols, true, own);
+  MatmulKernel first = own;
+  first.tile = suggested.rows;
+  first.tile_cols = suggested.cols / caps.subgroup_size;
+  std::vector<MatmulKernel> candidates{first};
+  for (const auto& [rows, vectors] : matmul_tiles(caps, own)) {
+    const auto padded = [&](uint64_t tile_rows, uint64_t tile_vectors) {
+      return round_up(product.args.rows, tile_rows) * round_up(product.args.cols, tile_vectors * caps.subgroup_size);
+    };
+    const bool smaller = rows <= first.tile && vectors <= first.tile_cols, wasteful = padded(rows, vectors) * 10 > padded(first.tile, first.tile_cols) * 11;
+    if (rows < first.tile / 2 || wasteful || (smaller && rows != first.tile && vectors != first.tile_cols) || (rows == first.tile && vectors == first.tile_cols))
+      continue;
+    MatmulKernel candidate = own;
+    candidate.tile = rows;
+    candidate.tile_cols = vectors;
+    candidates.push_back(candidate);
+  }
+  return candidates;
+}
+
+// Every tile, whole and in as many parts as fill the device, or twice as many.
+void add_tiles(std::vector<MatmulKernel>& candidates, const DeviceCaps& caps, const MatmulProduct& product, MatmulKernel kind, const Tensor& workspace) {
+  const uint32_t most = most_splits(product, kind, workspace);
+  for (const auto& [rows, cols] : matmul_tiles(caps, kind)) {
+    kind.tile = rows;
+    kind.tile_cols = rows == cols ? 0 : cols;
+    const uint64_t tiles = ceil_div(product.args.rows, rows) * ceil_div(product.args.cols, cols);
+    const auto filling = static_cast<uint32_t>(std::min<uint64_t>(ceil_div(kEnoughWorkgroups, tiles), most));
+    for (const uint32_t splits : {1U, filling, std::min(2 * filling, most)}) {
+      kind.splits = splits;
+      const auto same = [&](const MatmulKernel& other) { return other.to_string() == kind.to_string(); };
+      if ((splits == 1 || filling > 1) && std::ranges::none_of(candidates, same)) candidates.push_back(kind);
+    }
+  }
+}
+
+bool takes_coopmat2(const DeviceCaps& caps, const MatmulProduct& product, Precision precision) {
+  const DType factors = storage_type(precision);
+  const auto fits = [&](const ConstTensor& tensor) { return tensor.dtype() == factors && tensor.slice().buffer_offset_bytes() % 16 == 0; };
+  return !why_no_coopmat2(caps, precision) && fits(product.a) && fits(product.b);
+}
+
+}  // namespace
+
+std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace) {
+  if (own.kernel_class == KernelClass::scalar) return scalar_candidates(caps, product, own);
+  MatmulKernel first = own;
+  if (first.tile == 0) first.tile = choose_matmul_tile(caps, product.args.rows, product.args.cols, false, own).rows;
+  std::vector<MatmulKernel> candidates{first};
+  add_tiles(candidates, caps, product, own, workspace);
+  if (own.kernel_class == KernelClass::coopmat && takes_coopmat2(caps, product, own.precision))
+    add_tiles(candidates, caps, product, {.kernel_class = KernelClass::coopmat2, .precision = own.precision}, workspace);
+  return candidates;
+}
+
+void require_same_product(const std::vector<float>& values, const std::vector<float>& expected, uint32_t depth, double alpha, DType stored) {
+  CHECK_EQ(values.size(), expected.size());
+  const double steps = depth + 2.0, sums = 2 * 4 * std::sqrt(steps) * 0x1p-24 * steps / 4 * std::abs(alpha);
+  const double store = stored == DType::f16 ? 0x1p-10 : stored == DType::bf16 ? 0x1p-7 : 0x1p-23;  // two roundings
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto value = static_cast<double>(values[i]), right = static_cast<double>(expected[i]);
+    if (std::bit_cast<uint32_t>(values[i]) == std::bit_cast<uint32_t>(expected[i])) continue;
+    if (!(std::abs(value - right) <= sums + store * (1 + std::abs(right)))) throw Error("{} where {} is right", value, right);
+  }
+}
+
+MatmulKernel MatmulTuning::choose(const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace) {
+  const DeviceCaps& caps = kernels_.device().caps();
+  const std::vector<MatmulKernel> candidates = matmul_candidates(caps, product, own, workspace);
+  std::vector<std::string> names;
+  for (const MatmulKernel& candidate : candidates) names.push_back(candidate.to_string());
+  std::unique_ptr<Trial> trial;
+  try {
+    const TunedChoice choice = tuner_.choose(
+        key_of(product, own.precision), names,
+        [&](size_t index) {
+          if (trial == nullptr) trial = std::make_unique<Trial>(kernels_, bounded(product, most_flops(caps)), own.precision, workspace);
+          return trial->record(candidates[index]);
+        },
+        kSecondsPerProduct);
+    return candidates[choice.index];
+  } catch (const Error& error) {  // no memory to measure with: that is no reason not to train
+    spdlog::warn("a product was not measured: {}", error.what());
+    return own;
+  }
+}
+
+}  // namespace lapilli
