@@ -6,8 +6,9 @@ namespace lapilli {
 
 namespace {
 
-// Columns that a lane of a GPU holds: more registers would leave too few subgroups on a multiprocessor.
-constexpr uint32_t kLaneColumns = 16;
+// Columns that a lane holds. On a GPU: more registers would leave too few subgroups on a multiprocessor. A CPU driver keeps them on the
+// stack and shuns barriers; but of arrays for 129 columns Mesa 26.1's lavapipe (8 lanes) computed some elements wrongly.
+constexpr uint32_t kLaneColumns = 16, kLaneColumnsOfProcessor = 64;
 // Rows of a block: enough that what a block leaves to be added up is little beside what it reads, and few enough that a GPU
 // has thousands of subgroups at work (8192 rows: 512 workgroups).
 constexpr uint32_t kLeastBlockRows = 16, kMostBlocks = 2048;
@@ -27,8 +28,8 @@ void check_same(const ConstTensor& x, const ConstTensor& other, const char* name
 
 double bytes(const ConstTensor& tensor) { return tensor ? static_cast<double>(tensor.size_bytes()) : 0; }
 
-// The kernel for rows of x, with what `form` says of them (norm_row.glsl's kForm, but for its pairs): a subgroup to a row and pairs as
-// 64-bit numbers on a CPU driver that likes them. f32: what it reads and writes as such, by rows.
+// The kernel for rows of x, with what `form` says of them (norm_row.glsl's kForm, but for its pairs): pairs are 64-bit numbers on a
+// CPU driver that likes them. f32: what it reads and writes as such, by rows.
 const Kernel& row_kernel(Ops& ops, std::string name, const ConstTensor& x, uint32_t form, SpecConstants types, std::initializer_list<ConstTensor> f32) {
   const uint32_t dim = x.cols();
   const bool pairs = dim % 2 == 0 && std::ranges::all_of(f32, [](const ConstTensor& tensor) { return tensor.slice().buffer_offset_bytes() % 8 == 0; });
@@ -110,8 +111,9 @@ void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scrat
 uint32_t norm_workgroup(const Ops& ops, uint32_t dim) {
   const uint32_t subgroup = ops.caps().subgroup_size;
   if (ops.row_subgroups != 0) return ops.row_subgroups * subgroup;
+  const uint32_t lane_columns = ops.caps().kernel_class == KernelClass::scalar ? kLaneColumnsOfProcessor : kLaneColumns;
   uint32_t workgroup = subgroup;
-  while (ops.caps().kernel_class != KernelClass::scalar && workgroup < 256 && workgroup * kLaneColumns < dim) workgroup *= 2;
+  while (workgroup < 256 && workgroup * lane_columns < dim) workgroup *= 2;
   return workgroup;
 }
 

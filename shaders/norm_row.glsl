@@ -2,7 +2,7 @@
 // kStride columns, kChunks times. The width is a specialization constant, and so nothing is asked of rows that fill all lanes.
 //
 // A lane's arrays of kChunks vec2 are registers: 8 for the 16 columns that a GPU gives it (model/norm.cpp). A CPU driver gives a subgroup
-// the whole row and keeps them on the stack, in the first cache.
+// the whole row, up to 64 columns a lane, and keeps them on the stack, in the first cache.
 //
 // Included before: pairs.glsl or pairs_vec2.glsl, real.glsl.
 layout(constant_id = SPEC_WIDTH) const uint kWidth = 64;

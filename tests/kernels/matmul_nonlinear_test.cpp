@@ -190,7 +190,8 @@ std::vector<Param> params() {
   std::vector<Param> all{{{KernelClass::scalar}, false}, {{KernelClass::scalar, 0, false}, false}};
   for (const uint32_t tile : {32U, 64U, 128U}) all.push_back({{KernelClass::tiled, tile}, false});
   for (const MatmulKernel& coopmat : coopmat_kernels())
-    for (const bool in_16_bits : {false, true}) all.push_back({coopmat, in_16_bits});
+    for (const bool in_16_bits : {false, true})
+      if (in_16_bits || coopmat.tile == 32) all.push_back({coopmat, in_16_bits});
   for (const MatmulKernel& coopmat2 : coopmat2_kernels())
     for (const bool in_16_bits : {false, true})
       if (!coopmat2.emulated || coopmat2.tile == 64) all.push_back({coopmat2, in_16_bits});
