@@ -17,7 +17,7 @@ enum class KernelClass {
   scalar,  // register tiles, no shared memory: drivers that run on a CPU
   tiled,   // shared-memory tiles: any GPU
   coopmat,  // cooperative matrices (KHR), 16-bit factors: matrix products only, where they are asked for
-  coopmat2,  // cooperative matrices of whole workgroups (NV), 16-bit operands in memory: matrix products only, where forced
+  coopmat2,  // cooperative matrices of whole workgroups (NV), 16-bit operands in memory: products only, where measured to be faster, or forced
 };
 const char* to_string(KernelClass kernel_class);
 

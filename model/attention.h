@@ -12,10 +12,23 @@
 // d_qkv may each be in memory as f32 or as that type (REQUIRES then: an even head width). lse and delta are always f32.
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "model/ops.h"
 
 namespace lapilli {
+
+enum class AttentionPass { forward, backward };
+
+// How a pass is computed.
+struct AttentionKernel {
+  KernelClass kernel_class;
+  uint32_t owned = 0, met = 0;    // rows that a lane (scalar) or a workgroup owns; rows of the other side met at a time
+  uint32_t down = 0, across = 0;  // coopmat: how the subgroups stand
+  bool owned_shared = false;      // coopmat: what is owned stays in shared memory, too
+  std::string to_string() const;  // "coopmat 64x32 shared"
+};
 
 struct AttentionShape {
   uint32_t batch;       // B
@@ -23,12 +36,17 @@ struct AttentionShape {
   uint32_t heads;       // H, a multiple of G
   uint32_t kv_heads;    // G
   uint32_t head_width;  // E, 1..256
-  std::optional<KernelClass> force = std::nullopt;  // instead of what device and precision suggest (tests)
+  std::optional<KernelClass> force = std::nullopt;       // instead of what device and precision suggest, or a measurement found (tests)
+  std::optional<AttentionKernel> kernel = std::nullopt;  // the same, to the last detail
 };
 
 // Whether attention of this head width, at most 128, has a kernel of cooperative matrices on the device. Wider heads, and every other
 // device, take the f32 kernels, and these take f32 memory only.
 bool attends_with_matrices(const DeviceCaps& caps, Precision precision, uint32_t head_width);
+// The kernel of a class by head width; what else is worth a measurement, after it.
+AttentionKernel attention_kernel(const DeviceCaps& caps, Precision precision, uint32_t head_width, AttentionPass pass, KernelClass kernel_class);
+std::vector<AttentionKernel> attention_candidates(const DeviceCaps& caps, Precision precision, uint32_t head_width, AttentionPass pass, DType memory,
+                                                  const AttentionKernel& own);
 
 // `qkv` is [N, (H + 2G)E], N = B*T: a row holds the H query heads, then G key heads, then G value heads.
 // `document_start` is u32 [N] or empty: the first position, within its sequence, of the document that the token is in; keys

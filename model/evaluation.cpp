@@ -30,7 +30,7 @@ EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, cons
             plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false), matmul_kernel(device.caps(), precision)),
       workspace_(reserve_matmul_workspace(scratch, device.caps())) {}
 
-void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights, MatmulTuning* tuning) {
+void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuning* tuning) {
   program_ = std::make_unique<Program>(device_, "evaluation");
   Ops ops{.program = *program_, .kernels = kernels, .precision = precision_, .workspace = workspace_, .tuning = tuning};
   inputs_.record(*program_);

@@ -23,7 +23,7 @@ class EvaluationPass {
   EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, Precision precision,
                  uint32_t batch, uint32_t context, bool document_mask);
   // REQUIRES: the arenas are committed. Call once.
-  void record(KernelLibrary& kernels, const ModelWeights& weights, MatmulTuning* tuning = nullptr);
+  void record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuning* tuning = nullptr);
 
   // Scores every window. Sums are made in double on the host. Throws Error for a target outside the vocabulary.
   EvaluationResult run(const TokenShard& shard, uint64_t max_targets = UINT64_MAX, uint32_t stride = 0);

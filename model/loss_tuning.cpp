@@ -7,6 +7,7 @@
 #include "engine/measure.h"
 #include "model/config.h"
 #include "model/half.h"
+#include "model/trial.h"
 
 namespace lapilli {
 
@@ -68,11 +69,7 @@ class Trial {
     Ops ops{.program = *program, .kernels = kernels_, .precision = precision_};
     losses_[index]->forward_backward(ops, outputs_, gradients_, inputs_, inverse_weight_);
     program->finish();
-    return [program] {
-      const double wall = wall_seconds([&] { program->run(); });
-      const double device = program->take_profile().total_ns() * 1e-9;  // 0 without timestamps
-      return device > 0 ? device : wall;
-    };
+    return timed_run(program);
   }
 
  private:

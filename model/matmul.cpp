@@ -1,5 +1,5 @@
 #include "model/matmul_product.h"
-#include "model/matmul_tuning.h"
+#include "model/kernel_tuning.h"
 
 namespace lapilli {
 

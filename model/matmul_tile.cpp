@@ -119,7 +119,7 @@ MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
   if (!has_shader(coopmat_shader(precision)))
     throw Error("this program was built by a shader compiler that knows no {} matrices (glslc with {}); build it again with one",
                 to_string(precision), precision == Precision::f16 ? "GL_KHR_cooperative_matrix" : "GL_EXT_bfloat16");
-  // Not coopmat2, even where the device has it: it has only run emulated so far, and must be forced until a driver has shown it right and faster.
+  // Not coopmat2, even where the device has it: it has only run emulated so far. KernelTuning takes it where it proves right and faster.
   return {.kernel_class = KernelClass::coopmat, .precision = precision};
 }
 

@@ -1,24 +1,18 @@
 #include "model/matmul_tuning.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
-#include <random>
 
-#include "engine/measure.h"
-#include "model/half.h"
+#include "model/kernel_tuning.h"
 #include "model/matmul_product.h"
+#include "model/trial.h"
 
 namespace lapilli {
 
 namespace {
 
 constexpr double kSecondsPerProduct = 0.25;  // for its rounds
-// Work of one run: some tens of milliseconds for a CPU driver, and for a GPU of 4 TFLOP/s.
-double most_flops(const DeviceCaps& caps) { return caps.kernel_class == KernelClass::scalar ? 2e9 : 2e11; }
 constexpr uint32_t kFewestRows = 1024, kFewestDepth = kMostSplits * kShallowestPart;  // that are kept, in steps of as many
 
 // What makes one product as fast as another, as the tuning file names it: "matmul nt 1024x1152x384 f16 c f32 bias".
@@ -53,21 +47,6 @@ MatmulProduct bounded(MatmulProduct product, double flops_limit) {
   return product;
 }
 
-// Uniform in [-1, 1): a stretch of random numbers, repeated; of prime length, so that no two rows of a usual width are alike.
-std::vector<std::byte> random_bytes(uint64_t count, DType dtype, uint32_t seed) {
-  constexpr uint64_t kStretch = 65537;
-  std::mt19937 random(seed);
-  const uint64_t size = size_bytes(dtype);
-  std::vector<std::byte> bytes(count * size);
-  for (uint64_t i = 0; i < std::min(count, kStretch); ++i) {
-    const float value = static_cast<float>(random() >> 8U) * 0x1p-23F - 1.0F;
-    const uint32_t bits = size == 4 ? std::bit_cast<uint32_t>(value) : half_bits(value, dtype);
-    std::memcpy(&bytes[i * size], &bits, size);
-  }
-  for (uint64_t done = kStretch; done < count; done += kStretch) std::copy_n(bytes.begin(), std::min(kStretch, count - done) * size, bytes.begin() + done * size);
-  return bytes;
-}
-
 // A product in memory of its own, and what it should give.
 class Trial {
  public:
@@ -91,7 +70,7 @@ class Trial {
 
     uint32_t seed = 0;
     for (const Tensor& tensor : {a, b, bias, addend, before})
-      if (tensor) write_slice(kernels.device(), tensor.slice(), random_bytes(tensor.slice().size_bytes() / size_bytes(tensor.dtype()), tensor.dtype(), ++seed));
+      if (tensor) fill_random(kernels.device(), tensor, ++seed);
     if (live) write_slice(kernels.device(), live.slice(), std::vector<uint32_t>{tn ? args.depth : args.rows});
     args.a = a;
     args.b = b;
@@ -115,42 +94,15 @@ class Trial {
     Ops ops{.program = *program, .kernels = kernels_, .precision = precision_, .workspace = workspace_};
     record_product(ops, kernel, product_);
     program->finish();
-    poison();
+    poison(kernels_.device(), c_);
     program->run();
     check_result(kernel);
-    return [program] {
-      const double wall = wall_seconds([&] { program->run(); });
-      const double device = program->take_profile().total_ns() * 1e-9;  // 0 without timestamps
-      return device > 0 ? device : wall;
-    };
+    return timed_run(program);
   }
 
  private:
-  void poison() const {
-    Program program(kernels_.device(), "poison");
-    program.fill(c_.slice(), 0xFFFFFFFF);
-    program.finish();
-    program.run();
-  }
-
-  // Both ends of c, as f32.
-  std::vector<float> result() const {
-    constexpr uint64_t kLooked = 1U << 20U;  // elements of each end
-    const uint64_t size = size_bytes(c_.dtype()), bytes = c_.slice().size_bytes(), end_bytes = std::min(bytes, kLooked * size);
-    std::vector<float> values;
-    for (const uint64_t from : {uint64_t{0}, bytes - end_bytes}) {
-      const std::vector<std::byte> raw = read_slice<std::byte>(kernels_.device(), c_.slice().sub(from, end_bytes));
-      for (uint64_t at = 0; at < end_bytes; at += size) {
-        uint32_t bits = 0;
-        std::memcpy(&bits, &raw[at], size);
-        values.push_back(size == 4 ? std::bit_cast<float>(bits) : half_value(static_cast<uint16_t>(bits), c_.dtype()));
-      }
-    }
-    return values;
-  }
-
   void check_result(const MatmulKernel& kernel) {
-    const std::vector<float> values = result();
+    const std::vector<float> values = read_ends(kernels_.device(), c_);
     if (expected_.empty()) expected_ = values;
     try {
       require_same_product(values, expected_, product_.args.depth, static_cast<double>(product_.args.alpha), c_.dtype());
@@ -236,25 +188,15 @@ void require_same_product(const std::vector<float>& values, const std::vector<fl
   }
 }
 
-MatmulKernel MatmulTuning::choose(const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace) {
+MatmulKernel KernelTuning::choose(const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace) {
   const DeviceCaps& caps = kernels_.device().caps();
   const std::vector<MatmulKernel> candidates = matmul_candidates(caps, product, own, workspace);
-  std::vector<std::string> names;
-  for (const MatmulKernel& candidate : candidates) names.push_back(candidate.to_string());
   std::unique_ptr<Trial> trial;
-  try {
-    const TunedChoice choice = tuner_.choose(
-        key_of(product, own.precision), names,
-        [&](size_t index) {
-          if (trial == nullptr) trial = std::make_unique<Trial>(kernels_, bounded(product, most_flops(caps)), own.precision, workspace);
-          return trial->record(candidates[index]);
-        },
-        kSecondsPerProduct);
-    return candidates[choice.index];
-  } catch (const Error& error) {  // no memory to measure with: that is no reason not to train
-    spdlog::warn("a product was not measured: {}", error.what());
-    return own;
-  }
+  const auto prepare = [&](size_t index) {
+    if (trial == nullptr) trial = std::make_unique<Trial>(kernels_, bounded(product, trial_flops(caps)), own.precision, workspace);
+    return trial->record(candidates[index]);
+  };
+  return candidates[choose_index(key_of(product, own.precision), candidates, prepare, kSecondsPerProduct)];
 }
 
 }  // namespace lapilli

@@ -7,7 +7,7 @@
 
 #include "engine/base/file.h"
 #include "model/loss_tuning.h"
-#include "model/matmul_tuning.h"
+#include "model/kernel_tuning.h"
 #include "model/plan.h"
 #include "tokenizer/dataset.h"
 #include "tokenizer/tokenizer.h"
@@ -64,8 +64,8 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   if (!config_.teacher.empty()) train_shard_.require_tokenizer(load_teacher(config_).state.tokenizer_hash, "the teacher");
   choose_loss();
   allocate_memory();
-  MatmulTuning products(kernels_, tuner_);
-  memory_->record(kernels_, options_.profile_steps > 0, &products);
+  KernelTuning tuning(kernels_, tuner_);
+  memory_->record(kernels_, options_.profile_steps > 0, &tuning);
   load_or_make_weights();
 }
 
@@ -122,6 +122,7 @@ void Trainer::run() {
   std::filesystem::create_directories(options_.run_dir / "checkpoints");
   log_ = std::make_unique<RunLog>(options_.run_dir, resumed_, state_.step);
   write_file_atomically(options_.run_dir / "config.toml", to_toml(config_));
+  if (!tuner_.given().empty()) TuningFile(device_.caps(), options_.run_dir / kRunTuningName).add(tuner_.given());
   std::filesystem::copy_file(tokenizer_path_, options_.run_dir / kTokenizerName, std::filesystem::copy_options::overwrite_existing);
 
   const Clock::time_point start = Clock::now();

@@ -13,6 +13,9 @@
 
 namespace lapilli {
 
+// The run's choices between kernels, in its folder: to go on with, or to repeat it, to the bit.
+constexpr const char* kRunTuningName = "tuning.json";
+
 struct TrainOptions {
   std::filesystem::path run_dir;       // made when missing
   bool resume = false;                 // go on from run_dir's newest checkpoint

@@ -19,7 +19,7 @@ TrainingMemory::TrainingMemory(Device& device, const Config& student, const Para
   generator = std::make_unique<Generator>(device, kept, scratch, config.model, config.loss);
 }
 
-void TrainingMemory::record(KernelLibrary& kernels, bool profiled, MatmulTuning* tuning) {
+void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning) {
   step->record(kernels, profiled, tuning);
   evaluation->record(kernels, *weights, tuning);
   generator->record(kernels, *weights);

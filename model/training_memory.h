@@ -20,7 +20,7 @@ struct TrainingMemory {
     if (teacher) teacher->load(device);
   }
   // `tuning`: of the products of training and evaluation; null: by device and shape.
-  void record(KernelLibrary& kernels, bool profiled, MatmulTuning* tuning = nullptr);
+  void record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning = nullptr);
   uint64_t planned_bytes() const { return kept.planned_bytes() + scratch.planned_bytes(); }
 
   Arena kept;     // weights, gradients, moments, inputs, results

@@ -88,7 +88,7 @@ void TrainingStep::record_update(Ops& ops) {
   update(decayed, table_.count(), {}, 0);
 }
 
-void TrainingStep::record(KernelLibrary& kernels, bool profiled, MatmulTuning* tuning) {
+void TrainingStep::record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning) {
   CHECK(program_ == nullptr, "recorded twice");
   program_ = std::make_unique<Program>(device_, "training step", profiled);
   Ops ops{.program = *program_, .kernels = kernels, .precision = config_.train.precision, .workspace = workspace_, .tuning = tuning};

@@ -27,7 +27,7 @@ class TrainingStep {
                Teacher* teacher = nullptr);
 
   // Records the program. REQUIRES: the arenas are committed. Call once.
-  void record(KernelLibrary& kernels, bool profiled, MatmulTuning* tuning = nullptr);
+  void record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning = nullptr);
 
   // How far loss scaling has come, for checkpoints.
   const LossScale& loss_scale() const { return loss_scale_; }

@@ -135,7 +135,7 @@ esac
 section 'Matrix products' matmul.json bench matmul "${matmul[@]}" "${common[@]}" --save "$work/matmul.json"
 section 'Attention' attention.json bench attention "${attention[@]}" "${common[@]}" --save "$work/attention.json"
 section 'Loss' loss.json bench loss "${loss[@]}" "${common[@]}" --save "$work/loss.json"
-section 'A training step' step.json bench step "${model[@]}" --vocab-size "$vocabulary" --profile "${common[@]}" --save "$work/step.json"
+section 'A training step' step.json bench step "${model[@]}" --vocab-size "$vocabulary" --profile --explain "${common[@]}" --save "$work/step.json"
 for dtype in f16 bf16; do
   grep -qs "\"matrix_$dtype\": \[" "$work/ceiling.json" || continue # the device does not multiply them
   section "Matrix products of $dtype" "matmul-$dtype.json" bench matmul "${matmul[@]}" --dtype $dtype "${common[@]}" \

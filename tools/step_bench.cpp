@@ -4,7 +4,7 @@
 #include <random>
 
 #include "model/loss_tuning.h"
-#include "model/matmul_tuning.h"
+#include "model/kernel_tuning.h"
 #include "tokenizer/dataset.h"
 
 namespace lapilli {
@@ -48,8 +48,8 @@ void settle_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner)
 StepBench::StepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled)
     : config_(config), table_(config.model), memory_(device, config_, table_) {
   memory_.commit(device);
-  MatmulTuning products(kernels, tuner);
-  memory_.step->record(kernels, profiled, &products);
+  KernelTuning tuning(kernels, tuner);
+  memory_.step->record(kernels, profiled, &tuning);
   memory_.weights->load(device, initial_values(table_, config.train.seed));
   memory_.step->load_moments({}, {});
   for (uint32_t m = 0; m < config.data.accumulate; ++m) batches_.push_back(random_batch(config, m));

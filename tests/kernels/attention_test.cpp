@@ -20,8 +20,10 @@ struct Form {
   KernelClass kernel_class;
   Precision precision = Precision::f32;
   DType inputs = DType::f32, outputs = DType::f32;
+  uint32_t candidate = 0;  // of what a measurement would compare; 0: what the device suggests
 };
 std::string to_string(const Form& form) {
+  if (form.candidate != 0) return fmt::format("{}_candidate{}", lapilli::to_string(form.kernel_class), form.candidate);
   if (form.kernel_class != KernelClass::coopmat) return lapilli::to_string(form.kernel_class);
   const auto bits = [](DType dtype) { return 8 * size_bytes(dtype); };
   return fmt::format("{}_{}_{}in_{}out", lapilli::to_string(form.kernel_class), lapilli::to_string(form.precision), bits(form.inputs), bits(form.outputs));
@@ -43,7 +45,13 @@ class Attention : public testing::TestWithParam<Param> {
     if (const auto reason = why_not({.kernel_class = form.kernel_class, .precision = form.precision})) GTEST_SKIP() << *reason;
   }
 
-  AttentionShape shape() const { return {size.B, size.T, size.H, size.G, size.E, form.kernel_class}; }
+  AttentionShape shape(AttentionPass pass) const {
+    AttentionShape shape{size.B, size.T, size.H, size.G, size.E, form.kernel_class};
+    const AttentionKernel own = attention_kernel(device().caps(), form.precision, size.E, pass, form.kernel_class);
+    const auto all = attention_candidates(device().caps(), form.precision, size.E, pass, form.inputs, own);
+    if (form.candidate != 0) shape.kernel = all[std::min<size_t>(form.candidate, all.size() - 1)];
+    return shape;
+  }
   bool may_see(uint32_t b, uint32_t query, uint32_t key) const {
     return key <= query && (start.empty() || key >= start[b * size.T + query]);
   }
@@ -57,7 +65,7 @@ class Attention : public testing::TestWithParam<Param> {
     const Tensor out = bench.output({size.B * size.T, size.H * size.E}, form.outputs), lse = bench.output({size.B * size.H * size.T});
     bench.run([&](Ops& ops) {
       ops.precision = form.precision;
-      attention_forward(ops, out, lse, tqkv, tstart, shape());
+      attention_forward(ops, out, lse, tqkv, tstart, shape(AttentionPass::forward));
     });
     return {bench.read(out), bench.read(lse)};
   }
@@ -70,7 +78,7 @@ class Attention : public testing::TestWithParam<Param> {
     const Tensor d_qkv = bench.output(qkv_shape(), form.outputs), delta = bench.output({size.B * size.H * size.T});
     bench.run([&](Ops& ops) {
       ops.precision = form.precision;
-      attention_backward(ops, d_qkv, delta, td_out, tqkv, tout, tlse, tstart, shape());
+      attention_backward(ops, d_qkv, delta, td_out, tqkv, tout, tlse, tstart, shape(AttentionPass::backward));
     });
     return bench.read(d_qkv);
   }
@@ -267,6 +275,19 @@ INSTANTIATE_TEST_SUITE_P(CoopmatMixed, Attention,
                          case_name);
 INSTANTIATE_TEST_SUITE_P(CoopmatOdd, Attention,
                          testing::Combine(testing::ValuesIn(coopmat_f32_forms()), testing::Values(Case{{2, 70, 2, 1, 33}, true}, Case{{1, 35, 2, 1, 1}, false})),
+                         case_name);
+
+Form scalar_candidate(uint32_t candidate) { return {.kernel_class = KernelClass::scalar, .candidate = candidate}; }
+INSTANTIATE_TEST_SUITE_P(Candidates, Attention,
+                         testing::Combine(testing::Values(scalar_candidate(1), scalar_candidate(2)),
+                                          testing::Values(Case{{2, 131, 4, 2, 40}, true}, Case{{1, 65, 2, 1, 64}, false})),
+                         case_name);
+Form coopmat_candidate(uint32_t candidate) {
+  return {.kernel_class = KernelClass::coopmat, .precision = Precision::f16, .inputs = DType::f16, .outputs = DType::f16, .candidate = candidate};
+}
+INSTANTIATE_TEST_SUITE_P(CoopmatCandidates, Attention,
+                         testing::Combine(testing::Values(coopmat_candidate(1), coopmat_candidate(2), coopmat_candidate(3)),
+                                          testing::Values(Case{{2, 70, 4, 2, 24}, true})),
                          case_name);
 
 // What the device and the precision suggest, without force: out, or nothing where the device does not multiply in it.

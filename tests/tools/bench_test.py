@@ -98,6 +98,31 @@ class Bench(BenchTest):
         self.assertNotIn("predicted", said)
         self.assertNotIn("measured", said)
 
+    def test_Explain_TellsWhatWasChosen_AndAPinnedFileIsFollowed(self):
+        (self.folder / "small.toml").write_text(SMALL_CONFIG.replace("dim = 32", "dim = 64"))
+        environment = os.environ | {"LAPILLI_CACHE_DIR": str(self.folder / "cache")}
+        step = ("bench", "step", "small.toml", "--vocab-size", 300, "--explain", "--json", *QUICK)
+        first = json.loads(self.run_lapilli(*step, "--tuning", "pinned.json", env=environment).stdout)["choices"]
+        self.assertIn("matmul", {choice["operation"].split()[0] for choice in first})
+        for choice in first:
+            best = min(ms for ms in choice["median_ms"].values() if ms is not None)
+            self.assertLessEqual(choice["median_ms"][choice["chosen"]], 1.02 * best, choice)
+        # Another choice is followed, and nothing is written.
+        file = self.folder / "pinned.json"
+        pinned = json.loads(file.read_text())
+        operation = next(choice["operation"] for choice in first if choice["operation"].startswith("matmul"))
+        other = next(name for name in pinned["choices"][operation]["median_ms"] if name != pinned["choices"][operation]["chosen"])
+        pinned["choices"][operation]["chosen"] = other
+        file.write_text(json.dumps(pinned))
+        again = json.loads(self.run_lapilli(*step, "--tuning", "pinned.json", "--no-tune", env=environment).stdout)["choices"]
+        self.assertEqual({choice["operation"]: choice["chosen"] for choice in again}[operation], other)
+        self.assertEqual(json.loads(file.read_text()), pinned)
+        self.assertEqual(json.loads(self.run_lapilli("bench", "--explain", "--json", env=environment).stdout), [])
+        self.assertIn("nothing has been measured", self.run_lapilli("bench", "--explain", env=environment).stdout)
+        self.run_lapilli(*step, env=environment)
+        self.assertIn("; beat ", self.run_lapilli("bench", "--explain", env=environment).stdout)
+        self.misused("bench", says="A command")
+
     def test_CeilingOfPlanAndTrain_IsMeasuredWithTheRememberedForm(self):
         (self.folder / "small.toml").write_text(SMALL_CONFIG)
         environment = os.environ | {"LAPILLI_CACHE_DIR": str(self.folder / "cache")}

@@ -1,6 +1,7 @@
-// Products choose their kernels by measurement: on this device, whatever it is, with whatever class of kernels it can run.
+// Products and attention choose their kernels by measurement: on this device, whatever it is, with whatever class of kernels it can run.
 #include "model/matmul_tuning.h"
 
+#include "model/kernel_tuning.h"
 #include "model/matmul_product.h"
 #include "tests/files.h"
 #include "tests/kernels/matmul_support.h"
@@ -16,7 +17,7 @@ struct Layer {
   Tensor x = bench.input({96, 64}, random_values(96 * 64, 1)), w = bench.input({128, 64}, random_values(128 * 64, 2));
   Tensor bias = bench.input({128}, random_values(128, 3)), y = bench.output({96, 128}), d_x = bench.output({96, 64});
   Tensor d_w = bench.input({128, 64}, random_values(128 * 64, 4));
-  void run(MatmulTuning* tuning) {
+  void run(KernelTuning* tuning) {
     bench.run([&](Ops& ops) {
       ops.tuning = tuning;
       matmul_nt(ops, y, x, w, Into::overwrite, {.bias = bias});
@@ -33,7 +34,7 @@ TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
   Layer plain, tuned, again;
   plain.run(nullptr);
   Tuner tuner(device().caps(), {.file = folder / "tuning.json"});
-  MatmulTuning tuning(kernels(), tuner);
+  KernelTuning tuning(kernels(), tuner);
   tuned.run(&tuning);
   EXPECT_EQ(tuner.given().size(), 3U);
   for (const auto& [key, record] : tuner.given()) {
@@ -47,7 +48,7 @@ TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
     expect_same_bits(plain.bench.read(a), tuned.bench.read(b), "result");
 
   Tuner second(device().caps(), {.measure = false, .file = folder / "tuning.json"});
-  MatmulTuning remembering(kernels(), second);
+  KernelTuning remembering(kernels(), second);
   again.run(&remembering);
   EXPECT_EQ(second.given().size(), 3U);
   EXPECT_EQ(second.seconds_spent(), 0);
@@ -67,7 +68,7 @@ TEST(MatmulTuning, TiledCandidates_TilesAndPartsAllPass) {
   Arena planned(device().caps());
   const Tensor workspace = reserve_tensor(planned, {1U << 18U}, "test");
   Tuner tuner(device().caps(), {.file = folder / "tuning.json"});
-  MatmulTuning tuning(kernels(), tuner);
+  KernelTuning tuning(kernels(), tuner);
   const MatmulKernel chosen = tuning.choose(product_of(planned, 128, 64, 2048), {.kernel_class = KernelClass::tiled}, workspace);
   EXPECT_EQ(chosen.kernel_class, KernelClass::tiled);
   ASSERT_EQ(tuner.given().size(), 1U);
@@ -80,6 +81,23 @@ TEST(MatmulTuning, TiledCandidates_TilesAndPartsAllPass) {
   EXPECT_EQ(names.front(), "tiled 32x32");  // 8 workgroups: the smallest
   for (const char* wanted : {"tiled 128x128", "tiled 64x64", "tiled 64x64 in 4 parts", "tiled 128x128 in 4 parts"})
     EXPECT_NE(std::ranges::find(names, wanted), names.end()) << wanted;
+}
+
+TEST(AttentionTuning, EveryCandidate_IsRightAndMeasured) {
+  const TempDir folder;
+  Tuner tuner(device().caps(), {.file = folder / "tuning.json"});
+  KernelTuning tuning(kernels(), tuner);
+  const AttentionShape shape{.batch = 2, .context = 100, .heads = 4, .kv_heads = 2, .head_width = 24};
+  for (const AttentionPass pass : {AttentionPass::forward, AttentionPass::backward}) {
+    const AttentionKernel own = attention_kernel(device().caps(), Precision::f32, 24, pass, device().caps().kernel_class);
+    EXPECT_EQ(tuning.choose(shape, pass, Precision::f32, DType::f32, own).kernel_class, own.kernel_class);
+  }
+  for (const auto& [key, record] : tuner.given())
+    for (const TunedCandidate& candidate : record.candidates) EXPECT_TRUE(std::isfinite(candidate.median_seconds)) << key << ": " << candidate.name;
+  if (device().caps().kernel_class == KernelClass::scalar) {
+    EXPECT_TRUE(tuner.given().contains("attention forward B2 T100 H4 G2 E24 f32"));
+    EXPECT_TRUE(tuner.given().contains("attention backward B2 T100 H4 G2 E24 f32"));
+  }
 }
 
 TEST(MatmulTuning, ResultOfAnotherProduct_IsTold) {

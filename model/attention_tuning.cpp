@@ -1,0 +1,105 @@
+#include <cmath>
+
+#include "model/kernel_tuning.h"
+#include "model/trial.h"
+
+namespace lapilli {
+
+namespace {
+
+constexpr double kSecondsPerPass = 0.25;  // for its rounds
+
+std::string key_of(const AttentionShape& s, AttentionPass pass, Precision precision, DType memory) {
+  return fmt::format("attention {} B{} T{} H{} G{} E{} {}{}", pass == AttentionPass::forward ? "forward" : "backward", s.batch, s.context, s.heads,
+                     s.kv_heads, s.head_width, to_string(precision), precision != Precision::f32 && memory == DType::f32 ? " from f32" : "");
+}
+
+// Fewer sequences, where all would take long.
+AttentionShape bounded(AttentionShape s, double flops_limit) {
+  const double flops = 10.0 * s.batch * s.heads * s.head_width * 0.5 * s.context * (s.context + 1.0);
+  s.batch = std::max(1U, static_cast<uint32_t>(s.batch * std::min(1.0, flops_limit / flops)));
+  return s;
+}
+
+// Attention forward and backward in memory of its own, and what it should give.
+class Trial {
+ public:
+  Trial(KernelLibrary& kernels, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory)
+      : kernels_(kernels), shape_(shape), pass_(pass), precision_(precision), arena_(kernels.device().caps(), "attention measurement") {
+    const uint32_t n = shape.batch * shape.context, width = (shape.heads + 2 * shape.kv_heads) * shape.head_width;
+    const auto tensor = [&](Shape of, DType dtype) { return reserve_tensor(arena_, of, "measurement", dtype); };
+    qkv_ = tensor({n, width}, memory);
+    d_qkv_ = tensor({n, width}, memory);
+    out_ = tensor({n, shape.heads * shape.head_width}, memory);
+    d_out_ = tensor({n, shape.heads * shape.head_width}, memory);
+    lse_ = tensor({shape.batch * shape.heads * shape.context}, DType::f32);
+    delta_ = tensor({shape.batch * shape.heads * shape.context}, DType::f32);
+    arena_.commit(kernels.device());
+    fill_random(kernels.device(), qkv_, 1);
+    fill_random(kernels.device(), d_out_, 2);
+    if (pass == AttentionPass::forward) return;
+    Program program(kernels.device(), "attention measurement");
+    Ops ops{.program = program, .kernels = kernels, .precision = precision};
+    attention_forward(ops, out_, lse_, qkv_, {}, shape_);
+    program.finish();
+    program.run();
+  }
+
+  // Returns what runs the pass once and gives the seconds. Throws Error when the result is another than the first kernel's.
+  std::function<double()> record(const AttentionKernel& kernel) {
+    const auto program = std::make_shared<Program>(kernels_.device(), "attention measurement", true);
+    Ops ops{.program = *program, .kernels = kernels_, .precision = precision_};
+    AttentionShape shape = shape_;
+    shape.kernel = kernel;
+    const Tensor result = pass_ == AttentionPass::forward ? out_ : d_qkv_;
+    if (pass_ == AttentionPass::forward)
+      attention_forward(ops, out_, lse_, qkv_, {}, shape);
+    else
+      attention_backward(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, shape);
+    program->finish();
+    poison(kernels_.device(), result);
+    program->run();
+    check_result(kernel, read_ends(kernels_.device(), result), result.dtype());
+    return timed_run(program);
+  }
+
+ private:
+  // As vectors: each element is a sum of T products with factors that are sums of E; what is rounded to 16 bits on the way are the
+  // factors of four products and what is stored.
+  void check_result(const AttentionKernel& kernel, const std::vector<float>& values, DType stored) {
+    if (expected_.empty()) expected_ = values;
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      difference += std::pow(static_cast<double>(values[i]) - static_cast<double>(expected_[i]), 2);
+      size += std::pow(static_cast<double>(expected_[i]), 2);
+    }
+    const auto unit = [](bool f32, bool f16) { return f32 ? 0.0 : f16 ? 0x1p-11 : 0x1p-8; };
+    const double bound = 2 * (shape_.context + 4.0 * shape_.head_width) * 0x1p-24 + 2 * 4 * unit(precision_ == Precision::f32, precision_ == Precision::f16) +
+                         2 * unit(stored == DType::f32, stored == DType::f16);
+    if (!(std::sqrt(difference) <= bound * std::sqrt(size)))
+      throw Error("{} computes it wrongly: its result is {:.3g} of the right one's size away from it", kernel.to_string(), std::sqrt(difference / size));
+  }
+
+  KernelLibrary& kernels_;
+  AttentionShape shape_;
+  AttentionPass pass_;
+  Precision precision_;
+  Arena arena_;
+  Tensor qkv_, d_qkv_, out_, d_out_, lse_, delta_;
+  std::vector<float> expected_;
+};
+
+}  // namespace
+
+AttentionKernel KernelTuning::choose(const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, const AttentionKernel& own) {
+  const DeviceCaps& caps = kernels_.device().caps();
+  const std::vector<AttentionKernel> candidates = attention_candidates(caps, precision, shape.head_width, pass, memory, own);
+  std::unique_ptr<Trial> trial;
+  const auto prepare = [&](size_t index) {
+    if (trial == nullptr) trial = std::make_unique<Trial>(kernels_, bounded(shape, trial_flops(caps)), pass, precision, memory);
+    return trial->record(candidates[index]);
+  };
+  return candidates[choose_index(key_of(shape, pass, precision, memory), candidates, prepare, kSecondsPerPass)];
+}
+
+}  // namespace lapilli

@@ -1,0 +1,40 @@
+#pragma once
+// Which kernel an operation gets: measured for each shape as it is recorded, among those that device and shape leave sensible.
+//
+// Candidates work on random numbers in memory of their own, of the operation's shape, or of a part of it where the whole would take long.
+// One whose result is not that of `own`, the kernel taken without a measurement, is out, and said so: a driver that computes it
+// wrongly is not trusted.
+
+#include "engine/tuner.h"
+#include "model/attention.h"
+#include "model/matmul.h"
+
+namespace lapilli {
+
+struct MatmulProduct;
+
+class KernelTuning {
+ public:
+  // Both must outlive the object.
+  KernelTuning(KernelLibrary& kernels, Tuner& tuner) : kernels_(kernels), tuner_(tuner) {}
+
+  // `workspace` bounds splits. Fewer rows are measured (tn: less depth) where that would take long.
+  MatmulKernel choose(const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace);
+  // `memory`: the type of qkv, and of what is read and written with it. Fewer sequences are measured where that would take long.
+  AttentionKernel choose(const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, const AttentionKernel& own);
+
+ private:
+  // The candidate that the tuner names, or the first where it has no memory to measure with: that is no reason not to train.
+  template <typename Kernel>
+  size_t choose_index(const std::string& key, const std::vector<Kernel>& candidates, const Tuner::Prepare& prepare, double seconds_budget) {
+    std::vector<std::string> names;
+    for (const Kernel& candidate : candidates) names.push_back(candidate.to_string());
+    return choose_index(key, names, prepare, seconds_budget);
+  }
+  size_t choose_index(const std::string& key, const std::vector<std::string>& names, const Tuner::Prepare& prepare, double seconds_budget);
+
+  KernelLibrary& kernels_;
+  Tuner& tuner_;
+};
+
+}  // namespace lapilli
