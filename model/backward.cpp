@@ -1,7 +1,6 @@
 // Gradient of the final hidden states -> gradients of every parameter. forward.cpp upside down; d_residual_ is the
 // gradient of the residual stream all the way.
 
-#include "model/activation.h"
 #include "model/elementwise.h"
 #include "model/embedding.h"
 #include "model/rope.h"
@@ -36,15 +35,8 @@ void Transformer::block_backward(Ops& ops, uint32_t layer, const ParameterArray&
     activate(ops, b.activated, b.hidden);
   }
   const ConstTensor d_out = undrop(ops, d_residual_, random_state, stream(micro_batch, 2 * layer + 1));
-  linear_backward(ops, d_activated_, d.out, d.out_bias, d_out, b.activated, w.out, into);
-  {
-    const Program::Scope scope(ops.program, "activation");
-    if (config_.mlp == MlpKind::swiglu) {
-      swiglu_backward(ops, d_wide_, d_activated_, b.hidden);
-    } else {
-      gelu_backward(ops, d_wide_, d_activated_, b.hidden);
-    }
-  }
+  const Nonlinearity through = config_.mlp == MlpKind::swiglu ? Nonlinearity::swiglu_backward : Nonlinearity::gelu_backward;
+  linear_backward(ops, d_wide_, d.out, d.out_bias, d_out, b.activated, w.out, into, {.nonlinearity = through, .before = b.hidden});
   linear_backward(ops, d_normed_, d.up, d.up_bias, d_wide_, b.normed2, w.up, into);
   norm_backward(ops, d_residual_, d.norm2, d.norm2_bias, d_normed_, b.middle, b.mean2, b.rstd2, w.norm2, Into::accumulate, into);
 

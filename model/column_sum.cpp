@@ -4,10 +4,11 @@
 
 namespace lapilli {
 
-RowBlocks::RowBlocks(uint32_t row_count) : rows(row_count) {
-  rows_per_block = std::max(1U, static_cast<uint32_t>(std::ceil(std::sqrt(static_cast<double>(rows)))));
-  count = static_cast<uint32_t>(ceil_div(rows, rows_per_block));
-}
+RowBlocks::RowBlocks(uint32_t row_count, uint32_t block_rows)
+    : rows(row_count), rows_per_block(block_rows), count(static_cast<uint32_t>(ceil_div(rows, rows_per_block))) {}
+
+RowBlocks::RowBlocks(uint32_t row_count)
+    : RowBlocks(row_count, std::max(1U, static_cast<uint32_t>(std::ceil(std::sqrt(static_cast<double>(row_count)))))) {}
 
 uint32_t column_workgroup(const Ops& ops) {
   const DeviceCaps& caps = ops.caps();

@@ -10,6 +10,7 @@ namespace lapilli {
 // device.
 struct RowBlocks {
   explicit RowBlocks(uint32_t row_count);
+  RowBlocks(uint32_t row_count, uint32_t block_rows);
   uint32_t rows, rows_per_block, count;
 };
 

@@ -2,7 +2,6 @@
 
 #include "model/elementwise.h"
 #include "model/embedding.h"
-#include "model/matmul.h"
 #include "model/rope.h"
 #include "model/transformer.h"
 
@@ -45,11 +44,7 @@ void Transformer::block_forward(Ops& ops, uint32_t layer, Tensor output, const M
   project(ops, b.middle, b.attention, w.proj, w.proj_bias, b.input, random_state, stream(micro_batch, 2 * layer));
 
   norm_forward(ops, b.normed2, b.mean2, b.rstd2, b.middle, w.norm2, w.norm2_bias);
-  {
-    const Program::Scope scope(ops.program, "matmul");
-    matmul_nt(ops, b.hidden, b.normed2, w.up, Into::overwrite, {.bias = w.up_bias});
-  }
-  activate(ops, b.activated, b.hidden);
+  feed_forward(ops, b.activated, b.hidden, b.normed2, w.up, w.up_bias);
   project(ops, output, b.activated, w.out, w.out_bias, b.middle, random_state, stream(micro_batch, 2 * layer + 1));
 }
 

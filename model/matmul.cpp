@@ -11,6 +11,31 @@ MatmulKernel choose_kernel(Ops& ops, const MatmulProduct& product, const MatmulO
   return ops.tuning == nullptr ? own : ops.tuning->choose(product, own, ops.workspace);
 }
 
+void check_nonlinearity(const Tensor& c, Into into, const MatmulOptions& options) {
+  const Nonlinearity f = options.nonlinearity;
+  const bool backward = f == Nonlinearity::gelu_backward || f == Nonlinearity::swiglu_backward;
+  CHECK(f != Nonlinearity::swiglu_backward || c.cols() % 2 == 0, "gradients of gate and up in {}", c.shape().to_string());
+  CHECK(!options.kept || f == Nonlinearity::gelu, "only gelu keeps what goes into it");
+  CHECK(static_cast<bool>(options.before) == backward, "something before it, and no gradient through a nonlinearity, or the other way round");
+  CHECK(f == Nonlinearity::none || (into == Into::overwrite && !options.addend && !options.live), "a nonlinearity of a sum that is not whole");
+  for (const ConstTensor& tensor : {ConstTensor(options.kept), options.before})
+    CHECK(!tensor || (tensor.elements() == c.elements() && tensor.row_stride() == c.row_stride() && !tensor.slice().overlaps(c.slice())),
+          "{} beside {}", tensor.shape().to_string(), c.shape().to_string());
+}
+// Columns of the product that goes to c.
+uint32_t product_cols(const Tensor& c, const MatmulOptions& options) {
+  return options.nonlinearity == Nonlinearity::swiglu_backward ? c.cols() / 2 : c.cols();
+}
+double flops_of(Nonlinearity f) {
+  switch (f) {
+    case Nonlinearity::none: return 0;
+    case Nonlinearity::gelu: return kGeluFlops;
+    case Nonlinearity::gelu_backward: return kGeluBackwardFlops;
+    case Nonlinearity::swiglu_backward: return kSwigluBackwardFlops;
+  }
+  return 0;
+}
+
 // `args` holds depth and strides.
 void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options, args::MatmulArgs args) {
   const ConstTensor addend = into == Into::accumulate ? c : options.addend;
@@ -19,25 +44,34 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
   args.b = b;
   args.bias = options.bias;
   args.addend = addend;
+  args.kept = options.kept;
+  args.before = options.before;
   args.live = options.live;
   args.alpha = options.alpha;
   args.rows = c.rows();
-  args.cols = c.cols();
+  args.cols = product_cols(c, options);
   args.c_stride = c.row_stride();
   CHECK(into == Into::overwrite || !options.addend, "accumulate and an addend exclude each other");
-  CHECK(!options.bias || options.bias.elements() == c.cols(), "bias {} for {}", options.bias.shape().to_string(),
+  check_nonlinearity(c, into, options);
+  CHECK(!options.bias || options.bias.elements() == args.cols, "bias {} for {}", options.bias.shape().to_string(),
         c.shape().to_string());
   CHECK(!options.addend || (options.addend.elements() == c.elements() && options.addend.row_stride() == c.row_stride()), "addend {} for {}",
         options.addend.shape().to_string(), c.shape().to_string());
 
   const double m = args.rows, n = args.cols, k = args.depth;
   const auto bytes = [](const ConstTensor& tensor, double elements) { return static_cast<double>(size_bytes(tensor.dtype())) * elements; };
+  const auto all = [&](const ConstTensor& tensor) { return tensor ? bytes(tensor, static_cast<double>(tensor.elements())) : 0; };
+  const Cost cost{.flops = 2 * m * n * k + flops_of(options.nonlinearity) * m * n,
+                  .bytes = bytes(a, m * k) + bytes(b, n * k) + all(c) * (addend ? 2 : 1) + all(options.kept) + all(options.before)};
   const MatmulProduct product{.args = args,
                               .a = a,
                               .b = b,
                               .c = c,
                               .addend = addend,
-                              .cost = {.flops = 2 * m * n * k, .bytes = bytes(a, m * k) + bytes(b, n * k) + bytes(c, m * n * (addend ? 2 : 1))}};
+                              .kept = options.kept,
+                              .before = options.before,
+                              .nonlinearity = options.nonlinearity,
+                              .cost = cost};
   record_product(ops, choose_kernel(ops, product, options), product);
 }
 
@@ -45,21 +79,21 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
 
 void matmul_nn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
   const uint32_t depth = a.cols();
-  CHECK(a.rows() == c.rows() && b.rows() == depth && b.cols() == c.cols(), "{} = {} {}", c.shape().to_string(),
+  CHECK(a.rows() == c.rows() && b.rows() == depth && b.cols() == product_cols(c, options), "{} = {} {}", c.shape().to_string(),
         a.shape().to_string(), b.shape().to_string());
   matmul(ops, c, a, b, into, options, {.depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = b.row_stride(), .b_col = 1});
 }
 
 void matmul_nt(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
   const uint32_t depth = a.cols();
-  CHECK(a.rows() == c.rows() && b.cols() == depth && b.rows() == c.cols(), "{} = {} {}t", c.shape().to_string(),
+  CHECK(a.rows() == c.rows() && b.cols() == depth && b.rows() == product_cols(c, options), "{} = {} {}t", c.shape().to_string(),
         a.shape().to_string(), b.shape().to_string());
   matmul(ops, c, a, b, into, options, {.depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = 1, .b_col = b.row_stride()});
 }
 
 void matmul_tn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
   const uint32_t depth = a.rows();
-  CHECK(a.cols() == c.rows() && b.rows() == depth && b.cols() == c.cols(), "{} = {}t {}", c.shape().to_string(),
+  CHECK(a.cols() == c.rows() && b.rows() == depth && b.cols() == product_cols(c, options), "{} = {}t {}", c.shape().to_string(),
         a.shape().to_string(), b.shape().to_string());
   matmul(ops, c, a, b, into, options,
          {.depth = depth, .a_row = 1, .a_depth = a.row_stride(), .b_depth = b.row_stride(), .b_col = 1, .live_is_depth = 1});

@@ -1,6 +1,6 @@
 #pragma once
-// Matrix products: c = alpha * op(a) op(b) (+ bias) (+ addend) with f32 accumulation. Tensors are f32; with factors of 16 bits each of
-// a, b and c (and the addend with c) may also be of their type: rounded when c is stored instead of when it is read.
+// Matrix products: c = f(y), y = alpha * op(a) op(b) (+ bias) (+ addend), with f32 accumulation. Tensors are f32; with factors of 16 bits
+// each of a, b and c (and with c what is laid out like it) may also be of their type: rounded when c is stored instead of when it is read.
 //
 // A linear layer y = x Wt with W [out, in] is matmul_nt forward; its gradients are matmul_nn (d_x = d_y W) and matmul_tn
 // (d_W = d_yt x). Tensors of rank above 2 are taken as [rows, last].
@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "model/activation.h"
 #include "model/ops.h"
 
 namespace lapilli {
@@ -56,14 +57,23 @@ uint32_t spreading_row_step(uint64_t count);
 // `pairs_fit`: a and b can be read two floats at a time (matmul_scalar_pairs.glsl).
 MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const MatmulKernel& kernel);
 // What the kernel is told of its operands' memory, read along the rows they have there: element types and alignment. CHECKs that it
-// takes such types. c and the addend may be empty.
+// takes such types. c may be empty, and so may each of what is read or written beside it.
 SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c = {},
-                               const ConstTensor& addend = {});
+                               std::initializer_list<ConstTensor> like_c = {});
 
 // The two for coopmat2 (matmul_coopmat2.cpp). CHECKs that a and b are of the kernel's type and start at 16 bytes, that c is of it or f32.
 MatmulTile coopmat2_tile(uint32_t rows, uint32_t cols, const MatmulKernel& kernel);
 SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
-                                 const ConstTensor& addend);
+                                 std::initializer_list<ConstTensor> like_c);
+
+// What y passes through before it is stored: the activation of a layer (model/activation.h), or the gradient through one, y being that of
+// what the activation gave. It costs no pass over memory. Such a product overwrites c, all of it, and adds nothing but a bias.
+enum class Nonlinearity : uint32_t {
+  none = args::kLinear,
+  gelu = args::kGelu,                       // c = gelu(y); y, as c's type has it, goes to `kept` where that is given
+  gelu_backward = args::kGeluBackward,      // c = y gelu'(before)
+  swiglu_backward = args::kSwigluBackward,  // c [M,2N] = gradients of gate and up, side by side as in `before` [M,2N]
+};
 
 struct MatmulOptions {
   ConstTensor bias;    // [cols of c] or empty
@@ -71,6 +81,9 @@ struct MatmulOptions {
   ConstTensor live;    // u32 [1] or empty: how many tokens count. They are the rows of c for nn and nt (the others are left
                        // untouched), the summed dimension for tn
   float alpha = 1.0F;
+  Nonlinearity nonlinearity = Nonlinearity::none;
+  Tensor kept;         // gelu: shape and type of c or empty
+  ConstTensor before;  // the gradients: shape and type of c
   std::optional<MatmulKernel> force = std::nullopt;  // for tests and measurements
 };
 

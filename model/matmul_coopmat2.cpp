@@ -59,13 +59,14 @@ MatmulTile coopmat2_tile(uint32_t rows, uint32_t cols, const MatmulKernel& kerne
 }
 
 SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
-                                 const ConstTensor& addend) {
+                                 std::initializer_list<ConstTensor> like_c) {
   const DType factors = storage_type(kernel.precision);
   for (const ConstTensor& tensor : {a, b})
     CHECK(tensor.dtype() == factors && starts_at_16_bytes(tensor), "{} at byte {} is no operand of {} coopmat2", tensor.shape().to_string(),
           tensor.slice().buffer_offset_bytes(), to_string(kernel.precision));
   CHECK(c.dtype() == factors || c.dtype() == DType::f32, "c {} of another type than its factors", c.shape().to_string());
-  CHECK(!addend || addend.dtype() == c.dtype(), "c {} and an addend of another type", c.shape().to_string());
+  for (const ConstTensor& tensor : like_c)
+    CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} of another type beside it", c.shape().to_string(), tensor.shape().to_string());
   return {{args::SPEC_ALIGNED, (has_rows_of_16_bytes(a) ? 1U : 0U) | (has_rows_of_16_bytes(b) ? 2U : 0U) | (starts_at_16_bytes(c) ? 4U : 0U)},
           type_constant(args::SPEC_C_TYPE, c)};
 }

@@ -10,7 +10,7 @@ namespace {
 uint32_t epilogue_of(const args::MatmulArgs& args) {
   const auto starts_at_pair = [](const Slice& slice) { return !slice || slice.buffer_offset_bytes() % 8 == 0; };
   const bool in_pairs = args.cols % 2 == 0 && args.c_stride % 2 == 0 && starts_at_pair(args.c.slice) && starts_at_pair(args.bias.slice) &&
-                        starts_at_pair(args.addend.slice);
+                        starts_at_pair(args.addend.slice) && starts_at_pair(args.kept.slice) && starts_at_pair(args.before.slice);
   return (args.bias.slice ? 1U : 0U) | (args.addend.slice ? 2U : 0U) | (in_pairs ? 4U : 0U);
 }
 
@@ -31,7 +31,8 @@ MatmulProduct part_of(const MatmulProduct& whole, uint32_t k, uint32_t depth) {
 // 32000; in pieces (lapilli bench matmul --m 1024 --n 256 --k 32000 --layout nn) 55.
 constexpr uint32_t kScalarDepth = 2048;
 
-// The product as a sum of products of bounded depth; the later ones add to c. Kernels for a processor only, so all is f32.
+// The product as a sum of products of bounded depth; the later ones add to c, and the last passes what came of it through the
+// nonlinearity. Kernels for a processor only, so all is f32.
 std::vector<MatmulProduct> depth_pieces(const MatmulProduct& whole, const MatmulTile& tile) {
   const bool counted = whole.args.live.slice && whole.args.live_is_depth != 0;  // where the depth ends is known on the device only
   if (!tile.form.starts_with("scalar") || whole.args.depth <= kScalarDepth || counted) return {whole};
@@ -43,9 +44,24 @@ std::vector<MatmulProduct> depth_pieces(const MatmulProduct& whole, const Matmul
       piece.args.addend.slice = whole.args.c.slice;
       piece.addend = whole.c;
     }
+    if (k + kScalarDepth < whole.args.depth) {
+      piece.nonlinearity = Nonlinearity::none;
+      piece.args.kept = {};
+      piece.args.before = {};
+    }
     pieces.push_back(piece);
   }
   return pieces;
+}
+
+uint32_t nonlinearity_constant(const MatmulProduct& product) {
+  return product.nonlinearity == Nonlinearity::gelu && product.kept ? args::kGeluKept : static_cast<uint32_t>(product.nonlinearity);
+}
+
+// What c and what is laid out like it look like to one that stores rows of the product: two halves of a row are two rows.
+ConstTensor in_product_rows(const MatmulProduct& product, const ConstTensor& tensor) {
+  if (product.nonlinearity != Nonlinearity::swiglu_backward || !tensor) return tensor;
+  return tensor.reshaped({2 * tensor.rows(), tensor.cols() / 2});
 }
 
 void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& product) {
@@ -53,11 +69,13 @@ void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& pro
   const uint32_t contiguous = (product.args.a_depth == 1 ? 1U : 0U) | (product.args.b_depth == 1 ? 2U : 0U);
   const uint32_t layout = tile.form == "scalar_pairs" ? static_cast<uint32_t>(layout_of(product.args)) : 0;
   tile.constants.push_back({args::SPEC_VARIANT, kernel.kernel_class == KernelClass::scalar ? layout : contiguous});
-  const SpecConstants memory = memory_constants(kernel, product.a, product.b, product.c, product.addend);
+  const SpecConstants memory = memory_constants(kernel, product.a, product.b, in_product_rows(product, product.c),
+                                                {product.addend, product.kept, in_product_rows(product, product.before)});
   tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
   for (MatmulProduct& piece : depth_pieces(product, tile)) {
     SpecConstants constants = tile.constants;
     if (kernel.kernel_class == KernelClass::scalar) constants.push_back({args::SPEC_EPILOGUE, epilogue_of(piece.args)});
+    constants.push_back({args::SPEC_NONLINEARITY, nonlinearity_constant(piece)});
     piece.args.row_step = piece.args.live.slice && piece.args.live_is_depth == 0 ? spreading_row_step(ceil_div(piece.args.rows, tile.rows)) : 1;
     ops.program.dispatch(ops.kernel("matmul_" + tile.form, tile.workgroup, constants), piece.args, tile.count(piece.args.rows, piece.args.cols),
                          piece.cost);
@@ -125,7 +143,7 @@ uint32_t most_splits(const MatmulProduct& product, const MatmulKernel& kernel, c
   const args::MatmulArgs& args = product.args;
   const uint64_t part_floats = uint64_t{args.rows} * args.cols;
   const bool in_words = size_bytes(product.c.dtype()) == 4 || (args.cols % 2 == 0 && args.c_stride % 2 == 0);  // shaders/real.glsl
-  if (!workspace || kernel.kernel_class == KernelClass::scalar || args.live.slice || part_floats == 0 || !in_words) return 1;
+  if (!workspace || kernel.kernel_class == KernelClass::scalar || product.nonlinearity != Nonlinearity::none || args.live.slice || part_floats == 0 || !in_words) return 1;
   const uint64_t most = std::min<uint64_t>(workspace.elements() / part_floats, args.depth / kShallowestPart);
   return static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, kMostSplits));
 }

@@ -129,15 +129,16 @@ MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
 }
 
 SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
-                               const ConstTensor& addend) {
-  if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_constants(kernel, a, b, c, addend);
+                               std::initializer_list<ConstTensor> like_c) {
+  if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_constants(kernel, a, b, c, like_c);
   const bool coopmat = kernel.kernel_class == KernelClass::coopmat;
-  for (const ConstTensor& tensor : {a, b, c, addend})
+  for (const ConstTensor& tensor : {a, b, c})
     CHECK(!tensor || tensor.dtype() == DType::f32 || (coopmat && tensor.dtype() == storage_type(kernel.precision)),
           "{} is of a type that the {} kernel does not take", tensor.shape().to_string(), to_string(kernel.kernel_class));
-  CHECK(!addend || addend.dtype() == c.dtype(), "c {} and an addend of another type", c.shape().to_string());
+  for (const ConstTensor& tensor : like_c)
+    CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} of another type beside it", c.shape().to_string(), tensor.shape().to_string());
   if (!coopmat) return {};
-  const bool fours = c && starts_rows_at_fours(c) && starts_rows_at_fours(addend);
+  const bool fours = c && starts_rows_at_fours(c) && std::ranges::all_of(like_c, starts_rows_at_fours);
   return {{args::SPEC_ALIGNED, (starts_rows_at(16, a) ? 1U : 0U) | (starts_rows_at(16, b) ? 2U : 0U) | (fours ? 4U : 0U)},
           type_constant(args::SPEC_A_TYPE, a),
           type_constant(args::SPEC_B_TYPE, b),

@@ -27,6 +27,12 @@ std::string key_of(const MatmulProduct& product, Precision precision) {
   }
   if (args.bias.slice) key += " bias";
   if (product.addend) key += " addend";
+  switch (product.nonlinearity) {
+    case Nonlinearity::none: break;
+    case Nonlinearity::gelu: key += product.kept ? " gelu, kept" : " gelu"; break;
+    case Nonlinearity::gelu_backward: key += " gelu backward"; break;
+    case Nonlinearity::swiglu_backward: key += " swiglu backward"; break;
+  }
   if (args.live.slice) key += args.live_is_depth != 0 ? " live depth" : " live rows";
   return key;
 }
@@ -53,7 +59,9 @@ class Trial {
     };
     const Tensor a = tn ? matrix(args.depth, like.a, args.rows) : matrix(args.rows, like.a, args.depth);
     const Tensor b = nt ? matrix(args.cols, like.b, args.depth) : matrix(args.depth, like.b, args.cols);
-    c_ = matrix(args.rows, like.c, args.cols);
+    c_ = matrix(args.rows, like.c, like.c.cols());
+    const Tensor kept = like.kept ? matrix(args.rows, like.c, like.c.cols()) : Tensor();
+    const Tensor before = like.before ? matrix(args.rows, like.c, like.c.cols()) : Tensor();
     const Tensor bias = args.bias.slice ? reserve_tensor(arena_, {args.cols}, "measurement") : Tensor();
     const Tensor addend = like.addend ? matrix(args.rows, like.c, args.cols) : Tensor();
     const Tensor live = args.live.slice ? reserve_tensor(arena_, {1}, "measurement", DType::u32) : Tensor();
@@ -61,7 +69,7 @@ class Trial {
     arena_.commit(kernels.device());
 
     uint32_t seed = 0;
-    for (const Tensor& tensor : {a, b, bias, addend})
+    for (const Tensor& tensor : {a, b, bias, addend, before})
       if (tensor) fill_random(kernels.device(), tensor, ++seed);
     if (live) write_slice(kernels.device(), live.slice(), std::vector<uint32_t>{tn ? args.depth : args.rows});
     args.a = a;
@@ -69,11 +77,15 @@ class Trial {
     args.c = c_;
     args.bias = bias;
     args.addend = addend;
+    args.kept = kept;
+    args.before = before;
     args.live = live;
     product_.a = a;
     product_.b = b;
     product_.c = c_;
     product_.addend = addend;
+    product_.kept = kept;
+    product_.before = before;
   }
 
   // Returns what multiplies once and gives the seconds. Throws Error when the result is another than the first kernel's.

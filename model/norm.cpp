@@ -1,10 +1,19 @@
 #include "model/norm.h"
 
-#include "model/column_sum.h"
+#include <algorithm>
 
 namespace lapilli {
 
 namespace {
+
+// Columns that a lane holds. On a GPU: more registers would leave too few subgroups on a multiprocessor. A CPU driver keeps them on the
+// stack and shuns barriers; but of arrays for 129 columns Mesa 26.1's lavapipe (8 lanes) computed some elements wrongly.
+constexpr uint32_t kLaneColumns = 16, kLaneColumnsOfProcessor = 64;
+// Rows of a block: enough that what a block leaves to be added up is little beside what it reads, and few enough that a GPU
+// has thousands of subgroups at work (8192 rows: 512 workgroups).
+constexpr uint32_t kLeastBlockRows = 16, kMostBlocks = 2048;
+// Blocks that are added up at once; more are added in two stages.
+constexpr uint32_t kOneStage = 64;
 
 void check_rows(const ConstTensor& x, const ConstTensor& per_row, const char* name) {
   CHECK(per_row.elements() == x.rows(), "{} {} for {}", name, per_row.shape().to_string(), x.shape().to_string());
@@ -17,7 +26,19 @@ void check_same(const ConstTensor& x, const ConstTensor& other, const char* name
         x.shape().to_string());
 }
 
-double bytes(const ConstTensor& tensor) { return static_cast<double>(tensor.size_bytes()); }
+double bytes(const ConstTensor& tensor) { return tensor ? static_cast<double>(tensor.size_bytes()) : 0; }
+
+// The kernel for rows of x, with what `form` says of them (norm_row.glsl's kForm, but for its pairs): pairs are 64-bit numbers on a
+// CPU driver that likes them. f32: what it reads and writes as such, by rows.
+const Kernel& row_kernel(Ops& ops, std::string name, const ConstTensor& x, uint32_t form, SpecConstants types, std::initializer_list<ConstTensor> f32) {
+  const uint32_t dim = x.cols();
+  const bool pairs = dim % 2 == 0 && std::ranges::all_of(f32, [](const ConstTensor& tensor) { return tensor.slice().buffer_offset_bytes() % 8 == 0; });
+  if (pairs) form |= 8;
+  if (pairs && ops.caps().kernel_class == KernelClass::scalar && ops.caps().fast_pair_loads && ops.row_subgroups == 0) name += "_scalar_pairs";
+  types.push_back({args::SPEC_WIDTH, dim});
+  types.push_back({args::SPEC_VARIANT, form});
+  return ops.kernel(name, norm_workgroup(ops, dim), types);
+}
 
 // `mean` empty: RMSNorm.
 void forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias, float eps) {
@@ -27,8 +48,11 @@ void forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstT
   if (mean) check_rows(x, mean, "mean");
   if (bias) check_cols(x, bias, "bias");
   const double elements = element_count(x);
+  const uint32_t form = (mean ? 1U : 0U) | (bias ? 2U : 0U);
+  // A CPU driver reads the weights once for some rows; a GPU wants many workgroups, and finds them in its cache.
+  const uint32_t rows_per_group = ops.caps().kernel_class == KernelClass::scalar ? kLeastBlockRows : 1;
   // Centre, square and add, then scale twice and shift.
-  ops.program.dispatch(ops.kernel("norm_forward", ops.row_workgroup(), type_constants(y)),
+  ops.program.dispatch(row_kernel(ops, "norm_forward", x, form, type_constants(y), {y, x, weight, bias}),
                        args::NormForwardArgs{.y = y,
                                              .mean = mean,
                                              .rstd = rstd,
@@ -36,9 +60,9 @@ void forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstT
                                              .weight = weight,
                                              .bias = bias,
                                              .rows = x.rows(),
-                                             .dim = x.cols(),
+                                             .rows_per_group = rows_per_group,
                                              .eps = eps},
-                       x.rows(), {.flops = elements * (mean ? 8 : 4), .bytes = bytes(x) + bytes(y)});
+                       ceil_div(x.rows(), rows_per_group), {.flops = elements * (mean ? 8 : 4), .bytes = bytes(x) + bytes(y)});
 }
 
 void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scratch, ConstTensor d_y, ConstTensor x,
@@ -52,43 +76,53 @@ void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scrat
   if (d_bias) check_cols(x, d_bias, "d_bias");
   const uint32_t rows = x.rows(), dim = x.cols();
   const double elements = element_count(x);
-
-  // The weights first: d_x may be d_y.
-  const RowBlocks blocks(rows);
+  const bool accumulate = into_d_x == Into::accumulate;
+  const RowBlocks blocks = norm_blocks(rows);
   const Tensor weight_sums = scratch_rows(scratch, 0, blocks.count, dim);
   const Tensor bias_sums = d_bias ? scratch_rows(scratch, blocks.count, blocks.count, dim) : Tensor{};
-  const uint32_t workgroup = column_workgroup(ops);
-  ops.program.dispatch(ops.kernel("norm_weight_backward", workgroup, type_constants(weight_sums, d_y)),
-                       args::NormWeightBackwardArgs{.weight_sums = weight_sums,
-                                                    .bias_sums = bias_sums,
-                                                    .d_y = d_y,
-                                                    .x = x,
-                                                    .mean = mean,
-                                                    .rstd = rstd,
-                                                    .rows = rows,
-                                                    .dim = dim,
-                                                    .rows_per_block = blocks.rows_per_block},
-                       blocks.count * ceil_div(dim, workgroup), {.flops = 5 * elements, .bytes = bytes(x) + bytes(d_y)});
-  column_sum(ops, d_weight, weight_sums, blocks.count, into_d_weight);
-  if (d_bias) column_sum(ops, d_bias, bias_sums, blocks.count, into_d_weight);
-
-  const bool accumulate = into_d_x == Into::accumulate;
-  ops.program.dispatch(ops.kernel("norm_backward", ops.row_workgroup(), type_constants(d_x, d_y)),
+  const uint32_t form = (mean ? 1U : 0U) | (d_bias ? 2U : 0U) | (accumulate ? 4U : 0U);
+  ops.program.dispatch(row_kernel(ops, "norm_backward", x, form, type_constants(d_x, d_y), {d_x, weight_sums, bias_sums, d_y, x, weight}),
                        args::NormBackwardArgs{.d_x = d_x,
+                                              .weight_sums = weight_sums,
+                                              .bias_sums = bias_sums,
                                               .d_y = d_y,
                                               .x = x,
                                               .mean = mean,
                                               .rstd = rstd,
                                               .weight = weight,
                                               .rows = rows,
-                                              .dim = dim,
-                                              .accumulate = accumulate},
-                       rows, {.flops = 10 * elements, .bytes = bytes(x) + bytes(d_y) + bytes(d_x) * (accumulate ? 2 : 1)});
+                                              .rows_per_block = blocks.rows_per_block},
+                       blocks.count,
+                       {.flops = 15 * elements, .bytes = bytes(x) + bytes(d_y) + bytes(d_x) * (accumulate ? 2 : 1) + bytes(weight_sums) + bytes(bias_sums)});
+
+  const auto add_blocks = [&](Tensor sum, ConstTensor sums) {
+    if (blocks.count <= kOneStage) return column_sum(ops, sum, sums, blocks.count, into_d_weight);
+    const RowBlocks stage(blocks.count);
+    const Tensor partial = scratch_rows(scratch, uint64_t{2} * blocks.count, stage.count, dim);
+    column_sum(ops, partial, sums, stage.rows_per_block, Into::overwrite);
+    column_sum(ops, sum, partial, stage.count, into_d_weight);
+  };
+  add_blocks(d_weight, weight_sums);
+  if (d_bias) add_blocks(d_bias, bias_sums);
 }
 
 }  // namespace
 
-uint64_t norm_scratch_floats(uint32_t rows, uint32_t dim) { return 2 * uint64_t{RowBlocks(rows).count} * dim; }
+uint32_t norm_workgroup(const Ops& ops, uint32_t dim) {
+  const uint32_t subgroup = ops.caps().subgroup_size;
+  if (ops.row_subgroups != 0) return ops.row_subgroups * subgroup;
+  const uint32_t lane_columns = ops.caps().kernel_class == KernelClass::scalar ? kLaneColumnsOfProcessor : kLaneColumns;
+  uint32_t workgroup = subgroup;
+  while (workgroup < 256 && workgroup * lane_columns < dim) workgroup *= 2;
+  return workgroup;
+}
+
+RowBlocks norm_blocks(uint32_t rows) { return {rows, std::max(kLeastBlockRows, static_cast<uint32_t>(ceil_div(rows, kMostBlocks)))}; }
+
+uint64_t norm_scratch_floats(uint32_t rows, uint32_t dim) {
+  const RowBlocks blocks = norm_blocks(rows);
+  return (2 * uint64_t{blocks.count} + RowBlocks(blocks.count).count) * dim;
+}
 
 void layernorm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias,
                        float eps) {

@@ -8,9 +8,13 @@
 // Scratch is a float tensor of at least norm_scratch_floats(N, D) elements; nothing in it outlives the call's dispatches.
 // d_x may be an f32 d_y itself. N * D < 2^31.
 
-#include "model/ops.h"
+#include "model/column_sum.h"
 
 namespace lapilli {
+
+// Invocations that share a row, and the blocks of rows whose sums of the weights' gradients are added up.
+uint32_t norm_workgroup(const Ops& ops, uint32_t dim);
+RowBlocks norm_blocks(uint32_t rows);
 
 uint64_t norm_scratch_floats(uint32_t rows, uint32_t dim);
 

@@ -4,7 +4,6 @@
 
 #include "model/activation.h"
 #include "model/elementwise.h"
-#include "model/matmul.h"
 #include "model/norm.h"
 
 namespace lapilli {
@@ -47,7 +46,6 @@ Transformer::Transformer(Arena& arena, const DeviceCaps& caps, const ModelConfig
     // The feed-forward's and the attention's gradients are never alive together.
     Arena::Alternatives alternatives(arena);
     d_wide_ = gradient({n, wide}, storage(Activation::feed_forward));
-    d_activated_ = gradient({n, config_.ffn_dim}, storage(Activation::feed_forward));
     alternatives.next();
     d_qkv_ = gradient({n, config_.qkv_width()}, storage(Activation::attention));
     d_attention_ = gradient({n, config_.heads * config_.head_width()}, storage(Activation::attention));
@@ -81,7 +79,7 @@ void Transformer::reserve_blocks(Arena& arena, Purpose purpose, bool recompute) 
     block.mean2 = own ? activation({n}) : first.mean2;
     block.rstd2 = own ? activation({n}) : first.rstd2;
     block.normed2 = own_cheap ? activation({n, d}, normed) : first.normed2;
-    block.hidden = own ? activation({n, wide}, feed_forward) : first.hidden;
+    if (training || config_.mlp == MlpKind::swiglu) block.hidden = own ? activation({n, wide}, feed_forward) : first.hidden;
     block.activated = own_cheap ? activation({n, config_.ffn_dim}, feed_forward) : first.activated;
   }
   last_ = activation({n, d});
@@ -136,12 +134,22 @@ void Transformer::norm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_
   }
 }
 
-void Transformer::activate(Ops& ops, Tensor y, ConstTensor x) const {
+void Transformer::feed_forward(Ops& ops, Tensor activated, Tensor hidden, ConstTensor x, ConstTensor w, ConstTensor bias) const {
+  const bool gelu = config_.mlp == MlpKind::gelu;
+  {
+    const Program::Scope scope(ops.program, "matmul");
+    if (gelu) matmul_nt(ops, activated, x, w, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::gelu, .kept = hidden});
+    else matmul_nt(ops, hidden, x, w, Into::overwrite, {.bias = bias});
+  }
+  if (!gelu) activate(ops, activated, hidden);
+}
+
+void Transformer::activate(Ops& ops, Tensor activated, ConstTensor hidden) const {
   const Program::Scope scope(ops.program, "activation");
   if (config_.mlp == MlpKind::swiglu) {
-    swiglu_forward(ops, y, x);
+    swiglu_forward(ops, activated, hidden);
   } else {
-    gelu_forward(ops, y, x);
+    gelu_forward(ops, activated, hidden);
   }
 }
 
@@ -157,10 +165,10 @@ void Transformer::project(Ops& ops, Tensor y, ConstTensor x, ConstTensor w, Cons
 }
 
 void Transformer::linear_backward(Ops& ops, Tensor d_x, Tensor d_w, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor w,
-                                  Into into) const {
+                                  Into into, const MatmulOptions& of_d_x) const {
   {
     const Program::Scope scope(ops.program, "matmul");
-    matmul_nn(ops, d_x, d_y, w);
+    matmul_nn(ops, d_x, d_y, w, Into::overwrite, of_d_x);
     matmul_tn(ops, d_w, d_y, x, into);
   }
   if (!d_bias) return;

@@ -10,6 +10,7 @@
 
 #include "model/attention.h"
 #include "model/config.h"
+#include "model/matmul.h"
 #include "model/ops.h"
 #include "model/weights.h"
 
@@ -73,7 +74,7 @@ class Transformer {
     Tensor middle;               // [N,D] after the attention's residual
     Tensor mean2, rstd2;         // [N]
     Tensor normed2;              // [N,D] normed
-    Tensor hidden;               // [N,F] or [N,2F] feed_forward, before the nonlinearity
+    Tensor hidden;               // [N,F] or [N,2F] feed_forward, before the nonlinearity; empty where no one reads it again
     Tensor activated;            // [N,F] feed_forward
   };
   // Weights (or gradients) of a block; biases are empty where the model has none.
@@ -88,11 +89,14 @@ class Transformer {
   void norm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias) const;
   void norm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor mean,
                      ConstTensor rstd, ConstTensor weight, Into into_d_x, Into into) const;
-  void activate(Ops& ops, Tensor y, ConstTensor x) const;
+  // hidden = x wt + bias, activated = gelu or swiglu of it.
+  void feed_forward(Ops& ops, Tensor activated, Tensor hidden, ConstTensor x, ConstTensor w, ConstTensor bias) const;
+  void activate(Ops& ops, Tensor activated, ConstTensor hidden) const;
   // y = x wt + bias, dropped out, + residual.
   void project(Ops& ops, Tensor y, ConstTensor x, ConstTensor w, ConstTensor bias, ConstTensor residual,
                ConstTensor random_state, uint32_t stream) const;
-  void linear_backward(Ops& ops, Tensor d_x, Tensor d_w, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor w, Into into) const;
+  void linear_backward(Ops& ops, Tensor d_x, Tensor d_w, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor w, Into into,
+                       const MatmulOptions& of_d_x = {}) const;
   // The gradient behind a dropout: d_y itself when there is none.
   ConstTensor undrop(Ops& ops, ConstTensor d_y, ConstTensor random_state, uint32_t stream) const;
 
@@ -116,7 +120,7 @@ class Transformer {
   Tensor d_residual_, d_hidden_;           // [N,D]; d_hidden_ is that of output()
   Tensor d_normed_;                        // [N,D] in the place of d_hidden_, which is read before the first block's is written
   Tensor d_dropped_;                       // [N,D] with dropout
-  Tensor d_wide_, d_activated_;            // [N,F or 2F], [N,F]
+  Tensor d_wide_;                          // [N,F or 2F] that of `hidden`
   Tensor d_qkv_, d_attention_, delta_;     // [N,(H+2G)E], [N,H*E], [B*H*T]
   Tensor scratch_;                         // partial sums of column reductions
 };

@@ -1,3 +1,5 @@
+// The nonlinearities of the feed-forward block and their derivatives, f32: for kernels of their own and for epilogues of products.
+
 // Beyond this distance from 0 a sigmoid is 0 or 1 to far below the last bit.
 const float kSigmoidEdge = 100.0;
 
@@ -14,7 +16,22 @@ Sigmoid sigmoid(float z) {
   return Sigmoid(z < 0.0 ? smaller : larger, larger * smaller);
 }
 
-// GELU (Hendrycks and Gimpel 2016, the tanh form of GPT-2): 0.5 (1 + tanh(u)) = sigmoid(2u) with
-// 2u = x (kGeluLinear + kGeluCubic x^2).
+// GELU (Hendrycks and Gimpel 2016, the tanh form of GPT-2): x 0.5 (1 + tanh(u)) = x sigmoid(z) with
+// z = 2u = x (kGeluLinear + kGeluCubic x^2).
 const float kGeluLinear = 1.5957691216057308;                // 2 sqrt(2 / pi)
 const float kGeluCubic = 0.044715 * 1.5957691216057308;
+float gelu(float x) { return x * sigmoid(x * (kGeluLinear + kGeluCubic * x * x)).value; }
+// Its derivative, s + x s (1 - s) z' with s the sigmoid of z.
+float gelu_slope(float x) {
+  const Sigmoid s = sigmoid(x * (kGeluLinear + kGeluCubic * x * x));
+  // Where the slope is 0, z' may have overflowed.
+  return s.value + (s.slope == 0.0 ? 0.0 : x * s.slope * (kGeluLinear + 3.0 * kGeluCubic * x * x));
+}
+
+// SwiGLU (Shazeer 2020): silu(gate) * up, silu(g) = g s with s the sigmoid of g.
+float swiglu(float gate, float up) { return gate * sigmoid(gate).value * up; }
+// The gradients of gate (x) and up (y): d up (s + g s (1 - s)) and d silu(g).
+vec2 swiglu_backward(float d, float gate, float up) {
+  const Sigmoid s = sigmoid(gate);
+  return d * vec2(up * (s.value + gate * s.slope), gate * s.value);
+}

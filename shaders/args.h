@@ -70,16 +70,25 @@ SPEC_CONSTANT(SPEC_B_TYPE, 15)      // Other kernels: C is what they write; of w
 SPEC_CONSTANT(SPEC_C_TYPE, 16)
 SPEC_CONSTANT(SPEC_EPILOGUE, 18)    // products: bit 0: a bias may be there, 1: an addend; 2: c and they may be touched two floats at a time
 SPEC_CONSTANT(SPEC_SOFTCAP, 17)     // loss: 0: no logits are capped, whatever the arguments say
+SPEC_CONSTANT(SPEC_WIDTH, 20)       // norms: columns of a row
+SPEC_CONSTANT(SPEC_NONLINEARITY, 19)  // products: what their sums pass through on their way to c, kLinear, kGelu, ...
 const uint kF32 = 0, kF16 = 1, kBF16 = 2;
 
-// ---- matmul_scalar.comp, matmul_tiled.comp ----
-// c [rows,cols] = alpha * op(a) op(b) + bias + addend
+// ---- matmul_*.comp ----
+// c [rows,cols] = f(y), y = alpha * op(a) op(b) + bias + addend, f as SPEC_NONLINEARITY says:
+const uint kLinear = 0;          // y
+const uint kGelu = 1;            // gelu(y)
+const uint kGeluKept = 2;        // gelu(y), and y itself goes to `kept`
+const uint kGeluBackward = 3;    // y gelu'(before): the gradient of what GELU read
+const uint kSwigluBackward = 4;  // the gradients of gate and up, which lie side by side in rows of c and of `before`: [rows, 2 * cols]
 struct MatmulArgs {
   InOutReal c;      // [rows, cols], rows c_stride apart
   InReal a;         // element (row, k) at row * a_row + k * a_depth
   InReal b;         // element (k, col) at k * b_depth + col * b_col
   InF32 bias;       // [cols] or null
   InReal addend;    // laid out like c, may be c itself (accumulate); or null
+  OutReal kept;     // likewise; or null
+  InReal before;    // likewise; or null
   InU32 live;       // [1] or null: how many rows (live_is_depth = 0) or steps of K (1) count; the rest is not touched
   uint rows, cols, depth;
   uint c_stride;
@@ -308,8 +317,9 @@ struct ColumnSumArgs {
   uint accumulate;  // 1: add to what is there
 };
 
-// ---- norm_forward.comp, norm_backward.comp, norm_weight_backward.comp ----
-// LayerNorm, or RMSNorm when `mean` is null (which then counts as 0)
+// ---- norm_forward*.comp, norm_backward*.comp ----
+// LayerNorm, or RMSNorm without a mean (which then counts as 0). dim is a specialization constant (SPEC_WIDTH); SPEC_VARIANT as
+// norm_row.glsl says.
 struct NormForwardArgs {
   OutReal y;     // [rows, dim]
   OutF32 mean;   // [rows] or null
@@ -317,53 +327,34 @@ struct NormForwardArgs {
   InF32 x;       // [rows, dim]
   InF32 weight;  // [dim]
   InF32 bias;    // [dim] or null
-  uint rows, dim;
+  uint rows;
+  uint rows_per_group;  // rows a workgroup takes
   float eps;
 };
 struct NormBackwardArgs {
-  InOutF32 d_x;  // [rows, dim]
-  InReal d_y;    // [rows, dim], may be d_x where that is of the same type
-  InF32 x;       // [rows, dim]
-  InF32 mean;    // [rows] or null
-  InF32 rstd;    // [rows]
-  InF32 weight;  // [dim]
-  uint rows, dim;
-  uint accumulate;  // 1: add to d_x
-};
-struct NormWeightBackwardArgs {
+  InOutF32 d_x;        // [rows, dim]
   OutF32 weight_sums;  // [blocks, dim]
   OutF32 bias_sums;    // [blocks, dim] or null
-  InReal d_y;          // [rows, dim]
+  InReal d_y;          // [rows, dim], may be d_x where that is of the same type
   InF32 x;             // [rows, dim]
   InF32 mean;          // [rows] or null
   InF32 rstd;          // [rows]
-  uint rows, dim;
+  InF32 weight;        // [dim]
+  uint rows;
   uint rows_per_block;
 };
 
-// ---- gelu_forward.comp, gelu_backward.comp ----
+// ---- gelu_forward.comp ----
 struct GeluForwardArgs {
   OutReal y;  // [count], may be x where that is of the same type
   InReal x;   // [count]
   uint count;
 };
-struct GeluBackwardArgs {
-  OutReal d_x;  // [count], may be d_y or x, likewise
-  InReal d_y;   // [count]
-  InReal x;     // [count]
-  uint count;
-};
 
-// ---- swiglu_forward.comp, swiglu_backward.comp ----
+// ---- swiglu_forward.comp ----
 struct SwigluForwardArgs {
   OutReal y;       // [rows, width]
   InReal gate_up;  // [rows, 2 * width]: gate, then up
-  uint rows, width;
-};
-struct SwigluBackwardArgs {
-  OutReal d_gate_up;  // [rows, 2 * width], may be gate_up where that is of the same type
-  InReal d_y;         // [rows, width]
-  InReal gate_up;     // [rows, 2 * width]
   uint rows, width;
 };
 

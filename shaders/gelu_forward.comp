@@ -12,7 +12,7 @@ void main() {
   for (uint i = first_element(); i < end_element(args.count / kStep); i += kWorkgroup) {
     const vec2 x = load_reals(args.x, kXType, kStep * i);
     vec2 y = vec2(0.0);
-    [[unroll]] for (uint j = 0; j < kStep; ++j) y[j] = x[j] * sigmoid(x[j] * (kGeluLinear + kGeluCubic * x[j] * x[j])).value;
+    [[unroll]] for (uint j = 0; j < kStep; ++j) y[j] = gelu(x[j]);
     store_reals(args.y, kStep * i, y);
   }
 }

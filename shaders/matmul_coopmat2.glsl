@@ -1,4 +1,4 @@
-// c = alpha * op(a) op(b) + bias + addend with cooperative matrices of whole workgroups (VK_NV_cooperative_matrix2): a and b of
+// c = f(alpha * op(a) op(b) + bias + addend) with cooperative matrices of whole workgroups (VK_NV_cooperative_matrix2): a and b of
 // 16 bits in memory, sums in f32, c of f32 or of the factors' type.
 //
 // A workgroup holds its tile kRows x kCols as one matrix of sums and takes kDepth steps of K at a time straight from memory: the
@@ -43,24 +43,32 @@ layout(buffer_reference, std430, buffer_reference_align = 2) buffer InOutHalves 
 // a single row need not have.
 uint outer_stride(uint stride, uint length, bool aligned) { return aligned ? stride & ~7u : max(stride, length); }
 
+const uint kAtOnce = 1;
+vec4 load_like_c(InReal from, uint at, uint count) {
+  return vec4(kCType == kF32 ? InF32(from).at[at] : unpack_factors(uint(InOutHalves(from).at[at])).x, 0.0, 0.0, 0.0);
+}
+void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
+  if (kCType == kF32) InOutF32(to).at[at] = values.x;
+  else InOutHalves(to).at[at] = uint16_t(pack_factors(values.xy));
+}
+vec4 stored_like_c(vec4 values) { return kCType == kF32 ? values : vec4(unpack_factors(pack_factors(values.xy)).x, 0.0, 0.0, 0.0); }
+#include "shaders/matmul_finish.glsl"
+
 // Elements of the tile on their way to c. Either may run more than once for an element, in any order: what one reads, only the other
 // writes.
-float finish(const in uint row, const in uint col, const in float sum, const in uvec2 start, const in uvec2 end) {
+float finish_element(const in uint row, const in uint col, const in float sum, const in uvec2 start, const in uvec2 end) {
   const uvec2 place = start + uvec2(row, col);
   float value = args.alpha * sum;
   if (any(greaterThanEqual(place, end))) return value;
   const uint at = place.x * args.c_stride + place.y;
   if (!is_null(args.bias)) value += args.bias.at[place.y];
-  if (!is_null(args.addend))
-    value += kCType == kF32 ? InF32(args.addend).at[at] : unpack_factors(uint(InOutHalves(args.addend).at[at])).x;
-  return value;
+  if (!is_null(args.addend)) value += load_like_c(args.addend, at, 1).x;
+  return through(at, vec4(value, 0.0, 0.0, 0.0), 1).x;
 }
 float write(const in uint row, const in uint col, const in float value, const in uvec2 start, const in uvec2 end) {
   const uvec2 place = start + uvec2(row, col);
   if (any(greaterThanEqual(place, end))) return value;
-  const uint at = place.x * args.c_stride + place.y;
-  if (kCType == kF32) InOutF32(args.c).at[at] = value;
-  else InOutHalves(args.c).at[at] = uint16_t(pack_factors(vec2(value, 0.0)));
+  store_like_c(uvec2(args.c), place.x * args.c_stride + place.y, vec4(value, 0.0, 0.0, 0.0), 1);
   return value;
 }
 
@@ -101,7 +109,8 @@ void main() {
   }
   [[dont_unroll]] for (; k < o.depth; k += kDepth) MULTIPLY(a_edge, b_edge)
 
-  if (args.alpha != 1.0 || !is_null(args.bias) || !is_null(args.addend)) coopMatPerElementNV(sums, sums, finish, start, end);
+  if (args.alpha != 1.0 || !is_null(args.bias) || !is_null(args.addend) || kNonlinearity != kLinear)
+    coopMatPerElementNV(sums, sums, finish_element, start, end);
   // The addend may be c: all of the tile has been read before any of it is written.
   controlBarrier(gl_ScopeWorkgroup, gl_ScopeWorkgroup, gl_StorageSemanticsBuffer, gl_SemanticsAcquireRelease);
 

@@ -1,5 +1,5 @@
-// The plain epilogue of a tile in blocks where c, and the addend with it, lie in memory as f32 or as factors (SPEC_C_TYPE). Four
-// columns are written at once where bit 2 of SPEC_ALIGNED says that the rows of both begin at four elements.
+// The epilogue of a tile in blocks where c, and with it all that is laid out like it, lies in memory as f32 or as factors (SPEC_C_TYPE).
+// Four columns are written at once where bit 2 of SPEC_ALIGNED says that all their rows begin at four elements.
 //
 // Declared before this is included, beside what matmul_coopmat.glsl needs: vec2 unpack_factors(uint).
 #include "shaders/matmul_store.glsl"
@@ -12,20 +12,35 @@ layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer Ou
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutF32x4 { vec4 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 2) writeonly buffer OutHalves { uint16_t at[]; };
 
-float load_one(InReal from, uint at) { return kCType == kF32 ? InF32(from).at[at] : unpack_factors(uint(InHalves(from).at[at])).x; }
-vec4 load_four(InReal from, uint at) {
-  if (kCType == kF32) return InF32x4(from).at[at / 4];
-  const uvec2 words = InU32x2(from).at[at / 4];
-  return vec4(unpack_factors(words.x), unpack_factors(words.y));
+const uint kAtOnce = 4;
+vec4 load_like_c(InReal from, uint at, uint count) {
+  vec4 values = vec4(0.0);
+  if (kFours && count == 4) {
+    if (kCType == kF32) return InF32x4(from).at[at / 4];
+    const uvec2 words = InU32x2(from).at[at / 4];
+    return vec4(unpack_factors(words.x), unpack_factors(words.y));
+  }
+  [[unroll]] for (uint x = 0; x < 4; ++x)
+    if (x < count) values[x] = kCType == kF32 ? InF32(from).at[at + x] : unpack_factors(uint(InHalves(from).at[at + x])).x;
+  return values;
 }
-void store_one(InOutReal to, uint at, float value) {
-  if (kCType == kF32) InOutF32(to).at[at] = value;
-  else OutHalves(to).at[at] = uint16_t(pack_factors(vec2(value, 0.0)));
+void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
+  const uvec2 words = uvec2(pack_factors(values.xy), pack_factors(values.zw));
+  if (kFours && count == 4) {
+    if (kCType == kF32) OutF32x4(to).at[at / 4] = values;
+    else OutU32x2(to).at[at / 4] = words;
+    return;
+  }
+  [[unroll]] for (uint x = 0; x < 4; ++x) {
+    if (x >= count) break;
+    if (kCType == kF32) OutF32(to).at[at + x] = values[x];
+    else OutHalves(to).at[at + x] = uint16_t(words[x / 2] >> 16 * (x % 2));
+  }
 }
-void store_four(InOutReal to, uint at, vec4 values) {
-  if (kCType == kF32) OutF32x4(to).at[at / 4] = values;
-  else OutU32x2(to).at[at / 4] = uvec2(pack_factors(values.xy), pack_factors(values.zw));
+vec4 stored_like_c(vec4 values) {
+  return kCType == kF32 ? values : vec4(unpack_factors(pack_factors(values.xy)), unpack_factors(pack_factors(values.zw)));
 }
+#include "shaders/matmul_finish.glsl"
 
 void main() {
   Operands o = operands();
@@ -37,7 +52,7 @@ void main() {
   [[unroll]] for (uint j = 0; j < kBlocksC; ++j) {
     const uint col = col0 + block_col(j);
     if (col >= o.cols) break;
-    const bool four = kFours && col + 4 <= o.cols;
+    const uint count = min(o.cols - col, 4);
     vec4 bias = vec4(0.0);
     [[unroll]] for (uint x = 0; x < 4; ++x)
       if (has_bias && col + x < o.cols) bias[x] = args.bias.at[col + x];
@@ -46,14 +61,7 @@ void main() {
       if (row >= o.rows) break;
       const uint at = row * args.c_stride + col;
       const vec4 biased = args.alpha * sum[i][j] + bias;
-      if (four) {
-        store_four(args.c, at, has_addend ? biased + load_four(args.addend, at) : biased);
-      } else {
-        [[unroll]] for (uint x = 0; x < 4; ++x) {
-          if (col + x >= o.cols) break;
-          store_one(args.c, at + x, has_addend ? biased[x] + load_one(args.addend, at + x) : biased[x]);
-        }
-      }
+      finish(at, has_addend ? biased + load_like_c(args.addend, at, count) : biased, count);
     }
   }
 }

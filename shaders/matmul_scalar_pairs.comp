@@ -1,20 +1,27 @@
 #version 460
 #include "shaders/common.glsl"
-// c = alpha * op(a) op(b) + bias + addend on drivers that run on a processor, f32, with 64-bit loads, and stores where c allows.
+// c = f(alpha * op(a) op(b) + bias + addend) on drivers that run on a processor, f32, with 64-bit loads, and stores where c allows.
 layout(constant_id = SPEC_VARIANT) const uint kLayout = 0;
 #include "shaders/matmul_scalar_pairs.glsl"
 #include "shaders/matmul_store.glsl"
 const uint kStored = (kEpilogue & 4) != 0 ? kNeighbours : 1;
 #include "shaders/matmul_scalar_store.glsl"
 
+const uint kAtOnce = kStored;
+vec4 load_like_c(InReal from, uint at, uint count) {
+  return kAtOnce == 2 ? vec4(pair(InPairs(uvec2(from)), at), 0.0, 0.0) : vec4(InF32(uvec2(from)).at[at], 0.0, 0.0, 0.0);
+}
+void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
+  if (kAtOnce == 2) write_pair(OutPairs(to), at, values.xy);
+  else OutF32(to).at[at] = values.x;
+}
+vec4 stored_like_c(vec4 values) { return values; }
+#include "shaders/matmul_finish.glsl"
+
 void store_sums(uint row, uint col, uint i, uint j) {
-  if (kStored == 1) {
-    store(row, col, sum[i][j]);
-    return;
-  }
   const uint at = row * args.c_stride + col;
-  vec2 value = args.alpha * vec2(sum[i][j], sum[i][j + 1]);
-  if (has_bias()) value += pair(InPairs(args.bias), col);
-  if (has_addend()) value += pair(InPairs(args.addend), at);
-  write_pair(OutPairs(args.c), at, value);
+  vec4 y = args.alpha * vec4(sum[i][j], sum[i][j + kAtOnce - 1], 0.0, 0.0);
+  if (has_bias()) y.xy += kAtOnce == 2 ? pair(InPairs(uvec2(args.bias)), col) : vec2(args.bias.at[col], 0.0);
+  if (has_addend()) y += load_like_c(args.addend, at, kAtOnce);
+  finish(at, y, kAtOnce);
 }

@@ -1,8 +1,10 @@
-// The plain epilogue: c = alpha * op(a) op(b) + bias + addend, any strides.
+// The epilogue of products: c = f(alpha * op(a) op(b) + bias + addend), any strides; f (args.h's kLinear, kGelu, ...) in f32. What is
+// common to all; matmul_finish.glsl is the end of it.
 layout(push_constant, std430) uniform Push { MatmulArgs args; };
 
 // What is known not to be there costs nothing: a driver on a processor works out both sides of a condition.
 layout(constant_id = SPEC_EPILOGUE) const uint kEpilogue = 3;
+layout(constant_id = SPEC_NONLINEARITY) const uint kNonlinearity = kLinear;
 bool has_bias() { return (kEpilogue & 1) != 0 && !is_null(args.bias); }
 bool has_addend() { return (kEpilogue & 2) != 0 && !is_null(args.addend); }
 
@@ -24,10 +26,3 @@ uvec2 tile_start(uvec2 tile_size) {
 
 // Nothing to multiply, and c is to be added to: it stays as it is, whole tiles of it unread.
 bool adds_nothing(Operands o) { return o.depth == 0 && uvec2(args.addend) == uvec2(args.c); }
-
-void store(uint row, uint col, float sum) {
-  const float bias = has_bias() ? args.bias.at[col] : 0.0;
-  const uint at = row * args.c_stride + col;
-  const float addend = has_addend() ? InF32(uvec2(args.addend)).at[at] : 0.0;
-  InOutF32(uvec2(args.c)).at[at] = args.alpha * sum + bias + addend;
-}

@@ -1,5 +1,5 @@
-// The plain epilogue of a tile in blocks.
-#include "shaders/matmul_store.glsl"
+// The epilogue of a tile in blocks where c is f32.
+#include "shaders/matmul_store_words.glsl"
 
 void main() {
   Operands o = operands();

@@ -13,12 +13,16 @@ float load_real(InReal from, uint type, uint i) {
   const uint bits = InU32(uvec2(from)).at[i / 2] >> 16 * (i % 2);
   return type == kF16 ? unpackHalf2x16(bits & 0xFFFF).x : uintBitsToFloat(bits << 16);
 }
+// Elements i and i + 1 of 16 bits; i is even.
+vec2 load_halves(InReal from, uint type, uint i) {
+  const uint word = InU32(uvec2(from)).at[i / 2];
+  return type == kF16 ? unpackHalf2x16(word) : bf16_pair(word);
+}
 // Elements i .. i + kStep - 1; i is a multiple of kStep.
 vec2 load_reals(InReal from, uint type, uint i) {
   if (kStep == 1) return vec2(load_real(from, type, i), 0.0);
   if (type == kF32) return vec2(InF32(uvec2(from)).at[i], InF32(uvec2(from)).at[i + 1]);
-  const uint word = InU32(uvec2(from)).at[i / 2];
-  return type == kF16 ? unpackHalf2x16(word) : bf16_pair(word);
+  return load_halves(from, type, i);
 }
 void store_reals(OutReal to, uint i, vec2 values) {
   if (kOutType == kF32) OutF32(uvec2(to)).at[i] = values.x;

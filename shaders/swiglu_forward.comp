@@ -16,7 +16,7 @@ void main() {
     const vec2 gate = load_reals(args.gate_up, kGateUpType, gate_at + col);
     const vec2 up = load_reals(args.gate_up, kGateUpType, gate_at + args.width + col);
     vec2 y = vec2(0.0);
-    [[unroll]] for (uint j = 0; j < kStep; ++j) y[j] = gate[j] * sigmoid(gate[j]).value * up[j];
+    [[unroll]] for (uint j = 0; j < kStep; ++j) y[j] = swiglu(gate[j], up[j]);
     store_reals(args.y, at + col, y);
   }
 }

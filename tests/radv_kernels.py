@@ -17,6 +17,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAPILLI = os.environ.get("LAPILLI", str(ROOT / "build" / "lapilli"))
 LAYOUTS = {1: "nn", 3: "nt", 0: "tn"}  # SPEC_VARIANT of matmul_tiled.comp
+NONLINEARITIES = (1, 2, 3, 4)  # SPEC_NONLINEARITY: kGelu and those after it
 # The first is ours, the second RADV's.
 NO_NULL_HARDWARE = ("no Vulkan device was found", "Unknown family")
 
@@ -73,6 +74,7 @@ def check(kernels, device):
     wanted = [(shader.stem, {}) for shader in sorted((ROOT / "shaders").glob("*.comp"))
               if "_scalar" not in shader.stem and "_coopmat" not in shader.stem and not shader.stem.startswith("bench_") and shader.stem != "add"]
     wanted += [("matmul_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
+    wanted += [("matmul_tiled", {"rows": tile, "nonlinearity": f}) for tile in (32, 64, 128) for f in NONLINEARITIES]
     wanted += [("loss_logits_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in range(4)]
     wanted += [("loss_recompute_tiled", {"rows": tile}) for tile in (32, 64, 128)]
     wanted += [(name, {"head_width": width}) for width in (32, 64, 128, 256)
@@ -82,10 +84,11 @@ def check(kernels, device):
             # In 16-bit memory: products in every mixture, and what trains around them.
             wanted += [(f"matmul_coopmat_{kind}", {"variant": variant, "a_type": a, "b_type": b, "c_type": c})
                        for variant in LAYOUTS for a in (0, half) for b in (0, half) for c in (0, half)]
+            wanted += [(f"matmul_coopmat_{kind}", {"rows": tile, "c_type": c, "nonlinearity": f})
+                       for tile in (32, 64, 128) for c in (0, half) for f in NONLINEARITIES]
             wanted += [(f"{name}_coopmat_{kind}", {"a_type": half, "b_type": half}) for name in ("loss_logits", "loss_recompute")]
-            wanted += [(name, {"c_type": half}) for name in ("norm_forward", "gelu_forward", "gelu_backward", "swiglu_forward", "swiglu_backward",
-                                                             "dropout", "adamw", "loss_gather")]
-            wanted += [(name, {"a_type": half}) for name in ("norm_backward", "norm_weight_backward", "column_sum")]
+            wanted += [(name, {"c_type": half}) for name in ("norm_forward", "gelu_forward", "swiglu_forward", "dropout", "adamw", "loss_gather")]
+            wanted += [(name, {"a_type": half}) for name in ("norm_backward", "column_sum")]
             wanted += [(f"matmul_coopmat_{kind}", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
             wanted += [(f"{name}_coopmat_{kind}", {"rows": tile}) for tile in (32, 64, 128) for name in ("loss_logits", "loss_recompute")]
     missing = [describe({"name": name, "constants": constants}) for name, constants in wanted if not select(kernels, name, **constants)]
@@ -97,10 +100,10 @@ def best_products(kernels):
     """The three layouts of the tile whose loop is multiply-adds for the most part; of the largest where Mesa's LLVM is too old to
     print the family's assembly."""
     def merit(tile):
-        return sum(k.get("fma_share", 0) for k in select(kernels, "matmul_tiled", rows=tile)), tile
+        return sum(k.get("fma_share", 0) for k in select(kernels, "matmul_tiled", rows=tile, nonlinearity=0)), tile
 
     tile = max((32, 64, 128), key=merit)
-    by_layout = {LAYOUTS[k["constants"]["variant"]]: k for k in select(kernels, "matmul_tiled", rows=tile)}
+    by_layout = {LAYOUTS[k["constants"]["variant"]]: k for k in select(kernels, "matmul_tiled", rows=tile, nonlinearity=0)}
     return tile, [by_layout[layout] for layout in LAYOUTS.values()]
 
 
@@ -112,7 +115,7 @@ def percent(products):
 
 def matrices(kernels):
     """The largest tile of the products with cooperative matrices, where the family has them."""
-    products = [select(kernels, "matmul_coopmat_f16", rows=128, variant=variant) for variant in LAYOUTS]
+    products = [select(kernels, "matmul_coopmat_f16", rows=128, variant=variant, nonlinearity=0) for variant in LAYOUTS]
     if not all(products):
         return ""
     return "; f16 matrices 128x128: " + " / ".join(f"{p[0]['vgprs']}" for p in products) + " VGPRs"

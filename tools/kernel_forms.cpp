@@ -27,7 +27,9 @@ context = 1024
 dropout = 0.1
 [data]
 batch = 8
-document_mask = true)",
+document_mask = true
+[train]
+recompute = true)",
      50257},
     {R"(
 [model]
@@ -124,6 +126,26 @@ void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
   }
 }
 
+// Activations and gradients through them, in the layouts that models have them in, in f32 memory and in that of the factors.
+void record_nonlinear_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
+  Device& device = kernels.device();
+  for (const DType type : {DType::f32, storage_type(force.precision)}) {
+    Arena arena(device.caps());
+    const DType factors = force.kernel_class == KernelClass::coopmat2 ? storage_type(force.precision) : type;
+    const auto square = [&](DType dtype) { return reserve_tensor(arena, {kDim, kDim}, "matmul", dtype); };
+    const auto wide = [&] { return reserve_tensor(arena, {kDim, 2 * kDim}, "matmul", type); };
+    const Tensor a = square(factors), b = square(factors), c = square(type), kept = square(type), bias = reserve_tensor(arena, {kDim}, "matmul");
+    const Tensor gate_up = wide(), d_gate_up = wide();
+    arena.commit(device);
+    Program program(device, "matmul");
+    Ops ops{program, kernels};
+    matmul_nt(ops, c, a, b, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::gelu, .force = force});
+    matmul_nt(ops, c, a, b, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::gelu, .kept = kept, .force = force});
+    matmul_nn(ops, c, a, b, Into::overwrite, {.nonlinearity = Nonlinearity::gelu_backward, .before = kept, .force = force});
+    matmul_nn(ops, d_gate_up, a, b, Into::overwrite, {.nonlinearity = Nonlinearity::swiglu_backward, .before = gate_up, .force = force});
+  }
+}
+
 // Attention with cooperative matrices. The f32 kernels are the models'.
 void record_attention(KernelLibrary& kernels, Precision precision, uint32_t head_width, DType dtype) {
   Device& device = kernels.device();
@@ -182,11 +204,15 @@ void compile_kernel_forms(KernelLibrary& kernels) {
       for (const DType dtype : {DType::f32, own}) record_attention(kernels, precision, head_width, dtype);
   for (const MatmulKernel& force : matmul_kernels(kernels.device().caps())) {
     record_matmuls(kernels, force);
+    record_nonlinear_matmuls(kernels, force);
     for (const bool teacher : {false, true})
       for (const float label_smoothing : {0.0F, 0.1F})
         for (const DType type : {DType::f32, storage_type(force.precision)}) record_loss(kernels, force, type, teacher, label_smoothing);
   }
-  for (const MatmulKernel& force : coopmat2_kernels(kernels.device().caps())) record_matmuls(kernels, force);
+  for (const MatmulKernel& force : coopmat2_kernels(kernels.device().caps())) {
+    record_matmuls(kernels, force);
+    record_nonlinear_matmuls(kernels, force);
+  }
 }
 
 }  // namespace lapilli

@@ -1,0 +1,5 @@
+// pairs.glsl where two neighbours are a vec2: for GPUs, and for drivers without 64-bit integers.
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InPairs { vec2 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer OutPairs { vec2 at[]; };
+vec2 pair(InPairs values, uint index) { return values.at[index / 2]; }
+void write_pair(OutPairs to, uint at, vec2 values) { to.at[at / 2] = values; }
