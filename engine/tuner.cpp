@@ -99,7 +99,8 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
 
   if (options_.on_measuring) options_.on_measuring(key);
   TuningRecord record;
-  seconds_spent_ += wall_seconds([&] { record = measure(key, names, prepare, seconds_budget.value_or(options_.seconds_budget)); });
+  const double rounds = std::min(seconds_budget.value_or(options_.seconds_budget), options_.seconds_in_all - seconds_spent_);
+  seconds_spent_ += wall_seconds([&] { record = measure(key, names, prepare, rounds); });
   if (options_.on_measuring) options_.on_measuring({});
   given_.insert_or_assign(key, record);
   TunedChoice choice{.index = record.chosen, .reason = "measured:"};

@@ -48,6 +48,11 @@ class Tuner {
   TunedChoice choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
                      std::optional<double> seconds_budget = std::nullopt);
 
+  // Whether choose() would measure now.
+  bool would_measure(const std::string& key, const std::vector<std::string>& names) const {
+    return names.size() > 1 && options_.measure && seconds_spent_ < options_.seconds_in_all && recall(key, names) == nullptr;
+  }
+
   // The choices that this tuner gave, with what each beat; those that were not measured, now or before, are not among them.
   const TuningRecords& given() const { return given_; }
   double seconds_spent() const { return seconds_spent_; }  // measuring

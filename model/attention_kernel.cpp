@@ -24,28 +24,39 @@ uint32_t shared_bytes(const AttentionKernel& kernel, AttentionPass pass, uint32_
   return 16 * (rows * (wide / 8 + 1) + kernel.owned * (kernel.met / 4 + 1)) + 1024;
 }
 
-// Backward, two tiles are met at a time, and two sets of sums held. Wide heads then take twice the subgroups, each with half of the
-// columns; waves of 64 spread their sums over more lanes and need not. `met` 0: the device has too little of something.
-AttentionKernel coopmat_kernel(const DeviceCaps& caps, Precision precision, uint32_t head_width, AttentionPass pass) {
-  const MatrixShape shape = matrix_shape(caps, precision);
-  const uint32_t longest = longest_side(shape);
-  const bool backward = pass == AttentionPass::backward, split = backward && head_width > 64 && caps.subgroup_size <= 32 && longest == 16;
+// A lane packs whole eights of a row's scores into factors (attention_coopmat.glsl's kPartCols).
+bool gives_lanes_eights(const DeviceCaps& caps, const AttentionKernel& kernel) {
+  const uint32_t lane_rows = std::min(caps.subgroup_size, kernel.owned / kernel.down), lanes_of_row = caps.subgroup_size / lane_rows;
+  return kernel.met % (8 * lanes_of_row * kernel.across) == 0;
+}
+
+// Across 2: twice the subgroups, each with half of the columns. `met` 0: the device has too little of something.
+AttentionKernel coopmat_cut(const DeviceCaps& caps, const MatrixShape& shape, uint32_t head_width, AttentionPass pass, uint32_t across) {
   // A fragment's rows to a subgroup: more would not fit its registers, and the statistics of a row stay within one.
-  AttentionKernel kernel{.kernel_class = KernelClass::coopmat, .owned = std::max(64U, 2 * shape.rows)};
+  AttentionKernel kernel{.kernel_class = KernelClass::coopmat, .owned = std::max(64U, 2 * shape.rows), .across = across};
   kernel.down = kernel.owned / shape.rows;
-  kernel.across = split ? 2 : 1;
   if (caps.subgroup_size > 64 || kernel.down * kernel.across * caps.subgroup_size > caps.max_workgroup_invocations) return kernel;
-  // A lane goes through 32 scores of a row, or 16: with fewer lanes there are fewer columns.
-  kernel.met = std::min(backward && head_width > 64 ? 32U : 64U, std::max(2 * caps.subgroup_size, longest) * (split ? 2 : 1));
-  const uint32_t wide = padded_width(shape, head_width, kernel.across);
+  // A lane goes through 32 scores of a row, or 16, or 8: with fewer lanes there are fewer columns.
+  const uint32_t most = pass == AttentionPass::backward && head_width > 64 ? 32 : 64;
+  kernel.met = std::min(most, std::max(2 * caps.subgroup_size, longest_side(shape)) * across);
+  const uint32_t wide = padded_width(shape, head_width, across);
   const auto fits = [&] { return shared_bytes(kernel, pass, wide) <= caps.max_shared_bytes; };
   if (!fits()) kernel.met = std::min(kernel.met, 32U);
-  if (!fits()) kernel.met = 0;
+  if (!fits() || !gives_lanes_eights(caps, kernel)) kernel.met = 0;
   if (kernel.met != 0 && met_tiles(pass) * wide > 64) {  // many fragments to hold
     kernel.owned_shared = true;
     kernel.owned_shared = fits();
   }
   return kernel;
+}
+
+// Backward, two tiles are met at a time, and two sets of sums held: wide heads are then split over twice the subgroups. Waves of 64 spread
+// their sums over more lanes and need not; fragments of 8 rows leave a lane too few columns.
+AttentionKernel coopmat_kernel(const DeviceCaps& caps, Precision precision, uint32_t head_width, AttentionPass pass) {
+  const MatrixShape shape = matrix_shape(caps, precision);
+  const bool split = pass == AttentionPass::backward && head_width > 64 && caps.subgroup_size <= 32 && longest_side(shape) == 16;
+  const AttentionKernel kernel = coopmat_cut(caps, shape, head_width, pass, split ? 2 : 1);
+  return split && kernel.met == 0 ? coopmat_cut(caps, shape, head_width, pass, 1) : kernel;
 }
 
 }  // namespace
@@ -85,7 +96,7 @@ std::vector<AttentionKernel> attention_candidates(const DeviceCaps& caps, Precis
       AttentionKernel kernel = own;
       kernel.owned_shared = shared;
       kernel.met = met;
-      if (met >= longest_side(shape) * own.across && shared_bytes(kernel, pass, wide) <= caps.max_shared_bytes) add(kernel);
+      if (met >= longest_side(shape) * own.across && gives_lanes_eights(caps, kernel) && shared_bytes(kernel, pass, wide) <= caps.max_shared_bytes) add(kernel);
     }
   // f32 kernels take f32 memory only, and round nothing.
   if (memory == DType::f32 && caps.kernel_class == KernelClass::tiled) add(attention_kernel(caps, precision, head_width, pass, KernelClass::tiled));

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "model/kernel_tuning.h"
 #include "model/trial.h"
@@ -6,8 +8,6 @@
 namespace lapilli {
 
 namespace {
-
-constexpr double kSecondsPerPass = 0.25;  // for its rounds
 
 std::string key_of(const AttentionShape& s, AttentionPass pass, Precision precision, DType memory) {
   return fmt::format("attention {} B{} T{} H{} G{} E{} {}{}", pass == AttentionPass::forward ? "forward" : "backward", s.batch, s.context, s.heads,
@@ -58,8 +58,11 @@ class Trial {
       attention_backward(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, shape);
     program->finish();
     poison(kernels_.device(), result);
+    if (pass_ == AttentionPass::forward) poison(kernels_.device(), lse_);
     program->run();
-    check_result(kernel, read_ends(kernels_.device(), result), result.dtype());
+    std::vector<float> values = read_ends(kernels_.device(), result);
+    if (pass_ == AttentionPass::forward) std::ranges::copy(read_ends(kernels_.device(), lse_), std::back_inserter(values));
+    check_result(kernel, values, result.dtype());
     return timed_run(program);
   }
 
@@ -93,13 +96,11 @@ class Trial {
 
 AttentionKernel KernelTuning::choose(const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, const AttentionKernel& own) {
   const DeviceCaps& caps = kernels_.device().caps();
-  const std::vector<AttentionKernel> candidates = attention_candidates(caps, precision, shape.head_width, pass, memory, own);
   std::unique_ptr<Trial> trial;
-  const auto prepare = [&](size_t index) {
-    if (trial == nullptr) trial = std::make_unique<Trial>(kernels_, bounded(shape, trial_flops(caps)), pass, precision, memory);
-    return trial->record(candidates[index]);
-  };
-  return candidates[choose_index(key_of(shape, pass, precision, memory), candidates, prepare, kSecondsPerPass)];
+  const auto set_up = [&] { trial = std::make_unique<Trial>(kernels_, bounded(shape, trial_flops(caps)), pass, precision, memory); };
+  const auto record = [&](const AttentionKernel& kernel) { return trial->record(kernel); };
+  return choose_of<AttentionKernel>(key_of(shape, pass, precision, memory),
+                                    attention_candidates(caps, precision, shape.head_width, pass, memory, own), set_up, record);
 }
 
 }  // namespace lapilli

@@ -6,13 +6,21 @@
 
 namespace lapilli {
 
-size_t KernelTuning::choose_index(const std::string& key, const std::vector<std::string>& names, const Tuner::Prepare& prepare, double seconds_budget) {
-  try {
-    return tuner_.choose(key, names, prepare, seconds_budget).index;
-  } catch (const Error& error) {
-    spdlog::warn("{} was not measured: {}", key, error.what());
-    return 0;
+namespace {
+constexpr double kSecondsPerChoice = 0.25;  // for its rounds
+}
+
+size_t KernelTuning::choose_index(const std::string& key, const std::vector<std::string>& names, const std::function<void()>& set_up,
+                                  const Tuner::Prepare& prepare) {
+  if (tuner_.would_measure(key, names)) {
+    try {
+      set_up();
+    } catch (const Error& error) {
+      spdlog::warn("{} was not measured: {}", key, error.what());
+      return 0;
+    }
   }
+  return tuner_.choose(key, names, prepare, kSecondsPerChoice).index;
 }
 
 }  // namespace lapilli

@@ -24,14 +24,16 @@ class KernelTuning {
   AttentionKernel choose(const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, const AttentionKernel& own);
 
  private:
-  // The candidate that the tuner names, or the first where it has no memory to measure with: that is no reason not to train.
+  // Its memory is there when `set_up` returns; `record` then gives what runs a candidate once. Where there is no memory to measure with, the
+  // first is taken: that is no reason not to train. Throws Error where no candidate works.
   template <typename Kernel>
-  size_t choose_index(const std::string& key, const std::vector<Kernel>& candidates, const Tuner::Prepare& prepare, double seconds_budget) {
+  Kernel choose_of(const std::string& key, const std::vector<Kernel>& candidates, const std::function<void()>& set_up,
+                   const std::function<std::function<double()>(const Kernel&)>& record) {
     std::vector<std::string> names;
     for (const Kernel& candidate : candidates) names.push_back(candidate.to_string());
-    return choose_index(key, names, prepare, seconds_budget);
+    return candidates[choose_index(key, names, set_up, [&](size_t index) { return record(candidates[index]); })];
   }
-  size_t choose_index(const std::string& key, const std::vector<std::string>& names, const Tuner::Prepare& prepare, double seconds_budget);
+  size_t choose_index(const std::string& key, const std::vector<std::string>& names, const std::function<void()>& set_up, const Tuner::Prepare& prepare);
 
   KernelLibrary& kernels_;
   Tuner& tuner_;

@@ -26,8 +26,8 @@ struct MatmulKernel {
   uint32_t splits = 0;     // parts of the depth computed side by side, where Ops has a workspace; 0: by the shape
   std::string to_string() const;  // "coopmat 64x64 in 4 parts"
 };
-// The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot. Never coopmat2: it has not yet
-// run on a driver with the extension, so only MatmulOptions::force asks for it.
+// The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot. Never coopmat2, which has not
+// yet run on a driver with the extension: it is taken where a measurement finds it right and faster, or MatmulOptions::force asks for it.
 MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision);
 // What its subgroups multiply at once with 16-bit factors of this precision; all 0: nothing.
 MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision);

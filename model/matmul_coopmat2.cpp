@@ -1,4 +1,4 @@
-// Products by whole workgroups (VK_NV_cooperative_matrix2): who can run them, in which tiles, and what the kernel is told. Only where it is forced.
+// Products by whole workgroups (VK_NV_cooperative_matrix2): who can run them, in which tiles, and what the kernel is told.
 
 #include "model/matmul.h"
 

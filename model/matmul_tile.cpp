@@ -35,29 +35,44 @@ MatmulTile scalar_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, boo
           .constants = {{args::SPEC_TILE_ROWS, lane_rows}, {args::SPEC_TILE_COLS, lane_cols}}};
 }
 
+// Threads of a tile that a workgroup ends up with in blocks.
+uint32_t block_workgroup(uint32_t side) { return side == 32 ? 64 : 256; }
+
 MatmulTile block_tile(const std::string& form, uint32_t side, uint32_t depth) {
   return {.form = form,
           .in_blocks = true,
           .rows = side,
           .cols = side,
-          .workgroup = side == 32 ? 64U : 256U,
+          .workgroup = block_workgroup(side),
           .constants = {{args::SPEC_TILE_ROWS, side}, {args::SPEC_TILE_COLS, side}, {args::SPEC_TILE_DEPTH, depth}}};
 }
 
 std::string coopmat_shader(Precision precision) { return std::string("matmul_coopmat_") + to_string(precision); }
 
+// How the subgroups of a tile stand: as square a grid as a power of two allows, wider than high, for rows of a fragment of b are the longer ones.
+struct SubgroupGrid {
+  uint32_t down, across;
+};
+SubgroupGrid subgroup_grid(const DeviceCaps& caps, uint32_t side) {
+  const uint32_t subgroups = block_workgroup(side) / caps.subgroup_size;
+  const uint32_t down = 1U << (static_cast<uint32_t>(std::bit_width(subgroups) - 1) / 2);
+  return {down, subgroups / down};
+}
+// Whether each gets whole fragments.
+bool shares_out(const DeviceCaps& caps, uint32_t side, const MatrixShape& shape) {
+  if (block_workgroup(side) < caps.subgroup_size) return false;
+  const SubgroupGrid grid = subgroup_grid(caps, side);
+  return side / grid.down % shape.rows == 0 && side / grid.across % shape.cols == 0;
+}
+
 MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, Precision precision) {
   const MatrixShape shape = matrix_shape(caps, precision);
   MatmulTile tile = block_tile(precision == Precision::f16 ? "coopmat_f16" : "coopmat_bf16", side, 32);
-  // As square a grid as a power of two allows, wider than high: rows of a fragment of b are the longer ones.
-  const uint32_t subgroups = tile.workgroup / caps.subgroup_size;
-  const uint32_t down = 1U << (static_cast<uint32_t>(std::bit_width(subgroups) - 1) / 2);
-  CHECK(side / down % shape.rows == 0 && side / (subgroups / down) % shape.cols == 0, "{} subgroups of {} lanes share a tile of {} in fragments of {} x {}",
-        subgroups, caps.subgroup_size, side, shape.rows, shape.cols);
+  CHECK(shares_out(caps, side, shape), "subgroups of {} lanes share a tile of {} in fragments of {} x {}", caps.subgroup_size, side, shape.rows, shape.cols);
   const SpecConstants more{{args::SPEC_FRAGMENT_ROWS, shape.rows},
                            {args::SPEC_FRAGMENT_COLS, shape.cols},
                            {args::SPEC_FRAGMENT_DEPTH, shape.depth},
-                           {args::SPEC_SUBGROUPS_DOWN, down}};
+                           {args::SPEC_SUBGROUPS_DOWN, subgroup_grid(caps, side).down}};
   tile.constants.insert(tile.constants.end(), more.begin(), more.end());
   return tile;
 }
@@ -91,10 +106,14 @@ std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, 
     case KernelClass::tiled:
     case KernelClass::coopmat: break;
   }
-  if (caps.max_workgroup_invocations < 256) return {{32, 32}};
-  // The small tile has 64 threads: no whole subgroup on a device whose subgroups are wider.
-  if (caps.subgroup_size > 64) return {{128, 128}, {64, 64}};
-  return {{128, 128}, {64, 64}, {32, 32}};
+  std::vector<std::pair<uint32_t, uint32_t>> tiles;
+  for (const uint32_t side : {128U, 64U, 32U}) {
+    // A tile of less threads than a subgroup has would be no whole one.
+    const bool runs = block_workgroup(side) <= caps.max_workgroup_invocations && block_workgroup(side) >= caps.subgroup_size;
+    if (runs && (kernel.kernel_class == KernelClass::tiled || shares_out(caps, side, matrix_shape(caps, kernel.precision)))) tiles.emplace_back(side, side);
+  }
+  CHECK(!tiles.empty(), "no tile of {} fits {}", lapilli::to_string(kernel.kernel_class), caps.name);
+  return tiles;
 }
 
 double scalar_pairs_cost(uint32_t lanes, uint32_t rows, uint32_t cols, uint32_t tile_rows, uint32_t vectors) {

@@ -26,7 +26,7 @@ void fill_random(Device& device, const Tensor& tensor, uint32_t seed) {
 
 void poison(Device& device, const Tensor& tensor) {
   Program program(device, "poison");
-  program.fill(tensor.slice(), 0xFFFFFFFF);
+  program.fill(tensor.slice().sub(0, tensor.slice().size_bytes() / 4 * 4), 0xFFFFFFFF);
   program.finish();
   program.run();
 }

@@ -10,12 +10,14 @@
 
 namespace lapilli {
 
-// Work of one run: some tens of milliseconds for a CPU driver, and for a GPU of 4 TFLOP/s.
-inline double trial_flops(const DeviceCaps& caps) { return caps.kernel_class == KernelClass::scalar ? 2e9 : 2e11; }
+// Work of one run: some tens of milliseconds for a CPU driver, for a GPU of half a TFLOP/s, and for a card of 4.
+inline double trial_flops(const DeviceCaps& caps) {
+  return caps.kernel_class == KernelClass::scalar ? 2e9 : caps.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU ? 2e11 : 2e10;
+}
 
 // Uniform in [-1, 1), the same for the same seed, gaps between rows included. REQUIRES: memory allocated, not u32.
 void fill_random(Device& device, const Tensor& tensor, uint32_t seed);
-// All bits set: NaN.
+// All bits set: NaN. Of 16-bit tensors but for an odd last element.
 void poison(Device& device, const Tensor& tensor);
 // The first and the last million elements, widened, gaps between rows included.
 std::vector<float> read_ends(Device& device, const ConstTensor& tensor);

@@ -64,7 +64,10 @@ void train(const TrainCommandOptions& options) {
                              .tuning = tuner_options(options.tuning),
                              .stop = &stop_requested};
   const std::filesystem::path own_choices = train_options.run_dir / kRunTuningName;
-  if (options.resume && options.tuning.file.empty() && std::filesystem::exists(own_choices)) train_options.tuning.file = own_choices;
+  if (options.resume && options.tuning.file.empty() && std::filesystem::exists(own_choices)) {
+    train_options.tuning.file = own_choices;
+    train_options.tuning.measure = false;  // what was not measured then goes on as it was
+  }
   catch_signals();
   Device device({.selector = options.device});
   train_options.ceilings = options.profile_steps > 0 ? measure_ceilings(device) : Ceilings{.flops_per_s = measure_fma_ceiling(device)};

@@ -312,6 +312,30 @@ TEST(AttentionCoopmat, Precision_ChoosesTheKernelUpToTheWidestHead) {
   }
 }
 
+// Devices by their subgroups, fragments and shared memory: whatever is taken or measured, a lane packs whole eights of scores.
+TEST(AttentionCuts, EveryDevice_LanesGetWholeEights) {
+  struct Made { uint32_t subgroup; MatrixShape shape; uint32_t shared; };
+  for (const Made& made : {Made{32, {16, 16, 16}, 49152}, Made{32, {16, 8, 16}, 49152}, Made{32, {8, 8, 16}, 65536}, Made{32, {8, 16, 16}, 65536},
+                           Made{64, {16, 16, 16}, 65536}, Made{16, {8, 8, 16}, 65536}, Made{8, {8, 8, 8}, 32768}}) {
+    DeviceCaps caps;
+    caps.subgroup_size = made.subgroup;
+    caps.matrix_f16 = made.shape;
+    caps.max_shared_bytes = made.shared;
+    caps.max_workgroup_invocations = 1024;
+    for (const uint32_t width : {16U, 40U, 64U, 65U, 96U, 128U})
+      for (const AttentionPass pass : {AttentionPass::forward, AttentionPass::backward}) {
+        const AttentionKernel own = attention_kernel(caps, Precision::f16, width, pass, KernelClass::coopmat);
+        SCOPED_TRACE(fmt::format("{} lanes, {}x{}x{}, E {}", made.subgroup, made.shape.rows, made.shape.cols, made.shape.depth, width));
+        EXPECT_NE(own.met, 0U);
+        for (const AttentionKernel& kernel : attention_candidates(caps, Precision::f16, width, pass, DType::f16, own)) {
+          const uint32_t rows = kernel.owned / kernel.down, lanes_of_row = made.subgroup > rows ? made.subgroup / rows : 1;
+          EXPECT_GE(kernel.met / kernel.across / lanes_of_row, 8U) << kernel.to_string();
+          EXPECT_EQ(kernel.met / kernel.across / lanes_of_row % 8, 0U) << kernel.to_string();
+        }
+      }
+  }
+}
+
 TEST(AttentionReference, Backward_MatchesCentralDifferences) {
   for (const bool documents : {false, true}) {
     const AttentionSize s{2, 5, 6, 2, 3};
