@@ -40,6 +40,9 @@ struct DeviceCaps {
   uint32_t max_workgroup_invocations = 0, max_groups_x = 0;
   uint32_t max_shared_bytes = 0;
   uint64_t max_allocation_bytes = 0;                         // one VkDeviceMemory / one VkBuffer
+  // Memory that is kept readable behind every buffer. Mesa 26.1's lavapipe goes once more through the body of a loop that has ended, with
+  // all lanes off, and what it loads there at an address that all lanes share it loads all the same: a row or a block beyond the last.
+  uint64_t read_ahead_bytes = 0;
   uint64_t memory_bytes = 0;                                 // the heap that arenas live in
   uint64_t available_bytes = 0;                              // what is left of it now (VK_EXT_memory_budget), else memory_bytes
   double timestamp_period_ns = 0;                            // 0: no timestamps

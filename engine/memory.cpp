@@ -52,7 +52,7 @@ Buffer::Buffer(Device& device, uint64_t size_bytes, MemoryKind kind) : device_(d
                                         .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
   const VkMemoryAllocateInfo allocate{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                       .pNext = &flags,
-                                      .allocationSize = needs.size,
+                                      .allocationSize = needs.size + (kind == MemoryKind::device ? device_.caps().read_ahead_bytes : 0),
                                       .memoryTypeIndex = find_memory_type(device_.physical(), needs.memoryTypeBits, kind,
                                                                           device_.caps().unified_memory)};
   const VkResult result = allocate.memoryTypeIndex == UINT32_MAX

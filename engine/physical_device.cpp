@@ -146,7 +146,9 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.max_workgroup_invocations = core.limits.maxComputeWorkGroupInvocations;
   caps.max_groups_x = core.limits.maxComputeWorkGroupCount[0];
   caps.max_shared_bytes = core.limits.maxComputeSharedMemorySize;
-  caps.max_allocation_bytes = std::min<uint64_t>(p11.maxMemoryAllocationSize, p13.maxBufferSize);
+  // 16 rows of 262,144 floats; memory of this driver that nobody touches costs nothing.
+  if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU && caps.vendor_id == VK_VENDOR_ID_MESA) caps.read_ahead_bytes = 16U << 20U;
+  caps.max_allocation_bytes = std::min<uint64_t>(p11.maxMemoryAllocationSize, p13.maxBufferSize) - caps.read_ahead_bytes;
   caps.memory_bytes = memory.memoryHeaps[arena_heap(memory)].size;
   caps.available_bytes = query_available_bytes(physical);
   caps.timestamp_period_ns = static_cast<double>(core.limits.timestampPeriod);
