@@ -262,7 +262,7 @@ void LinearCrossEntropy::logit_gradients(Ops& ops, const Range& range, const Chu
   const auto of_x = static_cast<double>(size_bytes(inputs.x.dtype())), of_w = static_cast<double>(size_bytes(chunk.w.dtype()));
   if (chunk.kept) {
     const Program::Scope scope(ops.program, "logit gradients");
-    return ops.program.dispatch(ops.kernel(in_pairs() ? "loss_gradient_pairs" : "loss_gradient", ops.row_workgroup(), {softcap_constant()}),
+    return ops.program.dispatch(ops.kernel(in_pairs() ? "loss_gradient_scalar_pairs" : "loss_gradient", ops.row_workgroup(), {softcap_constant()}),
                                 args::LossGradientArgs{.logits = chunk.slab,
                                                        .state = range.state,
                                                        .rows = range.row_tokens,
