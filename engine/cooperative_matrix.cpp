@@ -58,7 +58,7 @@ void query_workgroup_matrices(VkInstance instance, VkPhysicalDevice physical, Ma
   VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &limits};
   vkGetPhysicalDeviceProperties2(physical, &properties);
   result.cooperative_matrix2 = has.cooperativeMatrixWorkgroupScope && has.cooperativeMatrixFlexibleDimensions &&
-                               has.cooperativeMatrixPerElementOperations && has.cooperativeMatrixTensorAddressing;
+                               has.cooperativeMatrixPerElementOperations && has.cooperativeMatrixTensorAddressing && has.cooperativeMatrixReductions;
   const auto list = reinterpret_cast<PFN_vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV>(
       vkGetInstanceProcAddr(instance, "vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV"));
   if (!result.cooperative_matrix2 || list == nullptr) return;
@@ -116,6 +116,7 @@ MatrixRequest::MatrixRequest(const DeviceCaps& caps)
       workgroup_features_{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_COOPERATIVE_MATRIX_2_FEATURES_NV,
                           .cooperativeMatrixWorkgroupScope = VK_TRUE,
                           .cooperativeMatrixFlexibleDimensions = VK_TRUE,
+                          .cooperativeMatrixReductions = VK_TRUE,
                           .cooperativeMatrixPerElementOperations = VK_TRUE,
                           .cooperativeMatrixTensorAddressing = VK_TRUE} {}
 

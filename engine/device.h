@@ -53,7 +53,8 @@ struct DeviceCaps {
   bool fast_pair_loads = false;  // matmul_scalar_pairs.comp may be used: 64-bit integers, and a driver it is right on
   bool bfloat16 = false, cooperative_matrix = false;
   MatrixShape matrix_f16, matrix_bf16;  // the cooperative matrices our kernels use, by the type of the factors
-  bool cooperative_matrix2 = false;     // with all that our kernels need: matrices of workgroups, of any dimensions, tensor addressing
+  bool cooperative_matrix2 = false;     // with all that our kernels need: matrices of workgroups, of any dimensions, tensor
+                                        // addressing, operations on elements, reductions
   // What the rows, columns and depth of a workgroup's matrices are multiples of, in workgroups of 128 and of 256, by the type of the
   // factors; none: not multiplied, or not by both.
   MatrixShape workgroup_matrix_f16, workgroup_matrix_bf16;

@@ -7,6 +7,7 @@
 
 #include "engine/tuner.h"
 #include "model/attention.h"
+#include "model/loss_plan.h"
 #include "model/matmul.h"
 
 namespace lapilli {
@@ -22,6 +23,10 @@ class KernelTuning {
   MatmulKernel choose(const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace);
   // `memory`: the type of qkv, and of what is read and written with it. Fewer sequences are measured where that would take long.
   AttentionKernel choose(const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, const AttentionKernel& own);
+
+  // What makes the logits of a loss, out of kernels of one precision, `own` first. One chunk is measured, scored only; fewer rows of it
+  // where that would take long.
+  MatmulKernel choose(const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates);
 
  private:
   // Its memory is there when `set_up` returns; `record` then gives what runs a candidate once. Where there is no memory to measure with, the

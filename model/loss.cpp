@@ -2,57 +2,45 @@
 
 #include <algorithm>
 
+#include "model/kernel_tuning.h"
+
 namespace lapilli {
-
-LossSums read_loss_sums(std::span<const float> words) {
-  CHECK(words.size() >= args::kSumCount);
-  const auto at = [&](uint32_t index) { return static_cast<double>(words[index]); };
-  return {.weight = at(args::kSumWeight),
-          .nll = at(args::kSumNll),
-          .objective = at(args::kSumObjective),
-          .hits = at(args::kSumHits),
-          .z_loss = at(args::kSumZLoss),
-          .rows = at(args::kSumRows),
-          .teacher_entropy = at(args::kSumTeacherEntropy),
-          .teacher_cross_entropy = at(args::kSumTeacherCrossEntropy),
-          .teacher_kl = at(args::kSumTeacherKl)};
-}
-
-LossSums& LossSums::operator+=(const LossSums& other) {
-  weight += other.weight;
-  nll += other.nll;
-  objective += other.objective;
-  hits += other.hits;
-  z_loss += other.z_loss;
-  rows += other.rows;
-  teacher_entropy += other.teacher_entropy;
-  teacher_cross_entropy += other.teacher_cross_entropy;
-  teacher_kl += other.teacher_kl;
-  return *this;
-}
-
-void require_good_targets(std::span<const uint32_t> status, uint32_t vocab, const std::string& what) {
-  if (status[args::kStatusBadTargets] == 0) return;
-  throw Error("{}: the target of row {} is {}, but the vocabulary has {} tokens ({} such rows); the data was made for "
-              "another tokenizer",
-              what, status[args::kStatusBadRow], status[args::kStatusBadId], vocab, status[args::kStatusBadTargets]);
-}
-
-std::optional<uint32_t> non_finite_row(std::span<const uint32_t> status) {
-  const uint32_t row = status[args::kStatusNonFiniteRow];
-  return row == args::kNoRow ? std::nullopt : std::optional(row);
-}
 
 namespace {
 
 // Columns one workgroup of a CPU driver goes through before it puts its lanes together (shaders/loss_logits_scalar.glsl).
 constexpr uint32_t kScalarStrip = 512;
 
+// coopmat2 reduces the rows of a tile from a second matrix of its size, for which larger ones leave no registers.
+constexpr uint32_t kLargestReducedTile = 128 * 128;
+
+// The tile of logits that a workgroup makes at once.
+MatmulTile logits_tile(const DeviceCaps& caps, const LossPlan& plan, const MatmulKernel& kernel, bool pairs_fit = false) {
+  const MatmulTile tile = choose_matmul_tile(caps, plan.range, plan.chunk, pairs_fit, kernel);
+  if (kernel.kernel_class != KernelClass::coopmat2 || tile.rows * tile.cols <= kLargestReducedTile) return tile;
+  MatmulKernel smaller = kernel;
+  smaller.tile = smaller.tile_cols = 128;
+  return choose_matmul_tile(caps, plan.range, plan.chunk, pairs_fit, smaller);
+}
+// Columns a workgroup goes through; as many in both forms of the scalar kernel.
+uint32_t strip_columns(const DeviceCaps& caps, const LossPlan& plan, const MatmulKernel& kernel) {
+  const uint32_t columns = logits_tile(caps, plan, kernel).cols;
+  return kernel.kernel_class == KernelClass::scalar ? std::max(kScalarStrip, columns) : columns;
+}
+
 }  // namespace
 
 LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options,
-                                       const LossPlan& plan, const std::optional<MatmulKernel>& force)
-    : shape_(shape), options_(options), plan_(plan), caps_(caps), kernel_(force ? *force : matmul_kernel(caps, Precision::f32)) {
+                                       const LossPlan& plan, const std::optional<MatmulKernel>& kernel)
+    : shape_(shape), options_(options), plan_(plan), caps_(caps), kernel_(kernel ? *kernel : matmul_kernel(caps, Precision::f32)) {
+  CHECK(takes_plan(kernel_, shape, plan), "{} for {}, D {}", kernel_.to_string(), plan.describe(), shape.dim);
+  // What any kernel needs that may come to be chosen.
+  uint32_t most_strips = 0;
+  bool may_gather_first = false;
+  for (const MatmulKernel& each : kernels()) {
+    most_strips = std::max(most_strips, static_cast<uint32_t>(ceil_div(plan.chunk, strip_columns(caps, plan, each))));
+    may_gather_first |= gathers_first(each);
+  }
   const auto reserve = [&](Shape tensor_shape, DType dtype) {
     scratch_bytes_ += tensor_shape.elements() * size_bytes(dtype);
     return reserve_tensor(arena, tensor_shape, "loss", dtype);
@@ -61,13 +49,15 @@ LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, con
   position_ = reserve({shape.tokens}, DType::u32);
   live_ = reserve({1 + plan.ranges}, DType::u32);
   state_ = reserve({shape.tokens, args::kRowState}, DType::f32);
-  strips_ = reserve({plan.range, static_cast<uint32_t>(ceil_div(plan.chunk, strip_columns())), args::kStripState}, DType::f32);
+  strips_ = reserve({plan.range, most_strips, args::kStripState}, DType::f32);
   if (shape.teacher_dim != 0) {
     teacher_state_ = reserve({shape.tokens, args::kRowState}, DType::f32);
     teacher_sums_ = reserve({shape.tokens, args::kTeacherState}, DType::f32);
   }
+  const auto reserve_rows = [&](uint32_t dim) { return reserve({plan.range, dim}, dim % 2 == 0 ? storage_type(kernel_.precision) : DType::f32); };
+  if (may_gather_first && has_teacher()) teacher_x_ = reserve_rows(shape.teacher_dim);
+  if (may_gather_first || plan.slabs > 0) x_ = reserve_rows(shape.dim);
   if (plan.slabs == 0) return;
-  x_ = reserve({plan.range, shape.dim}, shape.dim % 2 == 0 ? storage_type(kernel_.precision) : DType::f32);
   d_x_ = reserve({plan.range, shape.dim}, DType::f32);
   for (uint32_t i = 0; i < plan.slabs; ++i) {
     slabs_.push_back(reserve({plan.range, plan.slab_stride()}, DType::f32));
@@ -75,18 +65,49 @@ LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, con
   }
 }
 
+bool LinearCrossEntropy::takes_plan(const MatmulKernel& kernel, const LossShape& shape, const LossPlan& plan) {
+  if (kernel.kernel_class != KernelClass::coopmat2) return true;
+  const auto takes = [&](uint32_t dim) { return dim % 2 == 0 && (plan.chunks == 1 || uint64_t{plan.chunk} * dim % 8 == 0); };
+  return takes(shape.dim) && (shape.teacher_dim == 0 || takes(shape.teacher_dim));
+}
+
+std::vector<MatmulKernel> LinearCrossEntropy::kernels() const {
+  std::vector<MatmulKernel> all{kernel_};
+  if (kernel_.kernel_class == KernelClass::scalar || kernel_.tile != 0) return all;
+  const auto add_tiles = [&](MatmulKernel kind) {
+    for (const auto& [rows, cols] : matmul_tiles(caps_, kind)) {
+      kind.tile = rows;
+      kind.tile_cols = rows == cols ? 0 : cols;
+      if (kind.kernel_class != KernelClass::coopmat2 || rows * cols <= kLargestReducedTile) all.push_back(kind);
+    }
+  };
+  // The tile that it is settled with comes first, once.
+  const uint32_t settled = logits_tile(caps_, plan_, kernel_).rows;
+  add_tiles(kernel_);
+  std::erase_if(all, [&](const MatmulKernel& kernel) { return kernel.tile == settled; });
+  all.front().tile = settled;
+  const MatmulKernel of_workgroups{.kernel_class = KernelClass::coopmat2, .precision = kernel_.precision};
+  if (kernel_.kernel_class == KernelClass::coopmat && !why_no_coopmat2(caps_, kernel_.precision) && takes_plan(of_workgroups, shape_, plan_))
+    add_tiles(of_workgroups);
+  return all;
+}
+
+void LinearCrossEntropy::settle_kernel(Ops& ops, const LossInputs& inputs) {
+  if (ops.tuning == nullptr) return;
+  std::vector<MatmulKernel> candidates = kernels();
+  const auto fits = [&](const ConstTensor& w) { return !w || (w.dtype() == gradient_type() && w.slice().buffer_offset_bytes() % 16 == 0); };
+  if (!fits(inputs.w) || !fits(inputs.teacher_w))
+    std::erase_if(candidates, [](const MatmulKernel& kernel) { return kernel.kernel_class == KernelClass::coopmat2; });
+  kernel_ = ops.tuning->choose(shape_, plan_, candidates);
+}
+
 MatmulTile LinearCrossEntropy::tile(const ConstTensor& x, const ConstTensor& w) const {
   const auto in_pairs = [](const ConstTensor& tensor) { return tensor.cols() % 2 == 0 && tensor.slice().buffer_offset_bytes() % 8 == 0; };
-  MatmulTile tile = choose_matmul_tile(caps_, plan_.range, plan_.chunk, in_pairs(x) && in_pairs(w), kernel_);
+  MatmulTile tile = logits_tile(caps_, plan_, kernel_, in_pairs(x) && in_pairs(w));
   const SpecConstants memory = memory_constants(kernel_, x, w);
   tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
   tile.constants.push_back(softcap_constant());
   return tile;
-}
-
-uint32_t LinearCrossEntropy::strip_columns() const {
-  const MatmulTile tile = choose_matmul_tile(caps_, plan_.range, plan_.chunk, false, kernel_);  // as many in both scalar forms
-  return tile.in_blocks ? tile.cols : std::max(kScalarStrip, tile.cols);
 }
 
 LinearCrossEntropy::Range LinearCrossEntropy::range(uint32_t index) const {
@@ -97,6 +118,9 @@ LinearCrossEntropy::Range LinearCrossEntropy::range(uint32_t index) const {
           .rows = rows,
           .row_tokens = rows_.range(first, rows),
           .live = live_.range(1 + index, 1),
+          .x = x_ ? x_.row_range(0, rows) : Tensor(),
+          .d_x = d_x_ ? d_x_.row_range(0, rows) : Tensor(),
+          .teacher_x = teacher_x_ ? teacher_x_.row_range(0, rows) : Tensor(),
           .state = part(state_),
           .teacher_state = part(teacher_state_),
           .teacher_sums = part(teacher_sums_)};
@@ -110,6 +134,8 @@ LinearCrossEntropy::Chunk LinearCrossEntropy::chunk(uint32_t index, const Range&
   };
   chunk.slab = slab(slabs_);
   chunk.teacher_slab = slab(teacher_slabs_);
+  const auto wider = static_cast<uint32_t>(sizeof(float) / size_bytes(gradient_type()));  // rows are as far apart as those of logits
+  if (chunk.slab) chunk.gradient = Tensor(chunk.slab.slice(), {range.rows, wider * plan_.slab_stride()}, gradient_type()).columns(chunk.columns);
   chunk.w = inputs.w.row_range(chunk.first, chunk.columns);
   if (has_teacher()) chunk.teacher_w = inputs.teacher_w.row_range(chunk.first, chunk.columns);
   return chunk;
@@ -117,7 +143,7 @@ LinearCrossEntropy::Chunk LinearCrossEntropy::chunk(uint32_t index, const Range&
 
 // With a teacher, logits of both models go through memory even where they are not kept: they are compared there.
 LinearCrossEntropy::Model LinearCrossEntropy::student(const Range& range, const Chunk& chunk, const LossInputs& inputs) const {
-  return {.x = inputs.x,
+  return {.x = gathers_first(kernel_) ? range.x : inputs.x,
           .w = chunk.w,
           .state = range.state,
           .slab = chunk.kept || has_teacher() ? chunk.slab : Tensor(),
@@ -126,7 +152,7 @@ LinearCrossEntropy::Model LinearCrossEntropy::student(const Range& range, const 
 }
 
 LinearCrossEntropy::Model LinearCrossEntropy::teacher(const Range& range, const Chunk& chunk, const LossInputs& inputs) const {
-  return {.x = inputs.teacher_x,
+  return {.x = gathers_first(kernel_) ? range.teacher_x : inputs.teacher_x,
           .w = chunk.teacher_w,
           .state = range.teacher_state,
           .slab = chunk.teacher_slab,
@@ -149,12 +175,25 @@ void LinearCrossEntropy::compact(Ops& ops, const LossOutputs& outputs, const Los
                        1, {.bytes = 16.0 * shape_.tokens});
 }
 
+// d_w sums over compact rows of x, whatever makes the logits. Of rows beyond the live ones nothing is read later, or counts.
+void LinearCrossEntropy::gather(Ops& ops, const Range& range, const LossInputs& inputs) {
+  const Program::Scope scope(ops.program, "gather");
+  const auto gather_rows = [&](const Tensor& compact, const ConstTensor& x) {
+    const auto bytes_each = static_cast<double>(size_bytes(x.dtype()) + size_bytes(compact.dtype()));
+    ops.program.dispatch(ops.kernel("loss_gather", ops.row_workgroup(), type_constants(compact, x)),
+                         args::LossGatherArgs{.compact = compact, .x = x, .rows = range.row_tokens, .live = range.live, .dim = x.cols()}, range.rows,
+                         {.bytes = bytes_each * static_cast<double>(compact.elements())});
+  };
+  if (gathers_first(kernel_) || plan_.slabs > 0) gather_rows(range.x, inputs.x);
+  if (gathers_first(kernel_) && has_teacher()) gather_rows(range.teacher_x, inputs.teacher_x);
+}
+
 void LinearCrossEntropy::multiply(Ops& ops, const Range& range, const Chunk& chunk, const Model& model, ConstTensor targets) {
   const double n = range.rows, d = model.x.cols(), v = chunk.columns;
   const auto of_x = static_cast<double>(size_bytes(model.x.dtype())), of_w = static_cast<double>(size_bytes(model.w.dtype()));
   MatmulTile tile = this->tile(model.x, model.w);
   tile.constants.push_back({args::SPEC_VARIANT, (model.slab ? 1U : 0U) | (model.wants_total ? 2U : 0U)});
-  tile.constants.push_back({args::SPEC_STRIP, strip_columns()});
+  tile.constants.push_back({args::SPEC_STRIP, strip_columns(caps_, plan_, kernel_)});
   ops.program.dispatch(ops.kernel("loss_logits_" + tile.form, tile.workgroup, tile.constants),
                        args::LossLogitsArgs{.logits = model.slab,
                                             .strips = strips_,
@@ -172,12 +211,12 @@ void LinearCrossEntropy::multiply(Ops& ops, const Range& range, const Chunk& chu
                                             .first_column = chunk.first,
                                             .alpha = 1.0F / options_.temperature,
                                             .softcap = model.softcap},
-                       ceil_div(range.rows, tile.rows) * ceil_div(chunk.columns, strip_columns()),
+                       ceil_div(range.rows, tile.rows) * ceil_div(chunk.columns, strip_columns(caps_, plan_, kernel_)),
                        {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + (model.slab ? 4 * n * v : 0)});
 }
 
 void LinearCrossEntropy::combine(Ops& ops, const Range& range, const Chunk& chunk, Tensor state, ConstTensor targets) {
-  const auto strips = static_cast<uint32_t>(ceil_div(chunk.columns, strip_columns()));
+  const auto strips = static_cast<uint32_t>(ceil_div(chunk.columns, strip_columns(caps_, plan_, kernel_)));
   ops.program.dispatch(ops.kernel("loss_combine", ops.row_workgroup()),
                        args::LossCombineArgs{.state = state,
                                              .strips = strips_,
@@ -223,125 +262,6 @@ void LinearCrossEntropy::compare_with_teacher(Ops& ops, const Range& range, cons
                        range.rows, {.bytes = 8.0 * range.rows * chunk.columns});
 }
 
-void LinearCrossEntropy::teacher_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs,
-                                                 ConstTensor inverse_weight) {
-  if (!chunk.kept) {
-    const Program::Scope scope(ops.program, "logits again");
-    multiply(ops, range, chunk, student(range, chunk, inputs), inputs.targets);
-    multiply(ops, range, chunk, teacher(range, chunk, inputs), inputs.targets);
-  }
-  const Program::Scope scope(ops.program, "logit gradients");
-  ops.program.dispatch(ops.kernel("loss_teacher_gradient", ops.row_workgroup(), {softcap_constant()}),
-                       args::LossTeacherGradientArgs{.logits = chunk.slab,
-                                                     .state = range.state,
-                                                     .rows = range.row_tokens,
-                                                     .live = range.live,
-                                                     .targets = inputs.targets,
-                                                     .weights = inputs.weights,
-                                                     .inverse_weight = inverse_weight,
-                                                     .teacher_logits = chunk.teacher_slab,
-                                                     .teacher_state = range.teacher_state,
-                                                     .range = range.rows,
-                                                     .row_step = spreading_row_step(range.rows),
-                                                     .cols = chunk.columns,
-                                                     .logits_stride = plan_.slab_stride(),
-                                                     .first_column = chunk.first,
-                                                     .vocab = shape_.vocab,
-                                                     .softcap = options_.softcap,
-                                                     .smoothing = options_.label_smoothing,
-                                                     .z_loss = options_.z_loss,
-                                                     .teacher_softcap = options_.teacher_softcap,
-                                                     .distillation = options_.distillation},
-                       range.rows, {.bytes = 12.0 * range.rows * chunk.columns});
-}
-
-void LinearCrossEntropy::logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs,
-                                         ConstTensor inverse_weight) {
-  if (has_teacher()) return teacher_logit_gradients(ops, range, chunk, inputs, inverse_weight);
-  const double n = range.rows, d = shape_.dim, v = chunk.columns;
-  const auto of_x = static_cast<double>(size_bytes(inputs.x.dtype())), of_w = static_cast<double>(size_bytes(chunk.w.dtype()));
-  if (chunk.kept) {
-    const Program::Scope scope(ops.program, "logit gradients");
-    return ops.program.dispatch(ops.kernel(in_pairs() ? "loss_gradient_scalar_pairs" : "loss_gradient", ops.row_workgroup(), {softcap_constant()}),
-                                args::LossGradientArgs{.logits = chunk.slab,
-                                                       .state = range.state,
-                                                       .rows = range.row_tokens,
-                                                       .live = range.live,
-                                                       .targets = inputs.targets,
-                                                       .weights = inputs.weights,
-                                                       .inverse_weight = inverse_weight,
-                                                       .range = range.rows,
-                                                       .row_step = spreading_row_step(range.rows),
-                                                       .cols = chunk.columns,
-                                                       .logits_stride = plan_.slab_stride(),
-                                                       .first_column = chunk.first,
-                                                       .vocab = shape_.vocab,
-                                                       .softcap = options_.softcap,
-                                                       .smoothing = options_.label_smoothing,
-                                                       .z_loss = options_.z_loss},
-                                range.rows, {.bytes = 8 * n * v});
-  }
-  const Program::Scope scope(ops.program, "logits again");
-  const MatmulTile tile = this->tile(inputs.x, chunk.w);
-  ops.program.dispatch(ops.kernel("loss_recompute_" + tile.form, tile.workgroup, tile.constants),
-                       args::LossRecomputeArgs{.gradient = chunk.slab,
-                                               .x = inputs.x,
-                                               .w = chunk.w,
-                                               .state = range.state,
-                                               .rows = range.row_tokens,
-                                               .live = range.live,
-                                               .targets = inputs.targets,
-                                               .weights = inputs.weights,
-                                               .inverse_weight = inverse_weight,
-                                               .range = range.rows,
-                                               .dim = shape_.dim,
-                                               .row_step = spreading_row_step(ceil_div(range.rows, tile.rows)),
-                                               .cols = chunk.columns,
-                                               .logits_stride = plan_.slab_stride(),
-                                               .first_column = chunk.first,
-                                               .vocab = shape_.vocab,
-                                               .alpha = 1.0F / options_.temperature,
-                                               .softcap = options_.softcap,
-                                               .smoothing = options_.label_smoothing,
-                                               .z_loss = options_.z_loss},
-                       tile.count(range.rows, chunk.columns), {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + 4 * n * v});
-}
-
-void LinearCrossEntropy::backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs,
-                                        ConstTensor inverse_weight) {
-  const double n = range.rows, d = shape_.dim;
-  const Tensor x = x_.row_range(0, range.rows), d_x = d_x_.row_range(0, range.rows);
-  {
-    const Program::Scope scope(ops.program, "gather");
-    ops.program.dispatch(ops.kernel("loss_gather", ops.row_workgroup(), type_constants(x, inputs.x)),
-                         args::LossGatherArgs{.compact = x, .x = inputs.x, .rows = range.row_tokens, .live = range.live, .dim = shape_.dim},
-                         range.rows, {.bytes = static_cast<double>(size_bytes(inputs.x.dtype()) + size_bytes(x.dtype())) * n * d});
-  }
-  // The last chunk's logits are still there: begin with it.
-  for (uint32_t i = plan_.chunks; i-- > 0;) {
-    const Chunk chunk = this->chunk(i, range, inputs);
-    logit_gradients(ops, range, chunk, inputs, inverse_weight);
-    const MatmulOptions options{.live = range.live, .alpha = 1.0F / options_.temperature, .force = kernel_};
-    {
-      const Program::Scope scope(ops.program, "d_x");
-      matmul_nn(ops, d_x, chunk.slab, chunk.w, i + 1 == plan_.chunks ? Into::overwrite : Into::accumulate, options);
-    }
-    const Program::Scope scope(ops.program, "d_w");
-    matmul_tn(ops, gradients.d_w.row_range(chunk.first, chunk.columns), chunk.slab, x,
-              range.index == 0 ? gradients.into_d_w : Into::accumulate, options);
-  }
-  const Program::Scope scope(ops.program, "scatter");
-  ops.program.dispatch(ops.kernel("loss_scatter", ops.row_workgroup()),
-                       args::LossScatterArgs{.d_x = gradients.d_x,
-                                             .d_compact = d_x,
-                                             .position = position_,
-                                             .tokens = shape_.tokens,
-                                             .dim = shape_.dim,
-                                             .first = range.first,
-                                             .range = range.rows},
-                       shape_.tokens, {.bytes = 8 * n * d});
-}
-
 void LinearCrossEntropy::finish(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs) {
   const Program::Scope scope(ops.program, "finish");
   ops.program.dispatch(ops.kernel("loss_finish", ops.row_workgroup()),
@@ -365,18 +285,24 @@ void LinearCrossEntropy::finish(Ops& ops, const LossOutputs& outputs, const Loss
 }
 
 void LinearCrossEntropy::forward(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs) {
+  settle_kernel(ops, inputs);
   compact(ops, outputs, inputs);
-  for (uint32_t r = 0; r < plan_.ranges; ++r)
-    for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range(r), chunk(c, range(r), inputs), inputs);
+  for (uint32_t r = 0; r < plan_.ranges; ++r) {
+    const Range range = this->range(r);
+    gather(ops, range, inputs);
+    for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range, chunk(c, range, inputs), inputs);
+  }
   finish(ops, outputs, inputs);
 }
 
 void LinearCrossEntropy::forward_backward(Ops& ops, const LossOutputs& outputs, const LossGradients& gradients, const LossInputs& inputs,
                                           ConstTensor inverse_weight) {
   CHECK(plan_.slabs > 0, "gradients of a loss made for evaluation");
+  settle_kernel(ops, inputs);
   compact(ops, outputs, inputs);
   for (uint32_t r = 0; r < plan_.ranges; ++r) {
     const Range range = this->range(r);
+    gather(ops, range, inputs);
     for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range, chunk(c, range, inputs), inputs);
     backward_range(ops, range, gradients, inputs, inverse_weight);
   }

@@ -17,31 +17,21 @@
 // all micro-batches of a step, which the caller gives.
 //
 // The logits of a tile leave the registers of the product that makes them only as (max, sum of exps, target's logit, argmax),
-// and as themselves where the plan keeps them for the gradient (model/loss_plan.h). All sums are in a fixed order.
+// and as themselves where the plan keeps them for the gradient (model/loss_plan.h). Their gradients are of the type of the factors that
+// the products of d_x and d_w take, times a row's weight only; 1 / sum w comes in with those products' sums, in f32. All sums are in a
+// fixed order.
 
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "model/loss_plan.h"
+#include "model/loss_sums.h"
 #include "model/matmul.h"
 
 namespace lapilli {
 
-// The sums a batch leaves (order of args::kSum*), read back by the host.
-struct LossSums {
-  double weight = 0, nll = 0, objective = 0, hits = 0, z_loss = 0, rows = 0;
-  double teacher_entropy = 0, teacher_cross_entropy = 0, teacher_kl = 0;  // 0 without a teacher
-  LossSums& operator+=(const LossSums& other);
-};
-LossSums read_loss_sums(std::span<const float> words);
-// Throws Error naming the row and the id when a target is not below V, or the row whose loss is not finite. `what` says
-// which batch ("step 12, micro-batch 0").
-void require_good_targets(std::span<const uint32_t> status, uint32_t vocab, const std::string& what);
-std::optional<uint32_t> non_finite_row(std::span<const uint32_t> status);
-
 struct LossInputs {
-  ConstTensor x;        // [N,D]; x and w are f32, or of the type of the kernel's 16-bit factors
+  ConstTensor x;        // [N,D]; x and w are f32, or of the type of the kernel's 16-bit factors (w for coopmat2: of that)
   ConstTensor w;        // [>=V,D]: rows beyond V are padding, neither scored nor given a gradient
   ConstTensor targets;  // u32 [N]; args::kIgnoreIndex: none
   ConstTensor weights;  // [N]
@@ -62,9 +52,10 @@ struct LossGradients {
 class LinearCrossEntropy {
  public:
   // Reserves its memory ("loss" in the plan). N is the most rows of a batch, V the real vocabulary size. `plan` comes from
-  // plan_loss(). `force`: another matmul kernel than the device's own for f32: of 16 bits, or for tests.
+  // plan_loss(). `kernel`: another one than the device's own for f32: of 16 bits, or for tests. Ops::tuning may choose one of its precision
+  // that is faster; without, it also multiplies d_x and d_w. REQUIRES: takes_plan().
   LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options, const LossPlan& plan,
-                     const std::optional<MatmulKernel>& force = std::nullopt);
+                     const std::optional<MatmulKernel>& kernel = std::nullopt);
 
   // Records the loss alone.
   void forward(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
@@ -73,6 +64,8 @@ class LinearCrossEntropy {
                         ConstTensor inverse_weight);
 
   const LossPlan& plan() const { return plan_; }
+  // Whether the kernel can make the logits of such chunks: coopmat2 takes matrices that begin at 16 bytes.
+  static bool takes_plan(const MatmulKernel& kernel, const LossShape& shape, const LossPlan& plan);
   // All that this class holds: logits and what they become, the compact copies of x and d_x, the state of rows and strips.
   uint64_t scratch_bytes() const { return scratch_bytes_; }
 
@@ -82,6 +75,7 @@ class LinearCrossEntropy {
     uint32_t index, first, rows;
     Tensor row_tokens;  // u32 [rows]
     Tensor live;        // u32 [1]
+    Tensor x, d_x, teacher_x;  // [rows,D] compact; or empty
     Tensor state;       // [rows, args::kRowState]
     Tensor teacher_state, teacher_sums;  // [rows, args::kRowState], [rows, args::kTeacherState]
   };
@@ -98,40 +92,54 @@ class LinearCrossEntropy {
     uint32_t index, first, columns;
     bool kept;     // its logits stay until their gradient is made
     Tensor slab, teacher_slab;  // [range, columns], rows gapped; empty where the plan has none
+    Tensor gradient;            // the same memory as slab: gradients of logits of the factors' type
     ConstTensor w, teacher_w;   // [columns,D]
   };
   Range range(uint32_t index) const;
   Chunk chunk(uint32_t index, const Range& range, const LossInputs& inputs) const;
 
+  // Those of the kernel's precision that can make the logits on this device, the own one first.
+  std::vector<MatmulKernel> kernels() const;
+  void settle_kernel(Ops& ops, const LossInputs& inputs);
   void compact(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
+  void gather(Ops& ops, const Range& range, const LossInputs& inputs);
   void forward_chunk(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
   void multiply(Ops& ops, const Range& range, const Chunk& chunk, const Model& model, ConstTensor targets);
   void combine(Ops& ops, const Range& range, const Chunk& chunk, Tensor state, ConstTensor targets);
   void compare_with_teacher(Ops& ops, const Range& range, const Chunk& chunk);
   Model student(const Range& range, const Chunk& chunk, const LossInputs& inputs) const;
   Model teacher(const Range& range, const Chunk& chunk, const LossInputs& inputs) const;
-  void teacher_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs, ConstTensor inverse_weight);
-  void logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs, ConstTensor inverse_weight);
+  void teacher_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
+  void logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
+  void recompute_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
   void backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs, ConstTensor inverse_weight);
   void finish(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
 
   bool has_teacher() const { return shape_.teacher_dim != 0; }
+  // Whether the logits' kernel wants the rows of x without gaps.
+  static bool gathers_first(const MatmulKernel& kernel) { return kernel.kernel_class == KernelClass::coopmat2; }
+  DType gradient_type() const { return storage_type(kernel_.precision); }
   // Whether slabs are read two floats at a time: their rows start at even elements.
   bool in_pairs() const { return kernel_.kernel_class == KernelClass::scalar && kernel_.pairs && caps_.fast_pair_loads; }
   MatmulTile tile(const ConstTensor& x, const ConstTensor& w) const;
-  uint32_t strip_columns() const;
+  SpecConstants gradient_constants() const { return {softcap_constant(), type_constant(args::SPEC_C_TYPE, gradient_type())}; }
+  // Memory that goes by when gradients of a chunk are made from so many f32 matrices of its size.
+  double gradient_bytes(const Chunk& chunk, uint32_t read) const {
+    return static_cast<double>(chunk.gradient.elements() * (sizeof(float) * read + size_bytes(gradient_type())));
+  }
   SpecConstant softcap_constant() const { return {args::SPEC_SOFTCAP, options_.softcap != 0 || options_.teacher_softcap != 0 ? 1U : 0U}; }
 
   LossShape shape_;
   LossOptions options_;
   LossPlan plan_;
   const DeviceCaps& caps_;
-  MatmulKernel kernel_;
+  MatmulKernel kernel_;            // of the logits
   Tensor rows_, position_, live_;  // u32 [N], [N], [1 + ranges]
   Tensor state_;                   // [N, args::kRowState]
   Tensor teacher_state_, teacher_sums_;  // [N, args::kRowState], [N, args::kTeacherState] or empty
   Tensor strips_;                  // [range * strips of a chunk * args::kStripState]
   Tensor x_, d_x_;                 // [range,D] compact; x_ in the factors' type where D is even
+  Tensor teacher_x_;               // [range,Dt], where a kernel of the logits wants it
   std::vector<Tensor> slabs_, teacher_slabs_;  // [range, slab stride] each
   uint64_t scratch_bytes_ = 0;
 };

@@ -46,6 +46,7 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
   args.addend = addend;
   args.kept = options.kept;
   args.before = options.before;
+  args.scale = options.scale;
   args.live = options.live;
   args.alpha = options.alpha;
   args.rows = c.rows();

@@ -1,5 +1,5 @@
 #pragma once
-// Matrix products: c = f(y), y = alpha * op(a) op(b) (+ bias) (+ addend), with f32 accumulation. Tensors are f32; with factors of 16 bits
+// Matrix products: c = f(y), y = alpha * scale * op(a) op(b) (+ bias) (+ addend), with f32 accumulation. Tensors are f32; with factors of 16 bits
 // each of a, b and c (and with c what is laid out like it) may also be of their type: rounded when c is stored instead of when it is read.
 //
 // A linear layer y = x Wt with W [out, in] is matmul_nt forward; its gradients are matmul_nn (d_x = d_y W) and matmul_tn
@@ -81,6 +81,7 @@ struct MatmulOptions {
   ConstTensor live;    // u32 [1] or empty: how many tokens count. They are the rows of c for nn and nt (the others are left
                        // untouched), the summed dimension for tn
   float alpha = 1.0F;
+  ConstTensor scale;   // [1] or empty: a factor beside alpha that is known on the device only
   Nonlinearity nonlinearity = Nonlinearity::none;
   Tensor kept;         // gelu: shape and type of c or empty
   ConstTensor before;  // the gradients: shape and type of c

@@ -11,7 +11,8 @@ uint32_t epilogue_of(const args::MatmulArgs& args) {
   const auto starts_at_pair = [](const Slice& slice) { return !slice || slice.buffer_offset_bytes() % 8 == 0; };
   const bool in_pairs = args.cols % 2 == 0 && args.c_stride % 2 == 0 && starts_at_pair(args.c.slice) && starts_at_pair(args.bias.slice) &&
                         starts_at_pair(args.addend.slice) && starts_at_pair(args.kept.slice) && starts_at_pair(args.before.slice);
-  return (args.bias.slice ? 1U : 0U) | (args.addend.slice ? 2U : 0U) | (in_pairs ? 4U : 0U);
+  return (args.bias.slice ? 1U : 0U) | (args.addend.slice ? 2U : 0U) | (in_pairs ? 4U : 0U) |
+         (args.scale.slice ? 8U : 0U);
 }
 
 // Steps of K from `k` on: the part of the product that begins there.
@@ -101,6 +102,7 @@ void record_split(Ops& ops, MatmulKernel kernel, const MatmulProduct& product) {
     part.args.c_stride = whole.cols;
     part.args.bias = {};
     part.args.addend = {};
+    part.args.scale = {};
     part.args.alpha = 1;
     part.c = partial;
     part.addend = {};
@@ -110,6 +112,7 @@ void record_split(Ops& ops, MatmulKernel kernel, const MatmulProduct& product) {
                                 .parts = {ops.workspace.slice().sub(0, splits * part_floats * sizeof(float))},
                                 .bias = whole.bias,
                                 .addend = whole.addend,
+                                .scale = whole.scale,
                                 .rows = whole.rows,
                                 .cols = whole.cols,
                                 .c_stride = whole.c_stride,

@@ -26,6 +26,7 @@ std::string key_of(const MatmulProduct& product, Precision precision) {
     if (tensor.row_stride() != tensor.cols()) key += fmt::format(" {} rows {} apart", name, tensor.row_stride());
   }
   if (args.bias.slice) key += " bias";
+  if (args.scale.slice) key += " scaled";
   if (product.addend) key += " addend";
   switch (product.nonlinearity) {
     case Nonlinearity::none: break;
@@ -63,19 +64,21 @@ class Trial {
     kept_ = like.kept ? matrix(args.rows, like.c, like.c.cols()) : Tensor();
     const Tensor before = like.before ? matrix(args.rows, like.c, like.c.cols()) : Tensor();
     const Tensor bias = args.bias.slice ? reserve_tensor(arena_, {args.cols}, "measurement") : Tensor();
+    const Tensor scale = args.scale.slice ? reserve_tensor(arena_, {1}, "measurement") : Tensor();
     const Tensor addend = like.addend ? matrix(args.rows, like.c, args.cols) : Tensor();
     const Tensor live = args.live.slice ? reserve_tensor(arena_, {1}, "measurement", DType::u32) : Tensor();
     if (workspace) workspace_ = reserve_tensor(arena_, workspace.shape(), "measurement");
     arena_.commit(kernels.device());
 
     uint32_t seed = 0;
-    for (const Tensor& tensor : {a, b, bias, addend, before})
+    for (const Tensor& tensor : {a, b, bias, addend, before, scale})
       if (tensor) fill_random(kernels.device(), tensor, ++seed);
     if (live) write_slice(kernels.device(), live.slice(), std::vector<uint32_t>{tn ? args.depth : args.rows});
     args.a = a;
     args.b = b;
     args.c = c_;
     args.bias = bias;
+    args.scale = scale;
     args.addend = addend;
     args.kept = kept_;
     args.before = before;

@@ -42,12 +42,12 @@ struct Ops {
 constexpr DType storage_type(Precision precision) {
   return precision == Precision::f32 ? DType::f32 : precision == Precision::f16 ? DType::f16 : DType::bf16;
 }
-// What a kernel is told, as constant `id`, of a tensor that it takes through a Real pointer. An empty one counts as f32.
-inline SpecConstant type_constant(uint32_t id, const ConstTensor& tensor) {
-  const DType dtype = tensor ? tensor.dtype() : DType::f32;
-  CHECK(dtype != DType::u32, "{} holds integers", tensor.shape().to_string());
+// What a kernel is told, as constant `id`, of the elements that it takes through a Real pointer, or of a tensor: an empty one counts as f32.
+inline SpecConstant type_constant(uint32_t id, DType dtype) {
+  CHECK(dtype != DType::u32, "integers for constant {}", id);
   return {id, dtype == DType::f32 ? args::kF32 : dtype == DType::f16 ? args::kF16 : args::kBF16};
 }
+inline SpecConstant type_constant(uint32_t id, const ConstTensor& tensor) { return type_constant(id, tensor ? tensor.dtype() : DType::f32); }
 // Rows of 16-bit elements consist of whole 32-bit words, as shaders/real.glsl wants them.
 inline void check_words(const ConstTensor& tensor) {
   CHECK(!tensor || size_bytes(tensor.dtype()) == 4 || (tensor.cols() % 2 == 0 && tensor.slice().buffer_offset_bytes() % 4 == 0),

@@ -68,14 +68,14 @@ SPEC_CONSTANT(SPEC_SUBGROUPS_DOWN, 13)  // subgroups over the rows of a workgrou
 SPEC_CONSTANT(SPEC_A_TYPE, 14)      // what Real pointers point at, kF32, kF16 or kBF16. Products: a, b, and c with the addend.
 SPEC_CONSTANT(SPEC_B_TYPE, 15)      // Other kernels: C is what they write; of what they read, their headers say which is A and B.
 SPEC_CONSTANT(SPEC_C_TYPE, 16)
-SPEC_CONSTANT(SPEC_EPILOGUE, 18)    // products: bit 0: a bias may be there, 1: an addend; 2: c and they may be touched two floats at a time
+SPEC_CONSTANT(SPEC_EPILOGUE, 18)    // products: bit 0: a bias may be there, 1: an addend; 2: c and they may be touched two floats at a time; 3: a scale
 SPEC_CONSTANT(SPEC_SOFTCAP, 17)     // loss: 0: no logits are capped, whatever the arguments say
 SPEC_CONSTANT(SPEC_WIDTH, 20)       // norms: columns of a row
 SPEC_CONSTANT(SPEC_NONLINEARITY, 19)  // products: what their sums pass through on their way to c, kLinear, kGelu, ...
 const uint kF32 = 0, kF16 = 1, kBF16 = 2;
 
 // ---- matmul_*.comp ----
-// c [rows,cols] = f(y), y = alpha * op(a) op(b) + bias + addend, f as SPEC_NONLINEARITY says:
+// c [rows,cols] = f(y), y = alpha * scale * op(a) op(b) + bias + addend, f as SPEC_NONLINEARITY says:
 const uint kLinear = 0;          // y
 const uint kGelu = 1;            // gelu(y)
 const uint kGeluKept = 2;        // gelu(y), and y itself goes to `kept`
@@ -89,6 +89,7 @@ struct MatmulArgs {
   InReal addend;    // laid out like c, may be c itself (accumulate); or null
   OutReal kept;     // likewise; or null
   InReal before;    // likewise; or null
+  InF32 scale;      // [1] or null: a factor beside alpha
   InU32 live;       // [1] or null: how many rows (live_is_depth = 0) or steps of K (1) count; the rest is not touched
   uint rows, cols, depth;
   uint c_stride;
@@ -101,10 +102,11 @@ struct MatmulArgs {
 
 // ---- matmul_sum.comp: what a product split along K adds up to ----
 struct MatmulSumArgs {
-  OutReal c;        // [rows, cols], rows c_stride apart: alpha * sum of the parts + bias + addend
+  OutReal c;        // [rows, cols], rows c_stride apart: alpha * scale * sum of the parts + bias + addend
   InF32 parts;      // [splits, rows, cols]
   InF32 bias;       // [cols] or null
   InReal addend;    // laid out like c, may be c itself; or null
+  InF32 scale;      // [1] or null
   uint rows, cols;
   uint c_stride;
   uint splits;
@@ -202,24 +204,27 @@ struct LossCombineArgs {
   uint first_column, vocab;
 };
 
+// Gradients of logits are stored before the divisor, so in [-1, 1] times the row's weight: the products that take them bring in
+// 1 / sum w. In 16 bits they are this many times as large: what f16 flushes to zero begins at 2^-33 then, and rounds from 2^-22 on.
+const float kGradientScale = 256.0f;
+
 // What makes gradients of logits out of logits; see shaders/loss_gradient.glsl.
 struct LossGradientArgs {
-  InOutF32 logits;     // [rows,logits_stride] u becomes the gradient of the objective / divisor by u / alpha
+  InOutReal logits;    // [rows,logits_stride] u in f32 becomes the gradient of w objective by u, SPEC_C_TYPE: in 16 bits in the first half
+                       // of the row
   InF32 state;         // [rows,kRowState]
   InU32 rows, live, targets;
   InF32 weights;       // [N]
-  InF32 inverse_weight;  // [1] 1 / sum of weights over all micro-batches of the step (0 when there is none)
   uint range, row_step;  // rows, and their order (common.glsl's spread)
   uint cols, logits_stride, first_column, vocab;
   float softcap, smoothing, z_loss;
 };
 // The same with a teacher.
 struct LossTeacherGradientArgs {
-  InOutF32 logits;
+  InOutReal logits;
   InF32 state;
   InU32 rows, live, targets;
   InF32 weights;
-  InF32 inverse_weight;
   InF32 teacher_logits;  // [rows,logits_stride] before the softcap
   InF32 teacher_state;   // [rows,kRowState]
   uint range, row_step;
@@ -229,13 +234,12 @@ struct LossTeacherGradientArgs {
 };
 // The same from x and w again, without reading logits.
 struct LossRecomputeArgs {
-  OutF32 gradient;     // [rows,logits_stride]
+  OutReal gradient;    // [rows,logits_stride] as LossGradientArgs.logits is left
   InReal x;            // [N,D] by token
   InReal w;            // [cols,D]
   InF32 state;         // the rest as in LossGradientArgs
   InU32 rows, live, targets;
   InF32 weights;
-  InF32 inverse_weight;
   uint range, dim;
   uint row_step;       // order of the rows of tiles
   uint cols, logits_stride, first_column, vocab;

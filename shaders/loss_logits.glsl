@@ -1,4 +1,4 @@
-// What the three classes of loss_logits_*.comp share: one tile of logits after the other goes through registers into the
+// What the classes of loss_logits_*.comp share: one tile of logits after the other goes through registers into the
 // online log-sum-exp of its row,
 //   m' = max(m, z),  s' = s exp(m - m') + exp(z - m'),  z_y, sum z, argmax,
 // and travels to memory only when it is to be kept for the backward pass. A strip is the columns one workgroup goes through;
@@ -12,7 +12,7 @@ layout(constant_id = SPEC_STRIP) const uint kStrip = 512;
 
 layout(push_constant, std430) uniform Push { LossLogitsArgs args; };
 
-uint a_row_start(uint row) { return args.rows.at[row] * args.dim; }
+#include "shaders/loss_rows.glsl"
 Operands operands() { return Operands(OPERAND(uvec2(args.x)), OPERAND(uvec2(args.w)), min(args.live.at[0], args.range), args.cols, args.dim, 1, 1, args.dim); }
 // (rows / tile_rows, strip) of this workgroup. Where nothing is stored, neighbours share the strip's part of w, which a cache
 // holds, while x streams past: w is read from memory once. Where logits are kept, neighbours go on in the same rows of them, and

@@ -1,10 +1,10 @@
-// What the three classes of loss_recompute_*.comp share: a tile of logits is computed once more, and leaves the registers as
+// What the classes of loss_recompute_*.comp share: a tile of logits is computed once more, and leaves the registers as
 // gradients of logits.
 #include "shaders/loss_gradient.glsl"
 
 layout(push_constant, std430) uniform Push { LossRecomputeArgs args; };
 
-uint a_row_start(uint row) { return args.rows.at[row] * args.dim; }
+#include "shaders/loss_rows.glsl"
 // First row and column of this workgroup's tile.
 uvec2 tile_start(uvec2 tile_size) {
   return tile_of_group((uvec2(args.range, args.cols) + tile_size - 1) / tile_size, args.row_step) * tile_size;

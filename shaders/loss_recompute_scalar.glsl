@@ -12,7 +12,7 @@ void main() {
   uint target[kRowRegisters];
   RowGradient terms;
   [[unroll]] for (uint g = 0; g < kRowRegisters; ++g) {
-    terms = row_gradient(args, 1.0, row_of_lane(row0, g, o.rows));
+    terms = row_gradient(args, 1.0, 1.0, row_of_lane(row0, g, o.rows));
     lse[g] = terms.lse, scale[g] = terms.scale, weight[g] = terms.weight, target[g] = terms.target;
   }
   multiply(o, row0, col0);
@@ -25,7 +25,7 @@ void main() {
         gradient[j] = logit_gradient(terms, col0 + lane_column(j), args.alpha * sum[i][j], args.softcap, 0.0);
       [[unroll]] for (uint j = 0; j < kCols; j += kNeighbours) {  // beyond the last column lies the gap between rows
         const uint col = col0 + lane_column(j);
-        if (col < o.cols) write_neighbours(args.gradient, row * args.logits_stride + col, gradient, j);
+        if (col < o.cols) write_neighbours(OutF32(uvec2(args.gradient)), row * args.logits_stride + col, gradient, j);
       }
     }
   }

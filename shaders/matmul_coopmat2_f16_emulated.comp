@@ -3,9 +3,5 @@
 #extension GL_KHR_memory_scope_semantics : require
 #include "shaders/common.glsl"
 // matmul_coopmat2_f16.comp without cooperative matrices: for tests.
-#include "shaders/round16.glsl"
-uint pack_factors(vec2 values) { return f16_bits(values.x) | f16_bits(values.y) << 16; }
-vec2 unpack_factors(uint word) { return unpackHalf2x16(word); }
-#define STORES_ROUNDED
-#define EMULATED
-#include "shaders/matmul_coopmat2.glsl"
+#include "shaders/workgroup_f16_emulated.glsl"
+#include "shaders/matmul_coopmat2_store.glsl"

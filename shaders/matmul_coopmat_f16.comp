@@ -1,7 +1,7 @@
 #version 460
 #extension GL_KHR_cooperative_matrix : require
 #include "shaders/common.glsl"
-// c = f(alpha * op(a) op(b) + bias + addend): f16 factors, f32 sums, cooperative matrices.
+// c = f(alpha * scale * op(a) op(b) + bias + addend): f16 factors, f32 sums, cooperative matrices.
 layout(constant_id = SPEC_VARIANT) const uint kContiguous = 0;
 #include "shaders/factors_f16.glsl"
 #include "shaders/matmul_coopmat.glsl"

@@ -48,6 +48,7 @@ void main() {
   const uint row0 = start.x, col0 = start.y;
   if (row0 >= o.rows || adds_nothing(o)) return;
   multiply(o, row0, col0);
+  const float alpha = scaled_alpha();
   const bool has_bias = !is_null(args.bias), has_addend = !is_null(args.addend);
   [[unroll]] for (uint j = 0; j < kBlocksC; ++j) {
     const uint col = col0 + block_col(j);
@@ -60,7 +61,7 @@ void main() {
       const uint row = row0 + block_row(i / 4) + i % 4;
       if (row >= o.rows) break;
       const uint at = row * args.c_stride + col;
-      const vec4 biased = args.alpha * sum[i][j] + bias;
+      const vec4 biased = alpha * sum[i][j] + bias;
       finish(at, has_addend ? biased + load_like_c(args.addend, at, count) : biased, count);
     }
   }

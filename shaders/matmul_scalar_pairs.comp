@@ -1,6 +1,6 @@
 #version 460
 #include "shaders/common.glsl"
-// c = f(alpha * op(a) op(b) + bias + addend) on drivers that run on a processor, f32, with 64-bit loads, and stores where c allows.
+// c = f(alpha * scale * op(a) op(b) + bias + addend) on drivers that run on a processor, f32, with 64-bit loads, and stores where c allows.
 layout(constant_id = SPEC_VARIANT) const uint kLayout = 0;
 #include "shaders/matmul_scalar_pairs.glsl"
 #include "shaders/matmul_store.glsl"
@@ -18,9 +18,9 @@ void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
 vec4 stored_like_c(vec4 values) { return values; }
 #include "shaders/matmul_finish.glsl"
 
-void store_sums(uint row, uint col, uint i, uint j) {
+void store_sums(uint row, uint col, float alpha, uint i, uint j) {
   const uint at = row * args.c_stride + col;
-  vec4 y = args.alpha * vec4(sum[i][j], sum[i][j + kAtOnce - 1], 0.0, 0.0);
+  vec4 y = alpha * vec4(sum[i][j], sum[i][j + kAtOnce - 1], 0.0, 0.0);
   if (has_bias()) y.xy += kAtOnce == 2 ? pair(InPairs(uvec2(args.bias)), col) : vec2(args.bias.at[col], 0.0);
   if (has_addend()) y += load_like_c(args.addend, at, kAtOnce);
   finish(at, y, kAtOnce);

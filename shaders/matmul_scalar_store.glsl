@@ -1,8 +1,8 @@
 // main() of the plain product on CPU drivers.
 //
 // Included before: matmul_store.glsl and a form of multiply(). Declared before: kStored, how many neighbouring columns of a lane
-// go to memory at once. Defined after: store_sums(), which stores sum[i][j] and its kStored - 1 neighbours.
-void store_sums(uint row, uint col, uint i, uint j);
+// go to memory at once. Defined after: store_sums(), which stores alpha sum[i][j] and its kStored - 1 neighbours.
+void store_sums(uint row, uint col, float alpha, uint i, uint j);
 
 void main() {
   Operands o = operands();
@@ -10,12 +10,13 @@ void main() {
   const uint row0 = start.x, col0 = start.y;
   if (row0 >= o.rows || adds_nothing(o)) return;
   multiply(o, row0, col0);
+  const float alpha = scaled_alpha();
   [[unroll]] for (uint j = 0; j < kCols; j += kStored) {
     const uint col = col0 + lane_column(j);
     if (col >= o.cols) break;
     [[unroll]] for (uint i = 0; i < kRows; ++i) {
       if (row0 + i >= o.rows) break;
-      store_sums(row0 + i, col, i, j);
+      store_sums(row0 + i, col, alpha, i, j);
     }
   }
 }

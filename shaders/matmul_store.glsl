@@ -1,12 +1,17 @@
-// The epilogue of products: c = f(alpha * op(a) op(b) + bias + addend), any strides; f (args.h's kLinear, kGelu, ...) in f32. What is
+// The epilogue of products: c = f(alpha * scale * op(a) op(b) + bias + addend), any strides; f (args.h's kLinear, kGelu, ...) in f32. What is
 // common to all; matmul_finish.glsl is the end of it.
 layout(push_constant, std430) uniform Push { MatmulArgs args; };
 
 // What is known not to be there costs nothing: a driver on a processor works out both sides of a condition.
-layout(constant_id = SPEC_EPILOGUE) const uint kEpilogue = 3;
+layout(constant_id = SPEC_EPILOGUE) const uint kEpilogue = 1 | 2 | 8;
 layout(constant_id = SPEC_NONLINEARITY) const uint kNonlinearity = kLinear;
 bool has_bias() { return (kEpilogue & 1) != 0 && !is_null(args.bias); }
 bool has_addend() { return (kEpilogue & 2) != 0 && !is_null(args.addend); }
+// 0 where there is nothing to sum, whatever the scale is then.
+float scaled_alpha() {
+  if ((kEpilogue & 8) == 0 || is_null(args.scale)) return args.alpha;
+  return !is_null(args.live) && args.live_is_depth != 0 && args.live.at[0] == 0 ? 0.0 : args.alpha * args.scale.at[0];
+}
 
 uint a_row_start(uint row) { return row * args.a_row; }
 

@@ -7,6 +7,7 @@ void main() {
   const uint row0 = start.x, col0 = start.y;
   if (row0 >= o.rows || adds_nothing(o)) return;
   multiply(o, row0, col0);
+  const float alpha = scaled_alpha();
   [[unroll]] for (uint block = 0; block < kBlocksR; ++block)
     [[unroll]] for (uint i = 0; i < 4; ++i) {
       const uint row = row0 + block_row(block) + i;
@@ -15,7 +16,7 @@ void main() {
         [[unroll]] for (uint x = 0; x < 4; ++x) {
           const uint col = col0 + block_col(j) + x;
           if (col >= o.cols) break;
-          store(row, col, sum[block * 4 + i][j][x]);
+          store(row, col, alpha * sum[block * 4 + i][j][x]);
         }
     }
 }

@@ -7,9 +7,9 @@ void store_like_c(uvec2 to, uint at, vec4 values, uint count) { OutF32(to).at[at
 vec4 stored_like_c(vec4 values) { return values; }
 #include "shaders/matmul_finish.glsl"
 
-void store(uint row, uint col, float sum) {
+void store(uint row, uint col, float scaled_sum) {
   const float bias = has_bias() ? args.bias.at[col] : 0.0;
   const uint at = row * args.c_stride + col;
   const float addend = has_addend() ? InF32(uvec2(args.addend)).at[at] : 0.0;
-  finish(at, vec4(args.alpha * sum + bias + addend, 0.0, 0.0, 0.0), 1);
+  finish(at, vec4(scaled_sum + bias + addend, 0.0, 0.0, 0.0), 1);
 }

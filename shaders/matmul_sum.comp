@@ -2,7 +2,7 @@
 #include "shaders/common.glsl"
 #include "shaders/elements.glsl"
 #include "shaders/real.glsl"
-// c = alpha * (the parts of a product that was split along K) + bias + addend.
+// c = alpha * scale * (the parts of a product that was split along K) + bias + addend.
 //
 // parts f32 [splits, rows, cols], c and addend (type C) [rows, cols] with c_stride. Flat over the elements of c, kStep columns of a row
 // at a time. Accumulator: f32, parts in ascending order of K.
@@ -20,7 +20,7 @@ void main() {
       sum.x += args.parts.at[at];
       if (kStep == 2) sum.y += args.parts.at[at + 1];
     }
-    sum *= args.alpha;
+    sum *= is_null(args.scale) ? args.alpha : args.alpha * args.scale.at[0];
     if (!is_null(args.bias)) {
       sum.x += args.bias.at[col];
       if (kStep == 2) sum.y += args.bias.at[col + 1];

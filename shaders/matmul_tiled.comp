@@ -1,6 +1,6 @@
 #version 460
 #include "shaders/common.glsl"
-// c = f(alpha * op(a) op(b) + bias + addend) on any GPU, f32, any strides.
+// c = f(alpha * scale * op(a) op(b) + bias + addend) on any GPU, f32, any strides.
 layout(constant_id = SPEC_VARIANT) const uint kContiguous = 0;
 #include "shaders/matmul_tiled.glsl"
 #include "shaders/matmul_store_blocks.glsl"

@@ -47,7 +47,7 @@ if tools/with_mesa26.sh build/lapilli devices >/dev/null; then
     mesa26+=("build/tests-mesa-26-$shard.xml")
     rm -f "build/tests-mesa-26-$shard.xml"
     GTEST_TOTAL_SHARDS=$(nproc) GTEST_SHARD_INDEX=$shard tools/with_mesa26.sh build/lapilli_tests --gtest_brief=1 \
-      --gtest_output="xml:build/tests-mesa-26-$shard.xml" --gtest_filter='*oopmat*:*Training*:*Golden*:*Tuning*' |
+      --gtest_output="xml:build/tests-mesa-26-$shard.xml" --gtest_filter='*oopmat*:*Training*:*Golden*:*Tuning*:LossTiles*:Distillation*' |
       grep --line-buffered -vE ': Skipped$|does not multiply' &
   done
   wait

@@ -47,12 +47,13 @@ DistillationRun run(const LossProblem& p, LossOptions options, const std::option
     if (!p.valid(n)) std::fill_n(teacher_x.begin() + static_cast<std::ptrdiff_t>(uint64_t{n} * p.teacher_dim), p.teacher_dim, std::nanf(""));
 
   Bench bench;
+  const DType factors = force ? storage_type(force->precision) : DType::f32;
   const LossInputs inputs{.x = bench.input({p.tokens, p.dim}, narrow(p.x)),
-                          .w = bench.input({p.vocab, p.dim}, narrow(p.w)),
+                          .w = bench.input({p.vocab, p.dim}, narrow(p.w), factors),
                           .targets = bench.input({p.tokens}, p.targets),
                           .weights = bench.input({p.tokens}, narrow(p.weights)),
                           .teacher_x = bench.input({p.tokens, p.teacher_dim}, teacher_x),
-                          .teacher_w = bench.input({p.vocab, p.teacher_dim}, narrow(p.teacher_w))};
+                          .teacher_w = bench.input({p.vocab, p.teacher_dim}, narrow(p.teacher_w), factors)};
   const Tensor inverse = bench.input({1}, std::vector<float>{static_cast<float>(1 / weight)});
   const LossOutputs outputs{.nll = bench.output({p.tokens}),
                             .sums = bench.output({args::kSumCount}),
@@ -85,7 +86,7 @@ double term_bound(const LossProblem& p, double rows) {
   return rows * (range * (2 * logit_error(p) + kEpsilon * (p.vocab + 32.0)));
 }
 
-void expect_matches(const DistillationRun& actual, const LossProblem& p, const char* what) {
+void expect_matches(const DistillationRun& actual, const LossProblem& p, const char* what, Precision precision = Precision::f32) {
   const LossResult expected = reference::loss(p);
   const double bound = term_bound(p, expected.weight);
   EXPECT_NEAR(actual.sums.nll, expected.sum_nll, bound) << what;
@@ -96,10 +97,14 @@ void expect_matches(const DistillationRun& actual, const LossProblem& p, const c
   // dz is made of terms no larger than 1 that err by `relative`; then a sum of V or N products.
   const double relative = 4 * logit_error(p) + kEpsilon * (p.vocab + 64.0);
   const double row_weight = *std::ranges::max_element(p.weights) / expected.weight / p.temperature;
+  // In 16 bits each is rounded, to nothing less than 2^-25 of kGradientScale.
+  const double of_factor = factor_rounding(precision), vanished = precision == Precision::f16 ? 0x1p-25 / args::kGradientScale / expected.weight : 0;
   Doubles x_bound, w_bound;
-  for (const double magnitude : expected.d_x_magnitude) x_bound.push_back(relative * (2 * magnitude + 3 * row_weight * largest(p.w)));
+  for (const double magnitude : expected.d_x_magnitude)
+    x_bound.push_back((relative + of_factor) * (2 * magnitude + 3 * row_weight * largest(p.w)) + vanished * p.vocab * largest(p.w));
   for (const double magnitude : expected.d_w_magnitude)
-    w_bound.push_back((relative + kEpsilon * p.tokens) * (2 * magnitude + 3 * row_weight * largest(p.x) * p.tokens));
+    w_bound.push_back((relative + of_factor + kEpsilon * p.tokens) * (2 * magnitude + 3 * row_weight * largest(p.x) * p.tokens) +
+                      vanished * p.tokens * largest(p.x));
   for (uint32_t n = 0; n < p.tokens; ++n)
     if (!p.valid(n)) std::fill_n(x_bound.begin() + static_cast<std::ptrdiff_t>(uint64_t{n} * p.dim), p.dim, 0.0);  // exactly 0
   expect_close(actual.d_x, expected.d_x, x_bound, what);
@@ -174,6 +179,25 @@ TEST(Distillation, HardAndSoftLimits_AreTheTwoLosses) {
 TEST(Distillation, TiledKernels_AgreeWithTheReference) {
   const LossProblem p = make_problem(37, 10, 7, 71, 51);
   expect_matches(run(p, chunked(40), MatmulKernel{KernelClass::tiled, 32}), p, "tiled");
+}
+
+TEST(Distillation, SixteenBitKernels_AgreeWithTheReference) {
+  LossProblem p = make_problem(37, 16, 8, 71, 53);
+  for (Doubles* values : {&p.x, &p.w, &p.teacher_x, &p.teacher_w})
+    for (double& value : *values) value = std::round(16 * value) / 16;  // exact in 16 bits
+  p.softcap = 5, p.smoothing = 0.1F;
+  std::vector<MatmulKernel> kernels = coopmat_kernels();
+  for (const MatmulKernel& kernel : coopmat2_kernels())
+    if (kernel.tile == 64) kernels.push_back(kernel);
+  bool ran = false;
+  for (const MatmulKernel& kernel : kernels) {
+    if (why_not(kernel)) continue;
+    ran = true;
+    SCOPED_TRACE(kernel.to_string());
+    expect_matches(run(p, chunked(40), kernel), p, "one slab", kernel.precision);
+    expect_matches(run(p, full(), kernel), p, "full", kernel.precision);
+  }
+  if (!ran) GTEST_SKIP() << device().caps().name << " multiplies no 16-bit matrices";
 }
 
 TEST(Distillation, NaNOfTheTeacher_NamesTheRow) {

@@ -46,7 +46,15 @@ inline std::vector<MatmulKernel> all_precisions() {
     if ((kernel.tile == 64) == (kernel.precision == Precision::bf16)) kernels.push_back(kernel);
   return kernels;
 }
+// And of workgroups' matrices: emulated ones take a driver seconds to compile, so few tests run them.
+inline std::vector<MatmulKernel> few_precisions() {
+  std::vector<MatmulKernel> kernels = all_kernels();
+  for (const MatmulKernel& kernel : coopmat2_kernels())
+    if (kernel.tile * kernel.tile_cols <= 128 * 128) kernels.push_back(kernel);
+  return kernels;
+}
 inline std::string kernel_name(const MatmulKernel& kernel) {
+  if (kernel.kernel_class == KernelClass::coopmat2) return fmt::format("coopmat2_{}_{}{}", to_string(kernel.precision), kernel.tile, kernel.emulated ? "_emulated" : "");
   if (kernel.kernel_class == KernelClass::coopmat) return fmt::format("coopmat_{}_{}", to_string(kernel.precision), kernel.tile);
   if (kernel.kernel_class == KernelClass::tiled) return fmt::format("tiled{}", kernel.tile);
   return kernel.pairs ? "scalar_pairs" : "scalar_words";
@@ -61,6 +69,23 @@ class LossTest : public testing::TestWithParam<MatmulKernel> {
     if (const auto reason = why_not(GetParam())) GTEST_SKIP() << *reason;
   }
 };
+// The nearest width that a kernel takes in every cut.
+inline uint32_t taken_dim(const MatmulKernel& kernel, uint32_t dim) {
+  return kernel.kernel_class == KernelClass::coopmat2 ? static_cast<uint32_t>(round_up(dim, 8)) : dim;
+}
+// The problem with zeros added to x and w up to that width.
+inline Doubles widened(const Doubles& values, uint32_t dim, uint32_t wider) {
+  Doubles rows(values.size() / dim * wider);
+  for (size_t i = 0; i < values.size(); ++i) rows[i / dim * wider + i % dim] = values[i];
+  return rows;
+}
+inline LossProblem taken(LossProblem p, const MatmulKernel& kernel) {
+  const uint32_t wider = taken_dim(kernel, p.dim);
+  p.x = widened(p.x, p.dim, wider);
+  p.w = widened(p.w, p.dim, wider);
+  p.dim = wider;
+  return p;
+}
 inline std::string loss_case_name(const testing::TestParamInfo<MatmulKernel>& info) { return kernel_name(info.param); }
 
 // ---- problems ----
@@ -119,6 +144,7 @@ struct RunOptions {
   std::vector<float> x;                                // instead of the problem's (garbage in masked rows)
   std::optional<double> inverse_weight = std::nullopt;  // 1 / the weight of the problem
   DType x_type = DType::f32, w_type = DType::f32;
+  uint32_t row_subgroups = 0;  // as in Ops
 };
 
 inline double weight_of(const LossProblem& p) {
@@ -139,7 +165,8 @@ inline LossRun run(const LossProblem& p, const LossPlan& plan, const RunOptions&
   Bench bench;
   const uint32_t rows = p.vocab + options.padding;
   const Tensor x = bench.input({p.tokens, p.dim}, options.x.empty() ? narrow(p.x) : options.x, options.x_type);
-  const Tensor tw = bench.input({rows, p.dim}, w, options.w_type);
+  const bool in_16_bits = options.force && options.force->kernel_class == KernelClass::coopmat2;
+  const Tensor tw = bench.input({rows, p.dim}, w, in_16_bits ? storage_type(options.force->precision) : options.w_type);
   const Tensor targets = bench.input({p.tokens}, p.targets), weights = bench.input({p.tokens}, narrow(p.weights));
   const Tensor inverse = bench.input({1}, narrow({options.inverse_weight.value_or(weight == 0 ? 0 : 1 / weight)}));
   const Tensor nll = bench.output({p.tokens}), sums = bench.output({args::kSumCount});
@@ -151,6 +178,7 @@ inline LossRun run(const LossProblem& p, const LossPlan& plan, const RunOptions&
   const LossInputs inputs{.x = x, .w = tw, .targets = targets, .weights = weights};
   const Into into = options.d_w_before.empty() ? Into::overwrite : Into::accumulate;
   bench.run([&](Ops& ops) {
+    ops.row_subgroups = options.row_subgroups;
     if (plan.slabs > 0) loss.forward_backward(ops, outputs, {.d_x = d_x, .d_w = d_w, .into_d_w = into}, inputs, inverse);
     else loss.forward(ops, outputs, inputs);
   });
@@ -177,7 +205,8 @@ struct LossBounds {
   Doubles nll, d_x, d_w;
   double sum_nll = 0, sum_objective = 0;
 };
-// Factors of 16 bits: x and w are exact in them, gradients of logits are rounded, to nothing less than 2^-25 in f16.
+// Factors of 16 bits: x and w are exact in them, gradients of logits are rounded: in f16, kGradientScale times as large and before the
+// divisor, to nothing less than 2^-25.
 inline LossBounds bounds_of(const LossProblem& p, const LossResult& r, double of_logit, Precision precision = Precision::f32) {
   constexpr double kTiny = 1e-36;  // what is flushed to zero
   LossBounds bounds;
@@ -199,7 +228,7 @@ inline LossBounds bounds_of(const LossProblem& p, const LossResult& r, double of
   if (p.softcap > 0) of_gradient += 2 * of_logit / p.softcap;  // its slope
   bounds.sum_nll += 24 * kEpsilon * sum_of_magnitudes;         // the tree over a workgroup
   bounds.sum_objective += 32 * kEpsilon * sum_of_magnitudes;
-  const double of_factor = factor_rounding(precision), smallest_factor = precision == Precision::f16 ? 0x1p-25 : 0;
+  const double of_factor = factor_rounding(precision), smallest_factor = precision == Precision::f16 ? 0x1p-25 / args::kGradientScale / r.weight : 0;
   const auto gradient = [&](const Doubles& magnitudes, double reduction, const Doubles& others) {
     double largest = 0;
     for (const double other : others) largest = std::max(largest, std::abs(other));
@@ -229,7 +258,9 @@ inline void expect_matches(const LossRun& actual, const LossProblem& p, const Lo
   expect_close(actual.d_x, expected.d_x, bounds.d_x, "d_x");
   expect_close(actual.d_w, expected.d_w, bounds.d_w, "d_w");
 }
-inline void expect_matches(const LossRun& actual, const LossProblem& p) { expect_matches(actual, p, reference::loss(p), logit_error(p)); }
+inline void expect_matches(const LossRun& actual, const LossProblem& p, Precision precision = Precision::f32) {
+  expect_matches(actual, p, reference::loss(p), logit_error(p), true, precision);
+}
 
 inline void expect_same_run(const LossRun& a, const LossRun& b) {
   expect_same_bits(a.nll, b.nll, "nll");

@@ -231,6 +231,16 @@ TEST_P(Loss, Rerun_IsBitwiseEqual) {
   }
 }
 
+// Gradients of 16 bits take the place of the logits that they are made of, in several stretches of a row.
+TEST_P(Loss, SeveralSubgroupsARow_MatchLossAndGradients) {
+  const LossProblem p = with_options(with_masks(make_problem(19, 12, 1031, 33)), kOptions[1]);
+  const LossResult expected = reference::loss(p);
+  for (const Cut& cut : {cuts_of(p, 11, 517)[0], cuts_of(p, 11, 517)[3]}) {
+    SCOPED_TRACE(cut.name);
+    expect_matches(run(p, cut, {.force = GetParam(), .row_subgroups = 4}), p, expected, logit_error(p), true, GetParam().precision);
+  }
+}
+
 TEST_P(Loss, Evaluation_GivesTheTrainingLossBitForBit) {
   const LossProblem p = with_options(with_masks(make_problem(133, 12, 647, 31)), kOptions.back());
   for (const Cut& cut : cuts_of(p, 31, 257)) {

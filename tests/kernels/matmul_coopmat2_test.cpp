@@ -65,8 +65,9 @@ TEST_P(Coopmat2Matmul, EpilogueAndAccumulate_MatchReference) {
     Bench bench;
     const Tensor ta = bench.input(a_shape(p), a, factors()), tb = bench.input(b_shape(p), b, factors()), tbias = bench.input({p.n}, bias);
     const Tensor tresidual = bench.input({p.m, p.n}, residual, GetParam().c), tc = bench.output({p.m, p.n}, GetParam().c);
+    const Tensor quarter = bench.input({1}, std::vector<float>{0.25F});
     bench.run([&](Ops& ops) {
-      record(ops, p.layout, tc, ta, tb, Into::overwrite, {.bias = tbias, .addend = tresidual, .alpha = 0.5F, .force = kernel()});
+      record(ops, p.layout, tc, ta, tb, Into::overwrite, {.bias = tbias, .addend = tresidual, .alpha = 2.0F, .scale = quarter, .force = kernel()});
       record(ops, p.layout, tc, ta, tb, Into::accumulate, {.force = kernel()});
     });
     const auto product = expected(p, widen(a), widen(b));

@@ -56,9 +56,10 @@ TEST_P(SplitMatmul, EpilogueAndAccumulate_AreOfTheWholeSum) {
     Bench bench;
     const Tensor ta = bench.input(a_shape(p), a, factors), tb = bench.input(b_shape(p), b, factors), tbias = bench.input({p.n}, bias);
     const Tensor tresidual = bench.input({p.m, p.n}, residual, c_type), tc = bench.output({p.m, p.n}, c_type), workspace = bench.output(kWorkspace);
+    const Tensor quarter = bench.input({1}, std::vector<float>{0.25F});
     bench.run([&](Ops& ops) {
       ops.workspace = workspace;
-      record(ops, p.layout, tc, ta, tb, Into::overwrite, {.bias = tbias, .addend = tresidual, .alpha = 0.5F, .force = split});
+      record(ops, p.layout, tc, ta, tb, Into::overwrite, {.bias = tbias, .addend = tresidual, .alpha = 2.0F, .scale = quarter, .force = split});
       record(ops, p.layout, tc, ta, tb, Into::accumulate, {.force = split});
     });
     const auto product = expected(p, widen(a), widen(b));

@@ -28,8 +28,9 @@ void expect_epilogue_and_accumulate(const MatmulKernel& force, const Case& p, St
   Bench bench;
   const Tensor ta = bench.input(a_shape(p), a, in.of_a(force)), tb = bench.input(b_shape(p), b, in.of_b(force)), tbias = bench.input({p.n}, bias);
   const Tensor tresidual = bench.input({p.m, p.n}, residual, in.of_c(force)), tc = bench.output({p.m, p.n}, in.of_c(force));
+  const Tensor quarter = bench.input({1}, std::vector<float>{0.25F});
   bench.run([&](Ops& ops) {
-    record(ops, p.layout, tc, ta, tb, Into::overwrite, {.bias = tbias, .addend = tresidual, .alpha = 0.5F, .force = force});
+    record(ops, p.layout, tc, ta, tb, Into::overwrite, {.bias = tbias, .addend = tresidual, .alpha = 2.0F, .scale = quarter, .force = force});
     record(ops, p.layout, tc, ta, tb, Into::accumulate, {.force = force});
   });
   const auto product = expected(p, widen(a), widen(b));
