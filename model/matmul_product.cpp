@@ -6,13 +6,15 @@ namespace lapilli {
 
 namespace {
 
-// SPEC_EPILOGUE for the scalar kernels. In pairs: every row of c starts and ends at one, and what is read beside it lies alike.
-uint32_t epilogue_of(const args::MatmulArgs& args) {
+// SPEC_EPILOGUE. The scalar kernels are told all; others look for bias and addend themselves. In pairs: every row of c starts and ends at
+// one, and what is read beside it lies alike.
+uint32_t epilogue_of(const args::MatmulArgs& args, KernelClass kernel_class) {
+  const uint32_t scaled = args.scale.slice ? 8U : 0U;
+  if (kernel_class != KernelClass::scalar) return 1U | 2U | scaled;
   const auto starts_at_pair = [](const Slice& slice) { return !slice || slice.buffer_offset_bytes() % 8 == 0; };
   const bool in_pairs = args.cols % 2 == 0 && args.c_stride % 2 == 0 && starts_at_pair(args.c.slice) && starts_at_pair(args.bias.slice) &&
                         starts_at_pair(args.addend.slice) && starts_at_pair(args.kept.slice) && starts_at_pair(args.before.slice);
-  return (args.bias.slice ? 1U : 0U) | (args.addend.slice ? 2U : 0U) | (in_pairs ? 4U : 0U) |
-         (args.scale.slice ? 8U : 0U);
+  return (args.bias.slice ? 1U : 0U) | (args.addend.slice ? 2U : 0U) | (in_pairs ? 4U : 0U) | scaled;
 }
 
 // Steps of K from `k` on: the part of the product that begins there.
@@ -75,7 +77,7 @@ void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& pro
   tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
   for (MatmulProduct& piece : depth_pieces(product, tile)) {
     SpecConstants constants = tile.constants;
-    if (kernel.kernel_class == KernelClass::scalar) constants.push_back({args::SPEC_EPILOGUE, epilogue_of(piece.args)});
+    constants.push_back({args::SPEC_EPILOGUE, epilogue_of(piece.args, kernel.kernel_class)});
     constants.push_back({args::SPEC_NONLINEARITY, nonlinearity_constant(piece)});
     piece.args.row_step = piece.args.live.slice && piece.args.live_is_depth == 0 ? spreading_row_step(ceil_div(piece.args.rows, tile.rows)) : 1;
     ops.program.dispatch(ops.kernel("matmul_" + tile.form, tile.workgroup, constants), piece.args, tile.count(piece.args.rows, piece.args.cols),
@@ -119,9 +121,11 @@ void record_split(Ops& ops, MatmulKernel kernel, const MatmulProduct& product) {
                                 .splits = splits,
                                 .alpha = whole.alpha};
   const double elements = static_cast<double>(part_floats);
+  SpecConstants constants = type_constants(product.c, product.addend);
+  constants.push_back({args::SPEC_EPILOGUE, epilogue_of(whole, kernel.kernel_class)});
   dispatch_elements(ops, "matmul_sum", sum, lanes(product.c, part_floats),
                     {.flops = elements * splits, .bytes = elements * (4.0 * splits + static_cast<double>(size_bytes(product.c.dtype())))},
-                    type_constants(product.c, product.addend));
+                    constants);
 }
 
 }  // namespace

@@ -7,13 +7,13 @@ const uint kContiguous = 3;  // x and w along D
 
 shared RowGradient row_terms[kRows];
 
-// Elements of the tile. Either may run more than once for an element, in any order.
-float to_gradient(const in uint row, const in uint col, const in float sum, const in uvec2 start, const in uvec2 end) {
-  return logit_gradient(row_terms[row], start.y + col, args.alpha * sum, args.softcap, 0.0);
+// Elements of the tile [tile.xy, tile.zw). Either may run more than once for an element, in any order.
+float to_gradient(const in uint row, const in uint col, const in float sum, const in uvec4 tile, const in float alpha) {
+  return logit_gradient(row_terms[row], tile.y + col, alpha * sum, args.softcap, 0.0);
 }
-float write(const in uint row, const in uint col, const in float value, const in uvec2 start, const in uvec2 end) {
-  const uvec2 place = start + uvec2(row, col);
-  if (all(lessThan(place, end)))
+float write(const in uint row, const in uint col, const in float value, const in uvec4 tile, const in float alpha) {
+  const uvec2 place = tile.xy + uvec2(row, col);
+  if (all(lessThan(place, tile.zw)))
     InOutHalves(uvec2(args.gradient)).at[2 * place.x * args.logits_stride + place.y] = uint16_t(pack_factors(vec2(value, 0.0)));
   return value;
 }
@@ -24,13 +24,14 @@ void main() {
   if (start.x >= end.x) return;
   for (uint row = gl_LocalInvocationIndex; row < kRows; row += kWorkgroup)
     row_terms[row] = row_gradient(args, kGradientScale, 1.0, min(start.x + row, end.x - 1));
+  const float alpha = args.alpha;
   Sums gradients = tile_sums(o, start);
   barrier();
-  coopMatPerElementNV(gradients, gradients, to_gradient, start, end);
+  coopMatPerElementNV(gradients, gradients, to_gradient, uvec4(start, end), alpha);
 #ifdef STORES_ROUNDED
   const RoundedSums result = ROUNDED(gradients);
   STORE_TILE(result, OutRoundedSums(uvec2(args.gradient)), start, end, 2 * args.logits_stride)
 #else
-  coopMatPerElementNV(gradients, gradients, write, start, end);
+  coopMatPerElementNV(gradients, gradients, write, uvec4(start, end), alpha);
 #endif
 }

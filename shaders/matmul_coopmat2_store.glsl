@@ -18,20 +18,20 @@ void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
 vec4 stored_like_c(vec4 values) { return kCType == kF32 ? values : vec4(unpack_factors(pack_factors(values.xy)).x, 0.0, 0.0, 0.0); }
 #include "shaders/matmul_finish.glsl"
 
-// Elements of the tile on their way to c. Either may run more than once for an element, in any order: what one reads, only the other
-// writes.
-float finish_element(const in uint row, const in uint col, const in float sum, const in uvec2 start, const in uvec2 end) {
-  const uvec2 place = start + uvec2(row, col);
-  float value = scaled_alpha() * sum;
-  if (any(greaterThanEqual(place, end))) return value;
+// Elements of the tile [start, end) on their way to c. Either may run more than once for an element, in any order: what one reads, only
+// the other writes.
+float finish_element(const in uint row, const in uint col, const in float sum, const in uvec4 tile, const in float alpha) {
+  const uvec2 place = tile.xy + uvec2(row, col);
+  float value = alpha * sum;
+  if (any(greaterThanEqual(place, tile.zw))) return value;
   const uint at = place.x * args.c_stride + place.y;
   if (!is_null(args.bias)) value += args.bias.at[place.y];
   if (!is_null(args.addend)) value += load_like_c(args.addend, at, 1).x;
   return through(at, vec4(value, 0.0, 0.0, 0.0), 1).x;
 }
-float write(const in uint row, const in uint col, const in float value, const in uvec2 start, const in uvec2 end) {
-  const uvec2 place = start + uvec2(row, col);
-  if (any(greaterThanEqual(place, end))) return value;
+float write(const in uint row, const in uint col, const in float value, const in uvec4 tile, const in float alpha) {
+  const uvec2 place = tile.xy + uvec2(row, col);
+  if (any(greaterThanEqual(place, tile.zw))) return value;
   store_like_c(uvec2(args.c), place.x * args.c_stride + place.y, vec4(value, 0.0, 0.0, 0.0), 1);
   return value;
 }
@@ -41,9 +41,10 @@ void main() {
   const uvec2 start = tile_start(uvec2(kRows, kCols)), end = uvec2(o.rows, o.cols);
   if (start.x >= end.x || adds_nothing(o)) return;
   Sums sums = tile_sums(o, start);
+  const float alpha = scaled_alpha(o);
 
-  if (args.alpha != 1.0 || !is_null(args.scale) || !is_null(args.bias) || !is_null(args.addend) || kNonlinearity != kLinear)
-    coopMatPerElementNV(sums, sums, finish_element, start, end);
+  if (alpha != 1.0 || !is_null(args.bias) || !is_null(args.addend) || kNonlinearity != kLinear)
+    coopMatPerElementNV(sums, sums, finish_element, uvec4(start, end), alpha);
   // The addend may be c: all of the tile has been read before any of it is written.
   controlBarrier(gl_ScopeWorkgroup, gl_ScopeWorkgroup, gl_StorageSemanticsBuffer, gl_SemanticsAcquireRelease);
 
@@ -59,5 +60,5 @@ void main() {
     return;
   }
 #endif
-  coopMatPerElementNV(sums, sums, write, start, end);
+  coopMatPerElementNV(sums, sums, write, uvec4(start, end), alpha);
 }

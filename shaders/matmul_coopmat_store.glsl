@@ -48,7 +48,7 @@ void main() {
   const uint row0 = start.x, col0 = start.y;
   if (row0 >= o.rows || adds_nothing(o)) return;
   multiply(o, row0, col0);
-  const float alpha = scaled_alpha();
+  const float alpha = scaled_alpha(o);
   const bool has_bias = !is_null(args.bias), has_addend = !is_null(args.addend);
   [[unroll]] for (uint j = 0; j < kBlocksC; ++j) {
     const uint col = col0 + block_col(j);

@@ -10,7 +10,7 @@ void main() {
   const uint row0 = start.x, col0 = start.y;
   if (row0 >= o.rows || adds_nothing(o)) return;
   multiply(o, row0, col0);
-  const float alpha = scaled_alpha();
+  const float alpha = scaled_alpha(o);
   [[unroll]] for (uint j = 0; j < kCols; j += kStored) {
     const uint col = col0 + lane_column(j);
     if (col >= o.cols) break;

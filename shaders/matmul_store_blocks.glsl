@@ -7,7 +7,7 @@ void main() {
   const uint row0 = start.x, col0 = start.y;
   if (row0 >= o.rows || adds_nothing(o)) return;
   multiply(o, row0, col0);
-  const float alpha = scaled_alpha();
+  const float alpha = scaled_alpha(o);
   [[unroll]] for (uint block = 0; block < kBlocksR; ++block)
     [[unroll]] for (uint i = 0; i < 4; ++i) {
       const uint row = row0 + block_row(block) + i;

@@ -7,10 +7,12 @@
 // parts f32 [splits, rows, cols], c and addend (type C) [rows, cols] with c_stride. Flat over the elements of c, kStep columns of a row
 // at a time. Accumulator: f32, parts in ascending order of K.
 
+layout(constant_id = SPEC_EPILOGUE) const uint kEpilogue = 0;
 layout(push_constant, std430) uniform Push { MatmulSumArgs args; };
 
 void main() {
   const uint steps = args.cols / kStep, count = args.rows * steps;
+  const float alpha = (kEpilogue & 8) != 0 ? args.alpha * args.scale.at[0] : args.alpha;
   for (uint i = first_element(); i < end_element(count); i += kWorkgroup) {
     const uint row = i / steps, col = i % steps * kStep;
     const uint from = row * args.cols + col, to = row * args.c_stride + col;
@@ -20,7 +22,7 @@ void main() {
       sum.x += args.parts.at[at];
       if (kStep == 2) sum.y += args.parts.at[at + 1];
     }
-    sum *= is_null(args.scale) ? args.alpha : args.alpha * args.scale.at[0];
+    sum *= alpha;
     if (!is_null(args.bias)) {
       sum.x += args.bias.at[col];
       if (kStep == 2) sum.y += args.bias.at[col + 1];
