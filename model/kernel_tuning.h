@@ -25,7 +25,7 @@ class KernelTuning {
   AttentionKernel choose(const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, const AttentionKernel& own);
 
   // What makes the logits of a loss, out of kernels of one precision, `own` first. One chunk is measured, scored only; fewer rows of it
-  // where that would take long.
+  // where that would take long. What is compared is a small loss with all its options and gradients.
   MatmulKernel choose(const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates);
 
  private:

@@ -78,7 +78,8 @@ std::vector<MatmulKernel> LinearCrossEntropy::kernels() const {
     for (const auto& [rows, cols] : matmul_tiles(caps_, kind)) {
       kind.tile = rows;
       kind.tile_cols = rows == cols ? 0 : cols;
-      if (kind.kernel_class != KernelClass::coopmat2 || rows * cols <= kLargestReducedTile) all.push_back(kind);
+      // Narrow tiles leave many strips to put together.
+      if (cols >= 64 && (kind.kernel_class != KernelClass::coopmat2 || rows * cols <= kLargestReducedTile)) all.push_back(kind);
     }
   };
   // The tile that it is settled with comes first, once.

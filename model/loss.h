@@ -34,7 +34,7 @@ struct LossInputs {
   ConstTensor x;        // [N,D]; x and w are f32, or of the type of the kernel's 16-bit factors (w for coopmat2: of that)
   ConstTensor w;        // [>=V,D]: rows beyond V are padding, neither scored nor given a gradient
   ConstTensor targets;  // u32 [N]; args::kIgnoreIndex: none
-  ConstTensor weights;  // [N]
+  ConstTensor weights;  // [N] with f16 factors below 250 each: gradients of logits reach kGradientScale times that
   ConstTensor teacher_x = {};  // [N,Dt] and
   ConstTensor teacher_w = {};  // [>=V,Dt], when the shape has a teacher
 };
@@ -133,7 +133,7 @@ class LinearCrossEntropy {
   LossOptions options_;
   LossPlan plan_;
   const DeviceCaps& caps_;
-  MatmulKernel kernel_;            // of the logits
+  MatmulKernel kernel_;            // of the logits, and of d_x and d_w where no tuning chooses one
   Tensor rows_, position_, live_;  // u32 [N], [N], [1 + ranges]
   Tensor state_;                   // [N, args::kRowState]
   Tensor teacher_state_, teacher_sums_;  // [N, args::kRowState], [N, args::kTeacherState] or empty

@@ -12,6 +12,7 @@ namespace lapilli {
 namespace {
 
 constexpr uint64_t kMaxElements = (uint64_t{1} << 31) - 1;      // what 32-bit element indices address on every driver
+constexpr uint64_t kMaxSlabFloats = kMaxElements / 2;           // a slab's memory may hold elements of 16 bits
 constexpr uint32_t kMaxVocab = 1U << 24;                         // column indices exact as floats
 constexpr uint32_t kColumnGrain = 512;                           // whole matmul tiles and strips
 constexpr uint32_t kRowGrain = 128;
@@ -36,7 +37,7 @@ uint32_t equal_parts(uint64_t whole, uint64_t most, uint64_t grain) {
 
 // The widest chunk of a range of `rows` whose slab, and whose part of w, can be indexed.
 uint64_t widest_indexed(uint64_t rows, const LossShape& shape) {
-  const uint64_t most = kMaxElements / rows;  // floats of a row, its gap included
+  const uint64_t most = kMaxSlabFloats / rows;  // floats of a row, its gap included
   return std::min(spread_row_stride(most) <= most ? most : std::max<uint64_t>(most, 65) - 64, kMaxElements / shape.dim);
 }
 

@@ -23,7 +23,7 @@ std::optional<std::string> why_no_coopmat2(const DeviceCaps& caps, Precision pre
   const MatrixShape grain = precision == Precision::f16 ? caps.workgroup_matrix_f16 : caps.workgroup_matrix_bf16;
   if (!grain || !caps.storage16)
     return fmt::format("{} does not multiply {} matrices of whole workgroups (VK_NV_cooperative_matrix2 with workgroup scope, flexible "
-                       "dimensions and tensor addressing)",
+                       "dimensions, tensor addressing, operations on elements and reductions)",
                        caps.name, to_string(precision));
   if (64 % grain.rows != 0 || 64 % grain.cols != 0 || kDepth % grain.depth != 0 || caps.max_matrix_dimension < 256)
     return fmt::format("{} multiplies {} matrices of whole workgroups in multiples of {} x {} x {} up to {}; coopmat2 needs 64 to 256",

@@ -71,8 +71,9 @@ class Trial {
     arena_.commit(kernels.device());
 
     uint32_t seed = 0;
-    for (const Tensor& tensor : {a, b, bias, addend, before, scale})
+    for (const Tensor& tensor : {a, b, bias, addend, before})
       if (tensor) fill_random(kernels.device(), tensor, ++seed);
+    if (scale) write_slice(kernels.device(), scale.slice(), std::vector<float>{1.0F});
     if (live) write_slice(kernels.device(), live.slice(), std::vector<uint32_t>{tn ? args.depth : args.rows});
     args.a = a;
     args.b = b;

@@ -183,7 +183,7 @@ struct LossLogitsArgs {
   OutF32 logits;     // [rows,logits_stride] u = alpha x wt, before the softcap; or null
   OutF32 strips;     // [rows,strips,kStripState]
   InOutF32 state;    // [rows,kRowState] kRowTarget, when the target lies in this chunk
-  InReal x;          // [N,D] by token
+  InReal x;          // [N,D] by token; for coopmat2 [rows,D] as `rows` says
   InReal w;          // [cols,D] rows first_column.. of the head
   InU32 rows;        // [rows]
   InU32 live;        // [1]
@@ -205,7 +205,8 @@ struct LossCombineArgs {
 };
 
 // Gradients of logits are stored before the divisor, so in [-1, 1] times the row's weight: the products that take them bring in
-// 1 / sum w. In 16 bits they are this many times as large: what f16 flushes to zero begins at 2^-33 then, and rounds from 2^-22 on.
+// 1 / sum w. In 16 bits they are this many times as large: what f16 flushes to zero begins at 2^-33 then, what it rounds
+// to less than 11 bits at 2^-22, and what overflows at 255.
 const float kGradientScale = 256.0f;
 
 // What makes gradients of logits out of logits; see shaders/loss_gradient.glsl.
@@ -235,7 +236,7 @@ struct LossTeacherGradientArgs {
 // The same from x and w again, without reading logits.
 struct LossRecomputeArgs {
   OutReal gradient;    // [rows,logits_stride] as LossGradientArgs.logits is left
-  InReal x;            // [N,D] by token
+  InReal x;            // as in LossLogitsArgs
   InReal w;            // [cols,D]
   InF32 state;         // the rest as in LossGradientArgs
   InU32 rows, live, targets;

@@ -21,7 +21,7 @@ void main() {
     vec2 gradients = vec2(0.0);
     [[unroll]] for (uint j = 0; j < kStep; ++j)
       if (col + j < args.cols)
-        gradients[j] = logit_gradient(terms, col + j, InF32(uvec2(args.logits)).at[base + col + j], args.softcap, soft_target(row, base + col + j));
+        gradients[j] = logit_gradient(terms, col + j, InOutF32(uvec2(args.logits)).at[base + col + j], args.softcap, soft_target(row, base + col + j));
     if (kStep == 2) controlBarrier(gl_ScopeWorkgroup, gl_ScopeWorkgroup, gl_StorageSemanticsBuffer, gl_SemanticsAcquireRelease);
     if (col < args.cols) store_reals(OutReal(uvec2(args.logits)), kStep * base + col, gradients);
   }

@@ -6,6 +6,11 @@
 const uint kContiguous = 3;  // x and w along D
 #define COMPACT_X
 #include "shaders/matmul_coopmat2.glsl"
+#ifdef EMULATED
+#include "shaders/workgroup_rows_emulated.glsl"
+#else
+#include "shaders/workgroup_rows.glsl"
+#endif
 #include "shaders/loss_logits.glsl"
 
 shared uint row_target[kRows];

@@ -4,6 +4,8 @@
 #include "shaders/real.glsl"
 // c = alpha * scale * (the parts of a product that was split along K) + bias + addend.
 //
+// A product that is split has a depth: there is always something to scale.
+//
 // parts f32 [splits, rows, cols], c and addend (type C) [rows, cols] with c_stride. Flat over the elements of c, kStep columns of a row
 // at a time. Accumulator: f32, parts in ascending order of K.
 

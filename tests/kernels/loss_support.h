@@ -46,9 +46,11 @@ inline std::vector<MatmulKernel> all_precisions() {
     if ((kernel.tile == 64) == (kernel.precision == Precision::bf16)) kernels.push_back(kernel);
   return kernels;
 }
-// And of workgroups' matrices: emulated ones take a driver seconds to compile, so few tests run them.
+// And a few of 16 bits, of workgroups' matrices too: drivers take seconds to compile them.
 inline std::vector<MatmulKernel> few_precisions() {
   std::vector<MatmulKernel> kernels = all_kernels();
+  for (const MatmulKernel& kernel : coopmat_kernels())
+    if (kernel.tile == 32) kernels.push_back(kernel);
   for (const MatmulKernel& kernel : coopmat2_kernels())
     if (kernel.tile * kernel.tile_cols <= 128 * 128) kernels.push_back(kernel);
   return kernels;

@@ -2,6 +2,7 @@
 #include "model/matmul_tuning.h"
 
 #include "model/kernel_tuning.h"
+#include "model/loss_kernel_tuning.h"
 #include "model/matmul_product.h"
 #include "tests/files.h"
 #include "tests/kernels/matmul_support.h"
@@ -81,6 +82,30 @@ TEST(MatmulTuning, TiledCandidates_TilesAndPartsAllPass) {
   EXPECT_EQ(names.front(), "tiled 32x32");  // 8 workgroups: the smallest
   for (const char* wanted : {"tiled 128x128", "tiled 64x64", "tiled 64x64 in 4 parts", "tiled 128x128 in 4 parts"})
     EXPECT_NE(std::ranges::find(names, wanted), names.end()) << wanted;
+}
+
+TEST(LossTuning, KernelsOfLogits_AllPassAndAreRemembered) {
+  const TempDir folder;
+  std::vector<MatmulKernel> candidates{{KernelClass::tiled, 64}, {KernelClass::tiled, 32}};
+  const LossShape shape{.tokens = 150, .dim = 24, .vocab = 700};
+  const LossPlan plan = plan_loss({.strategy = LossStrategy::full}, shape, true);
+  for (const bool again : {false, true}) {
+    Tuner tuner(device().caps(), {.measure = !again, .file = folder / "tuning.json"});
+    KernelTuning tuning(kernels(), tuner);
+    EXPECT_EQ(tuning.choose(shape, plan, candidates).kernel_class, KernelClass::tiled);
+    ASSERT_TRUE(tuner.given().contains("loss logits 150x700x24 f32"));
+    for (const TunedCandidate& candidate : tuner.given().begin()->second.candidates)
+      EXPECT_TRUE(std::isfinite(candidate.median_seconds)) << candidate.name;
+  }
+}
+
+TEST(LossTuning, WrongResults_AreFound) {
+  const double bound = loss_tolerance(768, 2048, 9, Precision::f16).nll;
+  EXPECT_LT(bound, 1e-3) << "half of the exponentials are 0.7 nats";
+  EXPECT_NO_THROW(require_same_values({1.0F, 2.0F}, {1.0F, 2.0F + static_cast<float>(0.9 * bound)}, bound, "nll"));
+  EXPECT_THROW(require_same_values({1.0F, 2.0F}, {1.0F, 2.0F + static_cast<float>(1.1 * bound)}, bound, "nll"), Error);
+  EXPECT_THROW(require_same_values({std::nanf("")}, {1.0F}, bound, "nll"), Error);
+  EXPECT_THROW(require_same_values({1.0F}, {std::nanf("")}, bound, "nll"), Error);
 }
 
 TEST(AttentionTuning, EveryCandidate_IsRightAndMeasured) {
