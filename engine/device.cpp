@@ -30,7 +30,10 @@ const char* vk_result_name(VkResult result) {
 }
 
 void vk_check(VkResult result, const char* call) {
-  if (result < 0) throw Error("Vulkan: {} gave: {} ({})", call, vk_result_name(result), static_cast<int>(result));
+  if (result >= 0) return;
+  const std::string sentence = fmt::format("Vulkan: {} gave: {} ({})", call, vk_result_name(result), static_cast<int>(result));
+  if (result == VK_ERROR_DEVICE_LOST) throw DeviceLost(sentence);
+  throw Error(sentence);
 }
 
 namespace {

@@ -20,7 +20,8 @@ bool another_round(const MeasureOptions& options, uint32_t rounds, double second
 }  // namespace
 
 std::vector<std::vector<double>> measure_in_turn(std::span<const Contender> contenders, const MeasureOptions& options) {
-  for (const Contender& contender : contenders) contender.run();
+  if (options.warm_up)
+    for (const Contender& contender : contenders) contender.run();
   std::vector<std::vector<double>> seconds(contenders.size());
   double elapsed = 0;
   for (uint32_t rounds = 0; another_round(options, rounds, elapsed); ++rounds)

@@ -20,9 +20,10 @@ struct MeasureOptions {
   uint32_t repeats = 0;         // rounds; 0: as many as fit into seconds_budget
   double seconds_budget = 8;    // wall clock, for all contenders together; the warm-up comes on top
   uint32_t fewest = 3, most = 50;  // rounds, when they come from the budget
+  bool warm_up = true;          // each runs once before the first round (compilation, first touch of memory, clocks)
 };
 
-// [contender][round] seconds. Each runs once before the first round (compilation, first touch of memory, clocks).
+// [contender][round] seconds.
 std::vector<std::vector<double>> measure_in_turn(std::span<const Contender> contenders, const MeasureOptions& options);
 
 // Linear interpolation between order statistics, as numpy. REQUIRES: not empty; 0 <= q <= 1.

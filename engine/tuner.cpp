@@ -9,6 +9,7 @@
 
 #include "engine/base/error.h"
 #include "engine/measure.h"
+#include "engine/trial_mark.h"
 
 namespace lapilli {
 
@@ -18,24 +19,26 @@ constexpr double kTie = 1.02;         // this much slower than the best counts a
 constexpr uint32_t kMostRounds = 25;  // enough for a median, however short the work is
 constexpr double kFailed = std::numeric_limits<double>::infinity();
 
-// A candidate as it is measured. The first Error puts it out and releases what it held.
+// A candidate as it is measured: prepared and run once when it is made. The first Error puts it out and releases what it held. While it is
+// prepared or runs, `mark` says `marked`.
 class Candidate {
  public:
-  Candidate(const std::string& key, const std::string& name, const std::function<std::function<double()>()>& prepare)
-      : label_(fmt::format("{}: {}", key, name)) {
-    attempt([&] {
+  Candidate(std::string label, TrialMark& mark, std::string marked, const std::function<std::function<double()>()>& prepare)
+      : label_(std::move(label)), marked_(std::move(marked)), mark_(mark) {
+    attempt(/*first=*/true, [&] {
       run_ = prepare();
       CHECK(run_ != nullptr, "{} has nothing to run", label_);
+      run_once();
     });
+  }
+  // One that crashed when it was tried before, and is not tried.
+  Candidate(std::string label, TrialMark& mark) : label_(std::move(label)), mark_(mark) {
+    fail("the device was lost, or the program died, when it was tried before");
   }
 
   double run() {
     double seconds = kFailed;
-    if (failed()) return seconds;
-    attempt([&] {
-      seconds = run_();
-      CHECK(std::isfinite(seconds) && seconds >= 0, "{} took {} s", label_, seconds);
-    });
+    if (!failed()) attempt(/*first=*/false, [&] { seconds = run_once(); });
     return seconds;
   }
 
@@ -43,17 +46,33 @@ class Candidate {
   const std::string& failure() const { return failure_; }
 
  private:
-  void attempt(const std::function<void()>& action) {
+  double run_once() {
+    const double seconds = run_();
+    CHECK(std::isfinite(seconds) && seconds >= 0, "{} took {} s", label_, seconds);
+    return seconds;
+  }
+
+  void attempt(bool first, const std::function<void()>& action) {
+    mark_.set(marked_, /*synced=*/first);
     try {
       action();
     } catch (const Error& error) {
-      failure_ = fmt::format("{} failed: {}", label_, error.what());
-      spdlog::warn("{}; it is not used", failure_);
-      run_ = nullptr;
+      fail(error.what());
+    } catch (const DeviceLost& lost) {
+      const bool remembered = mark_.leave();
+      throw DeviceLost(fmt::format("{} took the device down when it was measured: {}; {} with --no-tune, which measures nothing", label_, lost.what(),
+                                   remembered ? "run again, this is remembered and it is not tried a second time; or" : "run again"));
     }
+    mark_.clear();
+  }
+  void fail(std::string_view why) {
+    failure_ = fmt::format("{} failed: {}", label_, why);
+    spdlog::warn("{}; it is not used", failure_);
+    run_ = nullptr;
   }
 
-  std::string label_;
+  std::string label_, marked_;
+  TrialMark& mark_;
   std::function<double()> run_;
   std::string failure_;
 };
@@ -94,8 +113,9 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
     given_.insert_or_assign(key, *known);
     return {.index = known->chosen, .reason = describe_remembered(*known)};
   }
-  if (!options_.measure) return {.reason = "not measured"};
-  if (seconds_spent_ >= options_.seconds_in_all) return {.reason = fmt::format("not measured: {:.0f} s of measurements are enough", seconds_spent_)};
+  if (!options_.measure) return {.index = first_trusted(key, names), .reason = "not measured"};
+  if (seconds_spent_ >= options_.seconds_in_all)
+    return {.index = first_trusted(key, names), .reason = fmt::format("not measured: {:.0f} s of measurements are enough", seconds_spent_)};
 
   if (options_.on_measuring) options_.on_measuring(key);
   TuningRecord record;
@@ -114,7 +134,7 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
 }
 
 const TuningRecord* Tuner::recall(const std::string& key, const std::vector<std::string>& names) const {
-  for (const TuningRecords* records : {&measured_, &remembered_}) {
+  for (const TuningRecords* records : {&measured_, &remembered_.choices}) {
     const auto known = records->find(key);
     if (known != records->end() && std::ranges::equal(known->second.candidates, names, {}, &TunedCandidate::name))
       return &known->second;
@@ -122,21 +142,40 @@ const TuningRecord* Tuner::recall(const std::string& key, const std::vector<std:
   return nullptr;
 }
 
+bool Tuner::crashed(const std::string& key, const std::vector<std::string>& names, size_t index) const {
+  const auto same_operation = [&](const std::string& other) { return other.substr(0, other.find(' ')) == key.substr(0, key.find(' ')); };
+  return std::ranges::any_of(remembered_.crashes, [&](const auto& crash) {
+    return crash.second.contains(names[index]) && (crash.first == key || (index != 0 && same_operation(crash.first)));
+  });
+}
+
+// Where all have crashed, the first.
+size_t Tuner::first_trusted(const std::string& key, const std::vector<std::string>& names) const {
+  size_t index = 0;
+  while (index < names.size() && crashed(key, names, index)) ++index;
+  return index % names.size();
+}
+
 TuningRecords Tuner::known() const {
   TuningRecords all = measured_;
-  all.insert(remembered_.begin(), remembered_.end());
+  all.insert(remembered_.choices.begin(), remembered_.choices.end());
   return all;
 }
 
 TuningRecord Tuner::measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget) const {
+  TrialMark mark(file_.path());
   std::vector<Candidate> candidates;
   candidates.reserve(names.size());
-  for (size_t i = 0; i < names.size(); ++i) candidates.emplace_back(key, names[i], [&] { return prepare(i); });
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string label = fmt::format("{}: {}", key, names[i]);
+    if (crashed(key, names, i)) candidates.emplace_back(label, mark);
+    else candidates.emplace_back(label, mark, file_.mark_of(key, names[i]), [&] { return prepare(i); });
+  }
   std::vector<Contender> contenders;
   for (size_t i = 0; i < names.size(); ++i)
     contenders.push_back({names[i], [&candidate = candidates[i]] { return candidate.run(); }});
   const auto seconds =
-      measure_in_turn(contenders, {.seconds_budget = seconds_budget, .fewest = 1, .most = kMostRounds});
+      measure_in_turn(contenders, {.seconds_budget = seconds_budget, .fewest = 1, .most = kMostRounds, .warm_up = false});
 
   if (std::ranges::all_of(candidates, &Candidate::failed))
     throw Error("no variant works on {}; {}; update the driver or choose another device", device_name_, candidates[0].failure());

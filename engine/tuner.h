@@ -15,7 +15,7 @@
 namespace lapilli {
 
 struct TunerOptions {
-  bool measure = true;              // false: a remembered choice, else the first candidate; nothing is written
+  bool measure = true;              // false: a remembered choice, else the first candidate that never crashed; nothing is written
   std::filesystem::path file = {};  // empty: tuning-<device_identity>.json in cache_directory()
   double seconds_budget = 2;        // wall clock for the rounds of one choice, at least one; warm-ups come on top
   double seconds_in_all = std::numeric_limits<double>::infinity();  // wall clock; once it is spent nothing more is measured
@@ -32,6 +32,11 @@ struct TunedChoice {
 
 // A choice holds for one device with one driver, one set of kernels (all of shaders/) and one list of candidates; where any
 // of these changes it is measured again. Not thread-safe. Several processes may share a file.
+//
+// A candidate may crash a driver. What is being tried is said on disk beside the file while it runs; where the device is lost or the
+// process dies in the middle, that is what the next tuner on the file reads, and the candidate counts as failed for good: for its key, and,
+// unless it is the preferred one, for other keys of the same operation, which is the key's first word. Whoever ends the program by a
+// signal blames nobody, unless by SIGKILL.
 class Tuner {
  public:
   // Prepares candidate `index` (allocates, records) and returns what runs it once and gives the seconds that took. All
@@ -43,7 +48,8 @@ class Tuner {
 
   // `key` names operation and shape ("loss 1024x256x32000 f32"); `names` the candidates, the preferred first: it wins when
   // the best is not more than 2 % faster, so that noise does not flip a choice. `prepare` is called only to measure.
-  // A candidate that throws Error when prepared or run is logged and out. Throws Error when all are.
+  // A candidate that throws Error when prepared or run is logged and out. Throws Error when all are; DeviceLost, naming the candidate and what
+  // to do, as soon as one throws that.
   // `seconds_budget`: instead of the options'. REQUIRES: at least one name, all different; seconds finite and not negative.
   TunedChoice choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
                      std::optional<double> seconds_budget = std::nullopt);
@@ -60,13 +66,15 @@ class Tuner {
   TuningRecords known() const;
 
  private:
+  bool crashed(const std::string& key, const std::vector<std::string>& names, size_t index) const;
+  size_t first_trusted(const std::string& key, const std::vector<std::string>& names) const;
   const TuningRecord* recall(const std::string& key, const std::vector<std::string>& names) const;
   TuningRecord measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget) const;
 
   TunerOptions options_;
   std::string device_name_;
   TuningFile file_;
-  TuningRecords remembered_;  // what the file held at the start
+  TuningMemory remembered_;   // what the file held at the start
   TuningRecords measured_;    // what this tuner measured
   TuningRecords given_;
   double seconds_spent_ = 0;

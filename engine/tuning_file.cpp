@@ -1,6 +1,9 @@
 #include "engine/tuning_file.h"
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <limits>
@@ -51,6 +54,22 @@ TuningRecord record_from_json(const Json& json) {
   return record;
 }
 
+// One process at a time; all at once where the file system has no locks.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder) : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (descriptor_ >= 0) flock(descriptor_, LOCK_EX);
+  }
+  ~FolderLock() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
 }  // namespace
 
 TuningFile::TuningFile(const DeviceCaps& caps, std::filesystem::path path)
@@ -67,34 +86,63 @@ TuningFile::TuningFile(const DeviceCaps& caps, std::filesystem::path path)
   }
 }
 
-TuningRecords TuningFile::read() const {
-  TuningRecords records;
+TuningMemory TuningFile::read() const {
+  TuningMemory memory;
+  if (path_.empty()) return memory;
+  read_file(memory);
+  read_marks(memory, left_marks(path_));
+  return memory;
+}
+
+void TuningFile::read_file(TuningMemory& memory) const {
   try {
-    if (path_.empty() || !std::filesystem::exists(path_)) return {};
+    if (!std::filesystem::exists(path_)) return;
     const Json json = Json::parse(read_text_file(path_));
     if (json.at("identity") != identity_ || json.at("kernels") != kernels_) {
       spdlog::log(named_ ? spdlog::level::warn : spdlog::level::debug, "tuning results in '{}' are of another device, driver or kernels, and are void",
                   path_.string());
-      return {};
+      return;
     }
-    for (const auto& [key, record] : json.at("choices").items()) records.emplace(key, record_from_json(record));
+    TuningMemory found;
+    for (const auto& [key, record] : json.at("choices").items()) found.choices.emplace(key, record_from_json(record));
+    if (json.contains("crashes")) found.crashes = json.at("crashes").get<TuningCrashes>();
+    memory = std::move(found);
   } catch (const std::exception& error) {  // ours, the JSON parser's, the file system's: whatever is wrong with the file
     spdlog::debug("tuning results in '{}' not read: {}", path_.string(), error.what());
-    return {};
   }
-  return records;
+}
+
+// {"identity": ..., "kernels": ..., "key": "loss 4x4 f32", "trying": "full"}
+std::string TuningFile::mark_of(const std::string& key, const std::string& name) const {
+  return Json{{"identity", identity_}, {"kernels", kernels_}, {"key", key}, {"trying", name}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+void TuningFile::read_marks(TuningMemory& memory, const std::vector<LeftMark>& marks) const {
+  for (const LeftMark& mark : marks) {
+    try {
+      const Json json = Json::parse(mark.what);
+      if (json.at("identity") == identity_ && json.at("kernels") == kernels_) memory.crashes[json.at("key")].insert(json.at("trying"));
+    } catch (const Json::exception&) {  // empty, or cut short: it blames nothing
+    }
+  }
 }
 
 void TuningFile::add(const TuningRecords& records) {
   if (path_.empty()) return;
-  TuningRecords all = read();
-  for (const auto& [key, record] : records) all.insert_or_assign(key, record);
+  const FolderLock lock(path_.has_parent_path() ? path_.parent_path() : ".");
+  const std::vector<LeftMark> marks = left_marks(path_);
+  TuningMemory all;
+  read_file(all);
+  read_marks(all, marks);
+  for (const auto& [key, record] : records) all.choices.insert_or_assign(key, record);
   auto choices = Json::object();
-  for (const auto& [key, record] : all) choices[key] = to_json(record);
-  const Json json{{"device", device_}, {"identity", identity_}, {"kernels", kernels_}, {"choices", std::move(choices)}};
+  for (const auto& [key, record] : all.choices) choices[key] = to_json(record);
+  Json json{{"device", device_}, {"identity", identity_}, {"kernels", kernels_}, {"choices", std::move(choices)}};
+  if (!all.crashes.empty()) json["crashes"] = all.crashes;
   try {
     // Names from drivers may hold bytes that are not UTF-8.
     write_file_atomically(path_, json.dump(1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace) + "\n");
+    for (const LeftMark& mark : marks) unlink(mark.path.c_str());
   } catch (const Error& error) {
     spdlog::warn("tuning results are not remembered: {}", error.what());
     path_.clear();

@@ -5,10 +5,13 @@
 #include <cstddef>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/device.h"
+#include "engine/trial_mark.h"
 
 namespace lapilli {
 
@@ -23,6 +26,13 @@ struct TuningRecord {
   std::vector<TunedCandidate> candidates = {};  // in the order of preference
 };
 using TuningRecords = std::map<std::string, TuningRecord>;  // by key
+// Names of the candidates in whose trial the device was lost, or the process died.
+using TuningCrashes = std::map<std::string, std::set<std::string>>;  // by key
+
+struct TuningMemory {
+  TuningRecords choices = {};
+  TuningCrashes crashes = {};
+};
 
 class TuningFile {
  public:
@@ -30,12 +40,20 @@ class TuningFile {
   // as empty, one that cannot be written (or placed) is given up with a warning.
   TuningFile(const DeviceCaps& caps, std::filesystem::path path);
 
-  TuningRecords read() const;
-  // Adds the records to what is there now, other processes' included; replaces those of the same key. Written atomically;
-  // of two processes that do this in the same instant one may have to measure again.
+  // What is in the file, and what marks of trials tell that processes left behind (engine/trial_mark.h).
+  TuningMemory read() const;
+  // Adds the records to what is there now, other processes' included; replaces those of the same key. What marks tell goes into the
+  // file with them, and the marks go. Written atomically; processes that do this at the same time wait for each other.
   void add(const TuningRecords& records);
 
+  const std::filesystem::path& path() const { return path_; }  // empty: given up
+  // What a mark beside the file says while a candidate is tried.
+  std::string mark_of(const std::string& key, const std::string& name) const;
+
  private:
+  void read_file(TuningMemory& memory) const;
+  void read_marks(TuningMemory& memory, const std::vector<LeftMark>& marks) const;
+
   std::filesystem::path path_;  // empty: given up
   bool named_;                  // by the caller: that it is void is worth a warning
   std::string device_;          // for people: name and driver

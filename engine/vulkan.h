@@ -9,7 +9,7 @@ namespace lapilli {
 
 const char* vk_result_name(VkResult result);
 
-// Throws Error naming the call, the result and what it usually means.
+// Throws Error naming the call, the result and what it usually means; DeviceLost where that is it.
 void vk_check(VkResult result, const char* call);
 
 }  // namespace lapilli

@@ -60,6 +60,7 @@ const uint kLaneRows = kSubgroup < kSubgroupRows ? kSubgroup : kSubgroupRows;
 const uint kPasses = kSubgroupRows / kLaneRows;
 const uint kParts = kSubgroup / kLaneRows;
 const uint kPartCols = kScoreCols / kParts;
+const uint kFours = kPartCols / 4;
 
 uint sub_row() { return gl_SubgroupID % kDown * kSubgroupRows; }
 uint sub_across() { return gl_SubgroupID / kDown; }
@@ -73,7 +74,8 @@ float exp2_or_nan(float x) { return isnan(x) ? x : exp2(x); }
 float log2_or_nan(float x) { return isnan(x) ? x : log2(x); }
 const float kLog2E = 1.44269504, kLn2 = 0.69314718;
 
-uint first_token;  // of the sequence
+uint query0, key0;  // of the tile at hand
+uint first_token;   // of the sequence
 // The first position that a query sees; of queries beyond the edge what the last one sees.
 uint start_of(uint query) { return is_null(args.document_start) ? 0 : args.document_start.at[first_token + min(query, args.context - 1)]; }
 
@@ -86,6 +88,8 @@ Rows heads_of_qkv(uint position, uint head) {
   return Rows(args.qkv, kQkvType, qkv_at(first_token + position, head, args.heads, args.kv_heads), (args.heads + 2 * args.kv_heads) * kWidth,
               position < args.context ? args.context - position : 0);
 }
+// Of a query, in lse and delta.
+uint statistic_at(uint head, uint query) { return first_token * args.heads + head * args.context + query; }
 
 // Elements e.. (a multiple of 8) of a row, as factors; 0 beyond E.
 uvec4 fetch_eight(Rows rows, uint row, uint e) {
@@ -118,29 +122,25 @@ uint non_finite(uint pair) {
 }
 uvec4 non_finite(uvec4 eight) { return uvec4(non_finite(eight.x), non_finite(eight.y), non_finite(eight.z), non_finite(eight.w)); }
 
-// A thread's part of a tile of met rows, on its way to shared memory.
+// A thread's part of a tile of met rows, on its way to shared memory: its i-th eight, and where in a tile that lies.
 const uint kChunksOfRow = kWide / 8;
 const uint kChunks = (kCols * kChunksOfRow + kWorkgroup - 1) / kWorkgroup;
+uint chunk(uint i) { return gl_LocalInvocationIndex + i * kWorkgroup; }
+bool in_tile(uint chunk) { return chunk < kCols * kChunksOfRow; }
+uint chunk_slot(uint chunk) { return chunk / kChunksOfRow * kMetStride + chunk % kChunksOfRow; }
 void fetch(out uvec4 chunks[kChunks], Rows rows) {
-  [[unroll]] for (uint i = 0; i < kChunks; ++i) {
-    const uint at = gl_LocalInvocationIndex + i * kWorkgroup;
-    chunks[i] = at < kCols * kChunksOfRow ? fetch_eight(rows, at / kChunksOfRow, 8 * (at % kChunksOfRow)) : uvec4(0);
-  }
+  [[unroll]] for (uint i = 0; i < kChunks; ++i)
+    chunks[i] = in_tile(chunk(i)) ? fetch_eight(rows, chunk(i) / kChunksOfRow, 8 * (chunk(i) % kChunksOfRow)) : uvec4(0);
 }
 void put(uvec4 chunks[kChunks], uint tile) {
-  [[unroll]] for (uint i = 0; i < kChunks; ++i) {
-    const uint at = gl_LocalInvocationIndex + i * kWorkgroup;
-    if (at < kCols * kChunksOfRow) met[tile * kCols * kMetStride + at / kChunksOfRow * kMetStride + at % kChunksOfRow] = chunks[i];
-  }
+  [[unroll]] for (uint i = 0; i < kChunks; ++i)
+    if (in_tile(chunk(i))) met[tile * kCols * kMetStride + chunk_slot(chunk(i))] = chunks[i];
 }
-// The same to `part`, kCols rows, of what is owned. Where a subgroup's i-th fragment of it begins, at a step of depth.
+// The same to `part`, kCols rows, of what is owned.
 void put_owned(uvec4 chunks[kChunks], uint tile, uint part) {
-  [[unroll]] for (uint i = 0; i < kChunks; ++i) {
-    const uint at = gl_LocalInvocationIndex + i * kWorkgroup;
-    if (at < kCols * kChunksOfRow) owned[(tile * kRows + part * kCols + at / kChunksOfRow) * kMetStride + at % kChunksOfRow] = chunks[i];
-  }
+  [[unroll]] for (uint i = 0; i < kChunks; ++i)
+    if (in_tile(chunk(i))) owned[(tile * kRows + part * kCols) * kMetStride + chunk_slot(chunk(i))] = chunks[i];
 }
-uint owned_at(uint tile, uint i, uint step) { return (tile * kRows + sub_row() + i * kFragmentRows) * kMetStride + step * kFragmentDepth / 8; }
 // Says to all threads, after the next barrier, in any_found() whether one of them found something; the caller keeps a barrier
 // between any_found() and the next note_found().
 bool has_non_finite(uvec4 chunks[kChunks]) {
@@ -159,11 +159,86 @@ bool any_found() {
 }
 // Infinities and NaNs of a tile become 0. Between barriers.
 void take_out_non_finite(uint tile) {
-  for (uint at = gl_LocalInvocationIndex; at < kCols * kChunksOfRow; at += kWorkgroup) {
-    const uint slot = tile * kCols * kMetStride + at / kChunksOfRow * kMetStride + at % kChunksOfRow;
+  for (uint at = gl_LocalInvocationIndex; in_tile(at); at += kWorkgroup) {
+    const uint slot = tile * kCols * kMetStride + chunk_slot(at);
     met[slot] &= ~non_finite(met[slot]);
   }
 }
+
+// Whether something was found; then the first `tiles` tiles of met rows are without it, for all threads.
+bool take_out_found(uint tiles) {
+  if (!any_found()) return false;
+  for (uint tile = 0; tile < tiles; ++tile) take_out_non_finite(tile);
+  barrier();
+  return true;
+}
+
+// ---- fragments ----
+
+// The subgroup's rows of what is owned, if they are in `part` of it, which lies in a tile of met rows.
+void hold(inout FragmentA own[kFragmentsDown][kSteps], uint tile, uint part) {
+  if (sub_row() / kCols == part)
+    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+      [[unroll]] for (uint e = 0; e < kSteps; ++e)
+        coopMatLoad(own[i][e], met, (tile * kCols + sub_row() % kCols + i * kFragmentRows) * kMetStride + e * kFragmentDepth / 8, kMetStride,
+                    gl_CooperativeMatrixLayoutRowMajor);
+}
+// s += owned rows times met rows, both of `tile`. `own` counts where fragments hold what is owned.
+void multiply_rows(inout FragmentSum s[kFragmentsDown][kScoreFragments], FragmentA own[kFragmentsDown][kSteps], uint tile) {
+  [[unroll]] for (uint e = 0; e < kSteps; ++e) {
+    FragmentA a[kFragmentsDown];
+    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+      const uint at = (tile * kRows + sub_row() + i * kFragmentRows) * kMetStride + e * kFragmentDepth / 8;
+      if (kOwnedShared != 0) coopMatLoad(a[i], owned, at, kMetStride, gl_CooperativeMatrixLayoutRowMajor);
+      else a[i] = own[i][e];
+    }
+    [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
+      FragmentB b;
+      coopMatLoad(b, met, (tile * kCols + sub_across() * kScoreCols + j * kFragmentCols) * kMetStride + e * kFragmentDepth / 8, kMetStride,
+                  gl_CooperativeMatrixLayoutColumnMajor);
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) s[i][j] = coopMatMulAdd(a[i], b, s[i][j]);
+    }
+  }
+}
+// result += the factors in `scores` times met rows of `tile`.
+void multiply_factors(inout FragmentSum result[kFragmentsDown][kOutFragments], uint tile) {
+  for (uint step = 0; step < kCols; step += kFragmentDepth) {
+    FragmentA a[kFragmentsDown];
+    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+      coopMatLoad(a[i], scores, factor_at(sub_row() + i * kFragmentRows, step), kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
+    [[unroll]] for (uint n = 0; n < kOutFragments; ++n) {
+      FragmentB b;
+      coopMatLoad(b, met, (tile * kCols + step) * kMetStride + (sub_across() * kOutCols + n * kFragmentCols) / 8, kMetStride,
+                  gl_CooperativeMatrixLayoutRowMajor);
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) result[i][n] = coopMatMulAdd(a[i], b, result[i][n]);
+    }
+  }
+}
+// A fragment to the subgroup's part of `scores`, as its column j.
+void put_fragment(FragmentSum fragment, uint i, uint j) {
+  coopMatStore(fragment, scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
+}
+void put_scores(FragmentSum s[kFragmentsDown][kScoreFragments]) {
+  [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+    [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) put_fragment(s[i][j], i, j);
+}
+// Columns block * kScoreCols.. of a result.
+void put_block(FragmentSum result[kFragmentsDown][kOutFragments], uint block) {
+  [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+    [[unroll]] for (uint n = 0; n < kOutFragments; ++n)
+      if (n / kScoreFragments == block) put_fragment(result[i][n], i, n % kScoreFragments);
+}
+// A lane's columns of a row of `scores`, f32; and as factors, in place. A subgroupBarrier() between them.
+void take_lane(out vec4 p[kFours], uint row) {
+  [[unroll]] for (uint c = 0; c < kFours; ++c) p[c] = uintBitsToFloat(scores[score_at(row) + lane_part() * kPartCols / 4 + c]);
+}
+void put_lane(vec4 p[kFours], uint row) {
+  [[unroll]] for (uint c = 0; c < kPartCols / 8; ++c)
+    scores[score_at(row) + lane_part() * kPartCols / 8 + c] =
+        uvec4(pack_factors(p[2 * c].xy), pack_factors(p[2 * c].zw), pack_factors(p[2 * c + 1].xy), pack_factors(p[2 * c + 1].zw));
+}
+
+// ---- results ----
 
 // Each kernel says where NaN goes: 1 bits over those of elements e.. of an owned row that a met row which is not finite reaches.
 uvec4 nan_mask(uint result, uint row, uint e);

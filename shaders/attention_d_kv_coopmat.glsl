@@ -14,11 +14,9 @@
 //   shared memory                   36.6 KB            27.0 KB            with k and v there: 55.0, 61.8 KB
 //   a tile: multiply-adds           1 M                1 M                exps 4096, 2048
 //   16-bit memory read              16 KB              16 KB              128 FLOPs a byte
-#define kStarts kCols
+#define kQueries kCols
 #include "shaders/attention_backward_coopmat.glsl"
 
-shared float lse_s[kCols];  // base 2
-shared float delta_s[kCols];
 uint g;
 
 bool counts(uint row, uint col) { return key0 + row <= query0 + col && key0 + row >= start_s[col] && query0 + col < args.context; }
@@ -36,42 +34,22 @@ uvec4 nan_mask(uint result, uint row, uint e) {
 }
 
 void main() {
-  const uint T = args.context, H = args.heads, G = args.kv_heads;
-  const uint tiles = (T + kRows - 1) / kRows;
+  const uint T = args.context, H = args.heads, G = args.kv_heads, tiles = (T + kRows - 1) / kRows;
   const uint b = linear_group() / (tiles * G);
   if (b >= args.batch) return;
+  first_token = b * T;
   g = linear_group() / tiles % G;
   key0 = linear_group() % tiles * kRows;
-  first_token = b * T;
   const uint last_key = min(key0 + kRows, T) - 1;
-  uvec4 chunks[kChunks], gradient_chunks[kChunks];
 
   FragmentA k[kFragmentsDown][kSteps], v[kFragmentsDown][kSteps];
-  [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
-    fetch(chunks, heads_of_qkv(key0 + part * kCols, H + g));
-    fetch(gradient_chunks, heads_of_qkv(key0 + part * kCols, H + G + g));
-    if (kOwnedShared != 0) {
-      put_owned(chunks, 0, part);
-      put_owned(gradient_chunks, 1, part);
-      continue;
-    }
-    barrier();
-    put(chunks, 0);
-    put(gradient_chunks, 1);
-    barrier();
-    if (sub_row() / kCols == part)
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-        [[unroll]] for (uint e = 0; e < kSteps; ++e) {
-          const uint at = (sub_row() % kCols + i * kFragmentRows) * kMetStride + e * kFragmentDepth / 8;
-          coopMatLoad(k[i][e], met, at, kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-          coopMatLoad(v[i][e], met, kCols * kMetStride + at, kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-        }
-  }
+  hold_owned(k, v, heads_of_qkv(key0, H + g), heads_of_qkv(key0, H + G + g));
   FragmentSum d_k[kFragmentsDown][kOutFragments], d_v[kFragmentsDown][kOutFragments];
   [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
     [[unroll]] for (uint n = 0; n < kOutFragments; ++n) d_k[i][n] = d_v[i][n] = FragmentSum(0.0);
   bool found = false;  // a q or d_o in a masked tile that was not finite
 
+  uvec4 chunks[kChunks], gradient_chunks[kChunks];
   for (uint h = g * (H / G); h < (g + 1) * (H / G); ++h) {
     [[dont_unroll]] for (query0 = key0; query0 < T; query0 += kCols) {
       if (start_of(query0) > last_key) break;  // starts do not decrease: no later query sees these keys
@@ -82,104 +60,44 @@ void main() {
       put(chunks, 0);
       put(gradient_chunks, 1);
       note_found(masked && (has_non_finite(chunks) || has_non_finite(gradient_chunks)));
-      for (uint col = gl_LocalInvocationIndex; col < kCols; col += kWorkgroup) {
-        const uint at = (b * H + h) * T + min(query0 + col, T - 1);
-        lse_s[col] = args.lse.at[at] * kLog2E;
-        delta_s[col] = args.delta.at[at];
-        start_s[col] = start_of(query0 + col);
-      }
+      put_statistics(h);
       barrier();
 
       FragmentSum s[kFragmentsDown][kScoreFragments], d_s[kFragmentsDown][kScoreFragments];
       [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
         [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = d_s[i][j] = FragmentSum(0.0);
-      [[unroll]] for (uint e = 0; e < kSteps; ++e) {
-        FragmentA a[kFragmentsDown], d_a[kFragmentsDown];
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-          if (kOwnedShared != 0) {
-            coopMatLoad(a[i], owned, owned_at(0, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-            coopMatLoad(d_a[i], owned, owned_at(1, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-          } else {
-            a[i] = k[i][e];
-            d_a[i] = v[i][e];
-          }
-        }
-        [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
-          const uint at = (sub_across() * kScoreCols + j * kFragmentCols) * kMetStride + e * kFragmentDepth / 8;
-          FragmentB q, d_o;
-          coopMatLoad(q, met, at, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
-          coopMatLoad(d_o, met, kCols * kMetStride + at, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
-          [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-            s[i][j] = coopMatMulAdd(a[i], q, s[i][j]);
-            d_s[i][j] = coopMatMulAdd(d_a[i], d_o, d_s[i][j]);
-          }
-        }
-      }
+      multiply_rows(s, k, 0);
+      multiply_rows(d_s, v, 1);
       [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
         const uint col = sub_across() * kScoreCols + j * kFragmentCols;
         FragmentSum lse, delta;
         coopMatLoad(lse, lse_s, col, 0, gl_CooperativeMatrixLayoutRowMajor);
         coopMatLoad(delta, delta_s, col, 0, gl_CooperativeMatrixLayoutRowMajor);
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
           [[unroll]] for (uint x = 0; x < lse.length(); ++x) {
             s[i][j][x] = exp2_or_nan(s[i][j][x] * (args.scale * kLog2E) - lse[x]);
             d_s[i][j][x] = s[i][j][x] * (d_s[i][j][x] - delta[x]);
           }
-          coopMatStore(s[i][j], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
-                       gl_CooperativeMatrixLayoutRowMajor);
-        }
       }
-      subgroupBarrier();
-      to_factors(masked);
+      to_factors(s, masked);
       barrier();
-      if (any_found()) {
-        found = true;
-        take_out_non_finite(0);
-        take_out_non_finite(1);
-        barrier();
-      }
-      for (uint step = 0; step < kCols; step += kFragmentDepth) {
-        FragmentA p[kFragmentsDown];
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-          coopMatLoad(p[i], scores, factor_at(sub_row() + i * kFragmentRows, step), kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
-        [[unroll]] for (uint n = 0; n < kOutFragments; ++n) {
-          FragmentB d_o;
-          coopMatLoad(d_o, met, (kCols + step) * kMetStride + (sub_across() * kOutCols + n * kFragmentCols) / 8, kMetStride,
-                      gl_CooperativeMatrixLayoutRowMajor);
-          [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) d_v[i][n] = coopMatMulAdd(p[i], d_o, d_v[i][n]);
-        }
-      }
+      if (take_out_found(2)) found = true;
+      multiply_factors(d_v, 1);
       barrier();  // p has been read
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-        [[unroll]] for (uint j = 0; j < kScoreFragments; ++j)
-          coopMatStore(d_s[i][j], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
-                       gl_CooperativeMatrixLayoutRowMajor);
-      subgroupBarrier();
-      to_factors(masked);
+      to_factors(d_s, masked);
       barrier();
-      for (uint step = 0; step < kCols; step += kFragmentDepth) {
-        FragmentA factor[kFragmentsDown];
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-          coopMatLoad(factor[i], scores, factor_at(sub_row() + i * kFragmentRows, step), kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
-        [[unroll]] for (uint n = 0; n < kOutFragments; ++n) {
-          FragmentB q;
-          coopMatLoad(q, met, step * kMetStride + (sub_across() * kOutCols + n * kFragmentCols) / 8, kMetStride,
-                      gl_CooperativeMatrixLayoutRowMajor);
-          [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) d_k[i][n] = coopMatMulAdd(factor[i], q, d_k[i][n]);
-        }
-      }
+      multiply_factors(d_k, 0);
     }
   }
 
   barrier();  // the last d_s has been read
   const uint at = qkv_at(first_token + key0, H + g, H, G), stride = (H + 2 * G) * kWidth;
   [[dont_unroll]] for (uint turn = 0; turn < 2 * kBlocks; ++turn) {
-    const uint block = turn / 2, result = turn % 2;
+    const uint block = turn / 2, result = turn % 2;  // put_block() of either would make compilers copy both
     [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
       [[unroll]] for (uint n = 0; n < kOutFragments; ++n) {
-        const uint to = score_at(sub_row() + i * kFragmentRows) + n % kScoreFragments * kFragmentCols / 4;
-        if (n / kScoreFragments == block && result == 0) coopMatStore(d_k[i][n], scores, to, kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
-        if (n / kScoreFragments == block && result == 1) coopMatStore(d_v[i][n], scores, to, kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
+        if (n / kScoreFragments == block && result == 0) put_fragment(d_k[i][n], i, n % kScoreFragments);
+        if (n / kScoreFragments == block && result == 1) put_fragment(d_v[i][n], i, n % kScoreFragments);
       }
     subgroupBarrier();
     write_columns(args.d_qkv, at + result * G * kWidth, stride, T - key0, block * kScoreCols, result == 0 ? args.scale : 1.0, result, found);

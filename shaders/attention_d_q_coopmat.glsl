@@ -14,63 +14,18 @@
 //   shared memory                   36.6 KB            27.4 KB            with q and d_o there: 55.0, 62.2 KB
 //   a tile: multiply-adds           0.8 M              0.8 M              exps 4096, 2048
 //   16-bit memory read              16 KB              16 KB              96 FLOPs a byte
-#define kStarts kRows
+#define kQueries kRows
 #include "shaders/attention_backward_coopmat.glsl"
-
-shared float lse_s[kRows];  // base 2
-shared float delta_s[kRows];
-uint h;
+#include "shaders/attention_queries_coopmat.glsl"
 
 bool counts(uint row, uint col) { return key0 + col <= query0 + row && key0 + col >= start_s[row]; }
-
-uvec4 nan_mask(uint result, uint row, uint e) {
-  const uint query = query0 + row;
-  Rows k = heads_of_qkv(0, args.heads + h / (args.heads / args.kv_heads));
-  uvec4 mask = uvec4(0);
-  for (uint key = start_of(query); key <= query; ++key) mask |= non_finite(fetch_eight(k, key, e));
-  return mask;
-}
+uvec4 nan_mask(uint result, uint row, uint e) { return nan_of_seen(key_head, row, e); }
 
 void main() {
-  const uint T = args.context, H = args.heads, G = args.kv_heads;
-  const uint tiles = (T + kRows - 1) / kRows;
-  const uint b = linear_group() / (tiles * H);
-  if (b >= args.batch) return;
-  h = linear_group() / tiles % H;
-  query0 = (tiles - 1 - linear_group() % tiles) * kRows;  // the longest first
-  first_token = b * T;
-  const uint key_head = H + h / (H / G), value_head = key_head + G;
-  const uint last = min(query0 + kRows, T) - 1;
-  const uint last_start = start_of(last);
-  uvec4 chunks[kChunks], value_chunks[kChunks];
-
-  for (uint row = gl_LocalInvocationIndex; row < kRows; row += kWorkgroup) {
-    const uint at = (b * H + h) * T + min(query0 + row, T - 1);
-    lse_s[row] = args.lse.at[at] * kLog2E;
-    delta_s[row] = args.delta.at[at];
-    start_s[row] = start_of(query0 + row);
-  }
+  if (!find_queries()) return;
+  put_statistics(h);
   FragmentA q[kFragmentsDown][kSteps], d_o[kFragmentsDown][kSteps];
-  [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
-    fetch(chunks, heads_of_qkv(query0 + part * kCols, h));
-    fetch(value_chunks, heads_of_gradient(query0 + part * kCols, h));
-    if (kOwnedShared != 0) {
-      put_owned(chunks, 0, part);
-      put_owned(value_chunks, 1, part);
-      continue;
-    }
-    barrier();
-    put(chunks, 0);
-    put(value_chunks, 1);
-    barrier();
-    if (sub_row() / kCols == part)
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-        [[unroll]] for (uint e = 0; e < kSteps; ++e) {
-          const uint at = (sub_row() % kCols + i * kFragmentRows) * kMetStride + e * kFragmentDepth / 8;
-          coopMatLoad(q[i][e], met, at, kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-          coopMatLoad(d_o[i][e], met, kCols * kMetStride + at, kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-        }
-  }
+  hold_owned(q, d_o, heads_of_qkv(query0, h), heads_of_gradient(query0, h));
   barrier();
   FragmentSum lse[kFragmentsDown], delta[kFragmentsDown], d_q[kFragmentsDown][kOutFragments];
   [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
@@ -80,81 +35,41 @@ void main() {
   }
   bool found = false;  // a K in a masked tile that was not finite
 
-  const uint first_key = start_of(query0) / kCols * kCols;
+  uvec4 chunks[kChunks], value_chunks[kChunks];
   fetch(chunks, heads_of_qkv(first_key, key_head));
   fetch(value_chunks, heads_of_qkv(first_key, value_head));
-  [[dont_unroll]] for (key0 = first_key; key0 <= last; key0 += kCols) {
-    const bool masked = key0 + kCols - 1 > query0 || key0 < last_start;
+  [[dont_unroll]] for (key0 = first_key; key0 <= last_key; key0 += kCols) {
+    const bool masked = masked_tile();
     barrier();  // q and d_o, or the last tile, have been read
     put(chunks, 0);
     put(value_chunks, 1);
     note_found(masked && has_non_finite(chunks));
     barrier();
-    if (key0 + kCols <= last) {
+    if (key0 + kCols <= last_key) {
       fetch(chunks, heads_of_qkv(key0 + kCols, key_head));
       fetch(value_chunks, heads_of_qkv(key0 + kCols, value_head));
     }
     FragmentSum s[kFragmentsDown][kScoreFragments], d_p[kFragmentsDown][kScoreFragments];
     [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
       [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = d_p[i][j] = FragmentSum(0.0);
-    [[unroll]] for (uint e = 0; e < kSteps; ++e) {
-      FragmentA a[kFragmentsDown], d_a[kFragmentsDown];
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-        if (kOwnedShared != 0) {
-          coopMatLoad(a[i], owned, owned_at(0, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-          coopMatLoad(d_a[i], owned, owned_at(1, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-        } else {
-          a[i] = q[i][e];
-          d_a[i] = d_o[i][e];
-        }
-      }
-      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
-        const uint at = (sub_across() * kScoreCols + j * kFragmentCols) * kMetStride + e * kFragmentDepth / 8;
-        FragmentB k, v;
-        coopMatLoad(k, met, at, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
-        coopMatLoad(v, met, kCols * kMetStride + at, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-          s[i][j] = coopMatMulAdd(a[i], k, s[i][j]);
-          d_p[i][j] = coopMatMulAdd(d_a[i], v, d_p[i][j]);
-        }
-      }
-    }
+    multiply_rows(s, q, 0);
+    multiply_rows(d_p, d_o, 1);
     [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
+      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j)
         [[unroll]] for (uint x = 0; x < s[i][j].length(); ++x)
           s[i][j][x] = exp2_or_nan(s[i][j][x] * (args.scale * kLog2E) - lse[i][x]) * (d_p[i][j][x] - delta[i][x]);
-        coopMatStore(s[i][j], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
-                     gl_CooperativeMatrixLayoutRowMajor);
-      }
-    subgroupBarrier();
-    to_factors(masked);
+    to_factors(s, masked);
     barrier();
-    if (any_found()) {
-      found = true;
-      take_out_non_finite(0);
-      barrier();
-    }
-    for (uint step = 0; step < kCols; step += kFragmentDepth) {
-      FragmentA d_s[kFragmentsDown];
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-        coopMatLoad(d_s[i], scores, factor_at(sub_row() + i * kFragmentRows, step), kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
-      [[unroll]] for (uint n = 0; n < kOutFragments; ++n) {
-        FragmentB k;
-        coopMatLoad(k, met, step * kMetStride + (sub_across() * kOutCols + n * kFragmentCols) / 8, kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) d_q[i][n] = coopMatMulAdd(d_s[i], k, d_q[i][n]);
-      }
-    }
+    if (take_out_found(1)) found = true;
+    multiply_factors(d_q, 0);
   }
 
   barrier();  // the last d_s has been read
   [[dont_unroll]] for (uint block = 0; block < kBlocks; ++block) {
-    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-      [[unroll]] for (uint n = 0; n < kOutFragments; ++n)
-        if (n / kScoreFragments == block)
-          coopMatStore(d_q[i][n], scores, score_at(sub_row() + i * kFragmentRows) + n % kScoreFragments * kFragmentCols / 4, kScoreStride,
-                       gl_CooperativeMatrixLayoutRowMajor);
+    put_block(d_q, block);
     subgroupBarrier();
-    write_columns(args.d_qkv, qkv_at(first_token + query0, h, H, G), (H + 2 * G) * kWidth, T - query0, block * kScoreCols, args.scale, 0, found);
+    write_columns(args.d_qkv, qkv_at(first_token + query0, h, args.heads, args.kv_heads), (args.heads + 2 * args.kv_heads) * kWidth,
+                  args.context - query0, block * kScoreCols, args.scale, 0, found);
     subgroupBarrier();
   }
 }

@@ -17,34 +17,29 @@
 const uint kMetTiles = 1;
 layout(push_constant, std430) uniform Push { AttentionArgs args; };
 #include "shaders/attention_coopmat.glsl"
+#include "shaders/attention_queries_coopmat.glsl"
 
-shared float row_s[kRows];  // of each row: what o shrinks by
+shared float row_s[kRows];  // of each row: what o is multiplied by
 
-uint h, query0;
-bool sees(uint query, uint start, uint key) { return key <= query && key >= start; }
-bool masked_tile(uint key0, uint last_start) { return key0 + kCols - 1 > query0 || key0 < last_start; }
+uvec4 nan_mask(uint result, uint row, uint e) { return nan_of_seen(value_head, row, e); }
 
-uvec4 nan_mask(uint result, uint row, uint e) {
-  const uint query = query0 + row;
-  Rows v = heads_of_qkv(0, args.heads + args.kv_heads + h / (args.heads / args.kv_heads));
-  uvec4 mask = uvec4(0);
-  for (uint key = start_of(query); key <= query; ++key) mask |= non_finite(fetch_eight(v, key, e));
-  return mask;
+// Scores of keys key.. that a query does not see, the first of which is `start`, become `value`.
+void mask(inout vec4 p[kFours], uint query, uint start, uint key, float value) {
+  [[unroll]] for (uint c = 0; c < kFours; ++c)
+    [[unroll]] for (uint x = 0; x < 4; ++x)
+      if (key + 4 * c + x > query || key + 4 * c + x < start) p[c][x] = value;
+}
+void multiply_by_rows(inout FragmentSum o[kFragmentsDown][kOutFragments]) {
+  [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+    FragmentSum factor;
+    coopMatLoad(factor, row_s, sub_row() + i * kFragmentRows, 0, gl_CooperativeMatrixLayoutColumnMajor);
+    [[unroll]] for (uint n = 0; n < kOutFragments; ++n) o[i][n] = o[i][n] * factor;
+  }
 }
 
 void main() {
-  const uint T = args.context, H = args.heads, G = args.kv_heads;
-  const uint tiles = (T + kRows - 1) / kRows;
-  const uint b = linear_group() / (tiles * H);
-  if (b >= args.batch) return;
-  h = linear_group() / tiles % H;
-  query0 = (tiles - 1 - linear_group() % tiles) * kRows;  // the longest first
-  first_token = b * T;
-  const uint key_head = H + h / (H / G), value_head = key_head + G;
-  const uint last = min(query0 + kRows, T) - 1;
-  const uint last_start = start_of(last);
+  if (!find_queries()) return;
   uvec4 chunks[kChunks];
-
   FragmentA q[kFragmentsDown][kSteps];
   [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
     fetch(chunks, heads_of_qkv(query0 + part * kCols, h));
@@ -55,13 +50,8 @@ void main() {
     barrier();
     put(chunks, 0);
     barrier();
-    if (sub_row() / kCols == part)
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-        [[unroll]] for (uint e = 0; e < kSteps; ++e)
-          coopMatLoad(q[i][e], met, (sub_row() % kCols + i * kFragmentRows) * kMetStride + e * kFragmentDepth / 8, kMetStride,
-                      gl_CooperativeMatrixLayoutRowMajor);
+    hold(q, 0, part);
   }
-
   FragmentSum o[kFragmentsDown][kOutFragments];
   [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
     [[unroll]] for (uint n = 0; n < kOutFragments; ++n) o[i][n] = FragmentSum(0.0);
@@ -74,10 +64,9 @@ void main() {
   }
   bool found = false;  // a V in a masked tile that was not finite
 
-  const uint first_key = start_of(query0) / kCols * kCols;
   fetch(chunks, heads_of_qkv(first_key, key_head));
-  [[dont_unroll]] for (uint key0 = first_key; key0 <= last; key0 += kCols) {
-    const bool masked = masked_tile(key0, last_start);
+  [[dont_unroll]] for (key0 = first_key; key0 <= last_key; key0 += kCols) {
+    const bool masked = masked_tile();
     barrier();  // q, or the last V, has been read
     put(chunks, 0);
     barrier();
@@ -85,51 +74,30 @@ void main() {
     FragmentSum s[kFragmentsDown][kScoreFragments];
     [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
       [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = FragmentSum(0.0);
-    [[unroll]] for (uint e = 0; e < kSteps; ++e) {
-      FragmentA a[kFragmentsDown];
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-        if (kOwnedShared != 0) coopMatLoad(a[i], owned, owned_at(0, i, e), kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-        else a[i] = q[i][e];
-      }
-      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
-        FragmentB k;
-        coopMatLoad(k, met, j * kFragmentCols * kMetStride + e * kFragmentDepth / 8, kMetStride, gl_CooperativeMatrixLayoutColumnMajor);
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) s[i][j] = coopMatMulAdd(a[i], k, s[i][j]);
-      }
-    }
-    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-      [[unroll]] for (uint j = 0; j < kScoreFragments; ++j)
-        coopMatStore(s[i][j], scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride,
-                     gl_CooperativeMatrixLayoutRowMajor);
+    multiply_rows(s, q, 0);
+    put_scores(s);
     subgroupBarrier();
 
     bool grown = false;
     [[dont_unroll]] for (uint pass = 0; pass < kPasses; ++pass) {
-      const uint row = lane_row(pass), col = lane_part() * kPartCols, query = query0 + row, first = start[pass];
-      vec4 p[kPartCols / 4];
+      const uint row = lane_row(pass), query = query0 + row, key = key0 + lane_part() * kPartCols;
+      vec4 p[kFours];
       float highest = top[pass];
-      [[unroll]] for (uint c = 0; c < kPartCols / 4; ++c) p[c] = uintBitsToFloat(scores[score_at(row) + col / 4 + c]) * (args.scale * kLog2E);
-      if (masked)
-        [[unroll]] for (uint c = 0; c < kPartCols / 4; ++c)
-          [[unroll]] for (uint x = 0; x < 4; ++x)
-            if (!sees(query, first, key0 + col + 4 * c + x)) p[c][x] = kLowest;
-      [[unroll]] for (uint c = 0; c < kPartCols / 4; ++c)
+      take_lane(p, row);
+      [[unroll]] for (uint c = 0; c < kFours; ++c) p[c] *= args.scale * kLog2E;
+      if (masked) mask(p, query, start[pass], key, kLowest);
+      [[unroll]] for (uint c = 0; c < kFours; ++c)
         highest = max(max(highest, max(p[c].x, p[c].y)), max(p[c].z, p[c].w));
       [[unroll]] for (uint lanes = kLaneRows; lanes < kSubgroup; lanes *= 2) highest = max(highest, subgroupShuffleXor(highest, lanes));
       const float shrink = exp2_or_nan(top[pass] - highest);
       top[pass] = highest;
       sum[pass] *= shrink;
-      [[unroll]] for (uint c = 0; c < kPartCols / 4; ++c)
+      [[unroll]] for (uint c = 0; c < kFours; ++c)
         [[unroll]] for (uint x = 0; x < 4; ++x) p[c][x] = exp2_or_nan(p[c][x] - highest);
-      if (masked)
-        [[unroll]] for (uint c = 0; c < kPartCols / 4; ++c)
-          [[unroll]] for (uint x = 0; x < 4; ++x)
-            if (!sees(query, first, key0 + col + 4 * c + x)) p[c][x] = 0.0;
-      [[unroll]] for (uint c = 0; c < kPartCols / 4; ++c) sum[pass] += (p[c].x + p[c].y) + (p[c].z + p[c].w);
+      if (masked) mask(p, query, start[pass], key, 0.0);
+      [[unroll]] for (uint c = 0; c < kFours; ++c) sum[pass] += (p[c].x + p[c].y) + (p[c].z + p[c].w);
       subgroupBarrier();  // the scores of the row have been read
-      [[unroll]] for (uint c = 0; c < kPartCols / 8; ++c)
-        scores[score_at(row) + col / 8 + c] = uvec4(pack_factors(p[2 * c].xy), pack_factors(p[2 * c].zw), pack_factors(p[2 * c + 1].xy),
-                                                    pack_factors(p[2 * c + 1].zw));
+      put_lane(p, row);
       if (lane_part() == 0) row_s[row] = shrink;
       grown = grown || shrink != 1.0;
     }
@@ -138,28 +106,10 @@ void main() {
     put(chunks, 0);
     note_found(masked && has_non_finite(chunks));
     barrier();
-    if (any_found()) {
-      found = true;
-      take_out_non_finite(0);
-      barrier();
-    }
-    if (key0 + kCols <= last) fetch(chunks, heads_of_qkv(key0 + kCols, key_head));
-    if (subgroupAny(grown))
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-        FragmentSum shrink;
-        coopMatLoad(shrink, row_s, sub_row() + i * kFragmentRows, 0, gl_CooperativeMatrixLayoutColumnMajor);
-        [[unroll]] for (uint n = 0; n < kOutFragments; ++n) o[i][n] = o[i][n] * shrink;
-      }
-    for (uint k = 0; k < kCols; k += kFragmentDepth) {
-      FragmentA p[kFragmentsDown];
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
-        coopMatLoad(p[i], scores, factor_at(sub_row() + i * kFragmentRows, k), kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
-      [[unroll]] for (uint n = 0; n < kOutFragments; ++n) {
-        FragmentB v;
-        coopMatLoad(v, met, k * kMetStride + n * kFragmentCols / 8, kMetStride, gl_CooperativeMatrixLayoutRowMajor);
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) o[i][n] = coopMatMulAdd(p[i], v, o[i][n]);
-      }
-    }
+    if (take_out_found(1)) found = true;
+    if (key0 + kCols <= last_key) fetch(chunks, heads_of_qkv(key0 + kCols, key_head));
+    if (subgroupAny(grown)) multiply_by_rows(o);
+    multiply_factors(o, 0);
   }
 
   subgroupBarrier();  // row_s has been read
@@ -168,20 +118,15 @@ void main() {
     const uint row = lane_row(pass);
     if (lane_part() != 0) continue;
     row_s[row] = 1.0 / sum[pass];
-    if (query0 + row < T) args.lse.at[(b * H + h) * T + query0 + row] = (top[pass] + log2_or_nan(sum[pass])) * kLn2;
+    if (query0 + row < args.context) args.lse.at[statistic_at(h, query0 + row)] = (top[pass] + log2_or_nan(sum[pass])) * kLn2;
   }
   subgroupBarrier();
+  multiply_by_rows(o);
   [[dont_unroll]] for (uint block = 0; block < kBlocks; ++block) {
-    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-      FragmentSum share;
-      coopMatLoad(share, row_s, sub_row() + i * kFragmentRows, 0, gl_CooperativeMatrixLayoutColumnMajor);
-      [[unroll]] for (uint n = 0; n < kOutFragments; ++n)
-        if (n / kScoreFragments == block)
-          coopMatStore(o[i][n] * share, scores, score_at(sub_row() + i * kFragmentRows) + n % kScoreFragments * kFragmentCols / 4, kScoreStride,
-                       gl_CooperativeMatrixLayoutRowMajor);
-    }
+    put_block(o, block);
     subgroupBarrier();
-    write_columns(args.attended, ((first_token + query0) * H + h) * kWidth, H * kWidth, T - query0, block * kScoreCols, 1.0, 0, found);
+    write_columns(args.attended, ((first_token + query0) * args.heads + h) * kWidth, args.heads * kWidth, args.context - query0, block * kScoreCols, 1.0,
+                  0, found);
     subgroupBarrier();
   }
 }

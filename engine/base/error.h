@@ -1,8 +1,10 @@
 #pragma once
-// The two ways things go wrong.
+// The ways things go wrong.
 //
 //  Error  the world's fault (a file, a device, a setting): thrown by the libraries, caught once in main(), printed as one
 //         clear sentence that names the thing and the cure; exit code 1.
+//  DeviceLost  the driver gave the device up: nothing runs on it any more in this process. Not an Error, so that nobody who
+//         goes on after an Error (a measurement that failed) goes on after this; main() prints it all the same.
 //  CHECK  a broken promise inside the program: prints the expression, the values and the place, then aborts. Active in
 //         every build type.
 
@@ -23,6 +25,11 @@ class Error : public std::runtime_error {
     requires(sizeof...(Args) > 0)
   explicit Error(fmt::format_string<Args...> format, Args&&... args)
       : std::runtime_error(fmt::format(format, std::forward<Args>(args)...)) {}
+};
+
+class DeviceLost : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 namespace detail {

@@ -1,0 +1,33 @@
+// What the two attention kernels of cooperative matrices share that own queries and meet keys (forward, d_q). Include after
+// attention_coopmat.glsl.
+uint h;                      // the workgroup's
+uint key_head, value_head;   // its group's, among the heads of qkv
+uint first_key, last_key;    // that a query of the tile sees: the first is a multiple of kCols
+uint last_start;             // the first key that the last query sees
+
+// The longest tiles first. False: there is nothing to do.
+bool find_queries() {
+  const uint T = args.context, H = args.heads, G = args.kv_heads, tiles = (T + kRows - 1) / kRows;
+  const uint b = linear_group() / (tiles * H);
+  if (b >= args.batch) return false;
+  first_token = b * T;
+  h = linear_group() / tiles % H;
+  key_head = H + h / (H / G);
+  value_head = key_head + G;
+  query0 = (tiles - 1 - linear_group() % tiles) * kRows;
+  last_key = min(query0 + kRows, T) - 1;
+  first_key = start_of(query0) / kCols * kCols;
+  last_start = start_of(last_key);
+  return true;
+}
+// Whether a query of the tile at hand does not see a key of it.
+bool masked_tile() { return key0 + kCols - 1 > query0 || key0 < last_start; }
+
+// nan_mask() where elements e.. of the keys, or values, of a head reach the queries that see them.
+uvec4 nan_of_seen(uint head, uint row, uint e) {
+  const uint query = query0 + row;
+  Rows rows = heads_of_qkv(0, head);
+  uvec4 mask = uvec4(0);
+  for (uint key = start_of(query); key <= query; ++key) mask |= non_finite(fetch_eight(rows, key, e));
+  return mask;
+}
