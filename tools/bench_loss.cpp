@@ -97,6 +97,8 @@ void run(const LossBenchOptions& options, const std::string& command) {
   const std::vector<LossBenchPoint> points = cross_product(options);
   const std::vector<std::string> strategies = chosen_strategies(options);
   BenchRun bench(options);
+  Tuner tuner(bench.device().caps(), tuner_options(options.tuning));
+  KernelTuning tuning(bench.kernels(), tuner);
   if (!options.as_json) print(bench.device_line() + "\n");
 
   const bool is_sweep = points.size() > 1;
@@ -104,7 +106,7 @@ void run(const LossBenchOptions& options, const std::string& command) {
   nlohmann::ordered_json all_valid;  // the last such run: points that differ in the fraction alone follow it
   for (const LossBenchPoint& point : points) {
     if (point.valid_fraction == *std::ranges::max_element(options.valid_fraction)) all_valid = nullptr;
-    BenchReport report = bench_loss_point(bench, point, strategies, options.most_mib << 20U, all_valid, !is_sweep || options.phases);
+    BenchReport report = bench_loss_point(bench, tuning, point, strategies, options.most_mib << 20U, all_valid, !is_sweep || options.phases);
     if (!options.as_json) print((runs.empty() ? "" : "\n") + report.text);
     if (point.valid_fraction == 1) all_valid = report.json;
     runs.push_back(std::move(report.json));
@@ -156,6 +158,7 @@ void add_bench_loss(CLI::App& bench) {
   command->add_flag("--phases", options->phases, "In a sweep too, print where the time goes");
   command->add_option("--html", options->html, "Write a page with charts and a table")->type_name("FILE");
   add_bench_options(*command, *options);
+  add_tuning_options(*command, options->tuning);
   command->callback([options, command] { run(*options, command_line(*command)); });
 }
 

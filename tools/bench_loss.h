@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "model/loss_plan.h"
+#include "model/kernel_tuning.h"
 #include "tools/bench.h"
+#include "tools/tuning.h"
 
 namespace lapilli {
 
@@ -23,6 +24,7 @@ struct LossBenchOptions : BenchOptions {
   uint64_t most_mib = 2048;             // of scratch; what would hold more is left out
   bool phases = false;                  // also tables of the phases in a sweep
   std::string html;                     // empty: no page
+  TuningFlags tuning;
 };
 
 // Names for --strategy, "all" aside.
@@ -39,9 +41,9 @@ struct LossBenchPoint {
   LossShape shape() const { return {.tokens = tokens, .dim = dim, .vocab = vocab}; }
 };
 
-// Measures the strategies and the plain products at one point. `all_valid`: the JSON of the same point with every row valid,
+// Measures the strategies and the plain products at one point, both of kernels that `tuning` chooses. `all_valid`: the JSON of the same point with every row valid,
 // null if that was not measured. The text has the table of the phases behind the other one when `with_phases`.
-BenchReport bench_loss_point(BenchRun& bench, const LossBenchPoint& point, const std::vector<std::string>& strategies,
+BenchReport bench_loss_point(BenchRun& bench, KernelTuning& tuning, const LossBenchPoint& point, const std::vector<std::string>& strategies,
                              uint64_t most_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases);
 
 // Throughput and memory over each of the swept keys of "shape" ("vocab", "chunk", ...), or, for "valid_fraction", time; and a

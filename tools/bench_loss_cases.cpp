@@ -28,6 +28,18 @@ LossPlan plan_of(const std::string& name, const LossBenchPoint& point) {
   return vocab;
 }
 
+// How products are multiplied, the loss's own and those beside it.
+struct BenchProducts {
+  Precision precision;
+  KernelTuning* tuning;
+  Tensor workspace;
+  void apply(Ops& ops) const {
+    ops.precision = precision;
+    ops.tuning = tuning;
+    ops.workspace = workspace;
+  }
+};
+
 // One strategy.
 struct LossCase {
   std::string name;
@@ -65,8 +77,9 @@ struct LossCase {
     }
   }
 
-  void record(KernelLibrary& kernels, const LossBatch& batch) {
-    program = std::make_unique<TimedProgram>(kernels, name, [this, &batch](Ops& ops) {
+  void record(KernelLibrary& kernels, const LossBatch& batch, const BenchProducts& with) {
+    program = std::make_unique<TimedProgram>(kernels, name, [this, &batch, with](Ops& ops) {
+      with.apply(ops);
       const LossOutputs outputs{.nll = batch.nll, .sums = batch.sums, .status = batch.status};
       const LossInputs inputs{.x = batch.x, .w = batch.w, .targets = batch.targets, .weights = batch.weights};
       if (training())
@@ -95,18 +108,20 @@ struct PlainProducts {
   PlainProducts(BenchMemory& memory, const LossBenchPoint& point) : columns(point.vocab) {
     const uint64_t most = std::max<uint64_t>(kMostMatmulBytes / sizeof(float) / point.tokens, 1);
     columns = static_cast<uint32_t>(std::min<uint64_t>(columns, most));
-    logits = memory.zeros({point.tokens, static_cast<uint32_t>(spread_row_stride(columns))});
+    logits = memory.zeros({point.tokens, static_cast<uint32_t>(spread_row_stride(columns))}, storage_type(point.precision));
     flops = 2.0 * point.tokens * columns * point.dim;
   }
-  void record(KernelLibrary& kernels, const LossBatch& batch, Precision precision) {
-    const MatmulOptions kernel{.force = matmul_kernel(kernels.device().caps(), precision)};
+  void record(KernelLibrary& kernels, const LossBatch& batch, const BenchProducts& with) {
     const Tensor z = logits.columns(columns), w = batch.w.row_range(0, columns), d_w = batch.d_w.row_range(0, columns);
     const auto add = [&](const char* name, std::function<void(Ops&)> work) {
-      programs.push_back(std::make_unique<TimedProgram>(kernels, name, std::move(work)));
+      programs.push_back(std::make_unique<TimedProgram>(kernels, name, [with, work = std::move(work)](Ops& ops) {
+        with.apply(ops);
+        work(ops);
+      }));
     };
-    add("matmul nt", [=, &batch](Ops& ops) { matmul_nt(ops, z, batch.x, w, Into::overwrite, kernel); });       // [N,V] = [N,D] [V,D]t
-    add("matmul nn", [=, &batch](Ops& ops) { matmul_nn(ops, batch.d_x, z, w, Into::overwrite, kernel); });     // [N,D] = [N,V] [V,D]
-    add("matmul tn", [=, &batch](Ops& ops) { matmul_tn(ops, d_w, z, batch.x, Into::overwrite, kernel); });   // [V,D] = [N,V]t [N,D]
+    add("matmul nt", [=, &batch](Ops& ops) { matmul_nt(ops, z, batch.x, w); });      // [N,V] = [N,D] [V,D]t
+    add("matmul nn", [=, &batch](Ops& ops) { matmul_nn(ops, batch.d_x, z, w); });    // [N,D] = [N,V] [V,D]
+    add("matmul tn", [=, &batch](Ops& ops) { matmul_tn(ops, d_w, z, batch.x); });  // [V,D] = [N,V]t [N,D]
   }
 
   uint32_t columns;  // of V
@@ -206,10 +221,11 @@ const std::vector<std::string>& loss_strategy_names() {
   return names;
 }
 
-BenchReport bench_loss_point(BenchRun& bench, const LossBenchPoint& point, const std::vector<std::string>& strategies,
+BenchReport bench_loss_point(BenchRun& bench, KernelTuning& tuning, const LossBenchPoint& point, const std::vector<std::string>& strategies,
                              uint64_t most_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases) {
   BenchMemory memory(bench.device());
   const LossBatch batch(memory, point.shape(), point.valid_fraction, point.precision);
+  const BenchProducts with{.precision = point.precision, .tuning = &tuning, .workspace = reserve_matmul_workspace(memory.arena(), bench.device().caps())};
   const uint64_t batch_bytes = memory.planned_bytes();
   std::vector<LossCase> cases = make_cases(strategies, point);
   std::optional<Arena::Alternatives> shared(memory.arena());  // one of them runs at a time
@@ -227,10 +243,10 @@ BenchReport bench_loss_point(BenchRun& bench, const LossBenchPoint& point, const
   memory.commit();
 
   std::vector<BenchEntry> entries;
-  products.record(bench.kernels(), batch, point.precision);
+  products.record(bench.kernels(), batch, with);
   for (const auto& program : products.programs) entries.push_back({.contender = program->contender(), .flops = products.flops});
   for (LossCase& it : cases) {
-    if (it.left_out.empty()) it.record(bench.kernels(), batch);
+    if (it.left_out.empty()) it.record(bench.kernels(), batch, with);
     entries.push_back(entry_of(it, point, batch.valid.size()));
   }
   const BenchFigures figures = bench.measure(entries);
