@@ -19,7 +19,7 @@ struct MatmulKernel {
   // Of the tile a workgroup computes (scalar: rows of a lane; 8, 32 or 64), 0: by the shape. Tiled and coopmat have square ones of 32, 64
   // or 128; coopmat2 has 64, 128 or 256 rows.
   uint32_t tile = 0;
-  bool pairs = true;   // scalar: 64-bit loads where device and shape allow them
+  bool pairs = true;   // scalar: 64-bit loads where the device and the places of a and b allow them
   Precision precision = Precision::f32;  // coopmat and coopmat2: f16 or bf16
   uint32_t tile_cols = 0;  // coopmat2: columns, at most 256 with 128 rows, or 128 with 256; scalar: vectors of columns, 2 or 4; 0: by tile
   bool emulated = false;   // coopmat2: in plain GLSL, for tests without VK_NV_cooperative_matrix2

@@ -17,6 +17,14 @@ uint32_t epilogue_of(const args::MatmulArgs& args, KernelClass kernel_class) {
   return (args.bias.slice ? 1U : 0U) | (args.addend.slice ? 2U : 0U) | (in_pairs ? 4U : 0U) | scaled;
 }
 
+// SPEC_VARIANT of matmul_scalar_pairs.comp.
+uint32_t pairs_variant(const args::MatmulArgs& args) {
+  const MatmulLayout layout = layout_of(args);
+  const uint32_t a_stride = layout == MatmulLayout::tn ? args.a_depth : args.a_row;
+  const uint32_t b_stride = layout == MatmulLayout::nt ? args.b_col : args.b_depth;
+  return static_cast<uint32_t>(layout) | (a_stride % 2 != 0 ? 4U : 0U) | (b_stride % 2 != 0 ? 8U : 0U);
+}
+
 // Steps of K from `k` on: the part of the product that begins there.
 MatmulProduct part_of(const MatmulProduct& whole, uint32_t k, uint32_t depth) {
   const auto from = [](const Slice& slice, uint64_t bytes) { return slice.sub(bytes, slice.size_bytes() - bytes); };
@@ -68,10 +76,10 @@ ConstTensor in_product_rows(const MatmulProduct& product, const ConstTensor& ten
 }
 
 void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& product) {
-  MatmulTile tile = choose_matmul_tile(ops.caps(), product.args.rows, product.args.cols, has_even_rows(product.args), kernel);
+  MatmulTile tile = choose_matmul_tile(ops.caps(), product.args.rows, product.args.cols, starts_at_pairs(product.args), kernel);
   const uint32_t contiguous = (product.args.a_depth == 1 ? 1U : 0U) | (product.args.b_depth == 1 ? 2U : 0U);
-  const uint32_t layout = tile.form == "scalar_pairs" ? static_cast<uint32_t>(layout_of(product.args)) : 0;
-  tile.constants.push_back({args::SPEC_VARIANT, kernel.kernel_class == KernelClass::scalar ? layout : contiguous});
+  const uint32_t pairs = tile.form == "scalar_pairs" ? pairs_variant(product.args) : 0;
+  tile.constants.push_back({args::SPEC_VARIANT, kernel.kernel_class == KernelClass::scalar ? pairs : contiguous});
   const SpecConstants memory = memory_constants(kernel, product.a, product.b, in_product_rows(product, product.c),
                                                 {product.addend, product.kept, in_product_rows(product, product.before)});
   tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
@@ -135,15 +143,8 @@ MatmulLayout layout_of(const args::MatmulArgs& args) {
   return args.b_depth == 1 && args.b_col != 1 ? MatmulLayout::nt : MatmulLayout::nn;
 }
 
-bool has_even_rows(const args::MatmulArgs& args) {
-  const MatmulLayout layout = layout_of(args);
-  const uint32_t a_stride = layout == MatmulLayout::tn ? args.a_depth : args.a_row;
-  const uint32_t b_stride = layout == MatmulLayout::nt ? args.b_col : args.b_depth;
-  // A pair at an odd edge reaches into the gap that follows, if there is one.
-  const bool even_cols = layout == MatmulLayout::nt || args.cols % 2 == 0 || args.b_depth > args.cols;
-  const bool even_rows = layout != MatmulLayout::tn || args.rows % 2 == 0 || args.a_depth > args.rows;
-  return a_stride % 2 == 0 && b_stride % 2 == 0 && even_cols && even_rows && args.a.slice.buffer_offset_bytes() % 8 == 0 &&
-         args.b.slice.buffer_offset_bytes() % 8 == 0;
+bool starts_at_pairs(const args::MatmulArgs& args) {
+  return args.a.slice.buffer_offset_bytes() % 8 == 0 && args.b.slice.buffer_offset_bytes() % 8 == 0;
 }
 
 uint32_t most_splits(const MatmulProduct& product, const MatmulKernel& kernel, const Tensor& workspace) {

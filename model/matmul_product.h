@@ -17,9 +17,8 @@ struct MatmulProduct {
 enum class MatmulLayout : uint32_t { nn, nt, tn };  // as matmul_scalar_pairs.glsl numbers them
 MatmulLayout layout_of(const args::MatmulArgs& args);
 
-// Whether every row of a and b starts at an even element of 8-byte aligned memory, so that two floats can be read as one
-// (matmul_scalar_pairs.glsl).
-bool has_even_rows(const args::MatmulArgs& args);
+// Whether a and b begin at 8 bytes, so that two floats can be read as one (matmul_scalar_pairs.glsl).
+bool starts_at_pairs(const args::MatmulArgs& args);
 
 // Split-K: no more parts, and none of less depth.
 constexpr uint32_t kMostSplits = 16, kShallowestPart = 512;

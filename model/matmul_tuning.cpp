@@ -128,7 +128,7 @@ class Trial {
 // On a processor the cost of a tile is known well, and a driver takes a second to compile one: what seems as good, within a tenth, is
 // measured, and of most shapes nothing is.
 std::vector<MatmulKernel> scalar_candidates(const DeviceCaps& caps, const MatmulProduct& product, const MatmulKernel& own) {
-  if (!own.pairs || !caps.fast_pair_loads || !has_even_rows(product.args)) return {own};
+  if (!own.pairs || !caps.fast_pair_loads || !starts_at_pairs(product.args)) return {own};
   const MatmulTile suggested = choose_matmul_tile(caps, product.args.rows, product.args.cols, true, own);
   const auto cost = [&](const MatmulKernel& kernel) {
     return scalar_pairs_cost(caps.subgroup_size, product.args.rows, product.args.cols, kernel.tile, kernel.tile_cols);

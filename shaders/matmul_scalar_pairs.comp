@@ -1,7 +1,9 @@
 #version 460
 #include "shaders/common.glsl"
 // c = f(alpha * scale * op(a) op(b) + bias + addend) on drivers that run on a processor, f32, with 64-bit loads, and stores where c allows.
-layout(constant_id = SPEC_VARIANT) const uint kLayout = 0;
+layout(constant_id = SPEC_VARIANT) const uint kVariant = 0;  // kLayout, + 4 and 8 where an odd number of elements lies from row to row of a and of b
+const uint kLayout = kVariant & 3;
+const bool kOddA = (kVariant & 4) != 0, kOddB = (kVariant & 8) != 0;
 #include "shaders/matmul_scalar_pairs.glsl"
 #include "shaders/matmul_store.glsl"
 const uint kStored = (kEpilogue & 4) != 0 ? kNeighbours : 1;

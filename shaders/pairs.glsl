@@ -1,5 +1,5 @@
 // Two neighbouring floats as one 64-bit number: half the scattered accesses of drivers that run on a processor, which take them lane by
-// lane. Memory begins at 8 bytes, the first of two is an even element. Needs 64-bit integers.
+// lane. Memory begins at 8 bytes, the first of two is an even element: pair() gives the two of which `index` is one. Needs 64-bit integers.
 #extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
 
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InPairs { uint64_t at[]; };
