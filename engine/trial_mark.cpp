@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,15 +20,17 @@ namespace lapilli {
 namespace {
 
 constexpr std::string_view kSuffix = ".trying-";
-constexpr std::array kEndingSignals = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE};
+constexpr std::array kEndingSignals = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGXCPU, SIGUSR1, SIGUSR2};
 
 // What a signal handler reaches: the file of the mark that is set, and what was to be done on each signal.
 std::atomic<const char*> marked_path = nullptr;
+std::atomic<bool> is_ending = false;
 std::array<struct sigaction, kEndingSignals.size()> actions_before;
 
 // Only what a signal handler may call. The signal is blocked in here: it comes again when this returns.
 extern "C" void on_ending_signal(int signal) {
   const int error = errno;
+  is_ending = true;
   if (const char* path = marked_path.exchange(nullptr)) unlink(path);
   for (size_t i = 0; i < kEndingSignals.size(); ++i)
     if (kEndingSignals[i] == signal) sigaction(signal, &actions_before[i], nullptr);
@@ -35,10 +38,17 @@ extern "C" void on_ending_signal(int signal) {
   errno = error;
 }
 
+bool is_ours(const struct sigaction& action) { return action.sa_handler == on_ending_signal; }
+
+bool has_name(int descriptor) {
+  struct stat status = {};
+  return fstat(descriptor, &status) == 0 && status.st_nlink > 0;
+}
+
 }  // namespace
 
 TrialMark::TrialMark(const std::filesystem::path& beside) {
-  if (beside.empty()) return;
+  if (beside.empty() || is_ending) return;
   path_ = beside.string() + std::string(kSuffix) + "XXXXXX";
   descriptor_ = mkostemp(path_.data(), O_CLOEXEC);
   if (descriptor_ < 0) {
@@ -60,14 +70,18 @@ TrialMark::~TrialMark() {
 }
 
 void TrialMark::set(std::string_view what, bool synced) {
-  if (descriptor_ < 0) return;
+  if (descriptor_ < 0 || is_ending) return;
   guard();
   const bool written = ftruncate(descriptor_, 0) == 0 && pwrite(descriptor_, what.data(), what.size(), 0) == static_cast<ssize_t>(what.size());
   if (written && synced) fdatasync(descriptor_);
 }
 
 void TrialMark::clear() {
-  if (descriptor_ >= 0 && ftruncate(descriptor_, 0) != 0) leave();  // cannot be: it is ours and open
+  if (descriptor_ >= 0 && ftruncate(descriptor_, 0) != 0) {  // a full or broken disk: better no mark than a wrong one
+    unlink(path_.c_str());
+    close(descriptor_);
+    descriptor_ = -1;
+  }
   unguard();
 }
 
@@ -75,9 +89,10 @@ bool TrialMark::leave() {
   unguard();
   if (descriptor_ < 0) return false;
   fsync(descriptor_);
+  const bool stays = has_name(descriptor_);
   close(descriptor_);
   descriptor_ = -1;
-  return true;
+  return stays;
 }
 
 void TrialMark::guard() {
@@ -88,15 +103,22 @@ void TrialMark::guard() {
   action.sa_handler = on_ending_signal;
   action.sa_flags = SA_RESTART;
   for (size_t i = 0; i < kEndingSignals.size(); ++i) {
-    sigaction(kEndingSignals[i], nullptr, &actions_before[i]);
-    if (actions_before[i].sa_handler != SIG_IGN) sigaction(kEndingSignals[i], &action, nullptr);
+    struct sigaction before = {};
+    sigaction(kEndingSignals[i], nullptr, &before);
+    if (is_ours(before)) continue;  // kept from an earlier mark
+    actions_before[i] = before;
+    if (before.sa_handler != SIG_IGN) sigaction(kEndingSignals[i], &action, nullptr);
   }
 }
 
 void TrialMark::unguard() {
   if (!guarding_) return;
   guarding_ = false;
-  for (size_t i = 0; i < kEndingSignals.size(); ++i) sigaction(kEndingSignals[i], &actions_before[i], nullptr);
+  for (size_t i = 0; i < kEndingSignals.size(); ++i) {
+    struct sigaction now = {};
+    sigaction(kEndingSignals[i], nullptr, &now);
+    if (is_ours(now)) sigaction(kEndingSignals[i], &actions_before[i], nullptr);
+  }
   marked_path = nullptr;
 }
 
@@ -109,7 +131,7 @@ std::vector<LeftMark> left_marks(const std::filesystem::path& beside) {
     if (!entry.path().filename().string().starts_with(start)) continue;
     const int descriptor = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) continue;
-    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) {
+    if (flock(descriptor, LOCK_SH | LOCK_NB) == 0) {  // several may look at the same time
       std::array<char, 4096> text;
       const ssize_t size = pread(descriptor, text.data(), text.size(), 0);
       marks.push_back({entry.path(), std::string(text.data(), static_cast<size_t>(std::max<ssize_t>(size, 0)))});

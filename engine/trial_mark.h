@@ -20,11 +20,12 @@ class TrialMark {
   TrialMark& operator=(const TrialMark&) = delete;
 
   // Says what is tried from now on, until clear(). `synced`: also where the whole machine dies; it then takes as long as the disk.
-  // A signal that ends the program by somebody's wish (HUP, INT, QUIT, TERM, PIPE) removes the mark, before it does what it was to
-  // do: nothing is to blame for it. After a program's own handler for it has returned, there is no mark any more.
+  // A signal that ends the program by somebody's wish or by a limit (HUP, INT, QUIT, TERM, PIPE, ALRM, XCPU, USR1, USR2) removes the mark,
+  // before it does what it was to do: nothing is to blame for it. After a program's own handler for it has returned, nothing is marked any
+  // more in this process: it is about to end, and may be killed first.
   void set(std::string_view what, bool synced);
   void clear();
-  // Leaves it behind as it is, as if the process had died. False: there is none.
+  // Leaves it behind as it is, as if the process had died. False: there is none, or somebody removed it.
   bool leave();
 
  private:

@@ -77,6 +77,22 @@ class Candidate {
   std::string failure_;
 };
 
+// Says what is measured while it lives.
+class Progress {
+ public:
+  Progress(const std::function<void(const std::string&)>& say, const std::string& key) : say_(say) {
+    if (say_) say_(key);
+  }
+  ~Progress() {
+    if (say_) say_({});
+  }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+ private:
+  const std::function<void(const std::string&)>& say_;
+};
+
 // The first that is as fast as the best.
 size_t winner(const std::vector<TunedCandidate>& candidates) {
   const auto best = std::ranges::min_element(candidates, {}, &TunedCandidate::median_seconds);
@@ -114,14 +130,20 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
     return {.index = known->chosen, .reason = describe_remembered(*known)};
   }
   if (!options_.measure) return {.index = first_trusted(key, names), .reason = "not measured"};
+  if (all_crashed(key, names)) {
+    spdlog::warn("{}: all candidates crashed when they were measured; taking {} as it is (what crashed is remembered in '{}')", key, names.front(),
+                 file_.path().string());
+    return {.index = 0, .reason = "not measured: all crashed before"};
+  }
   if (seconds_spent_ >= options_.seconds_in_all)
     return {.index = first_trusted(key, names), .reason = fmt::format("not measured: {:.0f} s of measurements are enough", seconds_spent_)};
 
-  if (options_.on_measuring) options_.on_measuring(key);
   TuningRecord record;
   const double rounds = std::min(seconds_budget.value_or(options_.seconds_budget), options_.seconds_in_all - seconds_spent_);
-  seconds_spent_ += wall_seconds([&] { record = measure(key, names, prepare, rounds); });
-  if (options_.on_measuring) options_.on_measuring({});
+  {
+    const Progress progress(options_.on_measuring, key);
+    seconds_spent_ += wall_seconds([&] { record = measure(key, names, prepare, rounds); });
+  }
   given_.insert_or_assign(key, record);
   TunedChoice choice{.index = record.chosen, .reason = "measured:"};
   for (const TunedCandidate& candidate : record.candidates) {
@@ -149,7 +171,12 @@ bool Tuner::crashed(const std::string& key, const std::vector<std::string>& name
   });
 }
 
-// Where all have crashed, the first.
+bool Tuner::all_crashed(const std::string& key, const std::vector<std::string>& names) const {
+  for (size_t i = 0; i < names.size(); ++i)
+    if (!crashed(key, names, i)) return false;
+  return true;
+}
+
 size_t Tuner::first_trusted(const std::string& key, const std::vector<std::string>& names) const {
   size_t index = 0;
   while (index < names.size() && crashed(key, names, index)) ++index;

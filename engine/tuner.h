@@ -56,18 +56,23 @@ class Tuner {
 
   // Whether choose() would measure now.
   bool would_measure(const std::string& key, const std::vector<std::string>& names) const {
-    return names.size() > 1 && options_.measure && seconds_spent_ < options_.seconds_in_all && recall(key, names) == nullptr;
+    return names.size() > 1 && options_.measure && seconds_spent_ < options_.seconds_in_all && recall(key, names) == nullptr && !all_crashed(key, names);
   }
+
+  // What is taken where nothing is measured, or nothing can be: the preferred of the candidates that have not crashed; where all have, the
+  // first.
+  size_t first_trusted(const std::string& key, const std::vector<std::string>& names) const;
 
   // The choices that this tuner gave, with what each beat; those that were not measured, now or before, are not among them.
   const TuningRecords& given() const { return given_; }
   double seconds_spent() const { return seconds_spent_; }  // measuring
   // All that is remembered for the device.
   TuningRecords known() const;
+  const TuningCrashes& crashes() const { return remembered_.crashes; }
 
  private:
   bool crashed(const std::string& key, const std::vector<std::string>& names, size_t index) const;
-  size_t first_trusted(const std::string& key, const std::vector<std::string>& names) const;
+  bool all_crashed(const std::string& key, const std::vector<std::string>& names) const;
   const TuningRecord* recall(const std::string& key, const std::vector<std::string>& names) const;
   TuningRecord measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget) const;
 

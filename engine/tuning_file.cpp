@@ -127,7 +127,7 @@ void TuningFile::read_marks(TuningMemory& memory, const std::vector<LeftMark>& m
   }
 }
 
-void TuningFile::add(const TuningRecords& records) {
+void TuningFile::add(const TuningRecords& records, const TuningCrashes& crashes) {
   if (path_.empty()) return;
   const FolderLock lock(path_.has_parent_path() ? path_.parent_path() : ".");
   const std::vector<LeftMark> marks = left_marks(path_);
@@ -135,6 +135,7 @@ void TuningFile::add(const TuningRecords& records) {
   read_file(all);
   read_marks(all, marks);
   for (const auto& [key, record] : records) all.choices.insert_or_assign(key, record);
+  for (const auto& [key, names] : crashes) all.crashes[key].insert(names.begin(), names.end());
   auto choices = Json::object();
   for (const auto& [key, record] : all.choices) choices[key] = to_json(record);
   Json json{{"device", device_}, {"identity", identity_}, {"kernels", kernels_}, {"choices", std::move(choices)}};

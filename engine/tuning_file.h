@@ -42,9 +42,9 @@ class TuningFile {
 
   // What is in the file, and what marks of trials tell that processes left behind (engine/trial_mark.h).
   TuningMemory read() const;
-  // Adds the records to what is there now, other processes' included; replaces those of the same key. What marks tell goes into the
-  // file with them, and the marks go. Written atomically; processes that do this at the same time wait for each other.
-  void add(const TuningRecords& records);
+  // Adds the records, and crashes that another file told of, to what is there now, other processes' included; replaces those of the same key.
+  // What marks tell goes into the file with them, and the marks go. Written atomically; processes that do this at the same time wait for each other.
+  void add(const TuningRecords& records, const TuningCrashes& crashes = {});
 
   const std::filesystem::path& path() const { return path_; }  // empty: given up
   // What a mark beside the file says while a candidate is tried.

@@ -17,7 +17,7 @@ size_t KernelTuning::choose_index(const std::string& key, const std::vector<std:
       set_up();
     } catch (const Error& error) {
       spdlog::warn("{} was not measured: {}", key, error.what());
-      return 0;
+      return tuner_.first_trusted(key, names);
     }
   }
   return tuner_.choose(key, names, prepare, kSecondsPerChoice).index;

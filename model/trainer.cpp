@@ -122,7 +122,7 @@ void Trainer::run() {
   std::filesystem::create_directories(options_.run_dir / "checkpoints");
   log_ = std::make_unique<RunLog>(options_.run_dir, resumed_, state_.step);
   write_file_atomically(options_.run_dir / "config.toml", to_toml(config_));
-  TuningFile(device_.caps(), options_.run_dir / kRunTuningName).add(tuner_.given());
+  TuningFile(device_.caps(), options_.run_dir / kRunTuningName).add(tuner_.given(), tuner_.crashes());
   std::filesystem::copy_file(tokenizer_path_, options_.run_dir / kTokenizerName, std::filesystem::copy_options::overwrite_existing);
 
   const Clock::time_point start = Clock::now();

@@ -3,6 +3,7 @@
 #include "tools/bench_loss.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "tools/console.h"
 
@@ -97,7 +98,9 @@ void run(const LossBenchOptions& options, const std::string& command) {
   const std::vector<LossBenchPoint> points = cross_product(options);
   const std::vector<std::string> strategies = chosen_strategies(options);
   BenchRun bench(options);
-  Tuner tuner(bench.device().caps(), tuner_options(options.tuning));
+  TunerOptions measuring = tuner_options(options.tuning);
+  measuring.seconds_in_all = std::numeric_limits<double>::infinity();  // a sweep has many shapes
+  Tuner tuner(bench.device().caps(), measuring);
   KernelTuning tuning(bench.kernels(), tuner);
   if (!options.as_json) print(bench.device_line() + "\n");
 

@@ -391,12 +391,28 @@ TEST_F(TunerTest, LostDevice_IsRememberedForOtherShapesToo_ButForThePreferred) {
     other.choose(second, key);
     EXPECT_EQ(other.prepared, prepared) << key;
   }
-  // Both have crashed there: an Error, not a choice.
+  // Both have crashed there: the run goes on with the preferred one, untried.
   Tuner third = tuner();
   EXPECT_NE(lost_device_of([&] { broken.choose(first, "loss 4x4"); }), "");
   Tuner fourth = tuner();
   Candidates both = full_and_tokens(2, 1);
-  EXPECT_ERROR_MENTIONS(error_of([&] { both.choose(fourth, "loss 4x4"); }), "no variant works", "loss 4x4");
+  EXPECT_FALSE(fourth.would_measure("loss 4x4", both.names));
+  const TunedChoice choice = both.choose(fourth, "loss 4x4");
+  EXPECT_EQ(choice.index, 0U);
+  EXPECT_EQ(choice.reason, "not measured: all crashed before");
+  EXPECT_EQ(both.prepared, "");
+}
+
+// A run's own file, with which it goes on later.
+TEST_F(TunerTest, Crashes_GoIntoAnotherFileWithTheChoices) {
+  Tuner first = tuner();
+  Candidates broken{{"full", "tokens"}, {in_run(0, lose_device), takes(1)}};
+  EXPECT_NE(lost_device_of([&] { broken.choose(first); }), "");
+  Tuner second = tuner();
+  const std::filesystem::path own = dir_ / "own.json";
+  TuningFile(caps(), own).add(second.given(), second.crashes());
+  Tuner resumed(caps(), {.measure = false, .file = own});
+  EXPECT_EQ(broken.choose(resumed).index, 1U);
 }
 
 TEST_F(TunerTest, WithoutMeasuring_WhatCrashedIsNotTaken) {
@@ -493,17 +509,22 @@ TEST_F(TunerDeathTest, ASignalThatEndsTheProgram_BlamesNobody) {
 }
 
 // As training does: the first signal asks for an end, and the program goes on until then.
-TEST_F(TunerTest, ASignalWithAHandler_ReachesIt_AndTheHandlerStaysInPlace) {
+// Nothing is blamed from then on, even by a SIGKILL.
+TEST_F(TunerDeathTest, ASignalWithAHandler_ReachesIt_AndTheHandlerStaysInPlace) {
   static volatile std::sig_atomic_t caught = 0;
-  caught = 0;
-  const auto before = std::signal(SIGTERM, [](int) { caught = caught + 1; });
-  Tuner tuner = this->tuner();
   Candidates candidates{{"full", "tokens"}, {takes(2), in_run(0, [] { raise(SIGTERM); })}};
-  EXPECT_EQ(candidates.choose(tuner).index, 1U);
-  EXPECT_EQ(caught, 1);
-  raise(SIGTERM);
-  EXPECT_EQ(caught, 2);
-  std::signal(SIGTERM, before);
+  Candidates later{{"full", "tokens"}, {takes(2), in_run(0, [] { raise(SIGKILL); })}};
+  EXPECT_EXIT(
+      {
+        std::signal(SIGTERM, [](int) { caught = caught + 1; });
+        Tuner tuner = this->tuner();
+        CHECK(candidates.choose(tuner).index == 1);
+        CHECK(caught == 1);
+        raise(SIGTERM);
+        CHECK(caught == 2);
+        later.choose(tuner, "later");
+      },
+      ::testing::KilledBySignal(SIGKILL), "");
   EXPECT_EQ(dir_.names(), (std::vector<std::string>{"tuning.json"}));
 }
 
