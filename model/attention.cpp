@@ -50,11 +50,15 @@ Cost cost_of(const AttentionShape& s, double products, double bytes) {
   return {.flops = 2 * products * pairs * s.head_width, .bytes = bytes};
 }
 
+bool starts_at(uint64_t bytes, const Memory& memory) {
+  const auto starts = [&](const ConstTensor& tensor) { return !tensor || tensor.slice().buffer_offset_bytes() % bytes == 0; };
+  return starts(memory.a) && starts(memory.b) && starts(memory.c);
+}
+
 SpecConstants coopmat_constants(const DeviceCaps& caps, Precision precision, const AttentionShape& s, const AttentionKernel& cut,
                                 const Memory& memory) {
   const MatrixShape shape = matrix_shape(caps, precision);
-  const auto at_16_bytes = [](const ConstTensor& tensor) { return tensor.slice().buffer_offset_bytes() % 16 == 0; };
-  const bool aligned = s.head_width % 8 == 0 && at_16_bytes(memory.a) && (!memory.b || at_16_bytes(memory.b)) && at_16_bytes(memory.c);
+  const bool aligned = s.head_width % 8 == 0 && starts_at(16, memory);
   return {{args::SPEC_HEAD_WIDTH, s.head_width},
           {args::SPEC_TILE_ROWS, cut.owned},
           {args::SPEC_TILE_COLS, cut.met},
@@ -80,8 +84,12 @@ void dispatch(Ops& ops, const std::string& name, const Args& args, const Attenti
     ops.program.dispatch(ops.kernel(name + form, workgroup, constants), args, uint64_t{s.batch} * heads * ceil_div(s.context, owned_rows), cost);
   };
   if (cut.kernel_class == KernelClass::scalar) {
-    record("_scalar", subgroup, cut.owned * subgroup,
-           {{args::SPEC_HEAD_WIDTH, s.head_width}, {args::SPEC_TILE_ROWS, cut.owned}, {args::SPEC_TILE_COLS, cut.met}});
+    const bool pairs = s.head_width % 2 == 0 && starts_at(8, memory);
+    record(pairs && ops.caps().fast_pair_loads ? "_scalar_pairs" : "_scalar", subgroup, cut.owned * subgroup,
+           {{args::SPEC_HEAD_WIDTH, s.head_width},
+            {args::SPEC_TILE_ROWS, cut.owned},
+            {args::SPEC_TILE_COLS, cut.met},
+            {args::SPEC_ALIGNED, pairs ? 1U : 0U}});
   } else if (cut.kernel_class == KernelClass::tiled) {
     record("_tiled", kTileWorkgroup, cut.owned, {{args::SPEC_HEAD_WIDTH, s.head_width}});
   } else {

@@ -74,10 +74,11 @@ bool attends_with_matrices(const DeviceCaps& caps, Precision precision, uint32_t
 AttentionKernel attention_kernel(const DeviceCaps& caps, Precision precision, uint32_t head_width, AttentionPass pass, KernelClass kernel_class) {
   if (kernel_class == KernelClass::coopmat) return coopmat_kernel(caps, precision, head_width, pass);
   if (kernel_class == KernelClass::tiled) return {.kernel_class = kernel_class, .owned = 64, .met = 64};
-  // Beyond 64 elements a row of every lane no longer stays in the nearest cache, beyond 32 the instructions of many rows at once: forward
-  // at E = 64 runs at 39 GFLOP/s with eight keys, at 44 with four (lapilli bench attention).
+  // Owned rows of a lane share what a met one costs to read and hand round, as long as they stay in the nearest caches, and their
+  // instructions, owned x met x E multiply-adds, in the next: beyond 1024 a driver compiles for minutes, too. Lanes of 16 fill twice the cache.
   const uint32_t met = pass == AttentionPass::forward && head_width <= 32 ? 8 : 4;
-  return {.kernel_class = KernelClass::scalar, .owned = head_width <= 64 ? 2U : 1U, .met = std::min(met, caps.subgroup_size)};
+  const uint32_t owned = (head_width <= 64 ? 4U : head_width <= 128 ? 2U : 1U) / (caps.subgroup_size > 8 ? 2U : 1U);
+  return {.kernel_class = KernelClass::scalar, .owned = std::max(owned, 1U), .met = std::min(met, caps.subgroup_size)};
 }
 
 std::vector<AttentionKernel> attention_candidates(const DeviceCaps& caps, Precision precision, uint32_t head_width, AttentionPass pass, DType memory,

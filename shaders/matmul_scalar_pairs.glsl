@@ -1,7 +1,11 @@
 // multiply() reading two neighbouring floats with one 64-bit load: half the scattered reads of matmul_scalar_words.glsl, which
 // are what it waits for: tiles of 32 rows and 2 columns a lane spent half their time in them on lavapipe. Tall and wide tiles make each
-// of them count for more products. Lane l has columns kCols * l and those that follow; a block is kSubgroup steps of K, as
-// long as its instructions fit into the first cache.
+// of them count for more products. Lane l has columns kCols * l and those that follow; a block is 16 steps of K, a line of the cache of a
+// row of a.
+//
+// At 16 lanes (AVX-512) four rows share each value of b while it is in a register. At 8 lanes there are half as many registers, and
+// a masked load is a ladder of eight branches, past which LLVM moves products until each of them goes through memory. There all of a
+// is read before the first product, and left in memory (pairs.glsl).
 //
 // Where rows lie an odd number of elements apart (kOddA, kOddB), every other row starts in the middle of a pair. Its pairs are those that
 // begin one element earlier; they give all but the last element that a lane or a block wants, which is read as a word: of a, where
@@ -15,9 +19,10 @@
 #include "shaders/matmul_scalar.glsl"
 
 const uint kNN = 0, kNT = 1, kTN = 2;
-const uint kBlock = kSubgroup;
-const uint kTogether = 4;  // rows that share each value of b while it is in a register
-const uint kSpan = 2 * kSubgroup;  // rows of a transposed a that one load gives
+const bool kAllAhead = kSubgroup <= 8;  // all of a is read before the first product
+const uint kBlock = kAllAhead ? 2 * kSubgroup : kSubgroup;
+const uint kTogether = kAllAhead && kCols >= 4 ? 2 : 4;  // rows that share each value of b while it is in a register
+const uint kSpan = 2 * kSubgroup;  // neighbouring elements of a that one load gives
 const uint kSpans = (kRows + kSpan - 1) / kSpan;
 
 float sum[kRows][kCols];
@@ -66,42 +71,57 @@ void add_products(uint row, uint k, float a) {
 }
 
 // A block of a transposed a. Lane l has rows 2l and 2l+1 of a span, or 2l-1 and 2l.
+const uint kSpansAhead = kAllAhead ? kSpans : 1;
+const uint kSpanRows = kSpan < kRows ? kSpan : kRows;
+const uint kLasts = kBlock / kSubgroup;
 void add_block_transposed(Operands o, uint k0, uint a_span[kSpans], uint a_last[kSpans]) {
   InPairs pairs = InPairs(o.a);
-  [[unroll]] for (uint row = 0; row < kRows; row += kSpan) {
-    const uint s = row / kSpan;
-    vec2 a[kBlock];
-    [[unroll]] for (uint k = 0; k < kBlock; ++k) a[k] = pair(pairs, (k0 + k) * o.a_depth + a_span[s]);
-    float last = 0.0;  // the last row of the span, lane l has step l
-    if (kOddA && kRows >= kSpan) last = o.a.at[(k0 + gl_SubgroupInvocationID) * o.a_depth + a_last[s]];
-    [[unroll]] for (uint i = 0; i < min(kSpan, kRows); i += kTogether) {
+  [[unroll]] for (uint s0 = 0; s0 < kSpans; s0 += kSpansAhead) {
+    float a[kSpansAhead * kBlock * 2];
+    float last[kSpansAhead * kLasts];  // the last row of the span, lane l has steps l, l + kSubgroup, ...
+    [[unroll]] for (uint s = 0; s < kSpansAhead; ++s) {
       [[unroll]] for (uint k = 0; k < kBlock; ++k) {
-        [[unroll]] for (uint r = 0; r < kTogether; ++r) {
-          const uint at = i + r + (kOddA ? k % 2 : 0);
-          add_products(row + i + r, k, at == kSpan ? subgroupBroadcast(last, k) : subgroupBroadcast(a[k][at % 2], at % kSpan / 2));
-        }
+        const vec2 rows = pair(pairs, (k0 + k) * o.a_depth + a_span[s0 + s]);
+        a[(s * kBlock + k) * 2] = rows.x;
+        a[(s * kBlock + k) * 2 + 1] = rows.y;
       }
+      [[unroll]] for (uint m = 0; m < kLasts; ++m)
+        last[s * kLasts + m] = kOddA && kRows >= kSpan ? o.a.at[(k0 + m * kSubgroup + gl_SubgroupInvocationID) * o.a_depth + a_last[s0 + s]] : 0.0;
     }
+    leave_in_memory(a, o.rows == 0, o.cols);
+    [[unroll]] for (uint i = 0; i < kSpansAhead * kSpanRows; i += kTogether)
+      [[unroll]] for (uint k = 0; k < kBlock; ++k)
+        [[unroll]] for (uint r = 0; r < kTogether; ++r) {
+          const uint s = (i + r) / kSpan, at = (i + r) % kSpan + (kOddA ? k % 2 : 0);
+          add_products(s0 * kSpan + i + r, k, at == kSpan ? subgroupBroadcast(last[s * kLasts + k / kSubgroup], k % kSubgroup)
+                                                          : subgroupBroadcast(a[(s * kBlock + k) * 2 + at % 2], at % kSpan / 2));
+        }
   }
 }
 
-// The same of one that is not. The lower half of the lanes has two steps each of a row, the upper half those of the next.
+// The same of one that is not: lanes have two steps each, of the rows of a load in turn.
+const uint kRowsAhead = kAllAhead ? kRows : kTogether;
+const uint kRowsOfLoad = kSpan / kBlock;
 void add_block(Operands o, uint k0, uint a_at[kRows], uint a_last[kSpans]) {
   const uint lane = gl_SubgroupInvocationID;
   InPairs pairs = InPairs(o.a);
   float last[kSpans];  // the last step of odd rows, lane l has that of row 2l+1 of a span
   [[unroll]] for (uint s = 0; s < kSpans; ++s) last[s] = kOddA ? o.a.at[a_last[s] + k0 + kBlock - 1] : 0.0;
-  [[unroll]] for (uint i = 0; i < kRows; i += kTogether) {
-    vec2 a[kTogether / 2];
-    [[unroll]] for (uint r = 0; r < kTogether; r += 2)
-      a[r / 2] = pair(pairs, k0 + 2 * lane + (lane < kSubgroup / 2 ? a_at[i + r] : a_at[i + r + 1] - kBlock));
-    [[unroll]] for (uint k = 0; k < kBlock; ++k) {
-      [[unroll]] for (uint r = 0; r < kTogether; ++r) {
-        const uint at = k + (kOddA ? r % 2 : 0);
-        add_products(i + r, k, at == kBlock ? subgroupBroadcast(last[(i + r) / kSpan], (i + r) % kSpan / 2)
-                                            : subgroupBroadcast(a[r / 2][at % 2], at % kBlock / 2 + r % 2 * (kSubgroup / 2)));
-      }
+  [[unroll]] for (uint i0 = 0; i0 < kRows; i0 += kRowsAhead) {
+    float a[kRowsAhead / kRowsOfLoad * 2];
+    [[unroll]] for (uint r = 0; r < kRowsAhead; r += kRowsOfLoad) {
+      const vec2 steps = pair(pairs, k0 + 2 * lane + (lane < kBlock / 2 ? a_at[i0 + r] : a_at[i0 + r + kRowsOfLoad - 1] - kBlock));
+      a[r / kRowsOfLoad * 2] = steps.x;
+      a[r / kRowsOfLoad * 2 + 1] = steps.y;
     }
+    leave_in_memory(a, o.rows == 0, o.cols);
+    [[unroll]] for (uint i = 0; i < kRowsAhead; i += kTogether)
+      [[unroll]] for (uint k = 0; k < kBlock; ++k)
+        [[unroll]] for (uint r = 0; r < kTogether; ++r) {
+          const uint row = i0 + i + r, at = k + (kOddA ? row % 2 : 0);
+          add_products(row, k, at == kBlock ? subgroupBroadcast(last[row / kSpan], row % kSpan / 2)
+                                            : subgroupBroadcast(a[(i + r) / kRowsOfLoad * 2 + at % 2], at % kBlock / 2 + row % kRowsOfLoad * (kBlock / 2)));
+        }
   }
 }
 
