@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 configure=(-S . -B build -G Ninja)
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 # what one clone compiled, another need not
 if command -v ccache >/dev/null; then configure+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 
 tools/compiler.sh
