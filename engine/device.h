@@ -50,7 +50,7 @@ struct DeviceCaps {
 
   bool unified_memory = false;  // the host can write what kernels read at full speed: no staging
   bool int64 = false, float16 = false, storage16 = false;
-  bool fast_pair_loads = false;  // matmul_scalar_pairs.comp may be used: 64-bit integers, and a driver it is right on
+  bool fast_pair_loads = false;  // kernels *_scalar_pairs may be used: 64-bit integers, and a driver it is right on
   bool bfloat16 = false, cooperative_matrix = false;
   MatrixShape matrix_f16, matrix_bf16;  // the cooperative matrices our kernels use, by the type of the factors
   bool cooperative_matrix2 = false;     // with all that our kernels need: matrices of workgroups, of any dimensions, tensor

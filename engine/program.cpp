@@ -104,6 +104,7 @@ void Program::note(Cost cost) {
   if (!spans_.empty()) {
     spans_.back().dispatches += 1;
     spans_.back().flops += cost.flops;
+    if (cost.matrices) spans_.back().matrix_flops += cost.flops;
     spans_.back().bytes += cost.bytes;
   }
 }

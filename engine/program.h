@@ -24,6 +24,7 @@ namespace lapilli {
 struct Cost {
   double flops = 0;
   double bytes = 0;
+  bool matrices = false;  // the flops are multiply-adds of cooperative matrices, 16-bit factors
 };
 
 class Program {

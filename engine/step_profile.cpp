@@ -39,12 +39,7 @@ StepSummary summarize(std::span<const StepProfile> steps) {
   summary.host_ns /= count;
   for (auto& [name, ns] : summary.host) ns /= count;
   summary.device.spans = all.by_scope();
-  for (ProfileSpan& span : summary.device.spans) {
-    span.dispatches /= steps.size();
-    span.flops /= count;
-    span.bytes /= count;
-    span.ns /= count;
-  }
+  for (ProfileSpan& span : summary.device.spans) span.divide_work(steps.size());
   return summary;
 }
 
@@ -64,6 +59,7 @@ std::string header_text(const char* what) {
 std::string ceilings_text(const Ceilings& ceilings) {
   std::string text;
   if (ceilings.flops_per_s > 0) text += fmt::format("; ceilings: {:.1f} GFLOP/s of multiply-adds", ceilings.flops_per_s * 1e-9);
+  if (ceilings.matrix_flops_per_s > 0) text += fmt::format(", {:.1f} of 16-bit matrices", ceilings.matrix_flops_per_s * 1e-9);
   if (ceilings.bytes_per_s > 0) text += fmt::format(", {:.1f} GB/s read and written by a copy (caches give more)", ceilings.bytes_per_s * 1e-9);
   return text;
 }

@@ -68,12 +68,7 @@ void add_device_step(Events& events, const StepProfile& step, const Ceilings& ce
     const std::string part = part_of(spans[first].scope);
     ProfileSpan sum{.scope = part};
     size_t next = first;
-    for (; next < spans.size() && part_of(spans[next].scope) == part; ++next) {
-      sum.dispatches += spans[next].dispatches;
-      sum.flops += spans[next].flops;
-      sum.bytes += spans[next].bytes;
-      sum.ns += spans[next].ns;
-    }
+    for (; next < spans.size() && part_of(spans[next].scope) == part; ++next) sum.add_work(spans[next]);
     events.add(part, kDevice, begin(first), end(next - 1), work_of(sum, ceilings));
     const bool is_whole = next - first == 1 && spans[first].scope == part;
     for (; first < next; ++first)
@@ -106,6 +101,7 @@ std::string trace_json(std::span<const StepProfile> steps, const Ceilings& ceili
   Json metadata{{"clock_alignment", alignment_text(steps)},
                 {"ceiling_gflops_per_s", ceilings.flops_per_s * 1e-9},
                 {"ceiling_gb_per_s", ceilings.bytes_per_s * 1e-9}};
+  if (ceilings.matrix_flops_per_s > 0) metadata["ceiling_matrix_gflops_per_s"] = ceilings.matrix_flops_per_s * 1e-9;
   for (const auto& [name, value] : facts) metadata[name] = value;
   const Json trace{{"displayTimeUnit", "ms"}, {"otherData", std::move(metadata)}, {"traceEvents", events.take()}};
   return trace.dump() + "\n";

@@ -79,6 +79,7 @@ void dispatch(Ops& ops, const std::string& name, const Args& args, const Attenti
               const Memory& memory, Cost cost) {
   const uint32_t subgroup = ops.caps().subgroup_size;
   check_memory(ops, s, cut, memory);
+  cost.matrices = cut.kernel_class == KernelClass::coopmat;
   CHECK(cut.met != 0, "{} has no room for attention of heads {} wide", ops.caps().name, s.head_width);
   const auto record = [&](const std::string& form, uint32_t workgroup, uint32_t owned_rows, const SpecConstants& constants) {
     ops.program.dispatch(ops.kernel(name + form, workgroup, constants), args, uint64_t{s.batch} * heads * ceil_div(s.context, owned_rows), cost);

@@ -213,7 +213,7 @@ void LinearCrossEntropy::multiply(Ops& ops, const Range& range, const Chunk& chu
                                             .alpha = 1.0F / options_.temperature,
                                             .softcap = model.softcap},
                        ceil_div(range.rows, tile.rows) * ceil_div(chunk.columns, strip_columns(caps_, plan_, kernel_)),
-                       {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + (model.slab ? 4 * n * v : 0)});
+                       {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + (model.slab ? 4 * n * v : 0), .matrices = kernel_.of_matrices()});
 }
 
 void LinearCrossEntropy::combine(Ops& ops, const Range& range, const Chunk& chunk, Tensor state, ConstTensor targets) {

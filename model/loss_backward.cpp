@@ -84,7 +84,7 @@ void LinearCrossEntropy::recompute_logit_gradients(Ops& ops, const Range& range,
                                                .smoothing = options_.label_smoothing,
                                                .z_loss = options_.z_loss},
                        tile.count(range.rows, chunk.columns),
-                       {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + gradient_bytes(chunk, 0)});
+                       {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + gradient_bytes(chunk, 0), .matrices = kernel_.of_matrices()});
 }
 
 void LinearCrossEntropy::backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs,

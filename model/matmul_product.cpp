@@ -33,7 +33,8 @@ MatmulProduct part_of(const MatmulProduct& whole, uint32_t k, uint32_t depth) {
   part.args.a.slice = from(whole.args.a.slice, uint64_t{k} * whole.args.a_depth * size_bytes(whole.a.dtype()));
   part.args.b.slice = from(whole.args.b.slice, uint64_t{k} * whole.args.b_depth * size_bytes(whole.b.dtype()));
   const double share = whole.args.depth == 0 ? 1 : static_cast<double>(depth) / whole.args.depth;
-  part.cost = {.flops = whole.cost.flops * share, .bytes = whole.cost.bytes * share};
+  part.cost.flops *= share;
+  part.cost.bytes *= share;
   return part;
 }
 
@@ -87,6 +88,7 @@ void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& pro
     SpecConstants constants = tile.constants;
     constants.push_back({args::SPEC_EPILOGUE, epilogue_of(piece.args, kernel.kernel_class)});
     constants.push_back({args::SPEC_NONLINEARITY, nonlinearity_constant(piece)});
+    piece.cost.matrices = kernel.of_matrices();
     piece.args.row_step = piece.args.live.slice && piece.args.live_is_depth == 0 ? spreading_row_step(ceil_div(piece.args.rows, tile.rows)) : 1;
     ops.program.dispatch(ops.kernel("matmul_" + tile.form, tile.workgroup, constants), piece.args, tile.count(piece.args.rows, piece.args.cols),
                          piece.cost);

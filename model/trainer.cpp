@@ -212,7 +212,8 @@ void Trainer::tell_start() {
 
 void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
   const double tokens_per_s = result.sums.rows / seconds;
-  const double mfu = options_.ceilings.flops_per_s > 0 ? memory_->step->step_flops() / seconds / options_.ceilings.flops_per_s : 0;
+  const double ceiling = options_.ceilings.product_flops_per_s();
+  const double mfu = ceiling > 0 ? memory_->step->step_flops() / seconds / ceiling : 0;
   Json event{{"event", "step"},
                {"step", state_.step},
                {"loss", result.sums.rows > 0 ? Json(result.loss()) : Json(nullptr)},

@@ -60,7 +60,7 @@ SPEC_CONSTANT(SPEC_HEAD_WIDTH, 5)   // attention: E
 SPEC_CONSTANT(SPEC_VARIANT, 6)      // a kernel with a few forms says in its header what each value means
 SPEC_CONSTANT(SPEC_ELEMENTS, 7)     // kernels over a flat range: elements a lane takes (shaders/elements.glsl)
 SPEC_CONSTANT(SPEC_STRIP, 8)        // loss: columns of the vocabulary a workgroup goes through, a multiple of its tile's
-SPEC_CONSTANT(SPEC_ALIGNED, 9)      // cooperative matrices: whose rows begin where several elements can be taken at once
+SPEC_CONSTANT(SPEC_ALIGNED, 9)      // whose rows begin where several elements can be taken at once
 SPEC_CONSTANT(SPEC_FRAGMENT_ROWS, 10)   // rows, columns and depth of what the device multiplies at once
 SPEC_CONSTANT(SPEC_FRAGMENT_COLS, 11)
 SPEC_CONSTANT(SPEC_FRAGMENT_DEPTH, 12)

@@ -10,6 +10,11 @@
 // fragments with zeros; `scores`, f32 scores on their way from fragments to lanes, where they are masked, rounded and put back as
 // factors in place, into the first half of the subgroup's own part of the row.
 //
+// A wave of 64 spreads a fragment over twice as many lanes: half the registers of a lane that the tables of the kernels tell for what is in
+// fragments, in twice as many threads, so that a workgroup takes as many in all. Fetched chunks halve likewise. Workgroups that share a
+// multiprocessor of 65,536 registers, with some 30 of addresses to a thread: forward 4 and 2 (E = 64, 128), d_kv and d_q 2 and 1, so 16
+// and 8, or 8, subgroups of 32; shared memory for as many is 108 KB at most.
+//
 // A masked score becomes a factor of exactly 0. That leaves 0 * NaN: what a masked tile multiplies by those factors is staged
 // without its infinities and NaNs (they become 0), and at the end NaN is written where a row sees one of them (nan_mask). Tiles without
 // a mask multiply what they find.

@@ -2,7 +2,7 @@
 // group that see key j, with p_ij = exp(score_ij - lse_i):
 //   d_v_j = sum_i p_ij d_o_i        d_k_j = sum_i p_ij (d_o_i . v_j - delta_i) q_i / sqrt(E)
 //
-// A workgroup owns kOwned * kSubgroup consecutive keys of one key/value head, k, v, d_k and d_v in registers. Queries come kMet at a time.
+// A workgroup owns kOwned * kSubgroup consecutive keys of one key/value head, with their k, v, d_k and d_v. Queries come kMet at a time.
 // REQUIRES: kMet <= kSubgroup.
 // Accumulator: f32, heads and then queries in ascending order.
 #include "shaders/attention_scalar.glsl"

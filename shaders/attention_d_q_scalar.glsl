@@ -2,7 +2,7 @@
 // p_ij = exp(score_ij - lse_i):
 //   d_q_i = sum_j p_ij (d_o_i . v_j - delta_i) k_j / sqrt(E)
 //
-// A workgroup owns kOwned * kSubgroup consecutive queries of one head, q, d_o and d_q in registers. Keys come kMet at a time.
+// A workgroup owns kOwned * kSubgroup consecutive queries of one head, with their q, d_o and d_q. Keys come kMet at a time.
 // Accumulator: f32, keys in ascending order.
 #include "shaders/attention_scalar.glsl"
 

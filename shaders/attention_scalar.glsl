@@ -1,5 +1,5 @@
 // What the attention kernels for CPU drivers share. One subgroup is a workgroup; lane l owns rows l, l + kSubgroup, ... of a tile (queries,
-// or keys in d_kv) whole, in registers. Rows of the other side are met a few at a time: each is read once, spread over the lanes, and handed
+// or keys in d_kv) whole, on the stack and in the nearest caches. Rows of the other side are met a few at a time: each is read once, spread over the lanes, and handed
 // round by broadcasts from constant lanes. Such a driver reads as many addresses at once as there are lanes, which costs more than the
 // products of a whole register: reading two neighbours at a time (pairs.glsl) halves that, more owned rows share it.
 //
@@ -45,11 +45,11 @@ void load_met(inout float met[kMetFloats], uint j, InReal from, uint at) {
     if (kTogether == 2) met[met_at(j, c * kSpan) + 1] = values.y;
   }
 }
-// To be said of rows that are used more than once, when they have been loaded.
+// Said of rows when they have been loaded, in backward: it gains a seventh there, and costs forward, whose rows take turns, as much.
 #define leave_met_in_memory(met) leave_in_memory(met, args.context == 0, args.batch)
 
-// Sums at a time: so many, a value of the other side, and a product fit into the 16 registers of AVX.
-const uint kSums = 8;
+// Sums at a time: so many, a value of the other side, and a product fit into the registers, 16 with AVX, 32 at 16 lanes.
+const uint kSums = kSubgroup > 8 ? 16 : 8;
 const uint kMetAtOnce = kOwned >= kSums ? 1 : kSums / kOwned < kMet ? kSums / kOwned : kMet;
 
 // s = own rows times met rows. REQUIRES: kOwned and kMet are powers of two.

@@ -2,7 +2,9 @@
 // its tile. Rows are put together by the driver's reductions, in an order of its own, the same each time.
 //
 // Registers: the matrix of logits, and one more of its size while candidates for the argmax, or logits for their sum, are reduced:
-// 2 x 64 of a thread for 128 x 128 with 256 threads, so larger tiles have none left. Shared memory: 12 bytes a row, 1.5 KB.
+// 2 x 64 of a thread for 128 x 128 with 256 threads, so larger tiles have none left; one workgroup to a multiprocessor, as for the product.
+// Shared memory: 12 bytes a row, 1.5 KB. One exp for the 2D FLOPs of a logit; memory 16 bytes a row and tile, and 4 a logit where they are
+// kept.
 const uint kContiguous = 3;  // x and w along D
 #define COMPACT_X
 #include "shaders/matmul_coopmat2.glsl"

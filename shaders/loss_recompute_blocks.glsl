@@ -1,5 +1,5 @@
 // Logits again, stored as gradients of logits, from a tile in blocks: as factors where the kernel multiplies those (matmul_coopmat.glsl),
-// else in f32.
+// else in f32. Registers, shared memory and occupancy: the product's. One exp for the 2D FLOPs of a logit; 2 or 4 bytes written for each.
 #include "shaders/loss_recompute.glsl"
 
 #ifdef FACTOR

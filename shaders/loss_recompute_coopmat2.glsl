@@ -1,5 +1,6 @@
 // Logits again, stored as gradients of logits of the factors' type, from a tile that a workgroup holds as one matrix
 // (matmul_coopmat2.glsl). Shared memory: what is the same for all columns of a row, 24 bytes a row, 3 KB for 128 of them.
+// Registers and occupancy: the product's. One exp for the 2D FLOPs of a logit; 2 bytes written for each.
 const uint kContiguous = 3;  // x and w along D
 #define COMPACT_X
 #include "shaders/matmul_coopmat2.glsl"

@@ -14,6 +14,10 @@
 //   128 x 128     256        64 x 32                64           20.5 KB                  6 for 8
 // Accumulators are registers of a thread; A fragments of one step (4 in the largest tile) are held, B is streamed. A wave of 64
 // holds twice the tile per subgroup and the same per thread.
+//   registers of a thread, 128 x 128: 64 sums, 16 + 4 of fragments, 16 on their way to shared memory, some 20 of addresses: ~120
+//                          64 x 64:   16 sums,  8 + 4 of fragments,  8 on their way,                    some 20: ~56
+// So 2 and 4 workgroups share a multiprocessor of 65,536 registers: 16 and 32 subgroups of 32, with 41 KB of its shared memory. RDNA 3 holds each
+// factor twice: 156 to 192 registers in waves of 64 (lapilli bench kernels).
 //   global memory      a stage of 128 x 128, a thread     FLOPs per byte, tile of 64    of 128
 //   a and b f32        8 reads of 16 bytes, 16 roundings          16                      32
 //   one of 16 bits     6 reads, 8 roundings                       21                      43

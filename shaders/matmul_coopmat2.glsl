@@ -14,7 +14,9 @@
 //   128 x 256      256         128                   48 KB                           85                       4.2
 //   256 x 128      256         128                   48 KB                           85                       4.2
 // Sums are registers of a thread; fragments of a and b come on top of them (64 at most where 255 are to be enough). Shared memory is
-// the driver's affair: none here, and it says how much it keeps (DeviceCaps::matrix_shared_bytes).
+// the driver's affair: none here, and it says how much it keeps (DeviceCaps::matrix_shared_bytes). With some 30 registers of addresses a
+// multiprocessor of 65,536 has room for 5 workgroups of the smallest tile (20 subgroups of 32) and one of each other (8): the driver's own
+// stages have to hide the latency there. Only drivers with subgroups of 32 have the extension so far.
 //
 // Declared before this is included: FACTOR, the type of a and b; uint pack_factors(vec2) and vec2 unpack_factors(uint), f32 to two of
 // it and back; STORES_ROUNDED where the device has matrices of sums of that type; EMULATED to run without the extension (tests);

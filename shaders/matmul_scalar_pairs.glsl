@@ -1,20 +1,20 @@
 // multiply() reading two neighbouring floats with one 64-bit load: half the scattered reads of matmul_scalar_words.glsl, which
 // are what it waits for: tiles of 32 rows and 2 columns a lane spent half their time in them on lavapipe. Tall and wide tiles make each
-// of them count for more products. Lane l has columns kCols * l and those that follow; a block is 16 steps of K, a line of the cache of a
-// row of a.
+// of them count for more products. Lane l has columns kCols * l and those that follow; a block is 16 steps of K at 8
+// and at 16 lanes, a line of the cache of a row of a.
 //
-// At 16 lanes (AVX-512) four rows share each value of b while it is in a register. At 8 lanes there are half as many registers, and
-// a masked load is a ladder of eight branches, past which LLVM moves products until each of them goes through memory. There all of a
+// At 16 lanes (AVX-512) four rows share each value of b while it is in a register. At 8 lanes there are half as many registers,
+// for two rows, and a masked load is a ladder of eight branches, past which LLVM moves products until each of them goes through memory. There all of a
 // is read before the first product, and left in memory (pairs.glsl).
 //
 // Where rows lie an odd number of elements apart (kOddA, kOddB), every other row starts in the middle of a pair. Its pairs are those that
 // begin one element earlier; they give all but the last element that a lane or a block wants, which is read as a word: of a, where
-// broadcasts hand elements round, one such read serves kSpan rows. Scattered reads of a block at 64 rows, 4 columns and 16 lanes, 64
+// broadcasts hand elements round, one such read serves kSpan rows, or kSubgroup steps of one. Scattered reads of a block at 64 rows, 4 columns and 16 lanes, 64
 // where both are even: NN 74, NT 68, TN 74.
 //
 // Include after constants kLayout (0 is NN, 1 is NT, 2 is TN), kOddA and kOddB. Needs 64-bit integers; a and b 8-byte aligned. A pair
-// may reach one element beyond an odd number of rows (TN) or columns (NN, TN) that lie an even number of elements apart: that number is the
-// larger one then. kRows: a multiple of 4; kCols: even; kSubgroup: a multiple of 4.
+// may reach one element beyond the rows (TN) or columns (NN, TN), of the last step of K too, wherever there are fewer of them than elements
+// from step to step. kRows: a multiple of 4, and of kSpan where it is larger; kCols: even; kSubgroup: a multiple of 4.
 #include "shaders/pairs.glsl"
 #include "shaders/matmul_scalar.glsl"
 
@@ -22,7 +22,7 @@ const uint kNN = 0, kNT = 1, kTN = 2;
 const bool kAllAhead = kSubgroup <= 8;  // all of a is read before the first product
 const uint kBlock = kAllAhead ? 2 * kSubgroup : kSubgroup;
 const uint kTogether = kAllAhead && kCols >= 4 ? 2 : 4;  // rows that share each value of b while it is in a register
-const uint kSpan = 2 * kSubgroup;  // neighbouring elements of a that one load gives
+const uint kSpan = 2 * kSubgroup;  // elements of a that one load gives
 const uint kSpans = (kRows + kSpan - 1) / kSpan;
 
 float sum[kRows][kCols];
@@ -35,8 +35,9 @@ const uint kNeighbours = 2;
 void write_neighbours(OutF32 to, uint at, float values[kCols], uint j) { write_pair(OutPairs(to), at, vec2(values[j], values[j + 1])); }
 
 uint even(uint index) { return index & ~1u; }
-// Of an even element in a row of `count`: itself, or beyond the edge one that may be read. In rows an odd number apart that may be the
-// one behind the row's end: a block has an even number of steps, and after each that reads so far another row follows.
+// Of an even element in a row of `count`: itself, or beyond the edge one that may be read. In rows an odd number apart, with an even count,
+// that is the one behind the row's end: at even steps two elements of the next row, which is there (a block has an even number of steps), at
+// odd ones one of the gap between the rows.
 uint within(uint index, uint count, bool odd) { return min(index, even(odd ? count : count - 1)); }
 
 // The kBlock steps of K from k0 on of a lane's columns.

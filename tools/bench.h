@@ -1,6 +1,6 @@
 #pragma once
 // What the benches share: options, the device, and a report in which everything is measured in turn with the device's
-// multiply-add ceiling.
+// ceiling: multiply-adds, or the matrices of its precision.
 
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "tools/commands.h"
-#include "tools/fma_ceiling.h"
+#include "tools/ceilings.h"
 
 namespace lapilli {
 
@@ -55,10 +55,15 @@ class BenchRun {
   KernelLibrary& kernels() { return kernels_; }
   const BenchOptions& options() const { return options_; }
 
+  // What is measured from now on are products in this precision: where the device's matrices can be measured, they are the ceiling, else
+  // multiply-adds stay it.
+  void compare_with(Precision precision);
+  FmaCeiling& fma_ceiling();
+
   // Measures the entries in turn with the ceiling. What it gives may go into facts and cells before describe().
   BenchFigures measure(const std::vector<BenchEntry>& entries);
   BenchReport describe(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries,
-                       const BenchFigures& figures) const;
+                       const BenchFigures& figures);
   std::string device_line() const;  // "llvmpipe (lavapipe 25.0.7, 16 lanes)"
 
   // Prints and saves as the options ask; `text` beside the JSON.
@@ -72,7 +77,16 @@ class BenchRun {
   BenchOptions options_;
   Device device_;
   KernelLibrary kernels_;
-  std::optional<FmaCeiling> ceiling_;  // made when first measured: that takes half a second
+  // What "of ceiling" means, and the first row of each table.
+  struct Ceiling {
+    Contender contender;
+    double flops = 0;
+    std::string form;
+  };
+  Ceiling ceiling();
+
+  std::optional<FmaCeiling> fma_ceiling_;  // made when first measured: that takes half a second
+  std::optional<MatrixCeiling> matrix_ceiling_;
 };
 
 // Wrong usage unless a matrix of so many rows and columns can be indexed by the kernels (below 2^31 elements).

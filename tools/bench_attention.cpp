@@ -29,6 +29,7 @@ void run(const AttentionBenchOptions& options) {
   BenchRun bench(options);
   const DeviceCaps& caps = bench.device().caps();
   matmul_kernel(caps, options.precision);  // throws where the device does not multiply in it
+  bench.compare_with(options.precision);
   // 16-bit factors come from 16-bit memory, where they can.
   const bool words = attends_with_matrices(caps, options.precision, shape.head_width) && shape.head_width % 2 == 0;
   const DType dtype = !words ? DType::f32 : options.precision == Precision::f16 ? DType::f16 : DType::bf16;

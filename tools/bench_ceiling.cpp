@@ -2,13 +2,32 @@
 
 #include "model/matmul.h"
 #include "tools/bench.h"
-#include "tools/matrix_ceiling.h"
+#include "tools/console.h"
 
 namespace lapilli {
 
 namespace {
 
 constexpr uint64_t kMib = uint64_t{1} << 20U;
+
+// One dispatch after the other, each twice as long, up to a second: watchdogs kill at two and up.
+struct LongSubmissions {
+  double longest_seconds = 0;  // that came back
+  std::string ended_by;        // the error of the next; empty: none
+  std::string to_string() const {
+    const std::string text = fmt::format("longest submission that came back: {}", format_seconds(longest_seconds));
+    return text + (ended_by.empty() ? "; none was tried that is longer\n" : fmt::format("; a longer one did not: {}\n", ended_by));
+  }
+};
+LongSubmissions try_long_submissions(const FmaCeiling& ceiling) {
+  LongSubmissions tried;
+  try {
+    for (double seconds = 0.125; seconds <= 1; seconds *= 2) tried.longest_seconds = ceiling.run_for(seconds);
+  } catch (const Error& error) {
+    tried.ended_by = error.what();
+  }
+  return tried;
+}
 
 struct CeilingOptions : BenchOptions {
   uint64_t copy_mib = 0;  // 0: by the device
@@ -36,7 +55,7 @@ void run(const CeilingOptions& options) {
   for (const Precision precision : {Precision::f16, Precision::bf16}) {
     const DeviceCaps& caps = bench.device().caps();
     if (!multiplies(caps, precision)) continue;
-    if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU) {
+    if (!has_matrix_ceiling(caps, precision)) {
       entries.push_back({.contender = {.name = fmt::format("{} matrices", to_string(precision)), .run = nullptr},
                          .note = "not measured: a CPU driver's compiler works the constant products out beforehand"});
       continue;
@@ -48,7 +67,12 @@ void run(const CeilingOptions& options) {
   entries.push_back({.contender = empty.contender()});
   entries.push_back({.contender = ordered.contender()});
   entries.push_back({.contender = submit, .note = "host's clock"});
-  bench.report("ceiling", {{"copy_bytes", bytes}}, entries);
+  BenchReport report = bench.describe("ceiling", {{"copy_bytes", bytes}}, entries, bench.measure(entries));
+  const LongSubmissions submissions = try_long_submissions(bench.fma_ceiling());
+  report.json["longest_submission_ms"] = submissions.longest_seconds * 1e3;
+  if (!submissions.ended_by.empty()) report.json["longer_submission"] = submissions.ended_by;
+  report.text += submissions.to_string();
+  bench.publish(report.json, report.text);
 }
 
 }  // namespace

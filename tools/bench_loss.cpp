@@ -98,6 +98,7 @@ void run(const LossBenchOptions& options, const std::string& command) {
   const std::vector<LossBenchPoint> points = cross_product(options);
   const std::vector<std::string> strategies = chosen_strategies(options);
   BenchRun bench(options);
+  bench.compare_with(options.precision);
   TunerOptions measuring = tuner_options(options.tuning);
   measuring.seconds_in_all = std::numeric_limits<double>::infinity();  // a sweep has many shapes
   Tuner tuner(bench.device().caps(), measuring);

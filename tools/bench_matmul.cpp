@@ -51,6 +51,7 @@ void run(const MatmulBenchOptions& options) {
   require_indexable("b", k, n);
   require_indexable("c", m, n);
   BenchRun bench(options);
+  bench.compare_with(options.precision);
   const DeviceCaps& caps = bench.device().caps();
   std::vector<std::pair<std::string, MatmulKernel>> kernels;  // with what is put behind the layout's name
   for (const std::string& text : options.kernels) {

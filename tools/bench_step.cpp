@@ -33,6 +33,8 @@ nlohmann::ordered_json to_json(const StepSummary& summary, const Ceilings& ceili
           {"host_ms", summary.host_ns * 1e-6},
           {"device_ms", summary.device.total_ns() * 1e-6},
           {"explained", summary.explained()},
+          {"ceiling_gflops", ceilings.flops_per_s * 1e-9},
+          {"ceiling_matrix_gflops", ceilings.matrix_flops_per_s > 0 ? nlohmann::ordered_json(ceilings.matrix_flops_per_s * 1e-9) : nullptr},
           {"ceiling_gb_per_s", ceilings.bytes_per_s * 1e-9},
           {"scopes", std::move(scopes)}};
 }
@@ -41,6 +43,7 @@ void run(const StepBenchOptions& options) {
   Config config = load_config(options.config, options.sets);
   set_vocab_size(config, options.vocab_size);
   BenchRun bench(options);
+  bench.compare_with(config.train.precision);
   Tuner tuner(bench.device().caps(), tuner_options(options.tuning));
   settle_by_measurement(config, bench.kernels(), tuner);
   const bool profiled = options.profile || !options.trace.empty();
@@ -61,7 +64,7 @@ void run(const StepBenchOptions& options) {
   if (profiled) {
     const std::vector<StepProfile> steps = step.profile(kProfiledSteps);
     const StepSummary summary = summarize(steps);
-    const Ceilings ceilings{.flops_per_s = figures.ceiling_rate, .bytes_per_s = measure_copy_ceiling(bench.kernels())};
+    const Ceilings ceilings = measure_ceilings(bench.device(), config.train.precision, MeasureMemory::yes);
     const DeviceCaps& caps = bench.device().caps();
     if (!options.trace.empty())
       write_file_atomically(options.trace, trace_json(steps, ceilings, {{"device", caps.name}, {"driver", caps.driver}}));

@@ -99,21 +99,38 @@ std::vector<std::string> table_row(const BenchEntry& entry, const Timing& timing
 
 }  // namespace
 
+void BenchRun::compare_with(Precision precision) {
+  matrix_ceiling_.reset();
+  if (has_matrix_ceiling(device_.caps(), precision)) matrix_ceiling_.emplace(kernels_, precision);
+}
+
+FmaCeiling& BenchRun::fma_ceiling() {
+  if (!fma_ceiling_) fma_ceiling_.emplace(kernels_);
+  return *fma_ceiling_;
+}
+
+BenchRun::Ceiling BenchRun::ceiling() {
+  if (matrix_ceiling_) return {matrix_ceiling_->contender(), matrix_ceiling_->flops(), matrix_ceiling_->form()};
+  FmaCeiling& multiply_adds = fma_ceiling();
+  return {multiply_adds.contender(), multiply_adds.flops(), multiply_adds.form()};
+}
+
 BenchFigures BenchRun::measure(const std::vector<BenchEntry>& entries) {
-  if (!ceiling_) ceiling_.emplace(kernels_);
-  std::vector<Contender> contenders{ceiling_->contender()};
+  const Ceiling limit = ceiling();
+  std::vector<Contender> contenders{limit.contender};
   for (const BenchEntry& entry : entries)
     if (entry.contender.run) contenders.push_back(entry.contender);
   const std::vector<Timing> measured =
       lapilli::measure(contenders, {.repeats = options_.repeats, .seconds_budget = options_.seconds});
-  BenchFigures figures{.ceiling = measured[0], .ceiling_rate = ceiling_->flops() / measured[0].median, .timings = {}};
+  BenchFigures figures{.ceiling = measured[0], .ceiling_rate = limit.flops / measured[0].median, .timings = {}};
   size_t next = 1;
   for (const BenchEntry& entry : entries) figures.timings.push_back(entry.contender.run ? measured[next++] : Timing{});
   return figures;
 }
 
 BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered_json& shape,
-                               const std::vector<BenchEntry>& entries, const BenchFigures& figures) const {
+                               const std::vector<BenchEntry>& entries, const BenchFigures& figures) {
+  const Ceiling limit = ceiling();
   auto results = nlohmann::ordered_json::array(), left_out = nlohmann::ordered_json::array();
   const std::vector<std::string> further = further_columns(entries);
   std::vector<std::string> header{"", "median", "quartiles", "GFLOP/s", "of ceiling", "GB/s"};
@@ -128,9 +145,9 @@ BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered
       left_out.push_back(reason_to_json(entry));
   };
   add({.contender = {.name = figures.ceiling.name, .run = nullptr},
-       .flops = ceiling_->flops(),
-       .facts = {{"form", ceiling_->form()}},
-       .note = ceiling_->form()},
+       .flops = limit.flops,
+       .facts = {{"form", limit.form}},
+       .note = limit.form},
       figures.ceiling);
   for (size_t i = 0; i < entries.size(); ++i) add(entries[i], figures.timings[i]);
 

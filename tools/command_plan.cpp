@@ -8,7 +8,7 @@
 #include "tools/commands.h"
 #include "tools/console.h"
 #include "tools/device_report.h"
-#include "tools/fma_ceiling.h"
+#include "tools/ceilings.h"
 #include "tools/step_bench.h"
 #include "tools/step_prediction.h"
 #include "tools/tuning.h"
@@ -31,6 +31,13 @@ struct StepTimes {
   double measured_seconds = 0;
 };
 
+// The same run with train.recompute the other way.
+struct Alternative {
+  bool recompute = false;
+  uint64_t memory_bytes = 0;
+  double predicted_seconds = 0;  // of a step; 0: not known
+};
+
 // Median seconds of a few steps.
 double measure_step(KernelLibrary& kernels, Tuner& tuner, const Config& config) {
   StepBench step(kernels.device(), kernels, tuner, config, false);
@@ -47,6 +54,16 @@ StepTimes time_step(KernelLibrary& kernels, Tuner& tuner, const Config& config, 
   }
   if (fits) times.measured_seconds = measure_step(kernels, tuner, config);
   return times;
+}
+
+Alternative turn_recompute(KernelLibrary& kernels, Tuner& tuner, Config config, bool predict) {
+  config.train.recompute = !config.train.recompute;
+  Alternative other{.recompute = config.train.recompute, .memory_bytes = plan_run(kernels.device(), config).memory_bytes};
+  try {
+    if (predict) other.predicted_seconds = predict_step(kernels, tuner, config).seconds;
+  } catch (const Error&) {  // the memory is told all the same
+  }
+  return other;
 }
 
 std::string parts_text(const StepPrediction& predicted) {
@@ -68,7 +85,7 @@ std::string step_text(double step_seconds, const RunPlan& plan, const Config& co
                      format_seconds(static_cast<double>(config.train.steps) * step_seconds), group_digits(config.train.steps));
 }
 
-void print_plan(const RunPlan& plan, const Config& config, double ceiling, const StepTimes& times) {
+void print_plan(const RunPlan& plan, const Config& config, double ceiling, const StepTimes& times, const Alternative& other) {
   const double step_flops = plan.flops_per_token * static_cast<double>(plan.tokens_per_step);
   const auto steps = static_cast<double>(config.train.steps);
   print(fmt::format("parameters       {}\n", group_digits(plan.parameters)));
@@ -86,10 +103,12 @@ void print_plan(const RunPlan& plan, const Config& config, double ceiling, const
   }
   if (!times.not_predicted.empty()) print("predicted        not: " + times.not_predicted + "\n");
   if (times.measured_seconds > 0) print("measured         " + step_text(times.measured_seconds, plan, config, ceiling));
+  print(fmt::format("train.recompute  {} would take {} of memory{}\n", other.recompute ? "= true" : "= false", format_bytes(other.memory_bytes),
+                    other.predicted_seconds > 0 ? fmt::format(" and, predicted, {} per step", format_seconds(other.predicted_seconds)) : ""));
 }
 
 nlohmann::ordered_json to_json(const RunPlan& plan, const Config& config, const DeviceCaps& caps, double ceiling,
-                              const StepTimes& times) {
+                              const StepTimes& times, const Alternative& other) {
   nlohmann::ordered_json json{{"device", device_to_json(caps)},
                               {"parameters", plan.parameters},
                               {"tokens_per_step", plan.tokens_per_step},
@@ -109,6 +128,9 @@ nlohmann::ordered_json to_json(const RunPlan& plan, const Config& config, const 
                  {"predicted_seconds", seconds * static_cast<double>(config.train.steps)},
                  {"predicted_parts", std::move(parts)}});
   }
+  nlohmann::ordered_json alternative{{"recompute", other.recompute}, {"memory_bytes", other.memory_bytes}};
+  if (other.predicted_seconds > 0) alternative["predicted_step_ms"] = other.predicted_seconds * 1e3;
+  json["alternative"] = std::move(alternative);
   if (!times.not_predicted.empty()) json["not_predicted"] = times.not_predicted;
   if (const double seconds = times.measured_seconds; seconds > 0)
     json.update({{"step_ms", seconds * 1e3},
@@ -125,12 +147,13 @@ void plan(const PlanOptions& options) {
   Tuner tuner(device.caps(), tuner_options({.no_tune = options.no_measure}));
   settle_by_measurement(config, kernels, tuner);
   const RunPlan made = plan_run(device, config);
-  const double ceiling = measure_fma_ceiling(device);
+  const double ceiling = measure_ceilings(device, config.train.precision, MeasureMemory::no).product_flops_per_s();
   const bool fits = made.memory_bytes <= made.available_bytes;
   const StepTimes times = options.no_measure ? StepTimes{} : time_step(kernels, tuner, config, fits);
-  if (options.as_json) return print(to_json(made, config, device.caps(), ceiling, times).dump(2) + "\n");
+  const Alternative other = turn_recompute(kernels, tuner, config, !options.no_measure);
+  if (options.as_json) return print(to_json(made, config, device.caps(), ceiling, times, other).dump(2) + "\n");
   print(fmt::format("{} ({})\n", device.caps().name, device.caps().driver));
-  print_plan(made, config, ceiling, times);
+  print_plan(made, config, ceiling, times, other);
   if (!fits) print("This does not fit: lower data.batch (and raise data.accumulate), model.context or loss.memory_mib.\n");
 }
 
@@ -139,7 +162,7 @@ void plan(const PlanOptions& options) {
 void add_plan_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("plan", "What a run will take: parameters, memory, work and time");
   command->footer("Runs a few steps on random tokens to tell the time: first of two layers, from which the whole is predicted, then of the\n"
-                  "whole model, if it fits. Writes nothing.\n"
+                  "whole model, if it fits. Says what train.recompute the other way would take. Writes nothing.\n"
                   "Example: lapilli plan tools/configs/quickstart.toml --vocab-size 1024");
   const auto options = std::make_shared<PlanOptions>();
   command->add_option("config", options->config, "Configuration")->required()->type_name("CONFIG.toml");

@@ -10,7 +10,7 @@
 #include "model/trainer.h"
 #include "tools/commands.h"
 #include "tools/console.h"
-#include "tools/fma_ceiling.h"
+#include "tools/ceilings.h"
 #include "tools/tuning.h"
 
 namespace lapilli {
@@ -70,7 +70,7 @@ void train(const TrainCommandOptions& options) {
   }
   catch_signals();
   Device device({.selector = options.device});
-  train_options.ceilings = options.profile_steps > 0 ? measure_ceilings(device) : Ceilings{.flops_per_s = measure_fma_ceiling(device)};
+  train_options.ceilings = measure_ceilings(device, config.train.precision, options.profile_steps > 0 ? MeasureMemory::yes : MeasureMemory::no);
   Trainer(device, config, train_options).run();
   print(fmt::format("run         {}\n", train_options.run_dir.string()));
 }

@@ -25,11 +25,21 @@ FmaCeiling::FmaCeiling(KernelLibrary& kernels, Tuner* tuner) : kernels_(kernels)
   result_ = reserve_tensor(arena_, {workgroup_ * groups_}, "ceiling");
   arena_.commit(kernels.device());
 
-  const Form& best = kForms[tuner == nullptr ? try_forms() : recall_form(*tuner)];
-  const uint32_t steps = steps_for(best, kRunSeconds);
-  program_ = record(best, steps);
-  flops_ = flops_of(best, steps);
-  form_ = name_of(best.chains, best.fused);
+  best_ = &kForms[tuner == nullptr ? try_forms() : recall_form(*tuner)];
+  const uint32_t steps = steps_for(*best_, kRunSeconds);
+  program_ = record(*best_, steps);
+  flops_ = flops_of(*best_, steps);
+  form_ = name_of(best_->chains, best_->fused);
+}
+
+double FmaCeiling::run_for(double seconds) const {
+  const double rate = flops_ / program_->run();
+  const double steps = seconds * rate / flops_of(*best_, 1);
+  Program program(kernels_.device(), "long submission", true);
+  Ops ops{program, kernels_};
+  record_steps(ops, *best_, static_cast<uint32_t>(std::clamp(steps, 1.0, 1e9)));
+  program.finish();
+  return wall_seconds([&] { program.run(); });
 }
 
 size_t FmaCeiling::recall_form(Tuner& tuner) const {
@@ -68,11 +78,12 @@ double FmaCeiling::flops_of(const Form& form, uint32_t steps) const {
 }
 
 std::unique_ptr<TimedProgram> FmaCeiling::record(const Form& form, uint32_t steps) const {
-  return std::make_unique<TimedProgram>(kernels_, "multiply-add", [this, form, steps](Ops& ops) {
-    const args::BenchFmaArgs args{
-        .result = result_, .count = workgroup_ * groups_, .steps = steps, .scale = 0.75F, .shift = 0.5F};
-    ops.program.dispatch(fma_kernel(ops, workgroup_, form.chains, form.fused), args, groups_, {.flops = flops_of(form, steps)});
-  });
+  return std::make_unique<TimedProgram>(kernels_, "multiply-add", [this, form, steps](Ops& ops) { record_steps(ops, form, steps); });
+}
+
+void FmaCeiling::record_steps(Ops& ops, const Form& form, uint32_t steps) const {
+  const args::BenchFmaArgs args{.result = result_, .count = workgroup_ * groups_, .steps = steps, .scale = 0.75F, .shift = 0.5F};
+  ops.program.dispatch(fma_kernel(ops, workgroup_, form.chains, form.fused), args, groups_, {.flops = flops_of(form, steps)});
 }
 
 uint32_t FmaCeiling::steps_for(const Form& form, double seconds) const {
@@ -104,11 +115,6 @@ double measure_copy_ceiling(KernelLibrary& kernels) {
   TimedProgram copy(kernels, "copy", [&](Ops& ops) { ops.program.copy(destination.slice(), source.slice()); });
   const Contender contenders[] = {copy.contender()};
   return 2.0 * static_cast<double>(bytes) / measure(contenders, {.repeats = 5})[0].median;
-}
-
-Ceilings measure_ceilings(Device& device) {
-  KernelLibrary kernels(device);
-  return {.flops_per_s = measure_fma_ceiling(device), .bytes_per_s = measure_copy_ceiling(kernels)};
 }
 
 uint64_t ceiling_copy_bytes(const DeviceCaps& caps) {

@@ -16,6 +16,7 @@ class FmaCeiling {
   Contender contender() { return program_->contender(); }
   double flops() const { return flops_; }            // of one run
   const std::string& form() const { return form_; }  // "8 chains, fma()"
+  double run_for(double seconds) const;              // seconds of one dispatch that is to last about so long
 
  private:
   struct Form {
@@ -26,6 +27,7 @@ class FmaCeiling {
   size_t try_forms() const;
   size_t recall_form(Tuner& tuner) const;
   std::unique_ptr<TimedProgram> record(const Form& form, uint32_t steps) const;
+  void record_steps(Ops& ops, const Form& form, uint32_t steps) const;
   double flops_of(const Form& form, uint32_t steps) const;
   uint32_t steps_for(const Form& form, double seconds) const;  // with which a run lasts at least so long
 
@@ -34,6 +36,7 @@ class FmaCeiling {
   Arena arena_;
   Tensor result_;
   std::unique_ptr<TimedProgram> program_;
+  const Form* best_ = nullptr;
   double flops_ = 0;
   std::string form_;
 };
@@ -43,8 +46,6 @@ double measure_fma_ceiling(Device& device);
 
 // Bytes/s, read and written, of a copy that is no longer in caches.
 double measure_copy_ceiling(KernelLibrary& kernels);
-
-Ceilings measure_ceilings(Device& device);
 
 // Bytes of a copy that leaves caches behind, and fits. The copy reads and writes as many.
 uint64_t ceiling_copy_bytes(const DeviceCaps& caps);

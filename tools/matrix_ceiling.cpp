@@ -14,14 +14,17 @@ constexpr double kTrialSeconds = 0.01, kRunSeconds = 0.04;
 
 }  // namespace
 
+bool has_matrix_ceiling(const DeviceCaps& caps, Precision precision) {
+  return precision != Precision::f32 && multiplies(caps, precision) && caps.type != VK_PHYSICAL_DEVICE_TYPE_CPU;
+}
+
 MatrixCeiling::MatrixCeiling(KernelLibrary& kernels, Precision precision)
     : kernels_(kernels), precision_(precision), arena_(kernels.device().caps(), "ceiling") {
   const DeviceCaps& caps = kernels.device().caps();
-  CHECK(precision != Precision::f32 && multiplies(caps, precision), "{} matrices on {}", to_string(precision), caps.name);
+  CHECK(has_matrix_ceiling(caps, precision), "{} matrices on {}", to_string(precision), caps.name);
   shape_ = precision == Precision::f16 ? caps.matrix_f16 : caps.matrix_bf16;
-  const bool cpu = caps.kernel_class == KernelClass::scalar;
-  workgroup_ = cpu ? caps.subgroup_size : std::max(256U, caps.subgroup_size);
-  groups_ = cpu ? 64 : 4096;  // many times the units of any device
+  workgroup_ = std::max(256U, caps.subgroup_size);
+  groups_ = 4096;  // many times the units of any device
   result_ = reserve_tensor(arena_, {groups_ * (workgroup_ / caps.subgroup_size), shape_.rows * shape_.cols}, "ceiling");
   arena_.commit(kernels.device());
 

@@ -5,9 +5,13 @@
 
 namespace lapilli {
 
+// Whether there are matrices in this precision whose rate can be measured. On a CPU driver it cannot: its compiler works the constant
+// products out beforehand.
+bool has_matrix_ceiling(const DeviceCaps& caps, Precision precision);
+
 class MatrixCeiling {
  public:
-  // Takes the fastest of some numbers of chains, tried in turn. REQUIRES: multiplies(caps, precision), not f32.
+  // Takes the fastest of some numbers of chains, tried in turn. REQUIRES: has_matrix_ceiling(caps, precision).
   MatrixCeiling(KernelLibrary& kernels, Precision precision);
   MatrixCeiling(const MatrixCeiling&) = delete;
 

@@ -63,12 +63,7 @@ double TimedProgram::run() {
 
 Profile TimedProgram::profile() const {
   Profile profile{program_->take_profile().by_scope()};
-  for (ProfileSpan& span : profile.spans) {
-    span.dispatches /= times_;
-    span.flops /= times_;
-    span.bytes /= times_;
-    span.ns /= times_;
-  }
+  for (ProfileSpan& span : profile.spans) span.divide_work(times_);
   return profile;
 }
 

@@ -58,6 +58,27 @@ TEST(StepProfile, CeilingShare_IsOfTheCeilingMetFirst) {
   EXPECT_EQ(share_of_ceiling({.scope = "x", .flops = 1}, kCeilings).share, 0);
 }
 
+TEST(StepProfile, CeilingShare_OfMatrices_IsOfTheirOwnCeiling) {
+  const Ceilings both{.flops_per_s = 20e9, .bytes_per_s = 10e9, .matrix_flops_per_s = 200e9};
+  // 800 FLOPs of matrices take 4 ns at least, 200 others 10 ns.
+  const ProfileSpan span{.scope = "x", .flops = 1000, .bytes = 10, .matrix_flops = 800, .ns = 28};
+  EXPECT_DOUBLE_EQ(share_of_ceiling(span, both).share, 0.5);
+  EXPECT_FALSE(share_of_ceiling(span, both).of_memory);
+  EXPECT_DOUBLE_EQ(share_of_ceiling(span, kCeilings).share, 1000.0 / 20 / 28);  // not measured: as the others
+  EXPECT_EQ(both.product_flops_per_s(), 200e9);
+  EXPECT_EQ(kCeilings.product_flops_per_s(), 20e9);
+}
+
+TEST(StepProfile, Summary_TakesMeansOfAllWork) {
+  std::vector<StepProfile> steps{step_at(0, 1), step_at(0, 2)};
+  steps[1].device.spans[0].matrix_flops = 600;
+  steps[1].device.spans[0].flops = 5000;
+  const StepSummary summary = summarize(steps);
+  EXPECT_EQ(summary.device.spans[0].matrix_flops, 300);
+  EXPECT_EQ(summary.device.spans[0].flops, 7000);
+  EXPECT_EQ(summary.device.spans[0].bytes, 200);
+}
+
 TEST(Trace, DeviceEvents_NestInWholeNanoseconds_OnTheHostsClock) {
   const std::vector<StepProfile> steps{step_at(1'000'000'000'000'001, 41)};
   const Json trace = Json::parse(trace_json(steps, kCeilings, {{"device", "a \"card\""}}));

@@ -2,14 +2,15 @@
 """The yardstick: nanoGPT's CPU recipe in plain PyTorch, on the text and the split that lapilli uses.
 
 Usage: train_reference.py TEXT [--seed 1] [--steps 2000] [--threads 2]
-       train_reference.py --step-only char|mid|v32k [--repeat 20] [--threads 2]
+       train_reference.py --step-only char|mid|v32k|L,H,D,T,B,V [--repeat 20] [--threads 2] [--device cuda] [--dtype bf16] [--compile]
 
 Training: characters of TEXT, the last tenth for validation; 4 layers, 4 heads, width 128, context 64, batch 12, no
 biases, no dropout, tied head, weights from N(0, 0.02), residual projections scaled by 1/sqrt(2 layers). AdamW with lr
 1e-3, 100 warm-up steps, cosine to 1e-4 over --steps, betas 0.9 and 0.99, decay 0.1 on matrices, clip 1. Validation is
 exact: every token after the first is predicted once, in consecutive windows of 64. Prints one JSON object.
 
---step-only: median milliseconds of forward + backward + AdamW on random tokens, for one of three configurations.
+--step-only: median milliseconds of forward + backward + AdamW on random tokens, for one of three configurations or any other
+(layers, heads, width, context, sequences, vocabulary); in f32 or under autocast, on the processor or a GPU.
 Both print matmul_gflops, the rate of a 1024 x 1024 x 1024 product: PyTorch is as fast as the BLAS below it. Debian's own
 default is some 50 times slower than OpenBLAS (package libopenblas0-openmp; OPENBLAS_CORETYPE=SkylakeX where it does
 not recognise an AVX-512 processor). Quote no time without that number.
@@ -111,15 +112,22 @@ def whole_split_loss(model, tokens, context):
     return total / count, count
 
 
-def machine():
+def wait(device):
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def machine(device="cpu"):
     """What a time means nothing without"""
-    a, b, times = torch.randn(1024, 1024), torch.randn(1024, 1024), []
+    a, b, times = torch.randn(1024, 1024, device=device), torch.randn(1024, 1024, device=device), []
     for _ in range(5):
+        wait(device)
         began = time.perf_counter()
         a @ b
+        wait(device)
         times.append(time.perf_counter() - began)
-    return {"torch": torch.__version__, "threads": torch.get_num_threads(),
-            "matmul_gflops": 2 * 1024**3 / min(times) / 1e9}
+    return {"torch": torch.__version__, "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+            "threads": torch.get_num_threads(), "matmul_gflops": 2 * 1024**3 / min(times) / 1e9}
 
 
 def train(path, seed, steps):
@@ -153,19 +161,28 @@ def train(path, seed, steps):
             "val_tokens": count, "seconds": seconds, "tokens_per_s": steps * batch * context / seconds}
 
 
-def time_steps(config, repeat):
-    layers, heads, dim, context, batch, vocab = CONFIGS[config]
+def time_steps(config, repeat, device, dtype, compiled):
+    layers, heads, dim, context, batch, vocab = CONFIGS.get(config) or map(int, config.split(","))
     torch.manual_seed(1)
-    model = Gpt(layers, heads, dim, context, vocab)
+    model = Gpt(layers, heads, dim, context, vocab).to(device)
     optimizer = make_optimizer(model)
-    tokens = torch.randint(vocab, (batch, context + 1))
+    tokens = torch.randint(vocab, (batch, context + 1), device=device)
+    run = torch.compile(model) if compiled else model
+    rounded = {"f32": None, "f16": torch.float16, "bf16": torch.bfloat16}[dtype]
+
+    def loss_of(inputs, targets):
+        with torch.autocast(device, dtype=rounded, enabled=rounded is not None):
+            return run(inputs, targets)
+    loss_of.parameters = model.parameters
+
     times = []
     for _ in range(repeat + 3):
         began = time.perf_counter()
-        train_step(model, optimizer, tokens[:, :-1], tokens[:, 1:])
+        train_step(loss_of, optimizer, tokens[:, :-1], tokens[:, 1:])  # reads the loss, and so waits
+        wait(device)
         times.append(time.perf_counter() - began)
     median = statistics.median(times[3:])  # the first three warm caches and allocator
-    return {**machine(), "config": config,
+    return {**machine(device), "config": config, "dtype": dtype, "compiled": compiled,
             "parameters": sum(p.numel() for p in model.parameters()), "median_ms": median * 1e3,
             "fastest_ms": min(times[3:]) * 1e3, "tokens_per_s": batch * context / median}
 
@@ -176,14 +193,17 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--step-only", choices=CONFIGS)
+    parser.add_argument("--step-only", metavar="CONFIG")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("f32", "f16", "bf16"), default="f32")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--repeat", type=int, default=20)
     arguments = parser.parse_args()
     if (arguments.text is None) == (arguments.step_only is None):
         parser.error("give either TEXT or --step-only")
     torch.set_num_threads(arguments.threads)
     if arguments.step_only:
-        print(json.dumps(time_steps(arguments.step_only, arguments.repeat)))
+        print(json.dumps(time_steps(arguments.step_only, arguments.repeat, arguments.device, arguments.dtype, arguments.compile)))
     else:
         print(json.dumps(train(arguments.text, arguments.seed, arguments.steps)))
 

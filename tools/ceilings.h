@@ -1,0 +1,17 @@
+#pragma once
+// All that shares of a ceiling need, measured.
+
+#include "engine/profile.h"
+#include "model/precision.h"
+#include "tools/fma_ceiling.h"
+#include "tools/matrix_ceiling.h"
+
+namespace lapilli {
+
+enum class MeasureMemory : bool { no, yes };
+
+// The device's multiply-adds; those of its matrices where products in `precision` are made of them and it can be known
+// (has_matrix_ceiling); and the copy, if asked for.
+Ceilings measure_ceilings(Device& device, Precision precision, MeasureMemory memory);
+
+}  // namespace lapilli
