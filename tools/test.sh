@@ -3,6 +3,8 @@
 # those that need a device once more on SwiftShader, and every kernel through AMD's compiler. Ends with the totals; exit 0
 # only if nothing failed.
 # Usage: tools/test.sh [CTEST_OPTION...]   such as -R Loss
+# With LAPILLI_TEST_MINUTES=M in the environment, SwiftShader and Mesa 26.1 get no new slice of their tests after M minutes each: an old
+# processor compiles their kernels for hours. The next commit begins with another slice, and how many ran is told.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,22 +37,46 @@ VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation VK_LAYER_VALIDATE_SYNC=true \
   VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT \
   run_tests lavapipe "$LAPILLI_LAVAPIPE_ICD" -LE '^radv$' "$@"
 
+minutes=${LAPILLI_TEST_MINUTES:-0} # 0: as long as it takes
+# Calls its arguments with the number of a slice, 0 to $slices - 1, for all of them or while there is time.
+slices=1
+if ((minutes)); then slices=60; fi
+run_slices() {
+  local -r ends=$((SECONDS + 60 * minutes)) first=$(($(git rev-list --count HEAD 2>/dev/null || echo 0) * 7 % slices))
+  local run
+  for ((run = 0; run < slices; ++run)); do
+    if ((minutes && SECONDS > ends)); then break; fi
+    "$@" $(((first + run * 13) % slices)) # 13 and 60 have no common divisor: every slice once
+  done
+  if ((run < slices)); then printf '%s: %d of %d slices of its tests in %d minutes\n' "$2" "$run" "$slices" "$minutes"; fi
+}
+
+swiftshader=()
+run_swiftshader() { # name, ctest options, slice
+  local -r slice=${*: -1}
+  swiftshader+=("build/tests-swiftshader-$slice.xml")
+  run_tests "swiftshader-$slice" "$LAPILLI_SWIFTSHADER_ICD" -L '^device$' "${@:2:$#-2}" -I "$((slice + 1)),,$slices"
+}
 if [[ $LAPILLI_SWIFTSHADER_ICD ]]; then
-  run_tests swiftshader "$LAPILLI_SWIFTSHADER_ICD" -L '^device$' "$@"
+  run_slices run_swiftshader swiftshader "$@"
 fi
 
 # Mesa 26.1 runs in a C library of its own, so not under ctest: GoogleTest writes the results itself, a shard a core.
 mesa26=()
-if tools/with_mesa26.sh build/lapilli devices >/dev/null; then
-  printf '\n== tests on mesa-26\n'
-  for ((shard = 0; shard < $(nproc); ++shard)); do
+run_mesa26() { # name, slice
+  local shard
+  for ((shard = $2 * $(nproc); shard < ($2 + 1) * $(nproc); ++shard)); do
     mesa26+=("build/tests-mesa-26-$shard.xml")
     rm -f "build/tests-mesa-26-$shard.xml"
-    GTEST_TOTAL_SHARDS=$(nproc) GTEST_SHARD_INDEX=$shard tools/with_mesa26.sh build/lapilli_tests --gtest_brief=1 \
+    GTEST_TOTAL_SHARDS=$((slices * $(nproc))) GTEST_SHARD_INDEX=$shard tools/with_mesa26.sh build/lapilli_tests --gtest_brief=1 \
       --gtest_output="xml:build/tests-mesa-26-$shard.xml" --gtest_filter='*oopmat*:*Training*:*Golden*:*Tuning*:LossTiles*:Distillation*' |
       grep --line-buffered -vE ': Skipped$|does not multiply' &
   done
   wait
+}
+if tools/with_mesa26.sh build/lapilli devices >/dev/null; then
+  printf '\n== tests on mesa-26\n'
+  run_slices run_mesa26 mesa-26
 fi
 
 if [[ $LAPILLI_RADV_ICD ]]; then
@@ -62,6 +88,6 @@ fi
 
 echo
 python3 tests/totals.py lavapipe=build/tests-lavapipe.xml \
-  swiftshader="${LAPILLI_SWIFTSHADER_ICD:+build/tests-swiftshader.xml}" \
+  swiftshader="$(IFS=, && printf '%s' "${swiftshader[*]}")" \
   mesa-26="$(IFS=, && printf '%s' "${mesa26[*]}")" \
   radv="${LAPILLI_RADV_ICD:+build/tests-radv.xml}"
