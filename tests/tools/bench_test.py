@@ -81,7 +81,9 @@ class Bench(BenchTest):
             self.assertEqual(one["alternative"]["memory_bytes"], two["memory_bytes"])
             self.assertGreater(one["alternative"]["predicted_step_ms"], 0)
         self.assertEqual([plan["alternative"]["recompute"], other["alternative"]["recompute"]], [True, False])
-        self.assertLess(other["memory_bytes"], plan["memory_bytes"])
+        deep = json.loads(self.run_lapilli("plan", "small.toml", "--vocab-size", 300, "--set", "model.layers=6", "--no-measure", "--json").stdout)
+        self.assertLess(deep["alternative"]["memory_bytes"], deep["memory_bytes"])  # one layer has nothing to share
+        self.assertNotIn("predicted_step_ms", deep["alternative"])
         self.assertNotIn("step_ms", json.loads(self.run_lapilli("plan", "small.toml", "--vocab-size", 300, "--no-measure", "--json").stdout))
         self.fails("plan", "small.toml", says="--vocab-size")
         self.assertEqual(sorted(self.tree()), ["small.toml"])
