@@ -22,6 +22,7 @@ AttentionKernel kernel_of(Ops& ops, const AttentionShape& s, AttentionPass pass,
 // What the kernels of a dispatch are told of memory.
 struct Memory {
   ConstTensor a, b, c;  // SPEC_A_TYPE, SPEC_B_TYPE, SPEC_C_TYPE; b may be empty
+  ConstTensor turns;    // f32, or empty: SPEC_TURNED
 };
 
 void check_memory(const Ops& ops, const AttentionShape& s, const AttentionKernel& kernel, const Memory& memory) {
@@ -52,7 +53,7 @@ Cost cost_of(const AttentionShape& s, double products, double bytes) {
 
 bool starts_at(uint64_t bytes, const Memory& memory) {
   const auto starts = [&](const ConstTensor& tensor) { return !tensor || tensor.slice().buffer_offset_bytes() % bytes == 0; };
-  return starts(memory.a) && starts(memory.b) && starts(memory.c);
+  return starts(memory.a) && starts(memory.b) && starts(memory.c) && starts(memory.turns);
 }
 
 SpecConstants coopmat_constants(const DeviceCaps& caps, Precision precision, const AttentionShape& s, const AttentionKernel& cut,
@@ -81,7 +82,8 @@ void dispatch(Ops& ops, const std::string& name, const Args& args, const Attenti
   check_memory(ops, s, cut, memory);
   cost.matrices = cut.kernel_class == KernelClass::coopmat;
   CHECK(cut.met != 0, "{} has no room for attention of heads {} wide", ops.caps().name, s.head_width);
-  const auto record = [&](const std::string& form, uint32_t workgroup, uint32_t owned_rows, const SpecConstants& constants) {
+  const auto record = [&](const std::string& form, uint32_t workgroup, uint32_t owned_rows, SpecConstants constants) {
+    if (memory.turns) constants.push_back({args::SPEC_TURNED, 1});
     ops.program.dispatch(ops.kernel(name + form, workgroup, constants), args, uint64_t{s.batch} * heads * ceil_div(s.context, owned_rows), cost);
   };
   if (cut.kernel_class == KernelClass::scalar) {
@@ -116,15 +118,17 @@ void attention_forward(Ops& ops, Tensor out, Tensor lse, ConstTensor qkv, ConstT
                                       .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(s.head_width)))};
   const auto bytes = static_cast<double>(qkv.size_bytes() + out.size_bytes());
   const AttentionKernel cut = kernel_of(ops, s, AttentionPass::forward, qkv.dtype());
-  dispatch(ops, "attention", arguments, s, cut, s.heads, {.a = qkv, .b = {}, .c = out}, cost_of(s, 2, bytes));
+  dispatch(ops, "attention", arguments, s, cut, s.heads, {.a = qkv, .b = {}, .c = out, .turns = {}}, cost_of(s, 2, bytes));
 }
 
 void attention_backward(Ops& ops, Tensor d_qkv, Tensor delta, ConstTensor d_out, ConstTensor qkv, ConstTensor out, ConstTensor lse,
-                        ConstTensor document_start, const AttentionShape& s) {
+                        ConstTensor document_start, ConstTensor turns, const AttentionShape& s) {
   check_shape(s, qkv, document_start);
   CHECK(d_qkv.elements() == qkv.elements(), "d_qkv {} for qkv {}", d_qkv.shape().to_string(), qkv.shape().to_string());
   CHECK(out.elements() == uint64_t{qkv.rows()} * s.heads * s.head_width && d_out.elements() == out.elements(), "d_out {}, out {}",
         d_out.shape().to_string(), out.shape().to_string());
+  CHECK(!turns || (turns.dtype() == DType::f32 && turns.rows() >= s.context && turns.cols() == s.head_width && s.head_width % 2 == 0), "turns {}",
+        turns.shape().to_string());
   const uint64_t rows = uint64_t{s.batch} * s.heads * s.context;
   CHECK(lse.elements() == rows && delta.elements() == rows, "lse {}, delta {}", lse.shape().to_string(), delta.shape().to_string());
 
@@ -146,12 +150,13 @@ void attention_backward(Ops& ops, Tensor d_qkv, Tensor delta, ConstTensor d_out,
                                               .lse = lse,
                                               .delta = delta,
                                               .document_start = document_start,
+                                              .turns = turns,
                                               .batch = s.batch,
                                               .context = s.context,
                                               .heads = s.heads,
                                               .kv_heads = s.kv_heads,
                                               .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(s.head_width)))};
-  const Memory memory{.a = qkv, .b = d_out, .c = d_qkv};
+  const Memory memory{.a = qkv, .b = d_out, .c = d_qkv, .turns = turns};
   const auto read = static_cast<double>(qkv.size_bytes() + d_out.size_bytes());
   const double written = static_cast<double>(d_qkv.size_bytes()) / (s.heads + 2.0 * s.kv_heads);  // of a head
   dispatch(ops, "attention_d_kv", arguments, s, cut, s.kv_heads, memory, cost_of(s, 4, read + 2 * s.kv_heads * written));

@@ -55,8 +55,9 @@ std::vector<AttentionKernel> attention_candidates(const DeviceCaps& caps, Precis
 void attention_forward(Ops& ops, Tensor out /*[N, H*E]*/, Tensor lse /*[B*H*T]*/, ConstTensor qkv, ConstTensor document_start,
                        const AttentionShape& shape);
 
-// `d_qkv` is overwritten whole; `delta` is scratch. `out` and `lse` are what attention_forward gave.
+// `d_qkv` is overwritten whole; `delta` is scratch. `out` and `lse` are what attention_forward gave. `turns`, where it is not empty, turned
+// q and k before they came here (model/rope.h: [>=T, E]): their gradients are turned back.
 void attention_backward(Ops& ops, Tensor d_qkv /*[N, (H+2G)*E]*/, Tensor delta /*[B*H*T]*/, ConstTensor d_out /*[N, H*E]*/,
-                        ConstTensor qkv, ConstTensor out, ConstTensor lse, ConstTensor document_start, const AttentionShape& shape);
+                        ConstTensor qkv, ConstTensor out, ConstTensor lse, ConstTensor document_start, ConstTensor turns, const AttentionShape& shape);
 
 }  // namespace lapilli

@@ -55,7 +55,7 @@ class Trial {
     if (pass_ == AttentionPass::forward)
       attention_forward(ops, out_, lse_, qkv_, {}, shape);
     else
-      attention_backward(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, shape);
+      attention_backward(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, {}, shape);
     program->finish();
     poison(kernels_.device(), result);
     if (pass_ == AttentionPass::forward) poison(kernels_.device(), lse_);

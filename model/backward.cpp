@@ -3,7 +3,6 @@
 
 #include "model/elementwise.h"
 #include "model/embedding.h"
-#include "model/rope.h"
 #include "model/transformer.h"
 
 namespace lapilli {
@@ -44,11 +43,7 @@ void Transformer::block_backward(Ops& ops, uint32_t layer, const ParameterArray&
   linear_backward(ops, d_attention_, d.proj, d.proj_bias, d_proj, b.attention, w.proj, into);
   {
     const Program::Scope scope(ops.program, "attention");
-    attention_backward(ops, d_qkv_, delta_, d_attention_, b.qkv, b.attention, b.lse, batch.document_start, attention_shape_);
-  }
-  if (weights.cosines()) {
-    const Program::Scope scope(ops.program, "rope");
-    rope(ops, d_qkv_, weights.cosines(), weights.sines(), context_, config_.heads, config_.kv_heads, RopeDirection::backward);
+    attention_backward(ops, d_qkv_, delta_, d_attention_, b.qkv, b.attention, b.lse, batch.document_start, weights.turns(), attention_shape_);
   }
   if (recompute_) norm_forward(ops, b.normed1, b.mean1, b.rstd1, b.input, w.norm1, w.norm1_bias);
   linear_backward(ops, d_normed_, d.qkv, d.qkv_bias, d_qkv_, b.normed1, w.qkv, into);

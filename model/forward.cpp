@@ -2,7 +2,6 @@
 
 #include "model/elementwise.h"
 #include "model/embedding.h"
-#include "model/rope.h"
 #include "model/transformer.h"
 
 namespace lapilli {
@@ -31,11 +30,9 @@ void Transformer::block_forward(Ops& ops, uint32_t layer, Tensor output, const M
   norm_forward(ops, b.normed1, b.mean1, b.rstd1, b.input, w.norm1, w.norm1_bias);
   {
     const Program::Scope scope(ops.program, "matmul");
-    matmul_nt(ops, b.qkv, b.normed1, w.qkv, Into::overwrite, {.bias = w.qkv_bias});
-  }
-  if (weights.cosines()) {
-    const Program::Scope scope(ops.program, "rope");
-    rope(ops, b.qkv, weights.cosines(), weights.sines(), context_, config_.heads, config_.kv_heads, RopeDirection::forward);
+    const Rotary rotary{.turns = weights.turns(), .context = context_, .turned_heads = config_.heads + config_.kv_heads};
+    matmul_nt(ops, b.qkv, b.normed1, w.qkv, Into::overwrite,
+              {.bias = w.qkv_bias, .nonlinearity = rotary.turns ? Nonlinearity::rotary : Nonlinearity::none, .rotary = rotary});
   }
   {
     const Program::Scope scope(ops.program, "attention");

@@ -17,6 +17,8 @@ void check_nonlinearity(const Tensor& c, Into into, const MatmulOptions& options
   CHECK(f != Nonlinearity::swiglu_backward || c.cols() % 2 == 0, "gradients of gate and up in {}", c.shape().to_string());
   CHECK(!options.kept || f == Nonlinearity::gelu, "only gelu keeps what goes into it");
   CHECK(static_cast<bool>(options.before) == backward, "something before it, and no gradient through a nonlinearity, or the other way round");
+  CHECK((f == Nonlinearity::rotary) == static_cast<bool>(options.rotary.turns), "turns and nothing to turn, or the other way round");
+  if (f == Nonlinearity::rotary) check_rotary(options.rotary, c);
   CHECK(f == Nonlinearity::none || (into == Into::overwrite && !options.addend && !options.live), "a nonlinearity of a sum that is not whole");
   for (const ConstTensor& tensor : {ConstTensor(options.kept), options.before})
     CHECK(!tensor || (tensor.elements() == c.elements() && tensor.row_stride() == c.row_stride() && !tensor.slice().overlaps(c.slice())),
@@ -32,6 +34,7 @@ double flops_of(Nonlinearity f) {
     case Nonlinearity::gelu: return kGeluFlops;
     case Nonlinearity::gelu_backward: return kGeluBackwardFlops;
     case Nonlinearity::swiglu_backward: return kSwigluBackwardFlops;
+    case Nonlinearity::rotary: return kRopeFlops;
   }
   return 0;
 }
@@ -45,7 +48,7 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
   args.bias = options.bias;
   args.addend = addend;
   args.kept = options.kept;
-  args.before = options.before;
+  args.before = options.rotary.turns ? options.rotary.turns : options.before;
   args.scale = options.scale;
   args.live = options.live;
   args.alpha = options.alpha;
@@ -72,6 +75,7 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
                               .kept = options.kept,
                               .before = options.before,
                               .nonlinearity = options.nonlinearity,
+                              .rotary = options.rotary,
                               .cost = cost};
   record_product(ops, choose_kernel(ops, product, options), product);
 }

@@ -10,6 +10,7 @@
 
 #include "model/activation.h"
 #include "model/ops.h"
+#include "model/rope.h"
 
 namespace lapilli {
 
@@ -68,12 +69,14 @@ SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& 
                                  std::initializer_list<ConstTensor> like_c);
 
 // What y passes through before it is stored: the activation of a layer (model/activation.h), or the gradient through one, y being that of
-// what the activation gave. It costs no pass over memory. Such a product overwrites c, all of it, and adds nothing but a bias.
+// what the activation gave; or the rotary embedding. It costs no pass over memory, but rotary on kernels that do not store pairs: coopmat2, the
+// scalar one that reads words, and products in parts are followed by rope(). Such a product overwrites c, all of it, and adds nothing but a bias.
 enum class Nonlinearity : uint32_t {
   none = args::kLinear,
   gelu = args::kGelu,                       // c = gelu(y); y, as c's type has it, goes to `kept` where that is given
   gelu_backward = args::kGeluBackward,      // c = y gelu'(before)
   swiglu_backward = args::kSwigluBackward,  // c [M,2N] = gradients of gate and up, side by side as in `before` [M,2N]
+  rotary = args::kRotary,                   // the first columns turn, as MatmulOptions::rotary says
 };
 
 struct MatmulOptions {
@@ -86,6 +89,7 @@ struct MatmulOptions {
   Nonlinearity nonlinearity = Nonlinearity::none;
   Tensor kept;         // gelu: shape and type of c or empty
   ConstTensor before;  // the gradients: shape and type of c
+  Rotary rotary = {};
   std::optional<MatmulKernel> force = std::nullopt;  // for tests and measurements
 };
 

@@ -6,15 +6,18 @@ namespace lapilli {
 
 namespace {
 
-// SPEC_EPILOGUE. The scalar kernels are told all; others look for bias and addend themselves. In pairs: every row of c starts and ends at
-// one, and what is read beside it lies alike.
+// Every row of c starts and ends at a pair, and what is read beside it lies alike.
+bool stores_pairs(const args::MatmulArgs& args) {
+  const auto starts_at_pair = [](const Slice& slice) { return !slice || slice.buffer_offset_bytes() % 8 == 0; };
+  return args.cols % 2 == 0 && args.c_stride % 2 == 0 && starts_at_pair(args.c.slice) && starts_at_pair(args.bias.slice) &&
+         starts_at_pair(args.addend.slice) && starts_at_pair(args.kept.slice) && starts_at_pair(args.before.slice);
+}
+
+// SPEC_EPILOGUE. The scalar kernels are told all; others look for bias and addend themselves.
 uint32_t epilogue_of(const args::MatmulArgs& args, KernelClass kernel_class) {
   const uint32_t scaled = args.scale.slice ? 8U : 0U;
   if (kernel_class != KernelClass::scalar) return 1U | 2U | scaled;
-  const auto starts_at_pair = [](const Slice& slice) { return !slice || slice.buffer_offset_bytes() % 8 == 0; };
-  const bool in_pairs = args.cols % 2 == 0 && args.c_stride % 2 == 0 && starts_at_pair(args.c.slice) && starts_at_pair(args.bias.slice) &&
-                        starts_at_pair(args.addend.slice) && starts_at_pair(args.kept.slice) && starts_at_pair(args.before.slice);
-  return (args.bias.slice ? 1U : 0U) | (args.addend.slice ? 2U : 0U) | (in_pairs ? 4U : 0U) | scaled;
+  return (args.bias.slice ? 1U : 0U) | (args.addend.slice ? 2U : 0U) | (stores_pairs(args) ? 4U : 0U) | scaled;
 }
 
 // SPEC_VARIANT of matmul_scalar_pairs.comp.
@@ -76,8 +79,12 @@ ConstTensor in_product_rows(const MatmulProduct& product, const ConstTensor& ten
   return tensor.reshaped({2 * tensor.rows(), tensor.cols() / 2});
 }
 
+MatmulTile tile_of(const DeviceCaps& caps, const MatmulKernel& kernel, const MatmulProduct& product) {
+  return choose_matmul_tile(caps, product.args.rows, product.args.cols, starts_at_pairs(product.args), kernel);
+}
+
 void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& product) {
-  MatmulTile tile = choose_matmul_tile(ops.caps(), product.args.rows, product.args.cols, starts_at_pairs(product.args), kernel);
+  MatmulTile tile = tile_of(ops.caps(), kernel, product);
   const uint32_t contiguous = (product.args.a_depth == 1 ? 1U : 0U) | (product.args.b_depth == 1 ? 2U : 0U);
   const uint32_t pairs = tile.form == "scalar_pairs" ? pairs_variant(product.args) : 0;
   tile.constants.push_back({args::SPEC_VARIANT, kernel.kernel_class == KernelClass::scalar ? pairs : contiguous});
@@ -88,11 +95,34 @@ void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& pro
     SpecConstants constants = tile.constants;
     constants.push_back({args::SPEC_EPILOGUE, epilogue_of(piece.args, kernel.kernel_class)});
     constants.push_back({args::SPEC_NONLINEARITY, nonlinearity_constant(piece)});
+    if (piece.nonlinearity == Nonlinearity::rotary)
+      constants.insert(constants.end(), {{args::SPEC_HEAD_WIDTH, piece.rotary.head_width()},
+                                         {args::SPEC_CONTEXT, piece.rotary.context},
+                                         {args::SPEC_TURNED, piece.rotary.turned_cols()}});
     piece.cost.matrices = kernel.of_matrices();
     piece.args.row_step = piece.args.live.slice && piece.args.live_is_depth == 0 ? spreading_row_step(ceil_div(piece.args.rows, tile.rows)) : 1;
     ops.program.dispatch(ops.kernel("matmul_" + tile.form, tile.workgroup, constants), piece.args, tile.count(piece.args.rows, piece.args.cols),
                          piece.cost);
   }
+}
+
+// Whether the kernel stores what it turns two elements at a time, whole pairs.
+bool turns_pairs(const DeviceCaps& caps, const MatmulKernel& kernel, const MatmulProduct& product) {
+  switch (kernel.kernel_class) {
+    case KernelClass::scalar: return tile_of(caps, kernel, product).form == "scalar_pairs" && stores_pairs(product.args);
+    case KernelClass::tiled:
+    case KernelClass::coopmat: return kernel.splits <= 1;
+    case KernelClass::coopmat2: return false;
+  }
+  return false;
+}
+
+void record_plain_and_turn(Ops& ops, const MatmulKernel& kernel, MatmulProduct product) {
+  product.nonlinearity = Nonlinearity::none;
+  product.args.before = {};
+  product.cost.flops -= kRopeFlops * product.args.rows * product.args.cols;
+  record_product(ops, kernel, product);
+  rope(ops, Tensor(product.args.c.slice, product.c.shape(), product.c.dtype()), product.rotary, RopeDirection::forward);
 }
 
 // Split-K. A part is a whole number of stages of any kernel, and starts in memory at as good a place as the product itself.
@@ -149,11 +179,14 @@ bool starts_at_pairs(const args::MatmulArgs& args) {
   return args.a.slice.buffer_offset_bytes() % 8 == 0 && args.b.slice.buffer_offset_bytes() % 8 == 0;
 }
 
+// Others take a whole sum; what turns does so after the parts are summed.
+static bool splits_through(Nonlinearity f) { return f == Nonlinearity::none || f == Nonlinearity::rotary; }
+
 uint32_t most_splits(const MatmulProduct& product, const MatmulKernel& kernel, const Tensor& workspace) {
   const args::MatmulArgs& args = product.args;
   const uint64_t part_floats = uint64_t{args.rows} * args.cols;
   const bool in_words = size_bytes(product.c.dtype()) == 4 || (args.cols % 2 == 0 && args.c_stride % 2 == 0);  // shaders/real.glsl
-  if (!workspace || kernel.kernel_class == KernelClass::scalar || product.nonlinearity != Nonlinearity::none || args.live.slice || part_floats == 0 || !in_words) return 1;
+  if (!workspace || kernel.kernel_class == KernelClass::scalar || !splits_through(product.nonlinearity) || args.live.slice || part_floats == 0 || !in_words) return 1;
   const uint64_t most = std::min<uint64_t>(workspace.elements() / part_floats, args.depth / kShallowestPart);
   return static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, kMostSplits));
 }
@@ -184,6 +217,7 @@ MatmulKernel settle_matmul_kernel(const DeviceCaps& caps, MatmulKernel kernel, c
 }
 
 void record_product(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& product) {
+  if (product.nonlinearity == Nonlinearity::rotary && !turns_pairs(ops.caps(), kernel, product)) return record_plain_and_turn(ops, kernel, product);
   if (kernel.splits > 1) return record_split(ops, kernel, product);
   record_whole(ops, kernel, product);
 }

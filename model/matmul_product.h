@@ -11,6 +11,7 @@ struct MatmulProduct {
   args::MatmulArgs args;
   ConstTensor a, b, c, addend, kept, before;  // what the pointers of args point at
   Nonlinearity nonlinearity = Nonlinearity::none;
+  Rotary rotary = {};
   Cost cost;
 };
 
@@ -23,7 +24,7 @@ bool starts_at_pairs(const args::MatmulArgs& args);
 // Split-K: no more parts, and none of less depth.
 constexpr uint32_t kMostSplits = 16, kShallowestPart = 512;
 // Into how many parts of its depth at most the product can be cut whose partial results fit into `workspace` (split-K): each part at
-// least so deep that its sums cost more than the memory they go to. 1: not at all, as of one that passes through a nonlinearity.
+// least so deep that its sums cost more than the memory they go to. 1: not at all, as of one that passes through an activation.
 uint32_t most_splits(const MatmulProduct& product, const MatmulKernel& kernel, const Tensor& workspace);
 // Fills in what `kernel` leaves open that depends on the depth too: a tile, and splits where `workspace` has room for them, that make
 // enough workgroups for a GPU.

@@ -33,6 +33,7 @@ std::string key_of(const MatmulProduct& product, Precision precision) {
     case Nonlinearity::gelu: key += product.kept ? " gelu, kept" : " gelu"; break;
     case Nonlinearity::gelu_backward: key += " gelu backward"; break;
     case Nonlinearity::swiglu_backward: key += " swiglu backward"; break;
+    case Nonlinearity::rotary: key += " rotary"; break;
   }
   if (args.live.slice) key += args.live_is_depth != 0 ? " live depth" : " live rows";
   return key;
@@ -46,6 +47,14 @@ MatmulProduct bounded(MatmulProduct product, double flops_limit) {
   const double wanted = dimension * std::min(1.0, flops_limit / std::max(product.cost.flops, 1.0));
   dimension = std::min(dimension, std::max(fewest, static_cast<uint32_t>(wanted) / fewest * fewest));
   return product;
+}
+
+// Turns by 0, 1, 2 and 3 right angles: they are exact, whether a kernel rounds before them or behind them.
+std::vector<float> right_angles(uint32_t elements) {
+  constexpr float kAngles[] = {1, 0, 0, 1, -1, 0, 0, -1};
+  std::vector<float> turns(elements);
+  for (uint32_t i = 0; i < elements; ++i) turns[i] = kAngles[i % std::size(kAngles)];
+  return turns;
 }
 
 // A product in memory of its own, and what it should give.
@@ -67,6 +76,8 @@ class Trial {
     const Tensor scale = args.scale.slice ? reserve_tensor(arena_, {1}, "measurement") : Tensor();
     const Tensor addend = like.addend ? matrix(args.rows, like.c, args.cols) : Tensor();
     const Tensor live = args.live.slice ? reserve_tensor(arena_, {1}, "measurement", DType::u32) : Tensor();
+    const ConstTensor& like_turns = like.rotary.turns;
+    const Tensor turns = like_turns ? reserve_tensor(arena_, like_turns.shape(), "measurement") : Tensor();
     if (workspace) workspace_ = reserve_tensor(arena_, workspace.shape(), "measurement");
     arena_.commit(kernels.device());
 
@@ -74,6 +85,7 @@ class Trial {
     for (const Tensor& tensor : {a, b, bias, addend, before})
       if (tensor) fill_random(kernels.device(), tensor, ++seed);
     if (scale) write_slice(kernels.device(), scale.slice(), std::vector<float>{1.0F});
+    if (turns) write_slice(kernels.device(), turns.slice(), right_angles(static_cast<uint32_t>(turns.elements())));
     if (live) write_slice(kernels.device(), live.slice(), std::vector<uint32_t>{tn ? args.depth : args.rows});
     args.a = a;
     args.b = b;
@@ -82,7 +94,7 @@ class Trial {
     args.scale = scale;
     args.addend = addend;
     args.kept = kept_;
-    args.before = before;
+    args.before = turns ? turns : before;
     args.live = live;
     product_.a = a;
     product_.b = b;
@@ -90,6 +102,7 @@ class Trial {
     product_.addend = addend;
     product_.kept = kept_;
     product_.before = before;
+    product_.rotary.turns = turns;
   }
 
   // Returns what multiplies once and gives the seconds. Throws Error when the result is another than the first kernel's.

@@ -34,14 +34,17 @@ class TableBuilder {
   }
 
   void linear(const std::string& name, uint32_t out, uint32_t in, float std, const std::string& gpt2,
-              const std::vector<Part>& llama) {
+              const std::vector<Part>& llama, PairedRows paired = {}) {
     const auto with_suffix = [&](const char* suffix) {
       std::vector<Part> parts = llama;
       for (Part& part : parts) part.name += suffix;
       return parts;
     };
     add(name + ".weight", {out, in}, std, 0, gpt2 + ".weight", with_suffix(".weight"), true);
-    if (config_.bias) add_vector(name + ".bias", out, 0, gpt2 + ".bias", with_suffix(".bias"));
+    specs_.back().paired = paired;
+    if (!config_.bias) return;
+    add_vector(name + ".bias", out, 0, gpt2 + ".bias", with_suffix(".bias"));
+    specs_.back().paired = paired;
   }
 
   std::vector<ParameterSpec> take() { return std::move(specs_); }
@@ -83,7 +86,8 @@ void add_layer(TableBuilder& table, const ModelConfig& c, uint32_t index) {
 
   table.norm(ours + "norm1", gpt2 + "ln_1", llama + "input_layernorm");
   table.linear(ours + "qkv", c.qkv_width(), c.dim, std, gpt2 + "attn.c_attn",
-               {{llama + "self_attn.q_proj", q}, {llama + "self_attn.k_proj", kv}, {llama + "self_attn.v_proj", kv}});
+               {{llama + "self_attn.q_proj", q}, {llama + "self_attn.k_proj", kv}, {llama + "self_attn.v_proj", kv}},
+              c.position == PositionKind::rope ? PairedRows{.rows = q + kv, .group = c.head_width()} : PairedRows{});
   table.linear(ours + "proj", c.dim, q, residual_std, gpt2 + "attn.c_proj", {{llama + "self_attn.o_proj", c.dim}});
   table.norm(ours + "norm2", gpt2 + "ln_2", llama + "post_attention_layernorm");
   if (c.mlp == MlpKind::gelu) {
@@ -207,6 +211,43 @@ std::vector<float> initial_values(const ParameterTable& table, uint64_t seed) {
   for (uint64_t share = 1; share < shares; ++share) workers.emplace_back(fill_share, share, shares);
   fill_share(0, shares);
   workers.clear();  // joins
+  return values;
+}
+
+namespace {
+
+enum class PairOrder { table_to_device, device_to_table };
+
+void reorder_pairs(std::span<float> flat, const ParameterTable& table, PairOrder order) {
+  std::vector<float> group;
+  for (const ParameterSpec& spec : table.specs()) {
+    const uint64_t cols = columns(spec), half = spec.paired.group / 2;
+    group.resize(2 * half * cols);
+    for (uint64_t first = 0; first < spec.paired.rows; first += spec.paired.group) {
+      float* rows = flat.data() + spec.offset + first * cols;
+      std::copy_n(rows, group.size(), group.data());
+      for (uint64_t i = 0; i < 2 * half; ++i) {
+        const uint64_t paired = i < half ? 2 * i : 2 * (i - half) + 1;  // where row i of the table stands
+        if (order == PairOrder::table_to_device) std::copy_n(group.data() + i * cols, cols, rows + paired * cols);
+        else std::copy_n(group.data() + paired * cols, cols, rows + i * cols);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<float> ParameterArray::write(Device& device, std::vector<float> values) const {
+  CHECK(table_ != nullptr && values.size() == table_->count(), "{} values", values.size());
+  reorder_pairs(values, *table_, PairOrder::table_to_device);
+  write_slice(device, all_.slice(), values);
+  return values;
+}
+
+std::vector<float> ParameterArray::read(Device& device) const {
+  CHECK(table_ != nullptr, "an empty array was read");
+  auto values = read_slice<float>(device, all_.slice());
+  reorder_pairs(values, *table_, PairOrder::device_to_table);
   return values;
 }
 

@@ -23,6 +23,12 @@ struct ExportPiece {
   bool transposed = false;   // stored as [in, out] there (GPT-2's Conv1D)
 };
 
+// Of the first `rows` rows of a parameter, in groups of `group`: on the device rows i and i + group/2 of a group, which some kernel needs
+// together, are neighbours, 2i and 2i + 1. All else keeps the order of the table: flat arrays of the host, checkpoints, exports.
+struct PairedRows {
+  uint32_t rows = 0, group = 0;  // a multiple of an even number; 0: as in the table
+};
+
 struct ParameterSpec {
   std::string name;      // ours: "layers.0.qkv.weight"
   Shape shape;
@@ -30,6 +36,7 @@ struct ParameterSpec {
   float init_value = 0;  // the constant
   bool decay = false;
   uint64_t offset = 0;   // elements from the start of the flat array
+  PairedRows paired;     // how rows stand on the device
   std::vector<ExportPiece> pieces;  // together all rows; none when hugging_face_arch() knows no such model
 };
 
@@ -66,11 +73,15 @@ class ParameterTable {
 // the model has.
 std::vector<float> initial_values(const ParameterTable& table, uint64_t seed);
 
-// A flat device array in the layout of the table. Borrows the table, which must outlive it.
+// A flat device array in the layout of the table, but for PairedRows. Borrows the table, which must outlive it.
 class ParameterArray {
  public:
   ParameterArray() = default;
   ParameterArray(Arena& arena, const ParameterTable& table, const std::string& kind);
+
+  // Values in the order of the table, to the device and back. REQUIRES: the arena is committed. write() returns what it wrote, as it lies there.
+  std::vector<float> write(Device& device, std::vector<float> values) const;
+  std::vector<float> read(Device& device) const;
 
   Tensor all() const { return all_; }                                    // [count]
   Tensor operator[](const std::string& name) const;                      // as its shape

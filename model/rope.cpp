@@ -4,41 +4,41 @@
 
 namespace lapilli {
 
-RopeTables make_rope_tables(uint32_t context, uint32_t head_width, double theta) {
+std::vector<float> make_turns(uint32_t context, uint32_t head_width, double theta) {
   CHECK(head_width % 2 == 0, "rope needs an even head width, not {}", head_width);
-  RopeTables tables;
+  std::vector<float> turns;
+  turns.reserve(uint64_t{context} * head_width);
   for (uint32_t position = 0; position < context; ++position)
     for (uint32_t i = 0; i < head_width / 2; ++i) {
       const double angle = position * std::pow(theta, -2.0 * i / head_width);
-      tables.cosines.push_back(static_cast<float>(std::cos(angle)));
-      tables.sines.push_back(static_cast<float>(std::sin(angle)));
+      turns.push_back(static_cast<float>(std::cos(angle)));
+      turns.push_back(static_cast<float>(std::sin(angle)));
     }
-  return tables;
+  return turns;
 }
 
-void rope(Ops& ops, Tensor qkv, ConstTensor cos_table, ConstTensor sin_table, uint32_t context, uint32_t heads,
-          uint32_t kv_heads, RopeDirection direction) {
-  const uint32_t head_width = 2 * cos_table.cols();
-  CHECK(qkv.cols() == (heads + 2 * kv_heads) * head_width, "qkv {} for {} + 2 * {} heads of {}", qkv.shape().to_string(),
-        heads, kv_heads, head_width);
-  CHECK(context > 0 && cos_table.rows() >= context && cos_table.shape() == sin_table.shape(), "tables {} and {} for {} positions",
-        cos_table.shape().to_string(), sin_table.shape().to_string(), context);
+void check_rotary(const Rotary& rotary, const ConstTensor& qkv) {
+  CHECK(rotary.turns.dtype() == DType::f32 && rotary.head_width() % 2 == 0, "turns {}", rotary.turns.shape().to_string());
+  CHECK(rotary.context > 0 && rotary.turns.rows() >= rotary.context, "turns {} for {} positions", rotary.turns.shape().to_string(), rotary.context);
+  CHECK(rotary.turned_cols() <= qkv.cols(), "{} heads of {} turn in {}", rotary.turned_heads, rotary.head_width(), qkv.shape().to_string());
+}
+
+void rope(Ops& ops, Tensor qkv, const Rotary& rotary, RopeDirection direction) {
+  check_rotary(rotary, qkv);
   element_count(qkv);  // CHECKs that indices fit
-  const uint32_t turned_heads = heads + kv_heads;
-  const double turned = static_cast<double>(qkv.rows()) * turned_heads * head_width;
-  CHECK(size_bytes(qkv.dtype()) == 4 || head_width % 4 == 0, "qkv of 16 bits with heads of {}", head_width);
+  const double turned = static_cast<double>(qkv.rows()) * rotary.turned_cols();
+  CHECK(size_bytes(qkv.dtype()) == 4 || qkv.row_stride() % 2 == 0, "rows of qkv {} begin within a word", qkv.shape().to_string());
   SpecConstants constants = type_constants(qkv);
-  constants.push_back({args::SPEC_HEAD_WIDTH, head_width});
+  constants.push_back({args::SPEC_HEAD_WIDTH, rotary.head_width()});
   ops.program.dispatch(ops.kernel("rope", ops.row_workgroup(), constants),
                        args::RopeArgs{.qkv = qkv,
-                                      .cosines = cos_table,
-                                      .sines = sin_table,
+                                      .turns = rotary.turns,
                                       .rows = qkv.rows(),
-                                      .row_stride = qkv.cols(),
-                                      .context = context,
-                                      .turned_heads = turned_heads,
+                                      .row_stride = qkv.row_stride(),
+                                      .context = rotary.context,
+                                      .turned_heads = rotary.turned_heads,
                                       .direction = direction == RopeDirection::forward ? 1.0F : -1.0F},
-                       qkv.rows(), {.flops = 3 * turned, .bytes = 2 * static_cast<double>(size_bytes(qkv.dtype())) * turned});
+                       qkv.rows(), {.flops = kRopeFlops * turned, .bytes = 2 * static_cast<double>(size_bytes(qkv.dtype())) * turned});
 }
 
 }  // namespace lapilli

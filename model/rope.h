@@ -1,9 +1,11 @@
 #pragma once
-// Rotary position embedding (Su et al. 2021, RoFormer) in Hugging Face's rotate-half convention: elements i and i + E/2 of
-// a head are turned by the angle position * theta^(-2i/E).
+// Rotary position embedding (Su et al. 2021, RoFormer): the i-th pair of a head at position t is turned by the angle t * theta^(-2i/E).
 //
-// GLSL promises little for pow, sin and cos, so the cosines and sines come from the host: computed in double, rounded once
-// to f32, good at any position.
+// Pairs are neighbours here, elements 2i and 2i + 1 of a head, so that whatever has one has the other. Hugging Face pairs i with i + E/2:
+// ParameterArray orders the rows of the weights so that the same numbers meet (model/parameters.h). No score depends on it, being a sum over a head.
+//
+// GLSL promises little for pow, sin and cos, so cosines and sines come from the host: computed in double, rounded once to f32, good at
+// any position.
 
 #include <vector>
 
@@ -11,16 +13,27 @@
 
 namespace lapilli {
 
-struct RopeTables {
-  std::vector<float> cosines, sines;  // [T, E/2] each
+// Cosine and sine of each angle: [T, E], pair i of position t at t * E + 2i.
+std::vector<float> make_turns(uint32_t context /*T*/, uint32_t head_width /*E, even*/, double theta);
+
+// Which columns of a matrix [N, (H+2G)*E] turn: the H query heads and G key heads that stand first, not the G value heads.
+struct Rotary {
+  ConstTensor turns;      // [>=T, E], or empty: nothing turns
+  uint32_t context;       // T: row n stands at position n % T
+  uint32_t turned_heads;  // H + G
+
+  uint32_t head_width() const { return turns.cols(); }
+  uint32_t turned_cols() const { return turned_heads * head_width(); }
 };
-RopeTables make_rope_tables(uint32_t context /*T*/, uint32_t head_width /*E, even*/, double theta);
+// CHECKs that `rotary` is one of qkv's.
+void check_rotary(const Rotary& rotary, const ConstTensor& qkv);
+
+constexpr double kRopeFlops = 3;  // of an element that turns
 
 enum class RopeDirection { forward, backward };  // backward turns gradients by the opposite angle
 
-// Turns the q and k heads of qkv [N, (H+2G)*E] in place: H query heads, then G key heads, then G value heads (untouched).
-// Row n stands at position n % T. qkv may be f32, f16 or bf16; in 16 bits E must be a multiple of 4. The tables have at least T rows: [>=T, E/2].
-void rope(Ops& ops, Tensor qkv, ConstTensor cos_table, ConstTensor sin_table, uint32_t context /*T*/, uint32_t heads /*H*/,
-          uint32_t kv_heads /*G*/, RopeDirection direction);
+// Turns qkv, f32, f16 or bf16, in place: a pass of its own. Forward, matmul_nt takes it along where it can (MatmulOptions::rotary), and
+// attention_backward gives gradients that are turned back.
+void rope(Ops& ops, Tensor qkv, const Rotary& rotary, RopeDirection direction);
 
 }  // namespace lapilli

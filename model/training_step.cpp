@@ -106,18 +106,17 @@ void TrainingStep::record(KernelLibrary& kernels, bool profiled, KernelTuning* t
 
 void TrainingStep::load_moments(const std::vector<float>& first_moment, const std::vector<float>& second_moment) {
   const auto put = [&](const ParameterArray& array, const std::vector<float>& source) {
-    CHECK(source.empty() || source.size() == table_.count(), "{} values for {} parameters", source.size(), table_.count());
-    write_slice(device_, array.all().slice(), source.empty() ? std::vector<float>(table_.count()) : source);
+    array.write(device_, source.empty() ? std::vector<float>(table_.count()) : source);
   };
   put(first_moment_, first_moment);
   put(second_moment_, second_moment);
 }
 
-std::vector<float> TrainingStep::read_values() const { return read_slice<float>(device_, weights_.parameters().all().slice()); }
-std::vector<float> TrainingStep::read_first_moment() const { return read_slice<float>(device_, first_moment_.all().slice()); }
-std::vector<float> TrainingStep::read_second_moment() const { return read_slice<float>(device_, second_moment_.all().slice()); }
+std::vector<float> TrainingStep::read_values() const { return weights_.parameters().read(device_); }
+std::vector<float> TrainingStep::read_first_moment() const { return first_moment_.read(device_); }
+std::vector<float> TrainingStep::read_second_moment() const { return second_moment_.read(device_); }
 std::vector<float> TrainingStep::read_gradients() const {
-  auto gradients = read_slice<float>(device_, gradients_.all().slice());
+  auto gradients = gradients_.read(device_);
   for (float& g : gradients) g *= static_cast<float>(1 / run_scale_);
   return gradients;
 }

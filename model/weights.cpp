@@ -7,7 +7,6 @@ namespace lapilli {
 
 ModelWeights::ModelWeights(Arena& arena, const ModelConfig& config, const ParameterTable& table, Precision precision)
     : config_(config),
-      count_(table.count()),
       head_name_(config.tie_embeddings ? "wte.weight" : "head.weight"),
       parameters_(arena, table, "parameters") {
   if (precision != Precision::f32 && config.dim % 2 == 0) {
@@ -17,22 +16,17 @@ ModelWeights::ModelWeights(Arena& arena, const ModelConfig& config, const Parame
                              storage_type(precision));
   }
   if (config.position != PositionKind::rope) return;
-  cosines_ = reserve_tensor(arena, {config.context, config.head_width() / 2}, "parameters");
-  sines_ = reserve_tensor(arena, {config.context, config.head_width() / 2}, "parameters");
+  turns_ = reserve_tensor(arena, {config.context, config.head_width()}, "parameters");
 }
 
 void ModelWeights::load(Device& device, const std::vector<float>& values) const {
-  CHECK(values.size() == count_, "{} values for {} parameters", values.size(), count_);
-  write_slice(device, parameters_.all().slice(), values);
+  const std::vector<float> written = parameters_.write(device, values);
   if (copies_) {
     std::vector<uint16_t> rounded(copies_.elements());
-    for (size_t i = 0; i < rounded.size(); ++i) rounded[i] = half_bits(values[first_copied_ + i], copies_.dtype());
+    for (size_t i = 0; i < rounded.size(); ++i) rounded[i] = half_bits(written[first_copied_ + i], copies_.dtype());
     write_slice(device, copies_.slice(), rounded);
   }
-  if (!cosines_) return;
-  const RopeTables tables = make_rope_tables(config_.context, config_.head_width(), ModelConfig::kRopeTheta);
-  write_slice(device, cosines_.slice(), tables.cosines);
-  write_slice(device, sines_.slice(), tables.sines);
+  if (turns_) write_slice(device, turns_.slice(), make_turns(config_.context, config_.head_width(), ModelConfig::kRopeTheta));
 }
 
 Tensor ModelWeights::factor(const Tensor& parameter, Precision precision) const {

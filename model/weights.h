@@ -13,7 +13,7 @@ class ModelWeights {
   // of products. A model of odd width has none. `table` must outlive the object.
   ModelWeights(Arena& arena, const ModelConfig& config, const ParameterTable& table, Precision precision = Precision::f32);
 
-  // Writes all values (flat, as the table says), their copies and the tables. REQUIRES: the arena is committed.
+  // Writes all values (flat, as the table says), their copies and the turns. REQUIRES: the arena is committed.
   void load(Device& device, const std::vector<float>& values) const;
 
   const ParameterArray& parameters() const { return parameters_; }
@@ -27,18 +27,16 @@ class ModelWeights {
   // The copies: parameters first_copied() .. of the flat array in 16 bits. AdamW keeps them up to date. Empty without.
   Tensor copies() const { return copies_; }
   uint64_t first_copied() const { return first_copied_; }
-  // Cosines and sines of the rotary embedding [T,E/2]; empty without.
-  ConstTensor cosines() const { return cosines_; }
-  ConstTensor sines() const { return sines_; }
+  // Of the rotary embedding [T,E] (model/rope.h); empty without.
+  ConstTensor turns() const { return turns_; }
 
  private:
   ModelConfig config_;
-  uint64_t count_;
   const char* head_name_;
   ParameterArray parameters_;
   Tensor copies_;
   uint64_t first_copied_ = 0;
-  Tensor cosines_, sines_;
+  Tensor turns_;
 };
 
 }  // namespace lapilli

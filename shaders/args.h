@@ -56,7 +56,7 @@ SPEC_CONSTANT(SPEC_SUBGROUP, 1)     // invocations of a subgroup, as the device 
 SPEC_CONSTANT(SPEC_TILE_ROWS, 2)    // matmul: rows of C a lane (scalar) or a workgroup (tiled) computes
 SPEC_CONSTANT(SPEC_TILE_COLS, 3)    // matmul: columns, likewise
 SPEC_CONSTANT(SPEC_TILE_DEPTH, 4)   // matmul: steps of K staged at once (tiled)
-SPEC_CONSTANT(SPEC_HEAD_WIDTH, 5)   // attention: E
+SPEC_CONSTANT(SPEC_HEAD_WIDTH, 5)   // E
 SPEC_CONSTANT(SPEC_VARIANT, 6)      // a kernel with a few forms says in its header what each value means
 SPEC_CONSTANT(SPEC_ELEMENTS, 7)     // kernels over a flat range: elements a lane takes (shaders/elements.glsl)
 SPEC_CONSTANT(SPEC_STRIP, 8)        // loss: columns of the vocabulary a workgroup goes through, a multiple of its tile's
@@ -72,6 +72,8 @@ SPEC_CONSTANT(SPEC_EPILOGUE, 18)    // products: bit 0: a bias may be there, 1: 
 SPEC_CONSTANT(SPEC_SOFTCAP, 17)     // loss: 0: no logits are capped, whatever the arguments say
 SPEC_CONSTANT(SPEC_WIDTH, 20)       // norms: columns of a row
 SPEC_CONSTANT(SPEC_NONLINEARITY, 19)  // products: what their sums pass through on their way to c, kLinear, kGelu, ...
+SPEC_CONSTANT(SPEC_CONTEXT, 21)     // T, where positions are taken out of rows
+SPEC_CONSTANT(SPEC_TURNED, 22)      // products: columns of c that turn (kRotary); attention backward: 1: d_q and d_k turn back
 const uint kF32 = 0, kF16 = 1, kBF16 = 2;
 
 // ---- matmul_*.comp ----
@@ -81,6 +83,8 @@ const uint kGelu = 1;            // gelu(y)
 const uint kGeluKept = 2;        // gelu(y), and y itself goes to `kept`
 const uint kGeluBackward = 3;    // y gelu'(before): the gradient of what GELU read
 const uint kSwigluBackward = 4;  // the gradients of gate and up, which lie side by side in rows of c and of `before`: [rows, 2 * cols]
+const uint kRotary = 5;          // pairs of neighbouring columns, turned as rope.comp does: SPEC_TURNED columns, heads of SPEC_HEAD_WIDTH, position
+                                 // row % SPEC_CONTEXT; `before` is RopeArgs::turns
 struct MatmulArgs {
   InOutReal c;      // [rows, cols], rows c_stride apart
   InReal a;         // element (row, k) at row * a_row + k * a_depth
@@ -88,7 +92,7 @@ struct MatmulArgs {
   InF32 bias;       // [cols] or null
   InReal addend;    // laid out like c, may be c itself (accumulate); or null
   OutReal kept;     // likewise; or null
-  InReal before;    // likewise; or null
+  InReal before;    // likewise, or what kRotary says; or null
   InF32 scale;      // [1] or null: a factor beside alpha
   InU32 live;       // [1] or null: how many rows (live_is_depth = 0) or steps of K (1) count; the rest is not touched
   uint rows, cols, depth;
@@ -307,6 +311,7 @@ struct AttentionBackwardArgs {
   InReal qkv, d_attended;  // [N, (H + 2G)E], [N, H*E]
   InF32 lse, delta;        // [B, H, T]
   InU32 document_start;    // as in AttentionArgs
+  InF32 turns;             // RopeArgs::turns where d_q and d_k turn back (SPEC_TURNED); or null
   uint batch, context;
   uint heads, kv_heads;
   float scale;
@@ -396,8 +401,7 @@ struct SequenceSumArgs {
 // ---- rope.comp ----
 struct RopeArgs {
   InOutReal qkv;  // [rows, row_stride]: heads of width E (SPEC_HEAD_WIDTH); the first turned_heads of them turn
-  InF32 cosines;  // [>= context, E / 2]
-  InF32 sines;    // [>= context, E / 2]
+  InF32 turns;    // [>= context, E]: cosine and sine of the angle by which elements 2i and 2i + 1 turn
   uint rows, row_stride, context, turned_heads;
   float direction;  // 1 forward, -1 backward
 };

@@ -1,7 +1,10 @@
 // What the attention kernels share. Include after common.glsl; `kWidth` is E.
 #extension GL_KHR_shader_subgroup_vote : require
 
+#include "shaders/rotary.glsl"
+
 layout(constant_id = SPEC_HEAD_WIDTH) const uint kWidth = 64;
+layout(constant_id = SPEC_TURNED) const uint kTurned = 0;  // backward: 1: d_q and d_k turn back on their way to memory
 
 const float kLowest = -1.7e38;  // below every score; finite, so that a difference of two is never inf - inf
 

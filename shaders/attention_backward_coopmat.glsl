@@ -9,6 +9,13 @@ Rows heads_of_gradient(uint position, uint head) {
               position < args.context ? args.context - position : 0);
 }
 
+// Elements e.. (E is even) of the gradient of a turned q or k.
+void turn_eight_back(uint position, uint e, inout vec4 low, inout vec4 high) {
+  const uint at = position * kWidth + e;
+  turn_four_back(low, args.turns, at, kWidth - e);
+  if (e + 4 < kWidth) turn_four_back(high, args.turns, at + 4, kWidth - e - 4);
+}
+
 Rows from_row(Rows rows, uint row) {
   return Rows(rows.memory, rows.type, rows.at + row * rows.stride, rows.stride, rows.count > row ? rows.count - row : 0);
 }

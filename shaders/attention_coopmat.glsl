@@ -247,13 +247,18 @@ void put_lane(vec4 p[kFours], uint row) {
 
 // Each kernel says where NaN goes: 1 bits over those of elements e.. of an owned row that a met row which is not finite reaches.
 uvec4 nan_mask(uint result, uint row, uint e);
+// And what becomes of elements e.. of an owned row on their way to memory.
+void pass_eight(uint result, uint row, uint e, inout vec4 low, inout vec4 high);
 
-// Eight results, f32, to elements e.. of a row. `nan`: 1 bits where NaN goes instead.
-void write_eight(OutReal to, uint at, uint e, vec4 low, vec4 high, uvec4 nan) {
+void put_nan(inout vec4 low, inout vec4 high, uvec4 nan) {
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     if ((nan[i / 2] >> 16 * (i % 2) & 1) != 0) low[i] = uintBitsToFloat(0x7FC00000);
     if ((nan[2 + i / 2] >> 16 * (i % 2) & 1) != 0) high[i] = uintBitsToFloat(0x7FC00000);
   }
+}
+
+// Eight results, f32, to elements e.. of a row.
+void write_eight(OutReal to, uint at, uint e, vec4 low, vec4 high) {
   if (kResultType != kF32) {
     const uvec4 words = uvec4(pack_factors(low.xy), pack_factors(low.zw), pack_factors(high.xy), pack_factors(high.zw));
     if (kAligned != 0) OutU32x4(to).at[at / 8] = words;
@@ -279,7 +284,9 @@ void write_columns(OutReal to, uint at, uint stride, uint count, uint first, flo
     const uint e = sub_across() * kOutCols + first + col;
     if (row >= count || first + col >= kOutCols || e >= kWidth) continue;
     const uint slot = score_at(row) + col / 4;
-    const vec4 low = uintBitsToFloat(scores[slot]) * factor, high = uintBitsToFloat(scores[slot + 1]) * factor;
-    write_eight(to, at + row * stride + e, e, low, high, found ? nan_mask(result, row, e) : uvec4(0));
+    vec4 low = uintBitsToFloat(scores[slot]) * factor, high = uintBitsToFloat(scores[slot + 1]) * factor;
+    if (found) put_nan(low, high, nan_mask(result, row, e));
+    pass_eight(result, row, e, low, high);
+    write_eight(to, at + row * stride + e, e, low, high);
   }
 }

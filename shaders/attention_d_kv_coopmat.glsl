@@ -32,6 +32,9 @@ uvec4 nan_mask(uint result, uint row, uint e) {
   }
   return mask;
 }
+void pass_eight(uint result, uint row, uint e, inout vec4 low, inout vec4 high) {
+  if (kTurned != 0 && result == 0) turn_eight_back(key0 + row, e, low, high);
+}
 
 void main() {
   const uint T = args.context, H = args.heads, G = args.kv_heads, tiles = (T + kRows - 1) / kRows;

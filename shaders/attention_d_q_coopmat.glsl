@@ -20,6 +20,9 @@
 
 bool counts(uint row, uint col) { return key0 + col <= query0 + row && key0 + col >= start_s[row]; }
 uvec4 nan_mask(uint result, uint row, uint e) { return nan_of_seen(key_head, row, e); }
+void pass_eight(uint result, uint row, uint e, inout vec4 low, inout vec4 high) {
+  if (kTurned != 0) turn_eight_back(query0 + row, e, low, high);
+}
 
 void main() {
   if (!find_queries()) return;

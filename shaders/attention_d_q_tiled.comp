@@ -57,10 +57,12 @@ void main() {
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     if (my_query + i >= T) break;
     const uint at = qkv_at(b * T + my_query + i, h, H, G);
-    [[unroll]] for (uint span = 0; span < kSpans; ++span)
-      [[unroll]] for (uint j = 0; j < 4; ++j) {
-        const uint e = span * kTile + 4 * across() + j;
-        if (e < kWidth) OutF32(uvec2(args.d_qkv)).at[at + e] = d_q[span][i][j] * args.scale;
-      }
+    [[unroll]] for (uint span = 0; span < kSpans; ++span) {
+      const uint e = span * kTile + 4 * across();
+      if (e >= kWidth) break;
+      vec4 values = d_q[span][i] * args.scale;
+      if (kTurned != 0) turn_four_back(values, args.turns, (my_query + i) * kWidth + e, kWidth - e);
+      write_four(args.d_qkv, at, e, values);
+    }
   }
 }

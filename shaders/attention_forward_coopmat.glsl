@@ -22,6 +22,7 @@ layout(push_constant, std430) uniform Push { AttentionArgs args; };
 shared float row_s[kRows];  // of each row: what o is multiplied by
 
 uvec4 nan_mask(uint result, uint row, uint e) { return nan_of_seen(value_head, row, e); }
+void pass_eight(uint result, uint row, uint e, inout vec4 low, inout vec4 high) {}
 
 // Scores of keys key.. that a query does not see, the first of which is `start`, become `value`.
 void mask(inout vec4 p[kFours], uint query, uint start, uint key, float value) {

@@ -70,11 +70,7 @@ void main() {
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     if (my_query + i >= T) break;
     const uint at = ((b * T + my_query + i) * H + h) * kWidth;
-    [[unroll]] for (uint span = 0; span < kSpans; ++span)
-      [[unroll]] for (uint j = 0; j < 4; ++j) {
-        const uint e = span * kTile + 4 * across() + j;
-        if (e < kWidth) OutF32(uvec2(args.attended)).at[at + e] = o[span][i][j] * (1.0 / sum[i]);
-      }
+    [[unroll]] for (uint span = 0; span < kSpans; ++span) write_four(args.attended, at, span * kTile + 4 * across(), o[span][i] * (1.0 / sum[i]));
     if (across() == 0) args.lse.at[(b * H + h) * T + my_query + i] = top[i] + log_or_nan(sum[i]);
   }
 }

@@ -27,7 +27,7 @@ float finish_element(const in uint row, const in uint col, const in float sum, c
   const uint at = place.x * args.c_stride + place.y;
   if (!is_null(args.bias)) value += args.bias.at[place.y];
   if (!is_null(args.addend)) value += load_like_c(args.addend, at, 1).x;
-  return through(at, vec4(value, 0.0, 0.0, 0.0), 1).x;
+  return through(place, at, vec4(value, 0.0, 0.0, 0.0), 1).x;
 }
 float write(const in uint row, const in uint col, const in float value, const in uvec4 tile, const in float alpha) {
   const uvec2 place = tile.xy + uvec2(row, col);

@@ -40,29 +40,4 @@ void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
 vec4 stored_like_c(vec4 values) {
   return kCType == kF32 ? values : vec4(unpack_factors(pack_factors(values.xy)), unpack_factors(pack_factors(values.zw)));
 }
-#include "shaders/matmul_finish.glsl"
-
-void main() {
-  Operands o = operands();
-  const uvec2 start = tile_start(uvec2(kRows, kCols));
-  const uint row0 = start.x, col0 = start.y;
-  if (row0 >= o.rows || adds_nothing(o)) return;
-  multiply(o, row0, col0);
-  const float alpha = scaled_alpha(o);
-  const bool has_bias = !is_null(args.bias), has_addend = !is_null(args.addend);
-  [[unroll]] for (uint j = 0; j < kBlocksC; ++j) {
-    const uint col = col0 + block_col(j);
-    if (col >= o.cols) break;
-    const uint count = min(o.cols - col, 4);
-    vec4 bias = vec4(0.0);
-    [[unroll]] for (uint x = 0; x < 4; ++x)
-      if (has_bias && col + x < o.cols) bias[x] = args.bias.at[col + x];
-    [[unroll]] for (uint i = 0; i < 4 * kBlocksR; ++i) {
-      const uint row = row0 + block_row(i / 4) + i % 4;
-      if (row >= o.rows) break;
-      const uint at = row * args.c_stride + col;
-      const vec4 biased = alpha * sum[i][j] + bias;
-      finish(at, has_addend ? biased + load_like_c(args.addend, at, count) : biased, count);
-    }
-  }
-}
+#include "shaders/matmul_store_fours.glsl"

@@ -4,12 +4,35 @@
 // neighbours from element `at` on of what is laid out like c, and what it would read of values that it wrote:
 //   vec4 load_like_c(InReal from, uint at, uint count), void store_like_c(uvec2 to, uint at, vec4 values, uint count),
 //   vec4 stored_like_c(vec4 values)
+// Where kAtOnce is 1 no pair can turn: the product stays plain (kLinear).
 #include "shaders/activation.glsl"
+#include "shaders/rotary.glsl"
 
-// f of y = alpha * op(a) op(b) + bias + addend from element `at` of c on, and all that goes to memory beside it. GELU takes y as backward
-// will read it; a gradient is rounded once, behind f.
-vec4 through(uint at, vec4 y, uint count) {
+layout(constant_id = SPEC_HEAD_WIDTH) const uint kHeadWidth = 2;
+layout(constant_id = SPEC_CONTEXT) const uint kContext = 1;
+layout(constant_id = SPEC_TURNED) const uint kTurnedCols = 0;
+
+vec4 turned_heads(uvec2 place, vec4 y) {
+  const uint turns_at = place.x % kContext * kHeadWidth;
+  [[unroll]] for (uint i = 0; i + 1 < kAtOnce; i += 2) {
+    const uint col = place.y + i;
+    if (col < kTurnedCols) {
+      const uint turn_at = turns_at + col % kHeadWidth;
+      // kAtOnce is 2 on a processor, with c in f32 like the turns: one read.
+      const vec2 turn = kAtOnce == 2 ? load_like_c(args.before, turn_at, 2).xy : load_turn(InF32(uvec2(args.before)), turn_at);
+      const vec2 pair = turned(vec2(y[i], y[i + 1]), turn);
+      y[i] = pair.x;
+      y[i + 1] = pair.y;
+    }
+  }
+  return y;
+}
+
+// f of y = alpha * op(a) op(b) + bias + addend at row and column `place`, which is element `at` of c, and all that goes to memory beside it.
+// GELU takes y as backward will read it; a gradient is rounded once, behind f.
+vec4 through(uvec2 place, uint at, vec4 y, uint count) {
   if (kNonlinearity == kLinear) return y;
+  if (kNonlinearity == kRotary) return turned_heads(place, y);
   if (kNonlinearity == kGeluKept) store_like_c(uvec2(args.kept), at, y, count);
   const bool forward = kNonlinearity == kGelu || kNonlinearity == kGeluKept;
   const vec4 x = forward ? stored_like_c(y) : load_like_c(args.before, at, count);
@@ -27,4 +50,4 @@ vec4 through(uint at, vec4 y, uint count) {
   if (kNonlinearity == kSwigluBackward) store_like_c(uvec2(args.c), at + args.cols, d_up, count);
   return result;
 }
-void finish(uint at, vec4 y, uint count) { store_like_c(uvec2(args.c), at, through(at, y, count), count); }
+void finish(uvec2 place, uint at, vec4 y, uint count) { store_like_c(uvec2(args.c), at, through(place, at, y, count), count); }

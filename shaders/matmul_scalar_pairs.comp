@@ -25,5 +25,5 @@ void store_sums(uint row, uint col, float alpha, uint i, uint j) {
   vec4 y = alpha * vec4(sum[i][j], sum[i][j + kAtOnce - 1], 0.0, 0.0);
   if (has_bias()) y.xy += kAtOnce == 2 ? pair(InPairs(uvec2(args.bias)), col) : vec2(args.bias.at[col], 0.0);
   if (has_addend()) y += load_like_c(args.addend, at, kAtOnce);
-  finish(at, y, kAtOnce);
+  finish(uvec2(row, col), at, y, kAtOnce);
 }

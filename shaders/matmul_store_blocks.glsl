@@ -1,22 +1,16 @@
 // The epilogue of a tile in blocks where c is f32.
-#include "shaders/matmul_store_words.glsl"
+#include "shaders/matmul_store.glsl"
 
-void main() {
-  Operands o = operands();
-  const uvec2 start = tile_start(uvec2(kRows, kCols));
-  const uint row0 = start.x, col0 = start.y;
-  if (row0 >= o.rows || adds_nothing(o)) return;
-  multiply(o, row0, col0);
-  const float alpha = scaled_alpha(o);
-  [[unroll]] for (uint block = 0; block < kBlocksR; ++block)
-    [[unroll]] for (uint i = 0; i < 4; ++i) {
-      const uint row = row0 + block_row(block) + i;
-      if (row >= o.rows) break;
-      [[unroll]] for (uint j = 0; j < kBlocksC; ++j)
-        [[unroll]] for (uint x = 0; x < 4; ++x) {
-          const uint col = col0 + block_col(j) + x;
-          if (col >= o.cols) break;
-          store(row, col, alpha * sum[block * 4 + i][j][x]);
-        }
-    }
+const uint kAtOnce = 4;
+vec4 load_like_c(InReal from, uint at, uint count) {
+  vec4 values = vec4(0.0);
+  [[unroll]] for (uint x = 0; x < 4; ++x)
+    if (x < count) values[x] = InF32(uvec2(from)).at[at + x];
+  return values;
 }
+void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
+  [[unroll]] for (uint x = 0; x < 4; ++x)
+    if (x < count) OutF32(to).at[at + x] = values[x];
+}
+vec4 stored_like_c(vec4 values) { return values; }
+#include "shaders/matmul_store_fours.glsl"

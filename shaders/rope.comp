@@ -1,33 +1,28 @@
 #version 460
 #include "shaders/common.glsl"
 #include "shaders/real.glsl"
-// (a, b) <- (a cos - b sin, a sin + b cos) for a, b = elements i and i + E/2 of each head that turns, f32; backward turns
-// by the opposite angle (direction -1).
+#include "shaders/rotary.glsl"
+// Rotary position embedding as a pass of its own, where no product takes it along (matmul_finish.glsl); f32. Backward turns by the
+// opposite angle (direction -1).
 //
-// qkv [rows, row_stride] in place: heads of width E = kHeadWidth; the first turned_heads (queries and keys) turn.
-// cosines, sines [>= context, E/2] at row n % context. One workgroup a row of qkv, its lanes stride the pairs, E/2 a multiple
-// of kStep. E is a specialization constant, so that finding the head is a multiplication.
+// qkv [rows, row_stride] in place: heads of width E = kHeadWidth, even; the first turned_heads (queries and keys) turn.
+// turns [>= context, E] at row n % context. One workgroup a row of qkv, its lanes stride the pairs. E is a specialization constant, so
+// that finding the element of the head is a multiplication.
 
 layout(constant_id = SPEC_HEAD_WIDTH) const uint kHeadWidth = 64;
-const uint kHalf = kHeadWidth / 2;
 
 layout(push_constant, std430) uniform Push { RopeArgs args; };
 
 void main() {
   const uint row = linear_group();
   if (row >= args.rows) return;
-  const uint at = row * args.row_stride, angle_at = row % args.context * kHalf;
-  for (uint pair = kStep * gl_LocalInvocationIndex; pair < args.turned_heads * kHalf; pair += kStep * kWorkgroup) {
-    const uint head = pair / kHalf, i = pair % kHalf;
-    const uint low = at + head * kHeadWidth + i, high = low + kHalf;
-    const vec2 a = load_reals(InReal(uvec2(args.qkv)), kOutType, low), b = load_reals(InReal(uvec2(args.qkv)), kOutType, high);
-    vec2 turned_a = vec2(0.0), turned_b = vec2(0.0);
-    [[unroll]] for (uint j = 0; j < kStep; ++j) {
-      const float cosine = args.cosines.at[angle_at + i + j], sine = args.direction * args.sines.at[angle_at + i + j];
-      turned_a[j] = a[j] * cosine - b[j] * sine;
-      turned_b[j] = a[j] * sine + b[j] * cosine;
-    }
-    store_reals(OutReal(uvec2(args.qkv)), low, turned_a);
-    store_reals(OutReal(uvec2(args.qkv)), high, turned_b);
+  const uint at = row * args.row_stride, turns_at = row % args.context * kHeadWidth;
+  for (uint col = 2 * gl_LocalInvocationIndex; col < args.turned_heads * kHeadWidth; col += 2 * kWorkgroup) {
+    InReal from = InReal(uvec2(args.qkv));
+    const vec2 pair = kStep == 2 ? load_reals(from, kOutType, at + col) : vec2(load_real(from, kOutType, at + col), load_real(from, kOutType, at + col + 1));
+    const vec2 turn = load_turn(args.turns, turns_at + col % kHeadWidth);
+    const vec2 result = turned(pair, vec2(turn.x, args.direction * turn.y));
+    store_reals(OutReal(uvec2(args.qkv)), at + col, result);
+    if (kStep == 1) store_reals(OutReal(uvec2(args.qkv)), at + col + 1, result.yx);
   }
 }

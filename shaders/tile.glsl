@@ -117,3 +117,9 @@ vec4 row_sum(vec4 x) {
   for (uint i = 1; i < 16; ++i) x += four(a_s, i, down());
   return x;
 }
+
+// Elements e.. of a row of results that begins at `at`.
+void write_four(OutReal to, uint at, uint e, vec4 values) {
+  [[unroll]] for (uint j = 0; j < 4; ++j)
+    if (e + j < kWidth) OutF32(uvec2(to)).at[at + e + j] = values[j];
+}

@@ -49,7 +49,7 @@ void run(const AttentionBenchOptions& options) {
   });
   TimedProgram backward(bench.kernels(), "backward", [&](Ops& ops) {
     ops.precision = options.precision;
-    attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, shape);
+    attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, {}, shape);
   });
   bench.report("attention",
                {{"batch", shape.batch}, {"context", shape.context}, {"heads", shape.heads}, {"kv_heads", shape.kv_heads},

@@ -161,7 +161,7 @@ void record_attention(KernelLibrary& kernels, Precision precision, uint32_t head
   Ops ops{program, kernels};
   ops.precision = precision;
   attention_forward(ops, out, lse, qkv, {}, shape);
-  attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, shape);
+  attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, {}, shape);
 }
 
 // x and w of this type. Forward and backward, with chunks of the vocabulary kept and chunks multiplied again; `teacher`: with distillation. Evaluation

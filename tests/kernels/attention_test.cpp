@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tests/reference/attention.h"
+#include "tests/reference/rope.h"
 #include "tests/support.h"
 
 namespace lapilli::test {
@@ -70,22 +71,23 @@ class Attention : public testing::TestWithParam<Param> {
     return {bench.read(out), bench.read(lse)};
   }
   std::vector<float> backward(const std::vector<float>& d_out, const std::vector<float>& qkv, const std::vector<float>& out,
-                              const std::vector<float>& lse) const {
+                              const std::vector<float>& lse, const std::vector<float>& turns = {}) const {
     Bench bench;
     const Shape rows{size.B * size.T, size.H * size.E};
     const Tensor tqkv = bench.input(qkv_shape(), qkv, form.inputs), tstart = start_tensor(bench);
     const Tensor td_out = bench.input(rows, d_out, form.inputs), tout = bench.input(rows, out, form.outputs), tlse = bench.input({size.B * size.H * size.T}, lse);
+    const Tensor tturns = turns.empty() ? Tensor() : bench.input({static_cast<uint32_t>(turns.size() / size.E), size.E}, turns);
     const Tensor d_qkv = bench.output(qkv_shape(), form.outputs), delta = bench.output({size.B * size.H * size.T});
     bench.run([&](Ops& ops) {
       ops.precision = form.precision;
-      attention_backward(ops, d_qkv, delta, td_out, tqkv, tout, tlse, tstart, shape(AttentionPass::backward));
+      attention_backward(ops, d_qkv, delta, td_out, tqkv, tout, tlse, tstart, tturns, shape(AttentionPass::backward));
     });
     return bench.read(d_qkv);
   }
 
   // Factors and memory of 16 bits hold what the values are rounded to, once: the reference starts from that. d_out is rounded
   // beforehand, because delta takes it from memory as it is.
-  void check_against_reference(float scale) const {
+  void check_against_reference(float scale, bool turned = false) const {
     const auto qkv = random_qkv(scale);
     const reference::Arithmetic arithmetic = form.kernel_class == KernelClass::coopmat
                                                  ? reference::matrix_arithmetic(factor_rounding(form.precision), tiny(form.precision))
@@ -98,8 +100,13 @@ class Attention : public testing::TestWithParam<Param> {
     const auto d_out = narrow(as_factors(random_values(size.out_size(), 12)));
     const auto out = narrow(expected.out);
     if (form.outputs != DType::f32) expected.out = as_factors(out);
-    const auto gradient = reference::attention_backward(size, as_factors(d_out), as_factors(qkv), expected, start, arithmetic);
+    auto gradient = reference::attention_backward(size, as_factors(d_out), as_factors(qkv), expected, start, arithmetic);
     expect_close(backward(d_out, qkv, out, narrow(expected.lse)), gradient.d_qkv, in_memory(gradient.d_qkv, gradient.bound), "d_qkv");
+    if (!turned) return;
+    const reference::Rope rope{uint64_t{size.B} * size.T, size.T, size.H + size.G, size.E, (size.H + 2 * size.G) * size.E, 50};
+    gradient.d_qkv = rope.turn(gradient.d_qkv, -1, &gradient.bound);
+    expect_close(backward(d_out, qkv, out, narrow(expected.lse), make_turns(size.T + 2, size.E, 50)), gradient.d_qkv,
+                 in_memory(gradient.d_qkv, gradient.bound), "d_qkv turned back");
   }
   static double tiny(Precision precision) { return precision == Precision::f16 ? 0x1p-25 : reference::kUnderflow; }
   Doubles as_factors(const std::vector<float>& values) const {
@@ -261,6 +268,15 @@ std::vector<Form> coopmat_forms(bool mixed) {
 std::vector<Form> coopmat_f32_forms() { return {{KernelClass::coopmat, Precision::f16}, {KernelClass::coopmat, Precision::bf16}}; }
 
 const auto kBoth = testing::Values(Form{KernelClass::scalar}, Form{KernelClass::tiled});
+
+class TurnedAttention : public Attention {};
+TEST_P(TurnedAttention, RandomInputs_GradientsOfQAndKTurnBack) { check_against_reference(1, true); }
+INSTANTIATE_TEST_SUITE_P(F32, TurnedAttention, testing::Combine(kBoth, testing::Values(Case{{2, 17, 4, 2, 10}, true})), case_name);
+INSTANTIATE_TEST_SUITE_P(F32Wide, TurnedAttention, testing::Combine(testing::Values(Form{KernelClass::scalar}), testing::Values(Case{{1, 35, 2, 1, 34}, false}, Case{{1, 35, 2, 1, 66}, true})),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(Coopmat, TurnedAttention,
+                         testing::Combine(testing::ValuesIn(coopmat_forms(false)), testing::Values(Case{{2, 70, 4, 2, 40}, true}, Case{{1, 35, 2, 1, 20}, false})),
+                         case_name);
 INSTANTIATE_TEST_SUITE_P(Sizes, Attention, testing::Combine(kBoth, testing::ValuesIn(cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Widths, Attention, testing::Combine(kBoth, testing::ValuesIn(width_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Wide, Attention, testing::Combine(testing::Values(Form{KernelClass::scalar}), testing::ValuesIn(wide_cases())), case_name);

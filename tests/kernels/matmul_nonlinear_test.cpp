@@ -5,6 +5,7 @@
 
 #include "tests/kernels/activation_support.h"
 #include "tests/kernels/matmul_support.h"
+#include "tests/reference/rope.h"
 
 namespace lapilli::test {
 namespace {
@@ -152,6 +153,33 @@ TEST_P(NonlinearMatmul, SwigluBackward_GradientsOfGateAndUpMatchReference) {
         d[up_at] = reference::Swiglu::d_up(d_y, gate);
       }
     expect_bounded_when_stored(bench.read(d_gate_up), d, dtype, "d_gate_up");
+  });
+}
+
+// Heads that turn and columns that do not. On its way, or, where the kernel does not store pairs, in a pass behind it that reads what was stored.
+TEST_P(NonlinearMatmul, Rotary_HeadsTurnByTheirRowsPosition) {
+  for_all_cases([&](const Case& p) {
+    const uint32_t head_width = p.n > 100 ? 34 : 6, turned_heads = p.n * 7 / 10 / head_width, context = 11;
+    if (turned_heads == 0 || (in_16_bits && p.n % 2 != 0)) return;  // no head; rows of 16 bits that begin within a word
+    const Product product(p, 21, true);
+    Bench bench;
+    const Tensor a = bench.input(a_shape(p), product.a, factors), b = bench.input(b_shape(p), product.b, factors), bias = bench.input({p.n}, product.bias);
+    const Tensor turns = bench.input({context, head_width}, make_turns(context, head_width, 100)), c = bench.output({p.m, p.n}, dtype);
+    bench.run([&](Ops& ops) {
+      record(ops, p.layout, c, a, b, Into::overwrite,
+             {.bias = bias, .alpha = kAlpha, .nonlinearity = Nonlinearity::rotary,
+              .rotary = {.turns = turns, .context = context, .turned_heads = turned_heads}, .force = kernel});
+      const bool on_its_way = kernel.kernel_class == KernelClass::scalar ? kernel.pairs && device().caps().fast_pair_loads && p.n % 2 == 0
+                                                                         : kernel.kernel_class != KernelClass::coopmat2;
+      const uint64_t depth_pieces = kernel.kernel_class == KernelClass::scalar ? ceil_div(p.k, 2048) : 1;
+      EXPECT_EQ(ops.program.dispatch_count(), depth_pieces + (on_its_way ? 0 : 1));
+    });
+    const Doubles y = widen(product.y);
+    Doubles bound;
+    for (const double value : y) bound.push_back(kernel.kernel_class == KernelClass::coopmat2 ? storage_rounding(dtype) * std::abs(value) : 0);
+    const Doubles turned = reference::Rope{p.m, context, turned_heads, head_width, p.n, 100}.turn(y, 1, &bound);
+    for (size_t i = 0; i < bound.size(); ++i) bound[i] += storage_rounding(dtype) * (std::abs(turned[i]) + bound[i]) + storage_floor(dtype);
+    expect_close(bench.read(c), turned, bound, "c");
   });
 }
 

@@ -1,6 +1,7 @@
 // Products in parts of their depth (split-K): what each class makes of them, and who splits.
 #include "model/matmul_product.h"
 #include "tests/kernels/matmul_support.h"
+#include "tests/reference/rope.h"
 
 namespace lapilli::test {
 namespace {
@@ -70,6 +71,26 @@ TEST_P(SplitMatmul, EpilogueAndAccumulate_AreOfTheWholeSum) {
       bound[i] = (4 * kEpsilon + 2 * storage_rounding(c_type)) * largest;
     }
     expect_close(bench.read(tc), value, bound, "c");
+  });
+}
+
+TEST_P(SplitMatmul, Rotary_TurnsTheWholeSum) {
+  for_all_cases([&](const MatmulKernel& split, const Case& p) {
+    const auto a = small_integers(uint64_t{p.m} * p.k, 9), b = small_integers(uint64_t{p.k} * p.n, 10);
+    const uint32_t context = 5;
+    Bench bench;
+    const Tensor ta = bench.input(a_shape(p), a, factors), tb = bench.input(b_shape(p), b, factors), tc = bench.output({p.m, p.n}, c_type);
+    const Tensor turns = bench.input({context, 2}, make_turns(context, 2, 100)), workspace = bench.output(kWorkspace);
+    bench.run([&](Ops& ops) {
+      ops.workspace = workspace;
+      record(ops, p.layout, tc, ta, tb, Into::overwrite,
+             {.nonlinearity = Nonlinearity::rotary, .rotary = {.turns = turns, .context = context, .turned_heads = 1}, .force = split});
+    });
+    const Doubles sum = widen(stored(narrow(expected(p, widen(a), widen(b)).value), c_type));
+    Doubles bound(sum.size());
+    const Doubles turned = reference::Rope{p.m, context, 1, 2, p.n, 100}.turn(sum, 1, &bound);
+    for (size_t i = 0; i < bound.size(); ++i) bound[i] += storage_rounding(c_type) * (std::abs(turned[i]) + bound[i]) + storage_floor(c_type);
+    expect_close(bench.read(tc), turned, bound, "c");
   });
 }
 

@@ -19,22 +19,21 @@ constexpr float kTheta = 10000.0F;
 TEST_P(Rope, ForwardAndBackward_MatchReference) {
   const Case p = GetParam();
   const auto values = random_values(uint64_t{p.rows} * p.width(), 1);
-  const RopeTables tables = make_rope_tables(p.context + 3, p.head_width, kTheta);  // more rows than it needs
   Bench bench;
-  const Tensor cosines = bench.input({p.context + 3, p.head_width / 2}, tables.cosines);
-  const Tensor sines = bench.input({p.context + 3, p.head_width / 2}, tables.sines);
+  const Tensor turns = bench.input({p.context + 3, p.head_width}, make_turns(p.context + 3, p.head_width, kTheta));  // more rows than it needs
+  const Rotary rotary{.turns = turns, .context = p.context, .turned_heads = p.heads + p.kv_heads};
   const Tensor turned = bench.input({p.rows, p.width()}, values), back = bench.input({p.rows, p.width()}, values);
   bench.run([&](Ops& ops) {
     ops.row_subgroups = p.row_subgroups;
-    rope(ops, turned, cosines, sines, p.context, p.heads, p.kv_heads, RopeDirection::forward);
-    rope(ops, back, cosines, sines, p.context, p.heads, p.kv_heads, RopeDirection::backward);
+    rope(ops, turned, rotary, RopeDirection::forward);
+    rope(ops, back, rotary, RopeDirection::backward);
   });
-  const reference::Rope reference{p.rows, p.context, p.heads, p.kv_heads, p.head_width, kTheta};
-  Doubles bound;
-  const Doubles forward = reference.turn(widen(values), 1, &bound);
-  expect_close(bench.read(turned), forward, bound, "forward");
-  const Doubles backward = reference.turn(widen(values), -1, &bound);
-  expect_close(bench.read(back), backward, bound, "backward");
+  const reference::Rope reference{p.rows, p.context, p.heads + p.kv_heads, p.head_width, p.width(), kTheta};
+  for (const auto& [result, direction, name] : {std::tuple(turned, 1.0, "forward"), std::tuple(back, -1.0, "backward")}) {
+    Doubles bound(values.size());
+    const Doubles expected = reference.turn(widen(values), direction, &bound);
+    expect_close(bench.read(result), expected, bound, name);
+  }
 }
 
 std::string case_name(const testing::TestParamInfo<Case>& info) {
@@ -47,18 +46,18 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Rope,
                                          Case{6, 3, 5, 1, 62, 4}),
                          case_name);
 
-TEST(RopeTables, LastOf8192Positions_RightToTheLastBit) {
-  const RopeTables tables = make_rope_tables(8192, 64, 10000.0);
-  ASSERT_EQ(tables.cosines.size(), 8192U * 32U);
-  // Dimension 0 turns by 1 radian a position, dimension 16 by 10000^-0.5 = 0.01.
-  EXPECT_EQ(tables.cosines[8191 * 32], static_cast<float>(std::cos(8191.0)));
-  EXPECT_EQ(tables.sines[8191 * 32], static_cast<float>(std::sin(8191.0)));
-  EXPECT_NEAR(tables.sines[8191 * 32 + 16], std::sin(81.91), 1e-7);
+TEST(Turns, LastOf8192Positions_RightToTheLastBit) {
+  const std::vector<float> turns = make_turns(8192, 64, 10000.0);
+  ASSERT_EQ(turns.size(), 8192U * 64U);
+  // Pair 0 turns by 1 radian a position, pair 16 by 10000^-0.5 = 0.01.
+  EXPECT_EQ(turns[8191 * 64], static_cast<float>(std::cos(8191.0)));
+  EXPECT_EQ(turns[8191 * 64 + 1], static_cast<float>(std::sin(8191.0)));
+  EXPECT_NEAR(turns[8191 * 64 + 33], std::sin(81.91), 1e-7);
 }
 
 TEST(RopeReference, Backward_AgreesWithFiniteDifferences) {
-  const reference::Rope reference{4, 2, 2, 1, 6, 100.0};
-  const Doubles qkv = widen(random_values(4 * reference.row_stride(), 1)), d = widen(random_values(qkv.size(), 2));
+  const reference::Rope reference{4, 2, 3, 6, 24, 100.0};
+  const Doubles qkv = widen(random_values(4 * reference.row_stride, 1)), d = widen(random_values(qkv.size(), 2));
   reference::expect_gradient([&](const Doubles& v) { return reference::dot(d, reference.turn(v, 1)); }, qkv, reference.turn(d, -1), "d_qkv");
 }
 

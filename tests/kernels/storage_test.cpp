@@ -164,12 +164,11 @@ TEST_P(Storage, Norm_RoundsYAndTakesD_y) {
 
 TEST_P(Storage, Rope_RoundsWhatF32Gives) {
   constexpr uint32_t kHeads = 3, kKvHeads = 1, kWidth = 12, kContext = 4, kTokens = 8, kQkv = (kHeads + 2 * kKvHeads) * kWidth;
-  const RopeTables tables = make_rope_tables(kContext, kWidth, 10000);
   Bench bench;
   const Pair qkv = place(bench, {kTokens, kQkv}, random_values(kTokens * kQkv, 9), type);
-  const Tensor cosines = bench.input({kContext, kWidth / 2}, tables.cosines), sines = bench.input({kContext, kWidth / 2}, tables.sines);
+  const Rotary rotary{.turns = bench.input({kContext, kWidth}, make_turns(kContext, kWidth, 10000)), .context = kContext, .turned_heads = kHeads + kKvHeads};
   bench.run([&](Ops& ops) {
-    for (const Tensor& tensor : {qkv.f32, qkv.half}) rope(ops, tensor, cosines, sines, kContext, kHeads, kKvHeads, RopeDirection::backward);
+    for (const Tensor& tensor : {qkv.f32, qkv.half}) rope(ops, tensor, rotary, RopeDirection::backward);
   });
   expect_rounded(bench, qkv, "qkv");
 }

@@ -11,6 +11,7 @@
 #include "engine/base/hash.h"
 #include "model/safetensors.h"
 #include "tests/files.h"
+#include "tests/support.h"
 #include "tokenizer/philox.h"
 
 namespace lapilli::testing {
@@ -163,6 +164,29 @@ TEST(Parameters, CopyToPiece_FusedRows_ElementByElement) {
     const float* rows = flat.data() + spec.offset + expected[i].second * 24;
     EXPECT_EQ(std::memcmp(values.data(), rows, values.size() * sizeof(float)), 0) << spec.pieces[i].name;
   }
+}
+
+TEST(Parameters, Write_Rope_HalvesOfAHeadAreNeighboursOnTheDevice) {
+  ModelConfig config = small_llama();
+  config.bias = true;
+  const ParameterTable table(config);
+  const std::vector<float> flat = counting(table.count());
+  Arena arena(test::device().caps(), "test");
+  const ParameterArray array(arena, table, "parameters");
+  arena.commit(test::device());
+  const std::vector<float> written = array.write(test::device(), flat);
+  EXPECT_EQ(read_slice<float>(test::device(), array.all().slice()), written);
+  EXPECT_EQ(array.read(test::device()), flat);
+  for (const auto& [name, cols] : {std::pair("layers.1.qkv.weight", 24U), std::pair("layers.1.qkv.bias", 1U)}) {
+    const std::vector<float> there = read_slice<float>(test::device(), array[name].slice());
+    const float* rows = flat.data() + table[name].offset;
+    const uint32_t of_head[] = {0, 2, 1, 3};  // heads of 4: 6 queries, 2 keys, 2 values
+    for (uint32_t row = 0; row < 40; ++row)
+      for (uint32_t col = 0; col < cols; ++col)
+        EXPECT_EQ(there[row * cols + col], rows[(row < 32 ? row / 4 * 4 + of_head[row % 4] : row) * cols + col]) << name << " " << row;
+  }
+  const std::vector<float> gate_up = read_slice<float>(test::device(), array["layers.1.gate_up.weight"].slice());
+  EXPECT_EQ(std::memcmp(gate_up.data(), flat.data() + table["layers.1.gate_up.weight"].offset, gate_up.size() * sizeof(float)), 0);
 }
 
 TEST(Parameters, CopyFromPiece_UndoesCopyToPiece) {

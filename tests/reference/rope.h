@@ -1,38 +1,39 @@
 #pragma once
-// Rotary position embedding in double by Hugging Face's definition: x * cos + rotate_half(x) * sin, where rotate_half of
-// (low half, high half) is (-high, low).
+// Rotary position embedding in double: elements 2i and 2i + 1 of a head are the real and imaginary part of a number that is multiplied by
+// e^(i angle).
 
 #include <cmath>
+#include <complex>
 #include <cstdint>
 #include <vector>
 
 namespace lapilli::reference {
 
 struct Rope {
-  uint64_t rows, context, heads, kv_heads, head_width;
+  uint64_t rows, context, turned_heads, head_width, row_stride;
   double theta;
   using Doubles = std::vector<double>;
 
-  uint64_t row_stride() const { return (heads + 2 * kv_heads) * head_width; }
-
-  // direction -1: the transpose, which is the backward.
+  // direction -1: the transpose, which is the backward. `bound`: of what goes in where it is given, of the result afterwards.
   Doubles turn(Doubles qkv, double direction, Doubles* bound = nullptr) const {
-    const Doubles in = qkv;
-    if (bound) bound->assign(qkv.size(), 0.0);  // v passes unchanged
     for (uint64_t n = 0; n < rows; ++n)
-      for (uint64_t head = 0; head < heads + kv_heads; ++head)
-        for (uint64_t e = 0; e < head_width; ++e) {
-          const uint64_t half = head_width / 2, base = n * row_stride() + head * head_width;
-          const double angle = static_cast<double>(n % context) *
-                               std::pow(theta, -2.0 * static_cast<double>(e % half) / static_cast<double>(head_width));
-          const double rotated = e < half ? -in[base + e + half] : in[base + e - half];
-          const double straight = in[base + e] * std::cos(angle), across = rotated * direction * std::sin(angle);
-          qkv[base + e] = straight + across;
-          // The table's rounding, the product's, the sum's.
-          if (bound) (*bound)[base + e] = 1.01 * 3 * 0x1p-24 * (std::abs(straight) + std::abs(across));
+      for (uint64_t head = 0; head < turned_heads; ++head)
+        for (uint64_t e = 0; e < head_width; e += 2) {
+          const uint64_t at = n * row_stride + head * head_width + e;
+          const double angle = static_cast<double>(n % context) * std::pow(theta, -static_cast<double>(e) / static_cast<double>(head_width));
+          const std::complex<double> turn = std::polar(1.0, direction * angle), in(qkv[at], qkv[at + 1]), out = in * turn;
+          qkv[at] = out.real();
+          qkv[at + 1] = out.imag();
+          if (bound == nullptr) continue;
+          // Of what goes in; and the table's rounding, the product's, the sum's.
+          const double c = std::abs(turn.real()), s = std::abs(turn.imag()), in_a = (*bound)[at], in_b = (*bound)[at + 1];
+          const double a = std::abs(in.real()) + in_a, b = std::abs(in.imag()) + in_b;
+          (*bound)[at] = c * in_a + s * in_b + kRounding * (c * a + s * b);
+          (*bound)[at + 1] = s * in_a + c * in_b + kRounding * (s * a + c * b);
         }
     return qkv;
   }
+  static constexpr double kRounding = 1.01 * 3 * 0x1p-24;
 };
 
 }  // namespace lapilli::reference
