@@ -14,9 +14,11 @@ import pathlib
 import subprocess
 import sys
 
+import radv_table
+from radv_table import LAYOUTS, select
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAPILLI = os.environ.get("LAPILLI", str(ROOT / "build" / "lapilli"))
-LAYOUTS = {1: "nn", 3: "nt", 0: "tn"}  # SPEC_VARIANT of matmul_tiled.comp
 NONLINEARITIES = (1, 2, 3, 4)  # SPEC_NONLINEARITY: kGelu and those after it
 # Families whose matrix units every Mesa that Lapilli runs on offers. Others' are checked where a Mesa offers them.
 WITH_MATRICES = ("navi31",)
@@ -60,10 +62,6 @@ def compile_kernels(family):
 
 def describe(kernel):
     return kernel["name"] + " " + json.dumps(kernel["constants"]).replace('"', "")
-
-
-def select(kernels, name, **constants):
-    return [k for k in kernels if k["name"] == name and constants.items() <= k["constants"].items()]
 
 
 def was_built(shader):
@@ -110,54 +108,10 @@ def check(family, kernels, device):
         raise Failure("not compiled: " + ", ".join(missing))
 
 
-def best_products(kernels):
-    """The three layouts of the tile whose loop is multiply-adds for the most part; of the largest where Mesa's LLVM is too old to
-    print the family's assembly."""
-    def merit(tile):
-        return sum(k.get("fma_share", 0) for k in select(kernels, "matmul_tiled", rows=tile, nonlinearity=0)), tile
-
-    tile = max((32, 64, 128), key=merit)
-    by_layout = {LAYOUTS[k["constants"]["variant"]]: k for k in select(kernels, "matmul_tiled", rows=tile, nonlinearity=0)}
-    return tile, [by_layout[layout] for layout in LAYOUTS.values()]
-
-
-def percent(products):
-    if any("fma_share" not in k for k in products):
-        return "unknown"
-    return " / ".join(f"{100 * k['fma_share']:.0f}" for k in products) + " %"
-
-
-def matrices(kernels):
-    """The largest tile of the products with cooperative matrices, where the family has them."""
-    products = [select(kernels, "matmul_coopmat_f16", rows=128, variant=variant, nonlinearity=0) for variant in LAYOUTS]
-    if not all(products):
-        return ""
-    return "; f16 matrices 128x128: " + " / ".join(f"{p[0]['vgprs']}" for p in products) + " VGPRs"
-
-
 def line(family, kernels):
     lowest = min(kernels, key=lambda k: k["subgroups_per_simd"])
-    tile, products = best_products(kernels)
-    vgprs = " / ".join(str(k["vgprs"]) for k in products)
     return (f"radv {family}: {len(kernels)} kernels, 0 spilled; fewest subgroups per SIMD {lowest['subgroups_per_simd']} "
-            f"({lowest['name']}, {lowest['vgprs']} VGPRs); tile {tile}x{tile}, nn / nt / tn: {vgprs} VGPRs, FMA share {percent(products)}"
-            + matrices(kernels))
-
-
-def markdown_row(family, kernels):
-    tile, products = best_products(kernels)
-    attention = [select(kernels, name, head_width=64)[0] for name in ("attention_tiled", "attention_d_kv_tiled", "attention_d_q_tiled")]
-
-    def cells(group):
-        return [" / ".join(f"{k[key]:,}" for k in group) for key in ("vgprs", "subgroups_per_simd", "inverse_throughput")]
-
-    columns = [family, f"{tile} x {tile}", percent(products), *cells(products), *cells(attention)]
-    return "| " + " | ".join(columns) + " |"
-
-
-MARKDOWN_HEADER = """\
-| family | tile | FMA share nn / nt / tn | VGPRs | subgroups per SIMD | cycles | attention, E 64: VGPRs forward / d_kv / d_q | subgroups per SIMD | cycles |
-|---|---|---|---|---|---|---|---|---|"""
+            f"({lowest['name']}, {lowest['vgprs']} VGPRs)")
 
 
 def main(arguments):
@@ -165,12 +119,12 @@ def main(arguments):
     families = [argument for argument in arguments if not argument.startswith("--")]
     code = 0
     if markdown:
-        print(MARKDOWN_HEADER)
+        print(radv_table.HEADER)
     for family in families:
         try:
             kernels, device = compile_kernels(family)
             check(family, kernels, device)
-            print(markdown_row(family, kernels) if markdown else line(family, kernels))
+            print("\n".join(radv_table.lines(family, kernels)) if markdown else line(family, kernels))
         except Failure as failure:
             print(f"radv {family}: FAILED\n{failure}")
             code = 1
