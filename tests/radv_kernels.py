@@ -106,6 +106,9 @@ def check(family, kernels, device):
     missing = [describe({"name": name, "constants": constants}) for name, constants in wanted if not select(kernels, name, **constants)]
     if missing:
         raise Failure("not compiled: " + ", ".join(missing))
+    impossible = list(radv_table.check(family, kernels))
+    if impossible:
+        raise Failure("\n".join(impossible))
 
 
 def line(family, kernels):

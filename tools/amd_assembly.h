@@ -1,5 +1,6 @@
 #pragma once
-// AMD's assembly as Mesa prints it: labels "BB3:", then an instruction a line.
+// AMD's machine code as Mesa prints it: labels "BB3:", then an instruction a line. For a chip that its LLVM does not know it prints its
+// compiler's last form instead: labels "BB3", then "v1: %5:v[6] = v_fma_f32 ...".
 
 #include <cstdint>
 #include <optional>
@@ -7,8 +8,19 @@
 
 namespace lapilli {
 
-// The share of f32 multiply-adds among the vector instructions of the loop that does `per_turn` of them a turn; the compiler may
-// have unrolled all of them, or left one loop inside. Nothing where neither is so.
-std::optional<double> multiply_add_share(std::string_view assembly, uint32_t per_turn);
+// What a subgroup issues.
+struct VectorWork {
+  double instructions = 0;     // of the vector units, `matrix_products` included
+  double matrix_products = 0;  // 16 x 16 x 16 (WMMA)
+  double multiply_adds = 0;    // of each lane, its part of `matrix_products` included
+};
+
+// A turn of the loop that does `per_turn` multiply-adds of a lane a turn; the compiler may have unrolled all of them, or left one loop
+// inside. Nothing where neither is so. What a subgroup may step over as none of its lanes takes it (divergent branches) is left out.
+std::optional<VectorWork> find_loop_turn(std::string_view assembly, uint32_t per_turn, uint32_t subgroup_size);
+
+// Multiply-adds of a lane as often as the model behind RADV's "Inverse Throughput" reckons with each (Mesa, aco_statistics.cpp): a loop
+// turns 8 times, one inside it 4 times, one in that twice; a uniform branch is taken half the time, a divergent one three quarters of it.
+double count_modelled_multiply_adds(std::string_view assembly, uint32_t subgroup_size);
 
 }  // namespace lapilli

@@ -45,9 +45,9 @@ constexpr const char* kAboutAmd =
     "RDNA the driver counts one of 64 lanes as two.\n"
     "cycles: RADV's \"Inverse Throughput\", cycles of a SIMD for 64 invocations, by a static model in which every loop turns 8 times\n"
     "(4 within another) and every uniform branch is taken half the time. So it compares versions of a kernel with the same loops,\n"
-    "and neither tiles, whose loops the compiler unrolls or not, nor the card's FLOPs follow from it. FMA share: multiply-adds among\n"
-    "the vector instructions of a product's loop, counted in the assembly. A product can reach no more than this share of a card's\n"
-    "multiply-add peak (128 FLOPs per cycle and compute unit up to RDNA 2, 256 on RDNA 3 and 4); waiting for memory takes from it.\n";
+    "and not tiles, whose loops the compiler unrolls or not. FMA share: multiply-adds among the vector instructions of a product's\n"
+    "loop, counted in the assembly. A product can reach no more than this share of a card's multiply-add peak; waiting for memory\n"
+    "takes from it. What --json has beside: the same of products with matrices, and the multiply-adds that the model reckons with.\n";
 
 const std::map<uint32_t, const char*>& constant_names() {
   static const std::map<uint32_t, const char*> names{{args::SPEC_WORKGROUP, "workgroup"}, {args::SPEC_SUBGROUP, "subgroup"},
@@ -104,13 +104,17 @@ std::optional<uint64_t> column_value(const Column& column, const PipelineExecuta
   return sum;
 }
 
-// Of the loop of matmul_tiled.glsl; a turn of it is a stage.
-std::optional<double> fma_share(const Kernel& kernel, const PipelineExecutable& executable) {
-  const auto assembly = std::ranges::find(executable.texts, "Assembly", &PipelineText::name);
+std::string_view assembly_of(const PipelineExecutable& executable) {
+  const auto found = std::ranges::find(executable.texts, "Assembly", &PipelineText::name);
+  return found == executable.texts.end() ? std::string_view() : found->text;
+}
+
+// Of the loop of a product (matmul_tiled.glsl, matmul_coopmat.glsl); a turn of it is a stage.
+std::optional<VectorWork> loop_turn(const Kernel& kernel, const PipelineExecutable& executable) {
   const uint32_t depth = constant(kernel, args::SPEC_TILE_DEPTH);
-  if (assembly == executable.texts.end() || depth == 0) return std::nullopt;
+  if (depth == 0) return std::nullopt;
   const uint32_t elements = constant(kernel, args::SPEC_TILE_ROWS) * constant(kernel, args::SPEC_TILE_COLS);
-  return multiply_add_share(assembly->text, elements * depth / constant(kernel, args::SPEC_WORKGROUP));
+  return find_loop_turn(assembly_of(executable), elements * depth / constant(kernel, args::SPEC_WORKGROUP), executable.subgroup_size);
 }
 
 struct KernelReport {
@@ -138,7 +142,9 @@ nlohmann::ordered_json to_json(const KernelReport& report) {
                               {"subgroup_size", report.executable.subgroup_size}};
   for (const Column& column : amd_columns())
     if (const auto value = column_value(column, report.executable)) json[column.key] = *value;
-  if (const auto share = fma_share(*report.kernel, report.executable)) json["fma_share"] = *share;
+  if (const auto turn = loop_turn(*report.kernel, report.executable))
+    json["loop_turn"] = {{"instructions", turn->instructions}, {"matrix_products", turn->matrix_products}, {"multiply_adds", turn->multiply_adds}};
+  json["modelled_multiply_adds"] = count_modelled_multiply_adds(assembly_of(report.executable), report.executable.subgroup_size);
   json["statistics"] = statistics;
   return json;
 }
@@ -151,8 +157,8 @@ TextTable amd_table(const std::vector<KernelReport>& reports) {
   for (const KernelReport& report : reports) {
     std::vector<std::string> row{report.kernel->name(), describe_constants(*report.kernel)};
     for (const Column& column : amd_columns()) row.push_back(fmt::format("{}", column_value(column, report.executable).value_or(0)));
-    const auto share = fma_share(*report.kernel, report.executable);
-    row.push_back(share ? fmt::format("{:.0f} %", 100 * *share) : "");
+    const auto turn = loop_turn(*report.kernel, report.executable);
+    row.push_back(turn && turn->matrix_products == 0 ? fmt::format("{:.0f} %", 100 * turn->multiply_adds / turn->instructions) : "");
     table.add(row);
   }
   return table;
