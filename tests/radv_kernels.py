@@ -2,10 +2,10 @@
 """AMD's compiler on every kernel that training uses, without a card: Mesa's RADV makes a device of any family out of nothing
 and compiles for it. A kernel that does not compile, or keeps registers in memory, fails.
 
-Usage: radv_kernels.py [--markdown] FAMILY...    such as vega20 navi10 navi21 navi31 gfx1201
+Usage: radv_kernels.py FAMILY...    of those in radv_table.CHIPS
 
-The program is $LAPILLI, default build/lapilli; the driver file $LAPILLI_RADV_ICD, default where Mesa puts it. A line a family;
---markdown: the table of the README instead. Exit code 77 where RADV has no null hardware.
+Prints a line a family, then the table of the README. The program is $LAPILLI, default build/lapilli; the driver file
+$LAPILLI_RADV_ICD, default where Mesa puts it. Exit code 77 where RADV has no null hardware.
 """
 import glob
 import json
@@ -52,7 +52,7 @@ def compile_kernels(family):
         raise Skip(f"RADV here has no null hardware {family} (old Mesa lacks the newest families, Mesa 26 all of them)")
     if done.returncode != 0:
         raise Failure(f"lapilli ended with {done.returncode}: {done.stderr.strip()}")
-    for line in done.stderr.splitlines():
+    for line in dict.fromkeys(done.stderr.splitlines()):  # LLVM says of each kernel that it does not know the family
         print(line, file=sys.stderr)  # the validation layer's complaints among them
     report = json.loads(done.stdout)
     if "Null hardware" not in report["device"]["name"]:
@@ -111,29 +111,31 @@ def check(family, kernels, device):
         raise Failure("\n".join(impossible))
 
 
-def line(family, kernels):
+def line(family, kernels, device):
     lowest = min(kernels, key=lambda k: k["subgroups_per_simd"])
     return (f"radv {family}: {len(kernels)} kernels, 0 spilled; fewest subgroups per SIMD {lowest['subgroups_per_simd']} "
-            f"({lowest['name']}, {lowest['vgprs']} VGPRs)")
+            f"({lowest['name']}, {lowest['vgprs']} VGPRs); {device['driver']} offers "
+            + (" and ".join(kind for kind in ("f16", "bf16") if device[f"matrix_{kind}"]) or "no") + " matrices")
 
 
-def main(arguments):
-    markdown = "--markdown" in arguments
-    families = [argument for argument in arguments if not argument.startswith("--")]
+def main(families):
     code = 0
-    if markdown:
-        print(radv_table.HEADER)
+    table = []
     for family in families:
         try:
             kernels, device = compile_kernels(family)
             check(family, kernels, device)
-            print("\n".join(radv_table.lines(family, kernels)) if markdown else line(family, kernels))
+            print(line(family, kernels, device))
+            table += radv_table.lines(family, kernels)
         except Failure as failure:
             print(f"radv {family}: FAILED\n{failure}")
             code = 1
         except Skip as reason:
             print(reason)
-            return code or 77
+            code = code or 77
+            break
+    if table:
+        print(radv_table.HEADER, *table, sep="\n")
     return code
 
 

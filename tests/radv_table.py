@@ -5,7 +5,7 @@ LAYOUTS = {1: "nn", 3: "nt", 0: "tn"}  # SPEC_VARIANT of matmul_tiled.comp
 UNSCALED = 3  # SPEC_EPILOGUE: sums as they are
 
 HEADER = """\
-| family | kernels | tile | VGPRs | LDS, KiB | subgroups per SIMD | inverse throughput, cycles | FLOPs per cycle and CU: its own | the loop's bound | datasheet |
+| family | kernels | tile | VGPRs | LDS, KiB | subgroups per SIMD | inverse throughput, cycles | FLOPs per cycle and CU: implied | bound | datasheet |
 |---|---|---|---|---|---|---|---|---|---|"""
 
 
