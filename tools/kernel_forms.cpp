@@ -103,7 +103,7 @@ std::vector<MatmulKernel> coopmat2_kernels(const DeviceCaps& caps) {
   return list;
 }
 
-constexpr uint32_t kTokens = 256, kDim = 128, kVocab = 1024;
+constexpr uint32_t kTokens = 256, kDim = 128, kHeadWidth = 64, kVocab = 1024;
 
 void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
   Device& device = kernels.device();
@@ -126,7 +126,7 @@ void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
   }
 }
 
-// Activations and gradients through them, in the layouts that models have them in, in f32 memory and in that of the factors.
+// Activations, gradients through them and heads that turn, in the layouts that models have them in, in f32 memory and in that of the factors.
 void record_nonlinear_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
   Device& device = kernels.device();
   for (const DType type : {DType::f32, storage_type(force.precision)}) {
@@ -135,12 +135,15 @@ void record_nonlinear_matmuls(KernelLibrary& kernels, const MatmulKernel& force)
     const auto square = [&](DType dtype) { return reserve_tensor(arena, {kDim, kDim}, "matmul", dtype); };
     const auto wide = [&] { return reserve_tensor(arena, {kDim, 2 * kDim}, "matmul", type); };
     const Tensor a = square(factors), b = square(factors), c = square(type), kept = square(type), bias = reserve_tensor(arena, {kDim}, "matmul");
-    const Tensor gate_up = wide(), d_gate_up = wide();
+    const Tensor gate_up = wide(), d_gate_up = wide(), turns = reserve_tensor(arena, {kDim, kHeadWidth}, "matmul");
     arena.commit(device);
     Program program(device, "matmul");
     Ops ops{program, kernels};
     matmul_nt(ops, c, a, b, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::gelu, .force = force});
     matmul_nt(ops, c, a, b, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::gelu, .kept = kept, .force = force});
+    const Rotary rotary{.turns = turns, .context = kDim, .turned_heads = 1};
+    matmul_nt(ops, c, a, b, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::rotary, .rotary = rotary, .force = force});
+    rope(ops, c, rotary, RopeDirection::forward);
     matmul_nn(ops, c, a, b, Into::overwrite, {.nonlinearity = Nonlinearity::gelu_backward, .before = kept, .force = force});
     matmul_nn(ops, d_gate_up, a, b, Into::overwrite, {.nonlinearity = Nonlinearity::swiglu_backward, .before = gate_up, .force = force});
   }
@@ -155,13 +158,13 @@ void record_attention(KernelLibrary& kernels, Precision precision, uint32_t head
   const auto reserve = [&](Shape tensor_shape, DType type) { return reserve_tensor(arena, tensor_shape, "attention", type); };
   const Shape rows{kTokens, 4 * head_width}, qkv_rows{kTokens, 8 * head_width}, statistics{4 * kTokens};
   const Tensor qkv = reserve(qkv_rows, dtype), d_qkv = reserve(qkv_rows, dtype), out = reserve(rows, dtype), d_out = reserve(rows, dtype);
-  const Tensor lse = reserve(statistics, DType::f32), delta = reserve(statistics, DType::f32);
+  const Tensor lse = reserve(statistics, DType::f32), delta = reserve(statistics, DType::f32), turns = reserve({kTokens, head_width}, DType::f32);
   arena.commit(device);
   Program program(device, "attention");
   Ops ops{program, kernels};
   ops.precision = precision;
   attention_forward(ops, out, lse, qkv, {}, shape);
-  attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, {}, shape);
+  attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, turns, shape);
 }
 
 // x and w of this type. Forward and backward, with chunks of the vocabulary kept and chunks multiplied again; `teacher`: with distillation. Evaluation
