@@ -203,7 +203,7 @@ std::string common_values(const Json& runs) {
 
 void write_loss_page(const std::filesystem::path& path, const Json& runs, const std::vector<std::string>& swept,
                      const std::vector<std::string>& facts) {
-  ChartPage page{.title = "Linear + cross-entropy: throughput and memory", .facts = facts, .table = table_of(runs, swept)};
+  ChartPage page{.title = "Linear + cross-entropy: throughput and memory", .facts = facts, .tables = {table_of(runs, swept)}};
   page.facts.push_back(common_values(runs));
   for (const std::string& key : swept)
     for (const Group& group : groups_along(key, runs, swept)) {
