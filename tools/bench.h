@@ -8,8 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "tools/commands.h"
 #include "tools/ceilings.h"
+#include "tools/chart.h"
+#include "tools/commands.h"
 
 namespace lapilli {
 
@@ -19,6 +20,8 @@ struct BenchOptions {
   double seconds = 8;
   bool as_json = false;
   std::string save;  // a file for the JSON, whatever is printed; empty: none
+  std::string html;  // a file for a page with charts; empty: none
+  const CLI::App* command = nullptr;  // what was asked for
 };
 void add_bench_options(CLI::App& command, BenchOptions& options);
 // --dtype: to what the factors of products are rounded.
@@ -44,6 +47,7 @@ struct BenchReport {
   // {"bench", "device", "shape", "ceiling_gflops", "results"}, and "left_out" when something was.
   nlohmann::ordered_json json;
   std::string text;  // shape and table
+  ChartPage page;    // facts and table; a title and charts are the bench's to add
 };
 
 class BenchRun {
@@ -65,13 +69,11 @@ class BenchRun {
   BenchReport describe(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries,
                        const BenchFigures& figures);
   std::string device_line() const;  // "llvmpipe (lavapipe 25.0.7, 16 lanes)"
+  std::vector<std::string> page_facts() const;  // which every page begins with: device, command, date
 
-  // Prints and saves as the options ask; `text` beside the JSON.
-  void publish(const nlohmann::ordered_json& json, const std::string& text) const;
+  // Prints and saves as the options ask.
+  void publish(const BenchReport& report) const;
   void save(const nlohmann::ordered_json& json) const;
-
-  // All of it: measures, describes and prints, as the options ask.
-  void report(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries);
 
  private:
   BenchOptions options_;

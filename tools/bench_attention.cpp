@@ -3,6 +3,7 @@
 #include "model/attention.h"
 #include "model/matmul.h"
 #include "tools/bench.h"
+#include "tools/bench_page.h"
 
 namespace lapilli {
 
@@ -51,11 +52,15 @@ void run(const AttentionBenchOptions& options) {
     ops.precision = options.precision;
     attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, shape);
   });
-  bench.report("attention",
-               {{"batch", shape.batch}, {"context", shape.context}, {"heads", shape.heads}, {"kv_heads", shape.kv_heads},
-                {"head_width", shape.head_width}, {"dtype", to_string(options.precision)}},
-               {{.contender = forward.contender(), .flops = 2 * product_flops},
-                {.contender = backward.contender(), .flops = 5 * product_flops}});
+  const std::vector<BenchEntry> entries{{.contender = forward.contender(), .flops = 2 * product_flops},
+                                        {.contender = backward.contender(), .flops = 5 * product_flops}};
+  BenchReport report = bench.describe("attention",
+                                      {{"batch", shape.batch}, {"context", shape.context}, {"heads", shape.heads}, {"kv_heads", shape.kv_heads},
+                                       {"head_width", shape.head_width}, {"dtype", to_string(options.precision)}},
+                                      entries, bench.measure(entries));
+  report.page.title = "Causal attention";
+  report.page.charts = chart_shares_and_rates(report.json["results"]);
+  bench.publish(report);
 }
 
 }  // namespace

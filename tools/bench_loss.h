@@ -23,7 +23,6 @@ struct LossBenchOptions : BenchOptions {
   Precision precision = Precision::f32;
   uint64_t most_mib = 2048;             // of scratch; what would hold more is left out
   bool phases = false;                  // also tables of the phases in a sweep
-  std::string html;                     // empty: no page
   TuningFlags tuning;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tools/bench_loss.h"
+#include "tools/bench_page.h"
 #include "tools/chart.h"
 #include "tools/console.h"
 
@@ -190,13 +191,12 @@ ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
 
 // What every run has in common: "tokens 1024, dim 256".
 std::string common_values(const Json& runs) {
-  std::string text;
+  Json common;
   for (const auto& [key, value] : runs[0]["shape"].items()) {
     const bool is_common = std::ranges::all_of(runs, [&](const Json& run) { return run["shape"].value(key, Json()) == value; });
-    if (is_common && key != "valid_tokens" && key != "matmul_columns")
-      text += (text.empty() ? "" : ", ") + key + " " + (value.is_string() ? value.get<std::string>() : value.dump());
+    if (is_common && key != "valid_tokens" && key != "matmul_columns") common[key] = value;
   }
-  return text;
+  return shape_text(common, ", ");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "model/matmul.h"
 #include "tools/bench.h"
+#include "tools/bench_page.h"
 
 namespace lapilli {
 
@@ -80,7 +81,12 @@ void run(const MatmulBenchOptions& options) {
   add("nt", "[M,K] [N,K]t: forward", [=](Ops& ops, const MatmulOptions& how) { matmul_nt(ops, c, a, b.reshaped({n, k}), Into::overwrite, how); });
   add("tn", "[K,M]t [K,N]: gradient of the weight",
       [=](Ops& ops, const MatmulOptions& how) { matmul_tn(ops, c, a.reshaped({k, m}), b, Into::overwrite, how); });
-  bench.report("matmul", {{"m", m}, {"n", n}, {"k", k}, {"dtype", to_string(options.precision)}, {"memory", dtype == DType::f32 ? "f32" : to_string(options.precision)}}, entries);
+  const nlohmann::ordered_json shape{{"m", m}, {"n", n}, {"k", k}, {"dtype", to_string(options.precision)},
+                                     {"memory", dtype == DType::f32 ? "f32" : to_string(options.precision)}};
+  BenchReport report = bench.describe("matmul", shape, entries, bench.measure(entries));
+  report.page.title = "Matrix products";
+  report.page.charts = chart_shares_and_rates(report.json["results"]);
+  bench.publish(report);
 }
 
 }  // namespace

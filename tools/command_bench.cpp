@@ -5,6 +5,7 @@
 
 #include "engine/base/file.h"
 #include "tools/bench.h"
+#include "tools/bench_page.h"
 #include "tools/commands.h"
 #include "tools/console.h"
 #include "tools/device_report.h"
@@ -23,6 +24,8 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
       ->capture_default_str();
   command.add_flag("--json", options.as_json, "Print JSON instead of a table");
   command.add_option("--save", options.save, "Also write the JSON to a file, whatever is printed")->type_name("FILE");
+  command.add_option("--html", options.html, "Write a page with charts and a table")->type_name("FILE");
+  options.command = &command;
 }
 
 void add_dtype_option(CLI::App& command, Precision& precision) {
@@ -137,8 +140,10 @@ BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered
   header.insert(header.end(), further.begin(), further.end());
   header.push_back("");
   TextTable table(header);
+  ChartTable page_table{.header = header};
   const auto add = [&](const BenchEntry& entry, const Timing& timing) {
-    table.add(table_row(entry, timing, figures.ceiling_rate, further));
+    page_table.rows.push_back(table_row(entry, timing, figures.ceiling_rate, further));
+    table.add(page_table.rows.back());
     if (timing.repeats > 0)
       results.push_back(result_to_json(entry, timing, figures.ceiling_rate));
     else
@@ -156,10 +161,10 @@ BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered
                               {"shape", shape},
                               {"ceiling_gflops", figures.ceiling_rate * 1e-9},
                               {"results", std::move(results)}},
-                     .text = bench + ":"};
+                     .text = fmt::format("{}: {}; {} rounds in turn\n{}", bench, shape_text(shape, " "), figures.ceiling.repeats, table.to_string()),
+                     .page = {.facts = page_facts(), .tables = {std::move(page_table)}}};
+  report.page.facts.push_back(fmt::format("{}; {} rounds in turn", shape_text(shape, ", "), figures.ceiling.repeats));
   if (!left_out.empty()) report.json["left_out"] = std::move(left_out);
-  for (const auto& [key, value] : shape.items()) report.text += fmt::format(" {} {}", key, value.is_string() ? value.get<std::string>() : value.dump());
-  report.text += fmt::format("; {} rounds in turn\n{}", figures.ceiling.repeats, table.to_string());
   return report;
 }
 
@@ -167,14 +172,12 @@ std::string BenchRun::device_line() const {
   return fmt::format("{} ({}, {} lanes)", device_.caps().name, device_.caps().driver, device_.caps().subgroup_size);
 }
 
-void BenchRun::report(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries) {
-  const BenchReport report = describe(bench, shape, entries, measure(entries));
-  publish(report.json, report.text);
-}
+std::vector<std::string> BenchRun::page_facts() const { return {device_line(), command_line(*options_.command), utc_date()}; }
 
-void BenchRun::publish(const nlohmann::ordered_json& json, const std::string& text) const {
-  save(json);
-  print(options_.as_json ? json.dump(2) + "\n" : device_line() + "\n" + text);
+void BenchRun::publish(const BenchReport& report) const {
+  save(report.json);
+  if (!options_.html.empty()) write_chart_page(options_.html, report.page);
+  print(options_.as_json ? report.json.dump(2) + "\n" : device_line() + "\n" + report.text);
 }
 
 void BenchRun::save(const nlohmann::ordered_json& json) const {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """`lapilli bench`: every bench on shapes of a moment; the figures hang together."""
+import html
 import json
 import math
 import os
@@ -30,6 +31,9 @@ class BenchTest(CommandTest):
                 self.assertAlmostEqual(result["gflops"], result["flops"] / result["median_ms"] * 1e-6, delta=1e-6 * result["gflops"])
                 self.assertAlmostEqual(result["share_of_ceiling"], result["gflops"] / report["ceiling_gflops"], places=6)
         return {result["name"]: result for result in report["results"]}
+
+    def charts(self, page="page.html"):
+        return json.loads(re.search(r'<script type="application/json" id="charts">(.*?)</script>', (self.folder / page).read_text(), re.DOTALL)[1])
 
 
 class Bench(BenchTest):
@@ -176,6 +180,60 @@ class Bench(BenchTest):
         self.assertRegex(said, r"nt +\S+ .s ")
 
 
+class BenchPages(BenchTest):
+    def check_page(self, *arguments):
+        """The report, and the bars of its page by title: [(name, value of each series or None)]."""
+        report = self.bench_json(*arguments, "--html", "page.html")
+        page = html.unescape((self.folder / "page.html").read_text())
+        self.assertIn(f"<li>lapilli bench {' '.join(map(str, arguments))} --repeats 3</li>", page)
+        self.assertIn(f"<li>{report['device']['name']} ({report['device']['driver']}, ", page)
+        self.assertRegex(page, r"<li>20\d\d-\d\d-\d\d \d\d:\d\d UTC</li>")
+        for result in report["results"]:
+            self.assertEqual(page.count(f"<td>{result['name']}</td>"), 1, result["name"])
+        bars = {}
+        for chart in self.charts():
+            values = [dict(series["points"]) for series in chart["series"]]
+            bars[chart["title"]] = [(name, *[line.get(place) for line in values]) for place, name in enumerate(chart["bars"])]
+        return report, bars
+
+    def check_rates(self, report, bars):
+        self.assertEqual(list(bars), ["Share of the ceiling", "Throughput"])
+        self.assertEqual(bars["Throughput"], [(it["name"], it["gflops"]) for it in report["results"]])
+        for (name, share), it in zip(bars["Share of the ceiling"], report["results"][1:], strict=True):
+            self.assertEqual(name, it["name"])
+            self.assertAlmostEqual(share, 100 * it["share_of_ceiling"], places=9)
+
+    def test_Matmul_AndAttention_ShowSharesOfTheCeilingAndRates(self):
+        self.check_rates(*self.check_page("matmul", "--m", 65, "--n", 33, "--k", 17))
+        self.check_rates(*self.check_page("attention", "--batch", 1, "--context", 9, "--heads", 4, "--kv-heads", 2, "--head-width", 8))
+
+    def test_Ceiling_ShowsEachKindOfFigureByItself(self):
+        report, bars = self.check_page("ceiling", "--copy-mib", 8)
+        results = {it["name"]: it for it in report["results"]}
+        self.assertEqual(bars["Throughput"][0], ("multiply-add", results["multiply-add"]["gflops"]))
+        self.assertEqual(bars["Memory"], [("copy", results["copy"]["gb_per_s"])])
+        self.assertEqual([name for name, _ in bars["Launches"]], ["empty dispatch", "the same after a barrier", "submit and wait"])
+        self.assertAlmostEqual(bars["Launches"][0][1], 1e3 * results["empty dispatch"]["median_ms"], places=9)
+
+    def test_Step_ShowsTheTimeByScope_TheLongestFirst(self):
+        (self.folder / "small.toml").write_text(SMALL_CONFIG)
+        report, bars = self.check_page("step", "small.toml", "--set", "data.batch=2", "--set", "model.dim=64", "--vocab-size", 300)
+        profile = report["profile"]
+        if not profile["scopes"]:  # not on a device without timestamps
+            return self.assertEqual(bars, {})
+        time = bars["Time by scope"]
+        self.assertEqual([name for name, _ in time], [scope["scope"] for scope in profile["scopes"]])
+        self.assertEqual(time, sorted(time, key=lambda bar: -bar[1]))
+        self.assertAlmostEqual(sum(share for _, share in time), 100 * profile["explained"], places=6)
+        for (name, compute, memory), scope in zip(bars["Nearness to the ceiling"], profile["scopes"], strict=True):
+            known, other = (memory, compute) if scope["ceiling"] == "memory" else (compute, memory)
+            self.assertIsNone(other, name)
+            self.assertAlmostEqual(known or 0, 100 * scope["share_of_ceiling"], places=9)
+
+    def test_AFolderThatIsNotThere_IsNamed(self):
+        self.fails("bench", "matmul", "--size", 8, *QUICK, "--html", "nowhere/page.html", says="nowhere")
+
+
 # 3 chunks of 256, 256 and 88 columns; 1 MiB holds them all, and a range of --chunk rows is the whole batch.
 LOSS = ("loss", "--tokens", 40, "--vocab", 600, "--dim", 16, "--chunk", 256, "--memory-mib", 1)
 N, V, D = 40, 600, 16
@@ -268,7 +326,7 @@ class BenchLoss(BenchTest):
             self.assertEqual(results["full"]["flops"], 6 * 32 * run["shape"]["vocab"] * run["shape"]["dim"])
         page = (self.folder / "page.html").read_text()
         self.assertIn("lapilli bench loss --tokens 32 --vocab 512,1031 --dim 8,16 --strategy all,auto --repeats 3", page)
-        charts = json.loads(re.search(r'<script type="application/json" id="charts">(.*?)</script>', page, re.DOTALL)[1])
+        charts = self.charts()
         kinds = ["Throughput", "Relative to plain products", "Scratch memory"]
         self.assertEqual([chart["title"] for chart in charts],
                          [f"{kind} ({other})" for other in ("width 8", "width 16", "vocabulary 512", "vocabulary 1031") for kind in kinds])
@@ -281,7 +339,7 @@ class BenchLoss(BenchTest):
 
     def test_Page_OverValidFraction_HasTimeRelativeToAll(self):
         report = self.bench_json(*LOSS, "--valid-fraction", "1,0.5", "--strategy", "full", "--html", "page.html")
-        charts = json.loads(re.search(r'id="charts">(.*?)</script>', (self.folder / "page.html").read_text(), re.DOTALL)[1])
+        charts = self.charts()
         relative = self.check_report(report["runs"][1])["full"]["time_of_all_valid"]
         self.assertEqual([(line["name"], line["points"]) for line in charts[0]["series"]],
                          [("proportional", [[0, 0], [1, 1]]), ("full", [[0.5, relative], [1, 1]])])
