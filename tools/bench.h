@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/config.h"
 #include "tools/ceilings.h"
 #include "tools/chart.h"
 #include "tools/commands.h"
@@ -26,6 +27,18 @@ struct BenchOptions {
 void add_bench_options(CLI::App& command, BenchOptions& options);
 // --dtype: to what the factors of products are rounded.
 void add_dtype_option(CLI::App& command, Precision& precision);
+
+// The class of that name. Wrong usage unless it is one of those `known` and multiplies in the precision; `about` tells what there is.
+KernelClass parse_kernel_class(const std::string& name, Precision precision, std::initializer_list<KernelClass> known, const char* about);
+
+// --config and --set: a training configuration to take shapes from, instead of what the `excluded` options say.
+struct ShapesFromConfig {
+  std::string config;  // empty: none
+  std::vector<std::string> sets;
+};
+void add_config_options(CLI::App& command, ShapesFromConfig& from, std::initializer_list<CLI::Option*> excluded);
+// The configuration, if there is one; `precision` becomes its own unless --dtype was given. Throws Error.
+std::optional<Config> load_shapes(const ShapesFromConfig& from, const CLI::App& command, Precision& precision);
 
 // One thing measured, with the work its algorithm asks for (0: does not say).
 struct BenchEntry {

@@ -63,6 +63,48 @@ class Bench(BenchTest):
         self.assertEqual(results["forward"]["flops"], 2 * 2 * 2 * 4 * 45 * 8)
         self.assertEqual(results["backward"]["flops"], 2.5 * results["forward"]["flops"])
 
+    def test_Attention_ComparesTheKernelsAskedFor(self):
+        shape = ("attention", "--batch", 1, "--context", 9, "--heads", 2, "--head-width", 8)
+        self.assertEqual(list(self.bench(*shape, "--kernel", "tiled,scalar")),
+                         ["multiply-add", "forward tiled", "backward tiled", "forward scalar", "backward scalar"])
+        self.assertEqual(list(self.bench(*shape, "--kernel", "tiled")), ["multiply-add", "forward", "backward"])
+        for kernel in "coopmat", "coopmat2", "tiled:32", "fastest":
+            self.misused("bench", "attention", "--kernel", kernel, says=f"no kernel '{kernel}' for f32")
+
+    def test_Config_GivesTheShapesThatTrainingMultiplies(self):
+        (self.folder / "small.toml").write_text(SMALL_CONFIG)
+        config = ("--config", "small.toml", "--set", "model.layers=3")
+        step = self.bench_json("step", "small.toml", *config[2:], "--vocab-size", 300, "--profile")["profile"]
+        trained = {scope["scope"]: scope["flops"] for scope in step["scopes"]}
+        report = self.bench_json("matmul", *config)
+        results = self.check_report(report)
+        self.assertEqual(report["shape"], {"config": "small.toml", "tokens": 64, "dtype": "f32", "memory": "f32"})
+        self.assertEqual({name: (it["m"], it["n"], it["k"]) for name, it in results.items() if "m" in it},
+                         {"qkv nn": (64, 32, 64), "qkv nt": (64, 64, 32), "qkv tn": (64, 32, 64),
+                          "proj nn": (64, 32, 32), "proj nt": (64, 32, 32), "proj tn": (32, 32, 64),
+                          "gate_up nn": (64, 32, 192), "gate_up nt": (64, 192, 32), "gate_up tn": (192, 32, 64),
+                          "out nn": (64, 96, 32), "out nt": (64, 32, 96), "out tn": (32, 96, 64)})
+        attention = self.bench_json("attention", *config)
+        self.assertEqual(attention["shape"], {"batch": 4, "context": 16, "heads": 2, "kv_heads": 1, "head_width": 16, "dtype": "f32"})
+        if trained:  # not on a device without timestamps
+            self.assertEqual(3 * sum(it["flops"] for name, it in results.items() if name.endswith("nt")), trained["forward/matmul"])
+            backward = 3 * sum(it["flops"] for name, it in results.items() if name[-2:] in ("nn", "tn"))
+            self.assertTrue(backward <= trained["backward/matmul"] < 1.05 * backward)  # it has the slopes of the nonlinearity with it
+            self.assertEqual(3 * self.check_report(attention)["forward"]["flops"], trained["forward/attention"])
+        gelu = self.bench("matmul", *config, "--set", "model.mlp=gelu", "--layout", "nt")
+        self.assertEqual(list(gelu), ["multiply-add", "qkv nt", "proj nt", "fc nt", "out nt"])
+
+    def test_Config_GivesThePrecisionUnlessItIsSaid(self):
+        (self.folder / "half.toml").write_text(SMALL_CONFIG + "precision = 'f16'\n")
+        for bench in "matmul", "attention":
+            self.assertEqual(self.bench_json(bench, "--config", "half.toml", "--dtype", "f32")["shape"]["dtype"], "f32")
+            done = subprocess.run([LAPILLI, "bench", bench, "--config", "half.toml", *map(str, QUICK), "--json"], cwd=self.folder,
+                                  capture_output=True, text=True, timeout=120)
+            if done.returncode == 0:
+                self.assertEqual(json.loads(done.stdout)["shape"]["dtype"], "f16")
+            else:  # the device does not multiply it
+                self.assertIn("f16", done.stderr)
+
     def test_Kernels_TellsOfEachOrWhyNot(self):
         done = subprocess.run([LAPILLI, "bench", "kernels", "--json"], capture_output=True, text=True, timeout=600)
         if done.returncode != 0:  # most software drivers
