@@ -109,7 +109,7 @@ void add_bench_attention(CLI::App& bench) {
   CLI::Option* heads = add("--heads", options->heads, "Query heads, H");
   CLI::Option* kv_heads = command->add_option("--kv-heads", options->kv_heads, "Key and value heads, G, a divisor of H (default: H)")->check(positive());
   CLI::Option* head_width =
-      command->add_option("--head-width", options->head_width, "Width of a head, E")->check(CLI::Range(1, 256))->capture_default_str();
+      command->add_option("--head-width", options->head_width, "Width of a head, E")->check(CLI::Range(1U, kWidestHead))->capture_default_str();
   add_config_options(*command, options->from, {batch, context, heads, kv_heads, head_width});
   add_dtype_option(*command, options->precision);
   command->add_option("--kernel", options->kernels, "Kernels to compare")->delimiter(',')->type_name("KERNEL,...");
