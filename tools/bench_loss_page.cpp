@@ -146,6 +146,14 @@ Chart fraction_chart(const std::string& key, const Group& group) {
   return chart;
 }
 
+// Of one point, where there are no lines to draw.
+std::vector<Chart> bars_of(const Json& results) {
+  return {chart_bars({.title = "Relative to plain products", .axis = {.label = "of plain products", .unit = "%"}, .key = "share_of_matmul", .factor = 100},
+                     results),
+          chart_rates(results),
+          chart_bars({.title = "Scratch memory", .axis = {.label = "scratch", .unit = "MiB"}, .key = "scratch_bytes", .factor = 1 / kMib}, results)};
+}
+
 std::string share(const Json& result, const char* key) {
   return result.contains(key) ? fmt::format("{:.1f} %", 100 * result[key].get<double>()) : "";
 }
@@ -205,6 +213,7 @@ void write_loss_page(const std::filesystem::path& path, const Json& runs, const 
                      const std::vector<std::string>& facts) {
   ChartPage page{.title = "Linear + cross-entropy: throughput and memory", .facts = facts, .tables = {table_of(runs, swept)}};
   page.facts.push_back(common_values(runs));
+  if (swept.empty()) page.charts = bars_of(runs[0]["results"]);
   for (const std::string& key : swept)
     for (const Group& group : groups_along(key, runs, swept)) {
       if (key == "valid_fraction") {

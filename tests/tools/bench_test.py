@@ -386,6 +386,14 @@ class BenchLoss(BenchTest):
         self.assertEqual([(line["name"], line["points"]) for line in charts[0]["series"]],
                          [("proportional", [[0, 0], [1, 1]]), ("full", [[0.5, relative], [1, 1]])])
 
+    def test_Page_OfOneShape_HasBars(self):
+        results = self.check_report(self.bench_json(*LOSS, "--strategy", "evaluate,vocab", "--html", "page.html"))
+        relative, rates, memory = self.charts()
+        self.assertEqual((relative["bars"], memory["bars"]), (["evaluate", "vocab"],) * 2)
+        self.assertEqual(rates["bars"], ["multiply-add", *MATMULS, "evaluate", "vocab"])
+        self.assertAlmostEqual(relative["series"][0]["points"][1][1], 100 * results["vocab"]["share_of_matmul"], places=9)
+        self.assertAlmostEqual(memory["series"][0]["points"][1][1], results["vocab"]["scratch_bytes"] / 2**20, places=9)
+
     def test_TooLarge_IsLeftOutWithItsReason(self):
         # All logits are 1.9 MiB. The smallest range, 128 rows, is the whole batch.
         arguments = ("loss", "--tokens", 128, "--vocab", 4000, "--dim", 8, "--memory-mib", 1, "--most-mib", 1)
