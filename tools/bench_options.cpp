@@ -17,7 +17,7 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
       ->type_name("S")
       ->capture_default_str();
   command.add_flag("--json", options.as_json, "Print JSON instead of a table");
-  command.add_option("--save", options.save, "Also write the JSON to a file, whatever is printed")->type_name("FILE");
+  add_save_option(command, options.save);
   command.add_option("--html", options.html, "Write a page with charts and a table")->type_name("FILE");
   options.command = &command;
 }

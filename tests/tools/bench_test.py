@@ -118,6 +118,10 @@ class Bench(BenchTest):
         step = self.bench("step", "small.toml", "--vocab-size", 300)["step"]
         plan = json.loads(self.run_lapilli("plan", "small.toml", "--vocab-size", 300, "--json").stdout)
         self.assertEqual(plan["tokens_per_step"], 4 * 16)
+        self.run_lapilli("plan", "small.toml", "--vocab-size", 300, "--no-measure", "--save", "plan.json")
+        saved = self.folder / "plan.json"
+        self.assertEqual(json.loads(saved.read_text())["memory_bytes"], plan["memory_bytes"])
+        saved.unlink()
         self.assertAlmostEqual(plan["flops_per_token"] * plan["tokens_per_step"], step["flops"], delta=1)
         self.assertEqual(plan["memory_bytes"], step["memory_bytes"])
         self.assertGreater(plan["step_ms"], 0)
