@@ -39,7 +39,7 @@ void check_memory(const Ops& ops, const AttentionShape& s, const AttentionKernel
 void check_shape(const AttentionShape& s, const ConstTensor& qkv, const ConstTensor& document_start) {
   const uint64_t tokens = uint64_t{s.batch} * s.context, width = uint64_t{s.heads + 2 * s.kv_heads} * s.head_width;
   CHECK(s.kv_heads > 0 && s.heads % s.kv_heads == 0, "{} query heads on {} key/value heads", s.heads, s.kv_heads);
-  CHECK(s.head_width >= 1 && s.head_width <= 256, "head width {}", s.head_width);
+  CHECK(s.head_width >= 1 && s.head_width <= kWidestHead, "head width {}", s.head_width);
   CHECK(qkv.rows() == tokens && qkv.cols() == width, "qkv {} for {} tokens of {} elements", qkv.shape().to_string(), tokens, width);
   CHECK(tokens * width <= UINT32_MAX, "{} elements of qkv", tokens * width);  // kernels index with 32 bits
   CHECK(!document_start || document_start.elements() == tokens, "document_start {}", document_start.shape().to_string());

@@ -22,6 +22,8 @@ namespace lapilli {
 
 enum class AttentionPass { forward, backward };
 
+constexpr uint32_t kWidestHead = 256;
+
 // How a pass is computed.
 struct AttentionKernel {
   KernelClass kernel_class;
@@ -36,7 +38,7 @@ struct AttentionShape {
   uint32_t context;     // T
   uint32_t heads;       // H, a multiple of G
   uint32_t kv_heads;    // G
-  uint32_t head_width;  // E, 1..256
+  uint32_t head_width;  // E, 1..kWidestHead
   std::optional<KernelClass> force = std::nullopt;       // instead of what device and precision suggest, or a measurement found (tests)
   std::optional<AttentionKernel> kernel = std::nullopt;  // the same, to the last detail
 };

@@ -10,6 +10,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "model/attention.h"
 #include "model/config_schema.h"
 
 namespace lapilli {
@@ -279,6 +280,9 @@ void validate_config(const Config& config) {
   if (m.dim % m.heads != 0) throw Error("model.dim = {} is not a multiple of model.heads = {}", m.dim, m.heads);
   if (m.heads % m.kv_heads != 0) {
     throw Error("model.heads = {} is not a multiple of model.kv_heads = {}", m.heads, m.kv_heads);
+  }
+  if (m.head_width() > kWidestHead) {
+    throw Error("model.dim / model.heads = {} is wider than the {} that attention takes; raise model.heads", m.head_width(), kWidestHead);
   }
   if (m.position == PositionKind::rope && m.head_width() % 2 != 0) {
     throw Error("model.dim / model.heads = {} must be even for model.position = \"rope\", which turns pairs",

@@ -75,8 +75,10 @@ class TableBuilder {
   std::vector<ParameterSpec> specs_;
 };
 
+std::string layer_prefix(uint32_t index) { return fmt::format("layers.{}.", index); }
+
 void add_layer(TableBuilder& table, const ModelConfig& c, uint32_t index) {
-  const std::string ours = fmt::format("layers.{}.", index);
+  const std::string ours = layer_prefix(index);
   const std::string gpt2 = fmt::format("transformer.h.{}.", index);
   const std::string llama = fmt::format("model.layers.{}.", index);
   const float std = ModelConfig::kInitStd;
@@ -158,6 +160,18 @@ ParameterTable::ParameterTable(const ModelConfig& c) {
     count_ += spec.shape.elements();
     if (spec.decay) decayed_count_ = count_;
   }
+}
+
+std::vector<std::pair<std::string, Shape>> layer_matrices(const ModelConfig& config) {
+  TableBuilder table(config);
+  add_layer(table, config, 0);
+  std::vector<std::pair<std::string, Shape>> matrices;
+  for (const ParameterSpec& spec : table.take()) {
+    if (spec.shape.rank() != 2) continue;
+    const size_t begin = layer_prefix(0).size(), end = spec.name.rfind('.');
+    matrices.emplace_back(spec.name.substr(begin, end - begin), spec.shape);
+  }
+  return matrices;
 }
 
 const ParameterSpec* ParameterTable::find(const std::string& name) const {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/config.h"
@@ -67,6 +68,10 @@ class ParameterTable {
   std::vector<ParameterSpec> specs_;
   uint64_t count_ = 0, decayed_count_ = 0;
 };
+
+// The weight matrices [out, in] of one layer without their place in the table, in the order of the forward pass: "qkv", "proj", "fc" or
+// "gate_up", "out".
+std::vector<std::pair<std::string, Shape>> layer_matrices(const ModelConfig& config);
 
 // Starting values of the whole flat array, a pure function of table and seed: Philox4x32-10 keyed by the seed, counted
 // by (name of the parameter, element), Box-Muller in double, rounded once. A parameter starts the same whatever others

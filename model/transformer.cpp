@@ -27,7 +27,7 @@ Transformer::Transformer(Arena& arena, const DeviceCaps& caps, const ModelConfig
       recompute_(recompute),
       precision_(precision),
       half_attention_(attends_with_matrices(caps, precision, config.head_width()) && config.head_width() % 4 == 0),
-      attention_shape_{batch, context, config.heads, config.kv_heads, config.head_width()} {
+      attention_shape_(attention_shape(config, batch, context)) {
   const uint32_t n = tokens(), d = config_.dim;
   const auto activation = [&](Shape shape, DType dtype = DType::f32) { return reserve_tensor(arena, shape, "activations", dtype); };
   reserve_blocks(arena, purpose, recompute);

@@ -27,6 +27,11 @@ struct BatchTensors {
   ConstTensor segment_count;   // u32 [1]
 };
 
+// The attention of a block over `batch` sequences of `context` positions.
+inline AttentionShape attention_shape(const ModelConfig& config, uint32_t batch, uint32_t context) {
+  return {.batch = batch, .context = context, .heads = config.heads, .kv_heads = config.kv_heads, .head_width = config.head_width()};
+}
+
 enum class Purpose {
   training,    // keeps what backward needs
   evaluation,  // every layer uses the same memory

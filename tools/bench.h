@@ -8,8 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "tools/commands.h"
+#include "model/config.h"
 #include "tools/ceilings.h"
+#include "tools/chart.h"
+#include "tools/commands.h"
 
 namespace lapilli {
 
@@ -19,10 +21,24 @@ struct BenchOptions {
   double seconds = 8;
   bool as_json = false;
   std::string save;  // a file for the JSON, whatever is printed; empty: none
+  std::string html;  // a file for a page with charts; empty: none
+  const CLI::App* command = nullptr;  // what was asked for
 };
 void add_bench_options(CLI::App& command, BenchOptions& options);
 // --dtype: to what the factors of products are rounded.
 void add_dtype_option(CLI::App& command, Precision& precision);
+
+// The class of that name. Wrong usage unless it is one of those `known` and multiplies in the precision; `about` tells what there is.
+KernelClass parse_kernel_class(const std::string& name, Precision precision, std::initializer_list<KernelClass> known, const char* about);
+
+// --config and --set: a training configuration to take shapes from, instead of what the `excluded` options say.
+struct ShapesFromConfig {
+  std::string config;  // empty: none
+  std::vector<std::string> sets;
+};
+void add_config_options(CLI::App& command, ShapesFromConfig& from, std::initializer_list<CLI::Option*> excluded);
+// The configuration, if there is one; `precision` becomes its own unless --dtype was given. Throws Error.
+std::optional<Config> load_shapes(const ShapesFromConfig& from, const CLI::App& command, Precision& precision);
 
 // One thing measured, with the work its algorithm asks for (0: does not say).
 struct BenchEntry {
@@ -44,6 +60,7 @@ struct BenchReport {
   // {"bench", "device", "shape", "ceiling_gflops", "results"}, and "left_out" when something was.
   nlohmann::ordered_json json;
   std::string text;  // shape and table
+  ChartPage page;    // facts and table; a title and charts are the bench's to add
 };
 
 class BenchRun {
@@ -65,13 +82,11 @@ class BenchRun {
   BenchReport describe(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries,
                        const BenchFigures& figures);
   std::string device_line() const;  // "llvmpipe (lavapipe 25.0.7, 16 lanes)"
+  std::vector<std::string> page_facts() const;  // which every page begins with: device, command, date
 
-  // Prints and saves as the options ask; `text` beside the JSON.
-  void publish(const nlohmann::ordered_json& json, const std::string& text) const;
+  // Prints and saves as the options ask.
+  void publish(const BenchReport& report) const;
   void save(const nlohmann::ordered_json& json) const;
-
-  // All of it: measures, describes and prints, as the options ask.
-  void report(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries);
 
  private:
   BenchOptions options_;

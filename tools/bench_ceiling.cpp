@@ -2,6 +2,7 @@
 
 #include "model/matmul.h"
 #include "tools/bench.h"
+#include "tools/bench_page.h"
 #include "tools/console.h"
 
 namespace lapilli {
@@ -16,7 +17,7 @@ struct LongSubmissions {
   std::string ended_by;        // the error of the next; empty: none
   std::string to_string() const {
     const std::string text = fmt::format("longest submission that came back: {}", format_seconds(longest_seconds));
-    return text + (ended_by.empty() ? "; none was tried that is longer\n" : fmt::format("; a longer one did not: {}\n", ended_by));
+    return text + (ended_by.empty() ? "; none was tried that is longer" : fmt::format("; a longer one did not: {}", ended_by));
   }
 };
 LongSubmissions try_long_submissions(const FmaCeiling& ceiling) {
@@ -27,6 +28,15 @@ LongSubmissions try_long_submissions(const FmaCeiling& ceiling) {
     tried.ended_by = error.what();
   }
   return tried;
+}
+
+std::vector<Chart> charts_of(const nlohmann::ordered_json& results) {
+  auto launches = nlohmann::ordered_json::array();
+  for (const nlohmann::ordered_json& result : results)
+    if (!result.contains("gflops") && !result.contains("gb_per_s")) launches.push_back(result);
+  return {chart_rates(results),
+          chart_bars({.title = "Memory", .axis = {.label = "read + written", .unit = "GB/s"}, .key = "gb_per_s"}, results),
+          chart_bars({.title = "Launches", .axis = {.label = "time", .unit = "us"}, .key = "median_ms", .factor = 1e3}, launches)};
 }
 
 struct CeilingOptions : BenchOptions {
@@ -71,8 +81,11 @@ void run(const CeilingOptions& options) {
   const LongSubmissions submissions = try_long_submissions(bench.fma_ceiling());
   report.json["longest_submission_ms"] = submissions.longest_seconds * 1e3;
   if (!submissions.ended_by.empty()) report.json["longer_submission"] = submissions.ended_by;
-  report.text += submissions.to_string();
-  bench.publish(report.json, report.text);
+  report.text += submissions.to_string() + "\n";
+  report.page.title = "Ceilings: multiply-adds, copies, launches";
+  report.page.facts.push_back(submissions.to_string());
+  report.page.charts = charts_of(report.json["results"]);
+  bench.publish(report);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "engine/base/file.h"
 #include "engine/pipeline_statistics.h"
 #include "shaders/args.h"
 #include "tools/amd_assembly.h"
@@ -19,6 +20,7 @@ namespace {
 struct KernelBenchOptions {
   std::string device;
   bool as_json = false;
+  std::string save;  // a file for the JSON, whatever is printed; empty: none
 };
 
 // Of what drivers tell, what a table has room for; names of Mesa's RADV, for AMD. Another driver's statistics are shown by its
@@ -190,11 +192,11 @@ void run(const KernelBenchOptions& options) {
   compile_kernel_forms(kernels);
   const std::vector<KernelReport> reports = read_reports(kernels);
   const DeviceCaps& caps = device.caps();
-  if (options.as_json) {
-    auto list = nlohmann::ordered_json::array();
-    for (const KernelReport& report : reports) list.push_back(to_json(report));
-    return print(nlohmann::ordered_json{{"bench", "kernels"}, {"device", device_to_json(caps)}, {"kernels", list}}.dump(2) + "\n");
-  }
+  auto list = nlohmann::ordered_json::array();
+  for (const KernelReport& report : reports) list.push_back(to_json(report));
+  const std::string json = nlohmann::ordered_json{{"bench", "kernels"}, {"device", device_to_json(caps)}, {"kernels", list}}.dump(2) + "\n";
+  if (!options.save.empty()) write_file_atomically(options.save, json);
+  if (options.as_json) return print(json);
   print(fmt::format("{} ({}): subgroups of {} (the device can {} to {})\n", caps.name, caps.driver, caps.subgroup_size, caps.min_subgroup_size,
                     caps.max_subgroup_size));
   const bool amd = std::ranges::all_of(amd_columns(), [&](const Column& c) { return column_value(c, reports.front().executable).has_value(); });
@@ -212,6 +214,7 @@ void add_bench_kernels(CLI::App& bench) {
   const auto options = std::make_shared<KernelBenchOptions>();
   add_device_option(*command, options->device);
   command->add_flag("--json", options->as_json, "Print JSON instead of a table");
+  add_save_option(*command, options->save);
   command->callback([options] { run(*options); });
 }
 

@@ -81,20 +81,7 @@ std::vector<std::string> chosen_strategies(const LossBenchOptions& options) {
   return distinct(names);
 }
 
-// What was asked for, such that it can be asked for again.
-std::string command_line(const CLI::App& command) {
-  std::string text = "lapilli bench " + command.get_name();
-  for (const CLI::Option* option : command.get_options()) {
-    if (option->count() == 0 || option->get_name() == "--html" || option->get_name() == "--json" || option->get_name() == "--save") continue;
-    text += " " + option->get_name();
-    if (option->get_items_expected_max() == 0) continue;  // a flag
-    std::string values = CLI::detail::join(option->results(), ",");
-    text += values.find(' ') == std::string::npos ? " " + values : " \"" + values + "\"";
-  }
-  return text;
-}
-
-void run(const LossBenchOptions& options, const std::string& command) {
+void run(const LossBenchOptions& options) {
   const std::vector<LossBenchPoint> points = cross_product(options);
   const std::vector<std::string> strategies = chosen_strategies(options);
   BenchRun bench(options);
@@ -115,7 +102,7 @@ void run(const LossBenchOptions& options, const std::string& command) {
     if (point.valid_fraction == 1) all_valid = report.json;
     runs.push_back(std::move(report.json));
     // Each time: a folder that is not there is told of at once, and a sweep that is stopped leaves what it has.
-    if (!options.html.empty()) write_loss_page(options.html, runs, swept_keys(options), {bench.device_line(), command});
+    if (!options.html.empty()) write_loss_page(options.html, runs, swept_keys(options), bench.page_facts());
   }
   const nlohmann::ordered_json json =
       is_sweep ? nlohmann::ordered_json{{"bench", "loss"}, {"device", runs[0]["device"]}, {"runs", runs}} : runs[0];
@@ -160,10 +147,9 @@ void add_bench_loss(CLI::App& bench) {
       ->capture_default_str()
       ->type_name("MIB");
   command->add_flag("--phases", options->phases, "In a sweep too, print where the time goes");
-  command->add_option("--html", options->html, "Write a page with charts and a table")->type_name("FILE");
   add_bench_options(*command, *options);
   add_tuning_options(*command, options->tuning);
-  command->callback([options, command] { run(*options, command_line(*command)); });
+  command->callback([options] { run(*options); });
 }
 
 }  // namespace lapilli

@@ -23,7 +23,6 @@ struct LossBenchOptions : BenchOptions {
   Precision precision = Precision::f32;
   uint64_t most_mib = 2048;             // of scratch; what would hold more is left out
   bool phases = false;                  // also tables of the phases in a sweep
-  std::string html;                     // empty: no page
   TuningFlags tuning;
 };
 
@@ -46,8 +45,8 @@ struct LossBenchPoint {
 BenchReport bench_loss_point(BenchRun& bench, KernelTuning& tuning, const LossBenchPoint& point, const std::vector<std::string>& strategies,
                              uint64_t most_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases);
 
-// Throughput and memory over each of the swept keys of "shape" ("vocab", "chunk", ...), or, for "valid_fraction", time; and a
-// table of everything. `runs` are what bench_loss_point() gave as JSON, at least one. Throws Error.
+// Throughput and memory over each of the swept keys of "shape" ("vocab", "chunk", ...), or, for "valid_fraction", time; bars where nothing
+// is swept; and a table of everything. `runs` are what bench_loss_point() gave as JSON, at least one. Throws Error.
 void write_loss_page(const std::filesystem::path& path, const nlohmann::ordered_json& runs, const std::vector<std::string>& swept,
                      const std::vector<std::string>& facts);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tools/bench_loss.h"
+#include "tools/bench_page.h"
 #include "tools/chart.h"
 #include "tools/console.h"
 
@@ -145,6 +146,14 @@ Chart fraction_chart(const std::string& key, const Group& group) {
   return chart;
 }
 
+// Of one point, where there are no lines to draw.
+std::vector<Chart> bars_of(const Json& results) {
+  return {chart_bars({.title = "Relative to plain products", .axis = {.label = "of plain products", .unit = "%"}, .key = "share_of_matmul", .factor = 100},
+                     results),
+          chart_rates(results),
+          chart_bars({.title = "Scratch memory", .axis = {.label = "scratch", .unit = "MiB"}, .key = "scratch_bytes", .factor = 1 / kMib}, results)};
+}
+
 std::string share(const Json& result, const char* key) {
   return result.contains(key) ? fmt::format("{:.1f} %", 100 * result[key].get<double>()) : "";
 }
@@ -190,21 +199,21 @@ ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
 
 // What every run has in common: "tokens 1024, dim 256".
 std::string common_values(const Json& runs) {
-  std::string text;
+  Json common;
   for (const auto& [key, value] : runs[0]["shape"].items()) {
     const bool is_common = std::ranges::all_of(runs, [&](const Json& run) { return run["shape"].value(key, Json()) == value; });
-    if (is_common && key != "valid_tokens" && key != "matmul_columns")
-      text += (text.empty() ? "" : ", ") + key + " " + (value.is_string() ? value.get<std::string>() : value.dump());
+    if (is_common && key != "valid_tokens" && key != "matmul_columns") common[key] = value;
   }
-  return text;
+  return shape_text(common, ", ");
 }
 
 }  // namespace
 
 void write_loss_page(const std::filesystem::path& path, const Json& runs, const std::vector<std::string>& swept,
                      const std::vector<std::string>& facts) {
-  ChartPage page{.title = "Linear + cross-entropy: throughput and memory", .facts = facts, .table = table_of(runs, swept)};
+  ChartPage page{.title = "Linear + cross-entropy: throughput and memory", .facts = facts, .tables = {table_of(runs, swept)}};
   page.facts.push_back(common_values(runs));
+  if (swept.empty()) page.charts = bars_of(runs[0]["results"]);
   for (const std::string& key : swept)
     for (const Group& group : groups_along(key, runs, swept)) {
       if (key == "valid_fraction") {

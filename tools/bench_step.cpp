@@ -1,5 +1,7 @@
 // lapilli bench step: whole optimizer steps of a configuration.
 
+#include <filesystem>
+
 #include "engine/base/file.h"
 #include "tools/bench.h"
 #include "tools/console.h"
@@ -39,6 +41,34 @@ nlohmann::ordered_json to_json(const StepSummary& summary, const Ceilings& ceili
           {"scopes", std::move(scopes)}};
 }
 
+// Where the time of the step goes, the longest first, and how near each scope comes to the ceiling that it meets first.
+void add_profile(ChartPage& page, const nlohmann::ordered_json& profile) {
+  if (profile["scopes"].empty()) {
+    page.facts.emplace_back("This device has no timestamps: its time is not known by scope.");
+    return;
+  }
+  const double step_ms = profile["step_ms"];
+  Chart time{.title = "Time by scope", .y = {.label = "of the step", .unit = "%"}, .series = {{.name = "of the step", .points = {}}}};
+  Chart nearness{.title = "Nearness to the ceiling", .y = {.label = "of the ceiling", .unit = "%"}, .series = {{"compute", {}}, {"memory", {}}}};
+  ChartTable table{.header = {"scope", "calls", "time", "of the step", "GFLOP/s", "GB/s", "of ceiling", ""}};
+  for (const nlohmann::ordered_json& scope : profile["scopes"]) {
+    const double ms = scope["ms"], share = scope["share_of_ceiling"];
+    const bool of_memory = scope["ceiling"] == "memory";
+    time.series[0].points.emplace_back(time.bars.size(), 100 * ms / step_ms);
+    if (share > 0) nearness.series[of_memory ? 1 : 0].points.emplace_back(time.bars.size(), 100 * share);
+    time.bars.push_back(scope["scope"]);
+    const auto rate = [&](const char* work) { return ms > 0 ? fmt::format("{:.2f}", scope[work].get<double>() / ms * 1e-6) : ""; };
+    table.rows.push_back({scope["scope"], scope["calls"].dump(), fmt::format("{:.3f} ms", ms), fmt::format("{:.1f} %", 100 * ms / step_ms),
+                          rate("flops"), rate("bytes"), share > 0 ? fmt::format("{:.1f} %", 100 * share) : "", share > 0 ? scope["ceiling"] : ""});
+  }
+  nearness.bars = time.bars;
+  page.facts.push_back(fmt::format("Scopes: mean of {} steps, by the device's timestamps; they explain {:.1f} % of a step.",
+                                   profile["steps"].get<uint64_t>(), 100 * profile["explained"].get<double>()));
+  page.facts.emplace_back("Ceilings: compute, multiply-adds; memory, a copy too large for caches (above 100 %: caches gave more).");
+  page.charts = {std::move(time), std::move(nearness)};
+  page.tables.push_back(std::move(table));
+}
+
 void run(const StepBenchOptions& options) {
   Config config = load_config(options.config, options.sets);
   set_vocab_size(config, options.vocab_size);
@@ -46,7 +76,7 @@ void run(const StepBenchOptions& options) {
   bench.compare_with(config.train.precision);
   Tuner tuner(bench.device().caps(), tuner_options(options.tuning));
   settle_by_measurement(config, bench.kernels(), tuner);
-  const bool profiled = options.profile || !options.trace.empty();
+  const bool profiled = options.profile || !options.trace.empty() || !options.html.empty();
   StepBench step(bench.device(), bench.kernels(), tuner, config, profiled);
   const ModelConfig& model = config.model;
   const double first_seconds = step.run();
@@ -70,12 +100,14 @@ void run(const StepBenchOptions& options) {
       write_file_atomically(options.trace, trace_json(steps, ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
     report.json["profile"] = to_json(summary, ceilings);
     if (options.profile) report.text += "\nprofile: " + profile_table(summary, ceilings);
+    add_profile(report.page, report.json["profile"]);
   }
   if (options.explain) {
     report.json["choices"] = tuning_to_json(tuner.given());
     report.text += "\nkernels chosen by measurement:\n" + tuning_table(tuner.given());
   }
-  bench.publish(report.json, report.text);
+  report.page.title = fmt::format("A training step of {}", std::filesystem::path(options.config).filename().string());
+  bench.publish(report);
 }
 
 }  // namespace

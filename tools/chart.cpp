@@ -17,6 +17,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr double kBarRem = 1.5, kBarsRem = 4.5;  // height of a bar, and of legend and axis around all of them
+
 std::string escape_html(std::string_view text) {
   std::string html;
   for (const char c : text) {
@@ -51,7 +53,15 @@ Json axis_to_json(const ChartAxis& axis) {
 
 bool can_show(const ChartAxis& axis, double value) { return std::isfinite(value) && (!axis.is_logarithmic || value > 0); }
 
+void check_bars(const Chart& chart) {
+  CHECK(!chart.reference, "'{}' has bars and a reference", chart.title);
+  for (const ChartSeries& one : chart.series)
+    for (const auto& [x, y] : one.points)
+      CHECK(x >= 0 && x < static_cast<double>(chart.bars.size()), "bar {} of {} in '{}'", x, chart.bars.size(), chart.title);
+}
+
 Json chart_to_json(const Chart& chart) {
+  if (!chart.bars.empty()) check_bars(chart);
   Json series = Json::array();
   for (const ChartSeries& one : chart.series) {
     Json points = Json::array();
@@ -66,7 +76,8 @@ Json chart_to_json(const Chart& chart) {
             {"x", axis_to_json(chart.x)},
             {"y", axis_to_json(chart.y)},
             {"series", std::move(series)},
-            {"reference", nullptr}};
+            {"reference", nullptr},
+            {"bars", chart.bars}};
   if (chart.reference && can_show(chart.y, chart.reference->y))
     json["reference"] = {{"y", chart.reference->y}, {"label", chart.reference->label}};
   return json;
@@ -83,9 +94,10 @@ std::string charts_to_html(const std::vector<Chart>& charts) {
   std::string html;
   for (const Chart& chart : charts) {
     const std::string title = escape_html(chart.title);
-    html += fmt::format(
-        "<figure><figcaption>{}</figcaption><div><canvas role=\"img\" aria-label=\"{}\"></canvas></div></figure>\n", title,
-        title);
+    const double bars_rem = kBarsRem + kBarRem * static_cast<double>(chart.bars.size());
+    const std::string height = chart.bars.empty() ? "" : fmt::format(" style=\"--height: {:.1f}rem\"", bars_rem);
+    html += fmt::format("<figure><figcaption>{0}</figcaption><div{1}><canvas role=\"img\" aria-label=\"{0}\"></canvas></div></figure>\n",
+                        title, height);
   }
   return html;
 }
@@ -108,7 +120,6 @@ bool is_column_of_figures(const ChartTable& table, size_t column) {
 }
 
 std::string table_to_html(const ChartTable& table) {
-  if (table.header.empty()) return {};
   for (const auto& row : table.rows) CHECK_EQ(row.size(), table.header.size());
 
   std::vector<const char*> attributes;  // of every cell in a column
@@ -121,9 +132,9 @@ std::string table_to_html(const ChartTable& table) {
     return html + "</tr>\n";
   };
 
-  std::string html = "<table>\n<thead>\n" + row_to_html(table.header, "th") + "</thead>\n<tbody>\n";
+  std::string html = "<div class=\"table\">\n<table>\n<thead>\n" + row_to_html(table.header, "th") + "</thead>\n<tbody>\n";
   for (const auto& row : table.rows) html += row_to_html(row, "td");
-  return html + "</tbody>\n</table>";
+  return html + "</tbody>\n</table>\n</div>\n";
 }
 
 // Each {{place}} of the template becomes its value. What was put in is not searched again: a value may hold "{{".
@@ -150,12 +161,13 @@ void write_chart_page(const std::filesystem::path& path, const ChartPage& page) 
   const std::string title = escape_html(page.title);
   const std::string facts_html = facts_to_html(page.facts);
   const std::string charts_html = charts_to_html(page.charts);
-  const std::string table_html = table_to_html(page.table);
+  std::string tables_html;
+  for (const ChartTable& table : page.tables) tables_html += table_to_html(table);
   const std::string charts_json = dump_for_script(charts);
   write_file_atomically(path, fill_template(chart_page_template(), {{"title", title},
                                                                     {"facts", facts_html},
                                                                     {"charts", charts_html},
-                                                                    {"table", table_html},
+                                                                    {"tables", tables_html},
                                                                     {"charts_json", charts_json},
                                                                     {"chart_js", chart_js()}}));
 }

@@ -35,11 +35,14 @@ struct Chart {
   ChartAxis x = {}, y = {};
   std::vector<ChartSeries> series = {};
   std::optional<ChartReference> reference = std::nullopt;
+  // Names from top to bottom: bars that lie under each other instead of lines. A point's x is then the place of its name, 0 being the
+  // first, and the axis x is not shown. REQUIRES: no reference.
+  std::vector<std::string> bars = {};
 };
 
 // A column most of whose cells are figures is flush right, others flush left.
 struct ChartTable {
-  std::vector<std::string> header = {};  // empty: no table
+  std::vector<std::string> header = {};
   std::vector<std::vector<std::string>> rows = {};
 };
 
@@ -48,11 +51,11 @@ struct ChartPage {
   std::string title;
   std::vector<std::string> facts = {};  // lines under the title: device, driver, command
   std::vector<Chart> charts = {};
-  ChartTable table = {};  // below the charts
+  std::vector<ChartTable> tables = {};  // below the charts
 };
 
 // All of it is at `path` or nothing is (AtomicFile); the folder must be there. Throws Error.
-// REQUIRES: rows of the table have as many cells as its header.
+// REQUIRES: rows of a table have as many cells as its header.
 void write_chart_page(const std::filesystem::path& path, const ChartPage& page);
 
 }  // namespace lapilli

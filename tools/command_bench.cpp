@@ -5,41 +5,13 @@
 
 #include "engine/base/file.h"
 #include "tools/bench.h"
+#include "tools/bench_page.h"
 #include "tools/commands.h"
 #include "tools/console.h"
 #include "tools/device_report.h"
 #include "tools/tuning.h"
 
 namespace lapilli {
-
-void add_bench_options(CLI::App& command, BenchOptions& options) {
-  add_device_option(command, options.device);
-  command.add_option("--repeats", options.repeats, "Rounds of measurement (default: what fits into --seconds, 3 to 50)")
-      ->check(positive())
-      ->type_name("R");
-  command.add_option("--seconds", options.seconds, "Time to spend on measuring")
-      ->check(positive())
-      ->type_name("S")
-      ->capture_default_str();
-  command.add_flag("--json", options.as_json, "Print JSON instead of a table");
-  command.add_option("--save", options.save, "Also write the JSON to a file, whatever is printed")->type_name("FILE");
-}
-
-void add_dtype_option(CLI::App& command, Precision& precision) {
-  const auto set = [&precision](const std::string& name) {
-    for (const Precision each : {Precision::f32, Precision::f16, Precision::bf16})
-      if (name == to_string(each)) precision = each;
-  };
-  command.add_option_function<std::string>("--dtype", set, "To what factors of products are rounded: f32, f16 or bf16; sums are f32")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}).description(""))
-      ->type_name("TYPE")
-      ->default_str("f32");
-}
-
-void require_indexable(const char* what, uint64_t rows, uint64_t cols) {
-  if (rows * cols >= uint64_t{1} << 31U)
-    throw CLI::ValidationError("shape", fmt::format("{} would be {} x {}; kernels index fewer than 2^31 elements", what, rows, cols));
-}
 
 BenchRun::BenchRun(const BenchOptions& options) : options_(options), device_({.selector = options.device}), kernels_(device_) {}
 
@@ -137,8 +109,10 @@ BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered
   header.insert(header.end(), further.begin(), further.end());
   header.push_back("");
   TextTable table(header);
+  ChartTable page_table{.header = header};
   const auto add = [&](const BenchEntry& entry, const Timing& timing) {
-    table.add(table_row(entry, timing, figures.ceiling_rate, further));
+    page_table.rows.push_back(table_row(entry, timing, figures.ceiling_rate, further));
+    table.add(page_table.rows.back());
     if (timing.repeats > 0)
       results.push_back(result_to_json(entry, timing, figures.ceiling_rate));
     else
@@ -156,10 +130,10 @@ BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered
                               {"shape", shape},
                               {"ceiling_gflops", figures.ceiling_rate * 1e-9},
                               {"results", std::move(results)}},
-                     .text = bench + ":"};
+                     .text = fmt::format("{}: {}; {} rounds in turn\n{}", bench, shape_text(shape, " "), figures.ceiling.repeats, table.to_string()),
+                     .page = {.facts = page_facts(), .tables = {std::move(page_table)}}};
+  report.page.facts.push_back(fmt::format("{}; {} rounds in turn", shape_text(shape, ", "), figures.ceiling.repeats));
   if (!left_out.empty()) report.json["left_out"] = std::move(left_out);
-  for (const auto& [key, value] : shape.items()) report.text += fmt::format(" {} {}", key, value.is_string() ? value.get<std::string>() : value.dump());
-  report.text += fmt::format("; {} rounds in turn\n{}", figures.ceiling.repeats, table.to_string());
   return report;
 }
 
@@ -167,14 +141,12 @@ std::string BenchRun::device_line() const {
   return fmt::format("{} ({}, {} lanes)", device_.caps().name, device_.caps().driver, device_.caps().subgroup_size);
 }
 
-void BenchRun::report(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries) {
-  const BenchReport report = describe(bench, shape, entries, measure(entries));
-  publish(report.json, report.text);
-}
+std::vector<std::string> BenchRun::page_facts() const { return {device_line(), command_line(*options_.command), utc_date()}; }
 
-void BenchRun::publish(const nlohmann::ordered_json& json, const std::string& text) const {
-  save(json);
-  print(options_.as_json ? json.dump(2) + "\n" : device_line() + "\n" + text);
+void BenchRun::publish(const BenchReport& report) const {
+  save(report.json);
+  if (!options_.html.empty()) write_chart_page(options_.html, report.page);
+  print(options_.as_json ? report.json.dump(2) + "\n" : device_line() + "\n" + report.text);
 }
 
 void BenchRun::save(const nlohmann::ordered_json& json) const {

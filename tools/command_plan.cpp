@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "engine/base/file.h"
 #include "model/plan.h"
 #include "tools/commands.h"
 #include "tools/console.h"
@@ -22,6 +23,7 @@ struct PlanOptions {
   std::vector<std::string> sets;
   uint32_t vocab_size = 0;
   bool no_measure = false, as_json = false;
+  std::string save;  // a file for the JSON, whatever is printed; empty: none
 };
 
 // What is known of a step's time; 0: not.
@@ -151,7 +153,9 @@ void plan(const PlanOptions& options) {
   const bool fits = made.memory_bytes <= made.available_bytes;
   const StepTimes times = options.no_measure ? StepTimes{} : time_step(kernels, tuner, config, fits);
   const Alternative other = turn_recompute(kernels, tuner, config, !options.no_measure);
-  if (options.as_json) return print(to_json(made, config, device.caps(), ceiling, times, other).dump(2) + "\n");
+  const std::string json = to_json(made, config, device.caps(), ceiling, times, other).dump(2) + "\n";
+  if (!options.save.empty()) write_file_atomically(options.save, json);
+  if (options.as_json) return print(json);
   print(fmt::format("{} ({})\n", device.caps().name, device.caps().driver));
   print_plan(made, config, ceiling, times, other);
   if (!fits) print("This does not fit: lower data.batch (and raise data.accumulate), model.context or loss.memory_mib.\n");
@@ -162,7 +166,7 @@ void plan(const PlanOptions& options) {
 void add_plan_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("plan", "What a run will take: parameters, memory, work and time");
   command->footer("Runs a few steps on random tokens to tell the time: first of two layers, from which the whole is predicted, then of the\n"
-                  "whole model, if it fits. Says what train.recompute the other way would take. Writes nothing.\n"
+                  "whole model, if it fits. Says what train.recompute the other way would take. Starts no run.\n"
                   "Example: lapilli plan tools/configs/quickstart.toml --vocab-size 1024");
   const auto options = std::make_shared<PlanOptions>();
   command->add_option("config", options->config, "Configuration")->required()->type_name("CONFIG.toml");
@@ -172,6 +176,7 @@ void add_plan_command(CLI::App& program) {
                     "Run no steps: only what follows from the formulas and the device's ceiling");
   add_device_option(*command, options->device);
   command->add_flag("--json", options->as_json, "Print a JSON object instead of text");
+  add_save_option(*command, options->save);
   command->callback([options] { plan(*options); });
 }
 

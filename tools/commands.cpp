@@ -19,6 +19,10 @@ void add_set_option(CLI::App& command, std::vector<std::string>& sets) {
       ->type_name("KEY=VALUE");
 }
 
+void add_save_option(CLI::App& command, std::string& path) {
+  command.add_option("--save", path, "Also write the JSON to a file, whatever is printed")->type_name("FILE");
+}
+
 void add_checkpoint_argument(CLI::App& command, std::string& path) {
   command.add_option("checkpoint", path, "Run folder (its newest checkpoint is taken) or checkpoint folder")
       ->required()

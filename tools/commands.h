@@ -25,6 +25,7 @@ void add_bench_command(CLI::App& program);
 // Options that several commands have, the same everywhere.
 void add_device_option(CLI::App& command, std::string& selector);
 void add_set_option(CLI::App& command, std::vector<std::string>& sets);
+void add_save_option(CLI::App& command, std::string& path);
 void add_checkpoint_argument(CLI::App& command, std::string& path);
 
 // Wrong usage when none of its commands follows. (CLI11's own check hides an unknown one behind "is required".)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # What this machine's GPU does with Lapilli, as one report to attach to a bug or a table of results: builds, lists the devices,
-# runs every bench at sizes fit for the device and a short training run. Needs no network once built. A command that fails
-# leaves its error in the report. On a CPU driver it takes about five minutes.
+# runs every bench at sizes fit for the device, plans a short training run and does it. Needs no network once built. A command that
+# fails leaves its error in the report. On a CPU driver it takes about five minutes.
 # Usage: tools/gpu-report.sh [--device D] [--quick] [-o FOLDER]
 #   --device D  as everywhere: index, UUID or part of the name
 #   --quick     tiny shapes: does everything run? Its times mean nothing
-#   -o FOLDER   where report.md and report.json go (default: build/report-<device>)
+#   -o FOLDER   where report.md, report.json and the benches' pages go (default: build/report-<device>)
 # $LAPILLI names another program than build/lapilli; nothing is built then.
 set -euo pipefail
 
@@ -28,8 +28,12 @@ done
 
 cd "$(dirname "$0")/.."
 if [[ ! ${LAPILLI:-} ]]; then
-  [[ -x build/lapilli ]] || tools/setup.sh
-  tools/build.sh lapilli
+  if [[ ! -x build/lapilli ]]; then
+    tools/setup.sh
+    tools/build.sh lapilli
+  elif command -v ninja >/dev/null; then
+    ninja -C build lapilli # what changed since; it asks no network for compilers or drivers
+  fi
 fi
 lapilli=${LAPILLI:-build/lapilli}
 commit=$(git describe --always --dirty --abbrev=12 2>/dev/null || echo 'not known: no git')
@@ -39,6 +43,7 @@ trap 'rm -rf "$work"' EXIT
 : >"$work/sections.md"
 : >"$work/sections.json"
 failures=0
+kernel_statistics=VK_KHR_pipeline_executable_properties # bench kernels asks for it, and few CPU drivers have it
 
 # What a report can hold of stdin: valid UTF-8, and of the control characters tabs and line ends.
 only_text() { { iconv -c -f utf-8 -t utf-8 || true; } | tr -d '\000-\010\013-\037'; }
@@ -52,34 +57,45 @@ json_string() {
 # Runs `lapilli ARGUMENT...` as one section of both reports. Inside, the scratch folder is called "report", and a FILE that the
 # command leaves there becomes the section's "result": JSON, or an array of the lines of a .jsonl.
 section() { # title, FILE or '', arguments
-  local title=$1 result=$2 code=0 begin=$SECONDS shown text=null
+  local title=$1 result=$2 code=0 begin=$SECONDS shown text=null page='' verdict=''
   shift 2
   shown=$(printf ' %q' "$@")
   shown="lapilli${shown//"$work"/report}"
   printf '== %s\n' "$shown" >&2
   timeout --kill-after=10 900 "$lapilli" "$@" >"$work/raw" 2>&1 </dev/null || code=$?
   only_text <"$work/raw" | sed "s#$work#report#g" >"$work/output"
-  ((code == 0)) || failures=$((failures + 1))
-  if ((code != 0)); then
+  if ((code == 1)) && grep -q "lacks $kernel_statistics" "$work/raw"; then
+    verdict='This driver cannot.'
+  elif ((code != 0)); then
+    verdict="Failed with exit code $code."
+    failures=$((failures + 1))
     printf '   failed with exit code %d\n' "$code" >&2
   elif [[ $result == *.jsonl && -s $work/$result ]]; then
     text="[$(paste -sd, "$work/$result")]"
   elif [[ $result && -s $work/$result ]]; then
     text=$(<"$work/$result")
   fi
+  if [[ -s $work/${result%.json}.html ]]; then page=${result%.json}.html; fi
   {
     # shellcheck disable=SC2016  # the backticks are Markdown's
     printf '\n## %s\n\n`%s`\n\n' "$title" "$shown"
-    ((code == 0)) || printf '**Failed with exit code %d.**\n\n' "$code"
+    [[ ! $verdict ]] || printf '**%s**\n\n' "$verdict"
     printf '```\n'
     sed 's/```/` ` `/g' "$work/output"
     printf '```\n'
+    [[ ! $page ]] || printf '\n[The same with charts](%s)\n' "$page"
   } >>"$work/sections.md"
   {
     [[ ! -s $work/sections.json ]] || printf ',\n'
-    printf '{"title": %s, "command": %s, "exit_code": %d, "seconds": %d, "output": %s, "result": %s}' \
-      "$(json_string <<<"$title")" "$(json_string <<<"$shown")" "$code" $((SECONDS - begin)) "$(json_string <"$work/output")" "$text"
+    printf '{"title": %s, "command": %s, "exit_code": %d, "seconds": %d, "output": %s, "page": %s, "result": %s}' \
+      "$(json_string <<<"$title")" "$(json_string <<<"$shown")" "$code" $((SECONDS - begin)) "$(json_string <"$work/output")" \
+      "$([[ $page ]] && json_string <<<"$page" || printf null)" "$text"
   } >>"$work/sections.json"
+}
+
+# A bench with its figures and its page, both called NAME.
+bench() { # title, NAME, bench, arguments
+  section "$1" "$2.json" bench "${@:3}" --save "$work/$2.json" --html "$work/$2.html"
 }
 
 # The first value of a key in JSON as `lapilli` writes it.
@@ -91,7 +107,7 @@ value_of() { # file, key
 section 'Devices' devices.json devices
 ceiling_sizes=()
 [[ $size != quick ]] || ceiling_sizes=(--copy-mib 8 --repeats 2)
-section 'Ceilings: multiply-adds, copies, launches' ceiling.json bench ceiling "${ceiling_sizes[@]}" "${device[@]}" --save "$work/ceiling.json"
+bench 'Ceilings: multiply-adds, copies, launches' ceiling ceiling "${ceiling_sizes[@]}" "${device[@]}"
 
 # Sizes by what the device is and can do: the benches should last seconds.
 name=$(value_of "$work/ceiling.json" name)
@@ -132,26 +148,26 @@ case $size in
     ;;
 esac
 
-section 'Matrix products' matmul.json bench matmul "${matmul[@]}" "${common[@]}" --save "$work/matmul.json"
-section 'Attention' attention.json bench attention "${attention[@]}" "${common[@]}" --save "$work/attention.json"
-section 'Loss' loss.json bench loss "${loss[@]}" "${common[@]}" --save "$work/loss.json"
-section 'A training step' step.json bench step "${model[@]}" --vocab-size "$vocabulary" --profile --explain "${common[@]}" --save "$work/step.json"
+step=(step "${model[@]}" --vocab-size "$vocabulary" --profile "${common[@]}")
+
+section 'Kernels as the driver compiles them' kernels.json bench kernels "${device[@]}" --save "$work/kernels.json"
+bench 'Matrix products' matmul matmul "${matmul[@]}" "${common[@]}"
+bench 'Attention' attention attention "${attention[@]}" "${common[@]}"
+bench 'Loss' loss loss "${loss[@]}" "${common[@]}"
+bench 'A training step' step "${step[@]}" --explain
 for dtype in f16 bf16; do
   grep -qs "\"matrix_$dtype\": \[" "$work/ceiling.json" || continue # the device does not multiply them
-  section "Matrix products of $dtype" "matmul-$dtype.json" bench matmul "${matmul[@]}" --dtype $dtype "${common[@]}" \
-    --save "$work/matmul-$dtype.json"
-  section "Attention with $dtype" "attention-$dtype.json" bench attention "${attention[@]}" --dtype $dtype "${common[@]}" \
-    --save "$work/attention-$dtype.json"
-  section "Loss with $dtype" "loss-$dtype.json" bench loss "${loss[@]}" --dtype $dtype "${common[@]}" \
-    --save "$work/loss-$dtype.json"
-  section "A training step with $dtype" "step-$dtype.json" bench step "${model[@]}" --set train.precision=$dtype --vocab-size "$vocabulary" \
-    --profile "${common[@]}" --save "$work/step-$dtype.json"
+  bench "Matrix products of $dtype" "matmul-$dtype" matmul "${matmul[@]}" --dtype $dtype "${common[@]}"
+  bench "Attention with $dtype" "attention-$dtype" attention "${attention[@]}" --dtype $dtype "${common[@]}"
+  bench "Loss with $dtype" "loss-$dtype" loss "${loss[@]}" --dtype $dtype "${common[@]}"
+  bench "A training step with $dtype" "step-$dtype" "${step[@]}" --set train.precision=$dtype
 done
+training=("${model[@]}" --set train.steps="$steps")
+section 'What training will take' plan.json plan "${training[@]}" --vocab-size "$vocabulary" "${device[@]}" --save "$work/plan.json"
 section 'Text to train on' '' corpus synth --bytes "$corpus" --seed 1 -o "$work/corpus.txt"
 section 'Its vocabulary' '' tokenizer train --type unigram --vocab-size "$vocabulary" -i "$work/corpus.txt" -o "$work/tokenizer.model"
 section 'Its tokens' '' data build --tokenizer "$work/tokenizer.model" -i "$work/corpus.txt" -o "$work/tokens"
-section 'Training' run/metrics.jsonl train "${model[@]}" --set data.dir="$work/tokens" --set train.steps="$steps" \
-  --run "$work/run" --profile 5 "${device[@]}"
+section 'Training' run/metrics.jsonl train "${training[@]}" --set data.dir="$work/tokens" --run "$work/run" --profile 5 "${device[@]}"
 "$lapilli" eval "$work/run" --data "$work/tokens" --json "${device[@]}" >"$work/eval.json" 2>/dev/null || true
 section 'Evaluation' eval.json eval "$work/run" --data "$work/tokens" "${device[@]}"
 
@@ -180,6 +196,8 @@ mkdir -p "$folder"
   cat "$work/sections.json"
   printf '\n]}\n'
 } >"$work/report.json"
-mv "$work/report.md" "$work/report.json" "$folder/"
+shopt -s nullglob
+files=("$work"/report.{md,json} "$work"/*.html)
+mv "${files[@]}" "$folder/"
 ((failures == 0)) || printf '%d commands failed; the report says how\n' "$failures" >&2
-printf 'report      %s\n            %s\n' "$folder/report.md" "$folder/report.json"
+printf 'report      %s\n' "${files[@]/#"$work"/$folder}"

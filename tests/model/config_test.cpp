@@ -53,7 +53,7 @@ TEST(Config, Parse_Llama_PresetAndDerivedDefaults) {
 
 TEST(Config, Parse_SwigluWidth_RoundsUpToMultipleOf32) {
   EXPECT_EQ(parse("[model]\narch = 'llama'\ndim = 128").model.ffn_dim, 352U);     // 341.3
-  EXPECT_EQ(parse("[model]\narch = 'llama'\ndim = 4096").model.ffn_dim, 10944U);  // 10922.7
+  EXPECT_EQ(parse("[model]\narch = 'llama'\nheads = 32\ndim = 4096").model.ffn_dim, 10944U);  // 10922.7
   EXPECT_EQ(parse("[model]\nmlp = 'swiglu'\ndim = 12").model.ffn_dim, 32U);       // gpt2 with another MLP
   EXPECT_EQ(parse("[model]\narch = 'llama'\nffn_dim = 37").model.ffn_dim, 37U);
 }
@@ -226,6 +226,7 @@ TEST(Config, Parse_BadText_NamesLineKeyValueAndCure) {
       {"[model]\ndropout = 1.0", {"model.dropout = 1.0", "at least 0 and below 1"}},
       {"[model]\ndim = 130", {"model.dim = 130", "model.heads = 4"}},
       {"[model]\nkv_heads = 3", {"model.heads = 4", "model.kv_heads = 3"}},
+      {"[model]\ndim = 1028", {"257", "256", "raise model.heads"}},
       {"[model]\ndim = 12\nposition = 'rope'", {"3", "even", "model.position"}},
       {"[data]\ndir = ['a']", {"run.toml:2", "data.dir", "a string"}},
       {"[data]\nbatch = 65536\n[model]\ncontext = 65536", {"data.batch = 65536", "model.context = 65536"}},

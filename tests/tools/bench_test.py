@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """`lapilli bench`: every bench on shapes of a moment; the figures hang together."""
+import html
 import json
 import math
 import os
@@ -31,6 +32,9 @@ class BenchTest(CommandTest):
                 self.assertAlmostEqual(result["share_of_ceiling"], result["gflops"] / report["ceiling_gflops"], places=6)
         return {result["name"]: result for result in report["results"]}
 
+    def charts(self, page="page.html"):
+        return json.loads(re.search(r'<script type="application/json" id="charts">(.*?)</script>', (self.folder / page).read_text(), re.DOTALL)[1])
+
 
 class Bench(BenchTest):
     def test_Ceiling_TellsMultiplyAddsCopyAndLaunch(self):
@@ -59,6 +63,48 @@ class Bench(BenchTest):
         self.assertEqual(results["forward"]["flops"], 2 * 2 * 2 * 4 * 45 * 8)
         self.assertEqual(results["backward"]["flops"], 2.5 * results["forward"]["flops"])
 
+    def test_Attention_ComparesTheKernelsAskedFor(self):
+        shape = ("attention", "--batch", 1, "--context", 9, "--heads", 2, "--head-width", 8)
+        self.assertEqual(list(self.bench(*shape, "--kernel", "tiled,scalar")),
+                         ["multiply-add", "forward tiled", "backward tiled", "forward scalar", "backward scalar"])
+        self.assertEqual(list(self.bench(*shape, "--kernel", "tiled")), ["multiply-add", "forward", "backward"])
+        for kernel in "coopmat", "coopmat2", "tiled:32", "fastest":
+            self.misused("bench", "attention", "--kernel", kernel, says=f"no kernel '{kernel}' for f32")
+
+    def test_Config_GivesTheShapesThatTrainingMultiplies(self):
+        (self.folder / "small.toml").write_text(SMALL_CONFIG)
+        config = ("--config", "small.toml", "--set", "model.layers=3")
+        step = self.bench_json("step", "small.toml", *config[2:], "--vocab-size", 300, "--profile")["profile"]
+        trained = {scope["scope"]: scope["flops"] for scope in step["scopes"]}
+        report = self.bench_json("matmul", *config)
+        results = self.check_report(report)
+        self.assertEqual(report["shape"], {"config": "small.toml", "tokens": 64, "dtype": "f32", "memory": "f32"})
+        self.assertEqual({name: (it["m"], it["n"], it["k"]) for name, it in results.items() if "m" in it},
+                         {"qkv nn": (64, 32, 64), "qkv nt": (64, 64, 32), "qkv tn": (64, 32, 64),
+                          "proj nn": (64, 32, 32), "proj nt": (64, 32, 32), "proj tn": (32, 32, 64),
+                          "gate_up nn": (64, 32, 192), "gate_up nt": (64, 192, 32), "gate_up tn": (192, 32, 64),
+                          "out nn": (64, 96, 32), "out nt": (64, 32, 96), "out tn": (32, 96, 64)})
+        attention = self.bench_json("attention", *config)
+        self.assertEqual(attention["shape"], {"batch": 4, "context": 16, "heads": 2, "kv_heads": 1, "head_width": 16, "dtype": "f32"})
+        if trained:  # not on a device without timestamps
+            self.assertEqual(3 * sum(it["flops"] for name, it in results.items() if name.endswith("nt")), trained["forward/matmul"])
+            backward = 3 * sum(it["flops"] for name, it in results.items() if name[-2:] in ("nn", "tn"))
+            self.assertTrue(backward <= trained["backward/matmul"] < 1.05 * backward)  # it has the slopes of the nonlinearity with it
+            self.assertEqual(3 * self.check_report(attention)["forward"]["flops"], trained["forward/attention"])
+        gelu = self.bench("matmul", *config, "--set", "model.mlp=gelu", "--layout", "nt")
+        self.assertEqual(list(gelu), ["multiply-add", "qkv nt", "proj nt", "fc nt", "out nt"])
+
+    def test_Config_GivesThePrecisionUnlessItIsSaid(self):
+        (self.folder / "half.toml").write_text(SMALL_CONFIG + "precision = 'f16'\n")
+        for bench in "matmul", "attention":
+            self.assertEqual(self.bench_json(bench, "--config", "half.toml", "--dtype", "f32")["shape"]["dtype"], "f32")
+            done = subprocess.run([LAPILLI, "bench", bench, "--config", "half.toml", *map(str, QUICK), "--json"], cwd=self.folder,
+                                  capture_output=True, text=True, timeout=120)
+            if done.returncode == 0:
+                self.assertEqual(json.loads(done.stdout)["shape"]["dtype"], "f16")
+            else:  # the device does not multiply it
+                self.assertIn("f16", done.stderr)
+
     def test_Kernels_TellsOfEachOrWhyNot(self):
         done = subprocess.run([LAPILLI, "bench", "kernels", "--json"], capture_output=True, text=True, timeout=600)
         if done.returncode != 0:  # most software drivers
@@ -72,6 +118,10 @@ class Bench(BenchTest):
         step = self.bench("step", "small.toml", "--vocab-size", 300)["step"]
         plan = json.loads(self.run_lapilli("plan", "small.toml", "--vocab-size", 300, "--json").stdout)
         self.assertEqual(plan["tokens_per_step"], 4 * 16)
+        self.run_lapilli("plan", "small.toml", "--vocab-size", 300, "--no-measure", "--save", "plan.json")
+        saved = self.folder / "plan.json"
+        self.assertEqual(json.loads(saved.read_text())["memory_bytes"], plan["memory_bytes"])
+        saved.unlink()
         self.assertAlmostEqual(plan["flops_per_token"] * plan["tokens_per_step"], step["flops"], delta=1)
         self.assertEqual(plan["memory_bytes"], step["memory_bytes"])
         self.assertGreater(plan["step_ms"], 0)
@@ -176,6 +226,60 @@ class Bench(BenchTest):
         self.assertRegex(said, r"nt +\S+ .s ")
 
 
+class BenchPages(BenchTest):
+    def check_page(self, *arguments):
+        """The report, and the bars of its page by title: [(name, value of each series or None)]."""
+        report = self.bench_json(*arguments, "--html", "page.html")
+        page = html.unescape((self.folder / "page.html").read_text())
+        self.assertIn(f"<li>lapilli bench {' '.join(map(str, arguments))} --repeats 3</li>", page)
+        self.assertIn(f"<li>{report['device']['name']} ({report['device']['driver']}, ", page)
+        self.assertRegex(page, r"<li>20\d\d-\d\d-\d\d \d\d:\d\d UTC</li>")
+        for result in report["results"]:
+            self.assertEqual(page.count(f"<td>{result['name']}</td>"), 1, result["name"])
+        bars = {}
+        for chart in self.charts():
+            values = [dict(series["points"]) for series in chart["series"]]
+            bars[chart["title"]] = [(name, *[line.get(place) for line in values]) for place, name in enumerate(chart["bars"])]
+        return report, bars
+
+    def check_rates(self, report, bars):
+        self.assertEqual(list(bars), ["Share of the ceiling", "Throughput"])
+        self.assertEqual(bars["Throughput"], [(it["name"], it["gflops"]) for it in report["results"]])
+        for (name, share), it in zip(bars["Share of the ceiling"], report["results"][1:], strict=True):
+            self.assertEqual(name, it["name"])
+            self.assertAlmostEqual(share, 100 * it["share_of_ceiling"], places=9)
+
+    def test_Matmul_AndAttention_ShowSharesOfTheCeilingAndRates(self):
+        self.check_rates(*self.check_page("matmul", "--m", 65, "--n", 33, "--k", 17))
+        self.check_rates(*self.check_page("attention", "--batch", 1, "--context", 9, "--heads", 4, "--kv-heads", 2, "--head-width", 8))
+
+    def test_Ceiling_ShowsEachKindOfFigureByItself(self):
+        report, bars = self.check_page("ceiling", "--copy-mib", 8)
+        results = {it["name"]: it for it in report["results"]}
+        self.assertEqual(bars["Throughput"][0], ("multiply-add", results["multiply-add"]["gflops"]))
+        self.assertEqual(bars["Memory"], [("copy", results["copy"]["gb_per_s"])])
+        self.assertEqual([name for name, _ in bars["Launches"]], ["empty dispatch", "the same after a barrier", "submit and wait"])
+        self.assertAlmostEqual(bars["Launches"][0][1], 1e3 * results["empty dispatch"]["median_ms"], places=9)
+
+    def test_Step_ShowsTheTimeByScope_TheLongestFirst(self):
+        (self.folder / "small.toml").write_text(SMALL_CONFIG)
+        report, bars = self.check_page("step", "small.toml", "--set", "data.batch=2", "--set", "model.dim=64", "--vocab-size", 300)
+        profile = report["profile"]
+        if not profile["scopes"]:  # not on a device without timestamps
+            return self.assertEqual(bars, {})
+        time = bars["Time by scope"]
+        self.assertEqual([name for name, _ in time], [scope["scope"] for scope in profile["scopes"]])
+        self.assertEqual(time, sorted(time, key=lambda bar: -bar[1]))
+        self.assertAlmostEqual(sum(share for _, share in time), 100 * profile["explained"], places=6)
+        for (name, compute, memory), scope in zip(bars["Nearness to the ceiling"], profile["scopes"], strict=True):
+            known, other = (memory, compute) if scope["ceiling"] == "memory" else (compute, memory)
+            self.assertIsNone(other, name)
+            self.assertAlmostEqual(known or 0, 100 * scope["share_of_ceiling"], places=9)
+
+    def test_AFolderThatIsNotThere_IsNamed(self):
+        self.fails("bench", "matmul", "--size", 8, *QUICK, "--html", "nowhere/page.html", says="nowhere")
+
+
 # 3 chunks of 256, 256 and 88 columns; 1 MiB holds them all, and a range of --chunk rows is the whole batch.
 LOSS = ("loss", "--tokens", 40, "--vocab", 600, "--dim", 16, "--chunk", 256, "--memory-mib", 1)
 N, V, D = 40, 600, 16
@@ -268,7 +372,7 @@ class BenchLoss(BenchTest):
             self.assertEqual(results["full"]["flops"], 6 * 32 * run["shape"]["vocab"] * run["shape"]["dim"])
         page = (self.folder / "page.html").read_text()
         self.assertIn("lapilli bench loss --tokens 32 --vocab 512,1031 --dim 8,16 --strategy all,auto --repeats 3", page)
-        charts = json.loads(re.search(r'<script type="application/json" id="charts">(.*?)</script>', page, re.DOTALL)[1])
+        charts = self.charts()
         kinds = ["Throughput", "Relative to plain products", "Scratch memory"]
         self.assertEqual([chart["title"] for chart in charts],
                          [f"{kind} ({other})" for other in ("width 8", "width 16", "vocabulary 512", "vocabulary 1031") for kind in kinds])
@@ -281,10 +385,18 @@ class BenchLoss(BenchTest):
 
     def test_Page_OverValidFraction_HasTimeRelativeToAll(self):
         report = self.bench_json(*LOSS, "--valid-fraction", "1,0.5", "--strategy", "full", "--html", "page.html")
-        charts = json.loads(re.search(r'id="charts">(.*?)</script>', (self.folder / "page.html").read_text(), re.DOTALL)[1])
+        charts = self.charts()
         relative = self.check_report(report["runs"][1])["full"]["time_of_all_valid"]
         self.assertEqual([(line["name"], line["points"]) for line in charts[0]["series"]],
                          [("proportional", [[0, 0], [1, 1]]), ("full", [[0.5, relative], [1, 1]])])
+
+    def test_Page_OfOneShape_HasBars(self):
+        results = self.check_report(self.bench_json(*LOSS, "--strategy", "evaluate,vocab", "--html", "page.html"))
+        relative, rates, memory = self.charts()
+        self.assertEqual((relative["bars"], memory["bars"]), (["evaluate", "vocab"],) * 2)
+        self.assertEqual(rates["bars"], ["multiply-add", *MATMULS, "evaluate", "vocab"])
+        self.assertAlmostEqual(relative["series"][0]["points"][1][1], 100 * results["vocab"]["share_of_matmul"], places=9)
+        self.assertAlmostEqual(memory["series"][0]["points"][1][1], results["vocab"]["scratch_bytes"] / 2**20, places=9)
 
     def test_TooLarge_IsLeftOutWithItsReason(self):
         # All logits are 1.9 MiB. The smallest range, 128 rows, is the whole batch.

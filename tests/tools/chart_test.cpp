@@ -31,7 +31,7 @@ ChartPage sample_page() {
                          .y = {.label = "time", .unit = "ms"},
                          .series = {{"full", {{8192, 1.25}, {32000, 5.1}}}, {"chunked", {{8192, 0.1}, {32000, 1.0 / 3}}}},
                          .reference = ChartReference{2.5, "ceiling"}});
-  page.table = {{"name", "time"}, {{"full", "1.25 ms"}}};
+  page.tables = {{{"name", "time"}, {{"full", "1.25 ms"}}}};
   return page;
 }
 
@@ -93,19 +93,21 @@ TEST(ChartPage, PointsThatAnAxisCannotShow_BecomeGaps) {
 
 TEST(ChartPage, Markup_InTexts_IsShownNotObeyed) {
   const std::string evil(kEvil);
-  ChartPage page{.title = evil, .facts = {evil}, .table = {{evil}, {{evil}}}};
+  ChartPage page{.title = evil, .facts = {evil}, .tables = {{{evil}, {{evil}}}}};
   page.charts.push_back({.title = evil,
                          .x = {.label = evil},
                          .y = {.unit = evil},
                          .series = {{evil, {{1, 1}}}},
                          .reference = ChartReference{1, evil}});
+  page.charts.push_back({.title = "bars", .series = {{"s", {{0, 1}}}}, .bars = {evil}});
   const std::string html = without_chart_js(written(page));
 
   // <title>, <h1>, a fact, a caption and its label, a heading and a cell.
   EXPECT_EQ(count(html, kEvilInHtml), 7U);
-  EXPECT_EQ(count(html, "x()"), 7U + 5U);
+  EXPECT_EQ(count(html, "x()"), 7U + 6U);
   EXPECT_EQ(count(html, "<script"), 3U);
   EXPECT_EQ(count(html, "</script"), 3U);
+  EXPECT_EQ(charts_of(html)[1]["bars"][0], evil);
   const nlohmann::json chart = charts_of(html)[0];
   EXPECT_EQ(chart["title"], evil);
   EXPECT_EQ(chart["x"]["label"], evil);
@@ -133,15 +135,18 @@ TEST(ChartPage, NothingIsFetched) {
 
 TEST(ChartPage, ColumnsOfFigures_AreFlushRight) {
   ChartPage page = sample_page();
-  page.table = {{"name", "time", "change", "3 notes"},
-                {{"full", "1.25 ms", "-3 %", "8 lanes"},
-                 {"none", "does not fit", "", "-"},
-                 {"chunked", "0.1 ms", "+1 %", "slow"}}};
+  page.tables = {{{"name", "time", "change", "3 notes"},
+                  {{"full", "1.25 ms", "-3 %", "8 lanes"},
+                   {"none", "does not fit", "", "-"},
+                   {"chunked", "0.1 ms", "+1 %", "slow"}}},
+                 {{"another"}, {}}};
   const std::string html = written(page);
   EXPECT_EQ(count(html, R"(<th>name</th><th class="figure">time</th><th class="figure">change</th><th>3 notes</th>)"), 1U);
   EXPECT_EQ(count(html, R"(<td>none</td><td class="figure">does not fit</td><td class="figure"></td><td>-</td>)"), 1U);
 
-  page.table = {};
+  EXPECT_EQ(count(html, "<th>another</th>"), 1U);
+
+  page.tables = {};
   EXPECT_EQ(count(written(page), "<table"), 0U);
 }
 
@@ -159,8 +164,28 @@ TEST(ChartPage, APageThatWasThere_IsReplacedWholeNotOverwritten) {
 
 TEST(ChartPageDeathTest, ARowOfAnotherLengthThanTheHeader_IsABug) {
   ChartPage page = sample_page();
-  page.table.rows.push_back({"short"});
+  page.tables[0].rows.push_back({"short"});
   EXPECT_DEATH(written(page), "size");
+}
+
+TEST(ChartPage, Bars_AreAsHighAsTheyAreMany_AndLinesAsTheyWere) {
+  ChartPage page = sample_page();
+  EXPECT_EQ(count(written(page), "style=\"--height"), 0U);
+  EXPECT_EQ(charts_of(written(page))[0]["bars"], nlohmann::json::array());
+  page.charts.push_back({.title = "Time", .y = {.unit = "%"}, .series = {{"step", {{0, 62.5}, {1, std::nan("")}}}}, .bars = {"loss", "attention"}});
+  const std::string html = written(page);
+  EXPECT_EQ(count(html, "<div style=\"--height: 7.5rem\"><canvas role=\"img\" aria-label=\"Time\">"), 1U);
+  const nlohmann::json chart = charts_of(html)[1];
+  EXPECT_EQ(chart["bars"], nlohmann::json({"loss", "attention"}));
+  EXPECT_EQ(chart["series"][0]["points"], nlohmann::json::parse("[[0.0, 62.5], [null, null]]"));
+}
+
+TEST(ChartPageDeathTest, APointThatIsNoBar_AndAReferenceBesideBars_AreBugs) {
+  ChartPage page = sample_page();
+  page.charts[0].bars = {"full"};
+  EXPECT_DEATH(written(page), "reference");
+  page.charts[0].reference.reset();
+  EXPECT_DEATH(written(page), "bar 8192 of 1");
 }
 
 }  // namespace

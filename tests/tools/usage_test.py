@@ -69,6 +69,9 @@ class Usage(CommandTest):
             (("bench", "matmul", "--size", "0"), "--size"),
             (("bench", "matmul", "--size", "100000"), "2^31"),
             (("bench", "attention", "--heads", "3", "--kv-heads", "2"), "--kv-heads"),
+            (("bench", "attention", "--config", "c.toml", "--heads", "3"), "--config"),
+            (("bench", "matmul", "--config", "c.toml", "--size", "3"), "--config"),
+            (("bench", "matmul", "--set", "data.batch=1"), "--config"),
             (("bench", "loss", "--strategy", "hope"), "hope"),
         ]:
             with self.subTest(arguments=arguments):
