@@ -74,8 +74,7 @@ void main() {
   [[unroll]] for (uint r = 0; r < kOwned; ++r) {
     if (key0 + r * kSubgroup + lane >= T) break;
     const uint at = qkv_at(b * T + key[r], H + g, H, G);
-    turn_back(d_k[r], args.turns, key[r]);
-    store_own(args.d_qkv, at, d_k[r], args.scale);
+    store_turned_back(args.d_qkv, at, d_k[r], args.scale, args.turns, key[r]);
     store_own(args.d_qkv, at + G * kWidth, d_v[r], 1.0);
   }
 }

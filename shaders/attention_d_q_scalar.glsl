@@ -61,7 +61,6 @@ void main() {
 
   [[unroll]] for (uint r = 0; r < kOwned; ++r) {
     if (query0 + r * kSubgroup + gl_SubgroupInvocationID >= T) break;
-    turn_back(d_q[r], args.turns, query[r]);
-    store_own(args.d_qkv, qkv_at(b * T + query[r], h, H, G), d_q[r], args.scale);
+    store_turned_back(args.d_qkv, qkv_at(b * T + query[r], h, H, G), d_q[r], args.scale, args.turns, query[r]);
   }
 }

@@ -33,14 +33,17 @@ void store_own(OutReal to, uint at, float row[kWidth], float factor) {
   [[unroll]] for (uint e = 0; e < kWidth; e += kTogether) store_together(to, at, e, vec2(row[e], row[e + kTogether - 1]) * factor);
 }
 // The gradient of q or k at a position; where those are turned (E is even then), it turns back.
-void turn_back(inout float row[kWidth], InF32 turns, uint position) {
-  if (kTurned == 0) return;
+void store_turned_back(OutReal to, uint at, float row[kWidth], float factor, InF32 turns, uint position) {
+  if (kTurned == 0) {
+    store_own(to, at, row, factor);
+    return;
+  }
   [[unroll]] for (uint e = 0; e + 1 < kWidth; e += 2) {
-    const uint at = position * kWidth + e;
-    const vec2 turn = kPairs != 0 ? pair(InPairs(uvec2(turns)), at) : load_turn(turns, at);
-    const vec2 result = turned_back(vec2(row[e], row[e + 1]), turn);
-    row[e] = result.x;
-    row[e + 1] = result.y;
+    const uint turn_at = position * kWidth + e;
+    const vec2 turn = kPairs != 0 ? pair(InPairs(uvec2(turns)), turn_at) : load_turn(turns, turn_at);
+    const vec2 values = turned_back(vec2(row[e], row[e + 1]) * factor, turn);
+    store_together(to, at, e, values);
+    if (kTogether == 1) store_together(to, at, e + 1, values.yx);
   }
 }
 

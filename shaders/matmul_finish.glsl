@@ -12,20 +12,15 @@ layout(constant_id = SPEC_HEAD_WIDTH) const uint kHeadWidth = 2;
 layout(constant_id = SPEC_CONTEXT) const uint kContext = 1;
 layout(constant_id = SPEC_TURNED) const uint kTurnedCols = 0;
 
+// A pair of columns from `place` on.
+vec2 turned_pair(uvec2 place, vec2 pair) {
+  const uint turn_at = place.x % kContext * kHeadWidth + place.y % kHeadWidth;
+  // kAtOnce is 2 on a processor, with c in f32 like the turns: one read.
+  const vec2 turn = kAtOnce == 2 ? load_like_c(args.before, turn_at, 2).xy : load_turn(InF32(uvec2(args.before)), turn_at);
+  return place.y < kTurnedCols ? turned(pair, turn) : pair;
+}
 vec4 turned_heads(uvec2 place, vec4 y) {
-  const uint turns_at = place.x % kContext * kHeadWidth;
-  [[unroll]] for (uint i = 0; i + 1 < kAtOnce; i += 2) {
-    const uint col = place.y + i;
-    if (col < kTurnedCols) {
-      const uint turn_at = turns_at + col % kHeadWidth;
-      // kAtOnce is 2 on a processor, with c in f32 like the turns: one read.
-      const vec2 turn = kAtOnce == 2 ? load_like_c(args.before, turn_at, 2).xy : load_turn(InF32(uvec2(args.before)), turn_at);
-      const vec2 pair = turned(vec2(y[i], y[i + 1]), turn);
-      y[i] = pair.x;
-      y[i + 1] = pair.y;
-    }
-  }
-  return y;
+  return vec4(turned_pair(place, y.xy), kAtOnce == 4 ? turned_pair(place + uvec2(0, 2), y.zw) : y.zw);
 }
 
 // f of y = alpha * op(a) op(b) + bias + addend at row and column `place`, which is element `at` of c, and all that goes to memory beside it.
