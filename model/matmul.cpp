@@ -34,7 +34,7 @@ double flops_of(Nonlinearity f) {
     case Nonlinearity::gelu: return kGeluFlops;
     case Nonlinearity::gelu_backward: return kGeluBackwardFlops;
     case Nonlinearity::swiglu_backward: return kSwigluBackwardFlops;
-    case Nonlinearity::rotary: return kRopeFlops;
+    case Nonlinearity::rotary: return 0;  // rope_flops()
   }
   return 0;
 }
@@ -65,7 +65,7 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
   const double m = args.rows, n = args.cols, k = args.depth;
   const auto bytes = [](const ConstTensor& tensor, double elements) { return static_cast<double>(size_bytes(tensor.dtype())) * elements; };
   const auto all = [&](const ConstTensor& tensor) { return tensor ? bytes(tensor, static_cast<double>(tensor.elements())) : 0; };
-  const Cost cost{.flops = 2 * m * n * k + flops_of(options.nonlinearity) * m * n,
+  const Cost cost{.flops = 2 * m * n * k + flops_of(options.nonlinearity) * m * n + (options.rotary.turns ? rope_flops(options.rotary, c.rows()) : 0),
                   .bytes = bytes(a, m * k) + bytes(b, n * k) + all(c) * (addend ? 2 : 1) + all(options.kept) + all(options.before)};
   const MatmulProduct product{.args = args,
                               .a = a,

@@ -120,7 +120,7 @@ bool turns_pairs(const DeviceCaps& caps, const MatmulKernel& kernel, const Matmu
 void record_plain_and_turn(Ops& ops, const MatmulKernel& kernel, MatmulProduct product) {
   product.nonlinearity = Nonlinearity::none;
   product.args.before = {};
-  product.cost.flops -= kRopeFlops * product.args.rows * product.args.cols;
+  product.cost.flops -= rope_flops(product.rotary, product.args.rows);
   record_product(ops, kernel, product);
   rope(ops, Tensor(product.args.c.slice, product.c.shape(), product.c.dtype()), product.rotary, RopeDirection::forward);
 }

@@ -23,10 +23,11 @@ void check_rotary(const Rotary& rotary, const ConstTensor& qkv) {
   CHECK(rotary.turned_cols() <= qkv.cols(), "{} heads of {} turn in {}", rotary.turned_heads, rotary.head_width(), qkv.shape().to_string());
 }
 
+double rope_flops(const Rotary& rotary, uint32_t rows) { return 3.0 * rows * rotary.turned_cols(); }  // two products, a sum
+
 void rope(Ops& ops, Tensor qkv, const Rotary& rotary, RopeDirection direction) {
   check_rotary(rotary, qkv);
   element_count(qkv);  // CHECKs that indices fit
-  const double turned = static_cast<double>(qkv.rows()) * rotary.turned_cols();
   CHECK(size_bytes(qkv.dtype()) == 4 || qkv.row_stride() % 2 == 0, "rows of qkv {} begin within a word", qkv.shape().to_string());
   SpecConstants constants = type_constants(qkv);
   constants.push_back({args::SPEC_HEAD_WIDTH, rotary.head_width()});
@@ -38,7 +39,7 @@ void rope(Ops& ops, Tensor qkv, const Rotary& rotary, RopeDirection direction) {
                                       .context = rotary.context,
                                       .turned_heads = rotary.turned_heads,
                                       .direction = direction == RopeDirection::forward ? 1.0F : -1.0F},
-                       qkv.rows(), {.flops = kRopeFlops * turned, .bytes = 2 * static_cast<double>(size_bytes(qkv.dtype())) * turned});
+                       qkv.rows(), {.flops = rope_flops(rotary, qkv.rows()), .bytes = 2 * static_cast<double>(size_bytes(qkv.dtype())) * qkv.rows() * rotary.turned_cols()});
 }
 
 }  // namespace lapilli

@@ -28,7 +28,7 @@ struct Rotary {
 // CHECKs that `rotary` is one of qkv's.
 void check_rotary(const Rotary& rotary, const ConstTensor& qkv);
 
-constexpr double kRopeFlops = 3;  // of an element that turns
+double rope_flops(const Rotary& rotary, uint32_t rows);
 
 enum class RopeDirection { forward, backward };  // backward turns gradients by the opposite angle
 
