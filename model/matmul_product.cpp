@@ -125,6 +125,9 @@ void record_plain_and_turn(Ops& ops, const MatmulKernel& kernel, MatmulProduct p
   rope(ops, Tensor(product.args.c.slice, product.c.shape(), product.c.dtype()), product.rotary, RopeDirection::forward);
 }
 
+// Others take a whole sum; what turns does so after the parts are summed.
+bool splits_through(Nonlinearity f) { return f == Nonlinearity::none || f == Nonlinearity::rotary; }
+
 // Split-K. A part is a whole number of stages of any kernel, and starts in memory at as good a place as the product itself.
 constexpr uint32_t kPartGrain = 64;
 
@@ -178,9 +181,6 @@ MatmulLayout layout_of(const args::MatmulArgs& args) {
 bool starts_at_pairs(const args::MatmulArgs& args) {
   return args.a.slice.buffer_offset_bytes() % 8 == 0 && args.b.slice.buffer_offset_bytes() % 8 == 0;
 }
-
-// Others take a whole sum; what turns does so after the parts are summed.
-static bool splits_through(Nonlinearity f) { return f == Nonlinearity::none || f == Nonlinearity::rotary; }
 
 uint32_t most_splits(const MatmulProduct& product, const MatmulKernel& kernel, const Tensor& workspace) {
   const args::MatmulArgs& args = product.args;
