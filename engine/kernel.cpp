@@ -2,8 +2,12 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "engine/base/file.h"
 #include "engine/device_cache.h"
+#include "engine/task_pool.h"
 #include "shaders/embedded.h"
 
 namespace lapilli {
@@ -28,11 +32,21 @@ const EmbeddedShader* find_shader(std::string_view name) {
   return nullptr;
 }
 
+// Whether it is, and without an error. Does not wait.
+bool is_compiled(const std::shared_future<VkPipeline>& pipeline) {
+  if (pipeline.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
+  try {
+    return pipeline.get() != VK_NULL_HANDLE;
+  } catch (const std::exception&) {
+    return false;  // who used it was told
+  }
+}
+
 }  // namespace
 
 bool has_shader(std::string_view name) { return find_shader(name) != nullptr; }
 
-KernelLibrary::KernelLibrary(Device& device) : device_(device) {
+KernelLibrary::KernelLibrary(Device& device) : device_(device), compiler_(std::make_unique<TaskPool>()) {
   if (!device.has_pipeline_statistics()) {
     const std::vector<std::byte> initial = load_cache(device.caps());
     const VkPipelineCacheCreateInfo cache{.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
@@ -48,8 +62,10 @@ KernelLibrary::KernelLibrary(Device& device) : device_(device) {
 }
 
 KernelLibrary::~KernelLibrary() {
+  compiler_.reset();  // what has not begun will not
   save_cache();
-  for (const auto& [key, kernel] : kernels_) vkDestroyPipeline(device_.handle(), kernel.pipeline_, nullptr);
+  for (const auto& [key, kernel] : kernels_)
+    if (is_compiled(kernel.pipeline_)) vkDestroyPipeline(device_.handle(), kernel.pipeline_.get(), nullptr);
   for (const auto& [name, module] : modules_) vkDestroyShaderModule(device_.handle(), module, nullptr);
   vkDestroyPipelineLayout(device_.handle(), layout_, nullptr);
   vkDestroyPipelineCache(device_.handle(), cache_, nullptr);
@@ -59,27 +75,38 @@ const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& con
   Key key{std::string(name), constants, subgroup_size};
   const auto known = kernels_.find(key);
   if (known != kernels_.end()) return known->second;
-  Kernel kernel = compile(key);
-  cache_is_stale_ = true;
+  Kernel kernel;
+  kernel.name_ = key.name;
+  kernel.constants_ = key.constants;
+  kernel.layout_ = layout_;
+  kernel.pipeline_ = compiler_->run([this, key, module = module_of(key.name)] { return compile(key, module); });
   return kernels_.emplace(std::move(key), std::move(kernel)).first->second;
 }
 
-std::vector<const Kernel*> KernelLibrary::compiled() const {
+std::vector<const Kernel*> KernelLibrary::all() const {
   std::vector<const Kernel*> list;
   for (const auto& [key, kernel] : kernels_) list.push_back(&kernel);
   return list;
 }
 
-Kernel KernelLibrary::compile(const Key& key) {
-  VkShaderModule& module = modules_[key.name];
+void KernelLibrary::wait() const {
+  for (const auto& [key, kernel] : kernels_) kernel.pipeline_.wait();
+}
+
+VkShaderModule KernelLibrary::module_of(const std::string& name) {
+  VkShaderModule& module = modules_[name];
   if (module == VK_NULL_HANDLE) {
-    const EmbeddedShader* shader = find_shader(key.name);
-    CHECK(shader != nullptr, "this build has no shaders/{}.comp", key.name);
+    const EmbeddedShader* shader = find_shader(name);
+    CHECK(shader != nullptr, "this build has no shaders/{}.comp", name);
     const VkShaderModuleCreateInfo info{.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
                                         .codeSize = shader->words.size_bytes(),
                                         .pCode = shader->words.data()};
     vk_check(vkCreateShaderModule(device_.handle(), &info, nullptr, &module), "vkCreateShaderModule");
   }
+  return module;
+}
+
+VkPipeline KernelLibrary::compile(const Key& key, VkShaderModule module) const {
   std::vector<VkSpecializationMapEntry> entries;
   std::vector<uint32_t> values;
   for (const SpecConstant& constant : key.constants) {
@@ -110,17 +137,20 @@ Kernel KernelLibrary::compile(const Key& key) {
                 .pName = "main",
                 .pSpecializationInfo = &specialization},
       .layout = layout_};
-  Kernel kernel;
-  kernel.name_ = key.name;
-  kernel.constants_ = key.constants;
-  kernel.layout_ = layout_;
-  vk_check(vkCreateComputePipelines(device_.handle(), cache_, 1, &info, nullptr, &kernel.pipeline_),
+  VkPipeline pipeline = VK_NULL_HANDLE;
+  vk_check(vkCreateComputePipelines(device_.handle(), cache_, 1, &info, nullptr, &pipeline),
            fmt::format("vkCreateComputePipelines ({})", key.name).c_str());
-  return kernel;
+  return pipeline;
 }
 
-void KernelLibrary::save_cache() const {
-  if (!cache_is_stale_ || cache_ == VK_NULL_HANDLE) return;
+size_t KernelLibrary::count_compiled() const {
+  return static_cast<size_t>(std::ranges::count_if(kernels_, [](const auto& entry) { return is_compiled(entry.second.pipeline_); }));
+}
+
+void KernelLibrary::save_cache() {
+  const size_t compiled = count_compiled();
+  if (compiled == saved_kernels_ || cache_ == VK_NULL_HANDLE) return;
+  saved_kernels_ = compiled;
   size_t size = 0;
   if (vkGetPipelineCacheData(device_.handle(), cache_, &size, nullptr) != VK_SUCCESS) return;
   std::vector<std::byte> data(size);

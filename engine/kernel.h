@@ -2,6 +2,7 @@
 // Kernels: embedded SPIR-V + specialization constants -> pipelines, remembered on disk between runs.
 
 #include <cstdint>
+#include <future>
 #include <map>
 #include <memory>
 #include <string>
@@ -22,19 +23,22 @@ struct SpecConstant {
 };
 using SpecConstants = std::vector<SpecConstant>;
 
-// A compiled kernel. Lives as long as its library.
+class TaskPool;
+
+// A kernel, compiled or being compiled. Lives as long as its library.
 class Kernel {
  public:
   const std::string& name() const { return name_; }
   const SpecConstants& constants() const { return constants_; }
-  VkPipeline pipeline() const { return pipeline_; }
+  // Waits until it is compiled. Throws Error with what the driver said where it could not be.
+  VkPipeline pipeline() const { return pipeline_.get(); }
   VkPipelineLayout layout() const { return layout_; }
 
  private:
   friend class KernelLibrary;
   std::string name_;
   SpecConstants constants_;
-  VkPipeline pipeline_ = VK_NULL_HANDLE;
+  std::shared_future<VkPipeline> pipeline_;
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
 };
 
@@ -48,16 +52,20 @@ class KernelLibrary {
   KernelLibrary(const KernelLibrary&) = delete;
   KernelLibrary& operator=(const KernelLibrary&) = delete;
 
-  // The kernel of shaders/<name>.comp with these constants; compiled on first use. `subgroup_size` 0 leaves the choice
-  // to the driver; another value is required of it (REQUIRES: within the device's range).
+  // The kernel of shaders/<name>.comp with these constants. The first call for it has it compiled beside the caller, as many at a time as
+  // there are processors: pipeline() waits. `subgroup_size` 0 leaves the choice to the driver; another value is required of it (REQUIRES:
+  // within the device's range). Not thread-safe.
   const Kernel& get(std::string_view name, const SpecConstants& constants = {}, uint32_t subgroup_size = 0);
 
-  // Every kernel compiled so far, by name and constants.
-  std::vector<const Kernel*> compiled() const;
+  // Every kernel asked for so far, by name and constants.
+  std::vector<const Kernel*> all() const;
+  // Waits until nothing is being compiled, so that a measurement has the processors to itself. Failures are left to pipeline().
+  void wait() const;
 
   Device& device() const { return device_; }
-  // Writes the pipeline cache to disk; a cache that cannot be written costs compile time, never a run.
-  void save_cache() const;
+  // Writes what is compiled by now to the pipeline cache on disk, if it is news; a cache that cannot be written costs compile time, never a
+  // run. The destructor does so, too.
+  void save_cache();
 
  private:
   struct Key {
@@ -66,14 +74,17 @@ class KernelLibrary {
     uint32_t subgroup_size;
     auto operator<=>(const Key&) const = default;
   };
-  Kernel compile(const Key& key);
+  VkShaderModule module_of(const std::string& name);
+  VkPipeline compile(const Key& key, VkShaderModule module) const;
+  size_t count_compiled() const;
 
   Device& device_;
   VkPipelineCache cache_ = VK_NULL_HANDLE;  // none when statistics are wanted: a pipeline from a cache may have lost its own
   VkPipelineLayout layout_ = VK_NULL_HANDLE;  // one for all: push constants and nothing else
   std::map<std::string, VkShaderModule, std::less<>> modules_;
   std::map<Key, Kernel> kernels_;
-  bool cache_is_stale_ = false;
+  size_t saved_kernels_ = 0;          // are in the cache on disk
+  std::unique_ptr<TaskPool> compiler_;  // last: what it runs uses the rest
 };
 
 }  // namespace lapilli

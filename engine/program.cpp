@@ -25,7 +25,6 @@ bool any_overlap(const std::vector<Slice>& some, const std::vector<Slice>& other
 
 void memory_barrier(VkCommandBuffer commands, VkPipelineStageFlags2 from, VkAccessFlags2 written, VkPipelineStageFlags2 to,
                     VkAccessFlags2 used) {
-  if (commands == VK_NULL_HANDLE) return;
   const VkMemoryBarrier2 barrier{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
                                  .srcStageMask = from,
                                  .srcAccessMask = written,
@@ -39,6 +38,8 @@ void memory_barrier(VkCommandBuffer commands, VkPipelineStageFlags2 from, VkAcce
 constexpr VkPipelineStageFlags2 kWork = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT;
 constexpr VkAccessFlags2 kWrites = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
 constexpr VkAccessFlags2 kReads = VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_TRANSFER_READ_BIT;
+
+void order_work(VkCommandBuffer commands) { memory_barrier(commands, kWork, kWrites, kWork, kReads | kWrites); }
 
 }  // namespace
 
@@ -59,7 +60,7 @@ Program::Program(Device& device, std::string name, bool profiled)
   }
   begin_segment();
   // What ran or was written before this replay, by other programs or by itself, is done and visible.
-  memory_barrier(commands_, kWork, kWrites, kWork, kReads | kWrites);
+  record(order_work);
 }
 
 Program::~Program() {
@@ -81,24 +82,26 @@ void Program::PushBytes::append_raw(const void* value, uint32_t value_bytes) {
   size += value_bytes;
 }
 
-// On a device that only records there are no commands; dispatches, barriers and submissions are counted all the same.
 void Program::begin_segment() {
-  commands_ = device_.record_only() ? VK_NULL_HANDLE : pool_.begin();
-  segments_.push_back(commands_);
+  segments_.emplace_back();
   segment_seconds_ = 0;
   bound_ = nullptr;
 }
 
-void Program::end_segment() {
-  if (commands_ != VK_NULL_HANDLE) CommandPool::end(commands_);
+// On a device that only records there are no commands; dispatches, barriers and submissions are counted all the same.
+void Program::record(Command command) {
+  if (!device_.record_only()) segments_.back().commands.push_back(std::move(command));
+}
+
+void Program::record_timestamp() {
+  record([queries = queries_, index = static_cast<uint32_t>(spans_.size())](VkCommandBuffer commands) {
+    vkCmdWriteTimestamp2(commands, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, queries, index);
+  });
 }
 
 void Program::note(Cost cost) {
   const double seconds = cost.flops / assumed_flops_per_second(device_.caps().type) + cost.bytes / kAssumedBytesPerSecond;
-  if (segment_seconds_ > 0 && segment_seconds_ + seconds > kSegmentSeconds) {
-    end_segment();
-    begin_segment();
-  }
+  if (segment_seconds_ > 0 && segment_seconds_ + seconds > kSegmentSeconds) begin_segment();
   segment_seconds_ += seconds;
   mark_scope();
   if (!spans_.empty()) {
@@ -112,14 +115,14 @@ void Program::note(Cost cost) {
 void Program::mark_scope() {
   if (!profiled_ || (!spans_.empty() && spans_.back().scope == scope_)) return;
   CHECK(spans_.size() < 65535, "{} has too many scopes to profile", name_);
-  vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, queries_, static_cast<uint32_t>(spans_.size()));
+  record_timestamp();
   spans_.push_back({.scope = scope_});
 }
 
 void Program::order_after_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes) {
   const bool hazard = any_overlap(reads, pending_writes_) || any_overlap(writes, pending_writes_) || any_overlap(writes, pending_reads_);
   if (hazard) {
-    memory_barrier(commands_, kWork, kWrites, kWork, kReads | kWrites);
+    record(order_work);
     ++barrier_count_;
     pending_reads_.clear();
     pending_writes_.clear();
@@ -134,16 +137,17 @@ void Program::dispatch_packed(const Kernel& kernel, const PushBytes& push, uint6
   note(cost);
   order_after_hazards(push.reads, push.writes);
   ++dispatch_count_;
-  if (device_.record_only()) return;
   if (bound_ != &kernel) {
-    vkCmdBindPipeline(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, kernel.pipeline());
+    record([&kernel](VkCommandBuffer commands) { vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, kernel.pipeline()); });
     bound_ = &kernel;
   }
-  vkCmdPushConstants(commands_, kernel.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0, push.size, push.bytes);
   const uint64_t limit = std::min<uint64_t>(device_.caps().max_groups_x, 65535);
   const uint64_t x = std::min(groups, limit), y = (groups + x - 1) / x;
   CHECK(y <= 65535, "{} workgroups of {} are more than a dispatch can hold", groups, kernel.name());
-  vkCmdDispatch(commands_, static_cast<uint32_t>(x), static_cast<uint32_t>(y), 1);
+  record([layout = kernel.layout(), bytes = std::vector(push.bytes, push.bytes + push.size), x, y](VkCommandBuffer commands) {
+    vkCmdPushConstants(commands, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, static_cast<uint32_t>(bytes.size()), bytes.data());
+    vkCmdDispatch(commands, static_cast<uint32_t>(x), static_cast<uint32_t>(y), 1);
+  });
 }
 
 void Program::copy(const Slice& destination, const Slice& source) {
@@ -151,33 +155,48 @@ void Program::copy(const Slice& destination, const Slice& source) {
   if (source.size_bytes() == 0) return;
   note({.bytes = 2.0 * static_cast<double>(source.size_bytes())});
   order_after_hazards({source}, {destination});
-  if (device_.record_only()) return;
-  const VkBufferCopy region{.srcOffset = source.buffer_offset_bytes(),
-                            .dstOffset = destination.buffer_offset_bytes(),
-                            .size = source.size_bytes()};
-  vkCmdCopyBuffer(commands_, source.buffer().handle(), destination.buffer().handle(), 1, &region);
+  record([destination, source](VkCommandBuffer commands) {
+    const VkBufferCopy region{.srcOffset = source.buffer_offset_bytes(),
+                              .dstOffset = destination.buffer_offset_bytes(),
+                              .size = source.size_bytes()};
+    vkCmdCopyBuffer(commands, source.buffer().handle(), destination.buffer().handle(), 1, &region);
+  });
 }
 
 void Program::fill(const Slice& destination, uint32_t word) {
   if (destination.size_bytes() == 0) return;
   note({.bytes = static_cast<double>(destination.size_bytes())});
   order_after_hazards({}, {destination});
-  if (device_.record_only()) return;
-  vkCmdFillBuffer(commands_, destination.buffer().handle(), destination.buffer_offset_bytes(), destination.size_bytes(), word);
+  record([destination, word](VkCommandBuffer commands) {
+    vkCmdFillBuffer(commands, destination.buffer().handle(), destination.buffer_offset_bytes(), destination.size_bytes(), word);
+  });
 }
 
 void Program::finish() {
   CHECK(!finished_, "{} is finished twice", name_);
-  if (profiled_)
-    vkCmdWriteTimestamp2(commands_, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, queries_, static_cast<uint32_t>(spans_.size()));
-  memory_barrier(commands_, kWork, kWrites, VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
-  end_segment();
+  if (profiled_) record_timestamp();
+  record([](VkCommandBuffer commands) {
+    memory_barrier(commands, kWork, kWrites, VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
+  });
   finished_ = true;
+}
+
+void Program::prepare() {
+  CHECK(finished_, "{} is prepared before it is ready", name_);
+  if (prepared_) return;
+  for (Segment& segment : segments_) {
+    segment.buffer = pool_.begin();
+    for (const Command& command : segment.commands) command(segment.buffer);
+    CommandPool::end(segment.buffer);
+  }
+  for (Segment& segment : segments_) segment.commands = {};
+  prepared_ = true;
 }
 
 void Program::submit() {
   CHECK(finished_ && !in_flight_, "{} is submitted before it is ready", name_);
   CHECK(!device_.record_only(), "{} is submitted to a device that only records", name_);
+  prepare();
   if (profiled_) vkResetQueryPool(device_.handle(), queries_, 0, static_cast<uint32_t>(spans_.size()) + 1);
   ++timeline_value_;
   submitted_ns_ = steady_now_ns();
@@ -186,8 +205,8 @@ void Program::submit() {
                                      .value = timeline_value_,
                                      .stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT};
   std::vector<VkCommandBufferSubmitInfo> buffers;
-  for (const VkCommandBuffer commands : segments_)
-    buffers.push_back({.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = commands});
+  for (const Segment& segment : segments_)
+    buffers.push_back({.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = segment.buffer});
   // One call each: a watchdog times what one call hands over.
   for (size_t i = 0; i < buffers.size(); ++i) {
     const bool last = i + 1 == buffers.size();

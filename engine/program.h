@@ -6,9 +6,13 @@
 // what was read, since the last one.
 //
 // Work is cut into submissions of bounded time, so that no watchdog ends it.
+//
+// Recording waits for no kernel: what is recorded becomes command buffers before the first submission, when all kernels have been asked
+// for and compiled side by side.
 
 #include <boost/pfr/core.hpp>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -61,6 +65,9 @@ class Program {
   };
 
   void finish();  // recording ends; submit() may be called any number of times
+  // Waits for the kernels and makes the command buffers; the first submit() does it otherwise. Throws Error where a kernel could not be
+  // compiled.
+  void prepare();
   void submit();  // REQUIRES: the previous submission has been waited for
   void wait();
   void run() { submit(), wait(); }
@@ -108,21 +115,27 @@ class Program {
     void append_raw(const void* value, uint32_t value_bytes);
   };
 
+  using Command = std::function<void(VkCommandBuffer)>;
+  struct Segment {  // one submission
+    std::vector<Command> commands;  // until prepare()
+    VkCommandBuffer buffer = VK_NULL_HANDLE;
+  };
+
   void dispatch_packed(const Kernel& kernel, const PushBytes& push, uint64_t groups, Cost cost);
   void order_after_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes);
   void begin_segment();
-  void end_segment();
+  void record(Command command);
+  void record_timestamp();  // number spans_.size()
   void note(Cost cost);
   void mark_scope();
 
   Device& device_;
   std::string name_;
   CommandPool pool_;
-  std::vector<VkCommandBuffer> segments_;
-  VkCommandBuffer commands_ = VK_NULL_HANDLE;
+  std::vector<Segment> segments_;
   const Kernel* bound_ = nullptr;
   double segment_seconds_ = 0;
-  bool finished_ = false, in_flight_ = false;
+  bool finished_ = false, prepared_ = false, in_flight_ = false;
 
   std::vector<Slice> pending_reads_, pending_writes_;  // since the last barrier
   uint64_t dispatch_count_ = 0, barrier_count_ = 0;

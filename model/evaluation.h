@@ -25,6 +25,9 @@ class EvaluationPass {
   // REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuning* tuning = nullptr);
 
+  // Waits for the kernels; the first run() does it otherwise. Throws Error where one could not be compiled.
+  void prepare() { program_->prepare(); }
+
   // Scores every window. Sums are made in double on the host. Throws Error for a target outside the vocabulary.
   EvaluationResult run(const TokenShard& shard, uint64_t max_targets = UINT64_MAX, uint32_t stride = 0);
 

@@ -51,6 +51,10 @@ void Generator::record(KernelLibrary& kernels, const ModelWeights& weights) {
   }
 }
 
+void Generator::prepare() {
+  for (const Pass& pass : passes_) pass.program->prepare();
+}
+
 std::vector<float> Generator::next_logits(std::span<const uint32_t> tokens) {
   CHECK(!tokens.empty() && tokens.size() <= config_.context, "{} tokens", tokens.size());
   const auto pass = std::ranges::find_if(passes_, [&](const Pass& p) { return p.length >= tokens.size(); });

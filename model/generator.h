@@ -23,6 +23,9 @@ class Generator {
   // REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, const ModelWeights& weights);
 
+  // Waits for the kernels; else the first use of a length does. Throws Error where one could not be compiled.
+  void prepare();
+
   // Continues `prompt` (not empty); `on_token` sees each token as it is drawn and may end it by returning false. Beyond the
   // context the model sees the last T/2 to T tokens. `stop` ids (end of text) end it too and are not returned.
   std::vector<uint32_t> generate(const std::vector<uint32_t>& prompt, const SamplingOptions& options,

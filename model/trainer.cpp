@@ -67,6 +67,8 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   KernelTuning tuning(kernels_, tuner_);
   memory_->record(kernels_, options_.profile_steps > 0, &tuning);
   load_or_make_weights();
+  memory_->step->prepare();
+  memory_->evaluation->prepare();
 }
 
 Trainer::~Trainer() = default;
@@ -132,8 +134,13 @@ void Trainer::run() {
                            state_.seed);
   Prefetcher batches([&](uint64_t index) { return stream.batch(index); }, state_.next_batch, 2 * size_t{config_.data.accumulate});
   const TrainConfig& train = config_.train;
+  const uint64_t first_step = state_.step + 1;
   while (state_.step < train.steps && !stop_requested()) {
     train_one_step(batches);
+    if (state_.step == first_step) {
+      memory_->generator->prepare();  // has been compiled meanwhile
+      kernels_.save_cache();
+    }
     const bool last = state_.step == train.steps;
     if (last || (train.eval_every > 0 && state_.step % train.eval_every == 0)) evaluate();
     if (last || stop_requested() || (train.checkpoint_every > 0 && state_.step % train.checkpoint_every == 0)) checkpoint();
@@ -233,14 +240,21 @@ void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
                   {"teacher_kl", sums.teacher_kl / sums.weight}});
     teacher = fmt::format("  kl {:.4f}", sums.teacher_kl / sums.weight);
   }
+  const bool first = seconds_per_step_ == 0;
+  std::string since_start;
+  if (first) {
+    const double waited = seconds_since(options_.started);
+    event["since_start_s"] = waited;
+    since_start = fmt::format("  {:.1f} s after the start", waited);
+  }
   log_->event(event);
-  seconds_per_step_ = seconds_per_step_ == 0 ? seconds : 0.95 * seconds_per_step_ + 0.05 * seconds;
+  seconds_per_step_ = first ? seconds : 0.95 * seconds_per_step_ + 0.05 * seconds;
   const double eta = seconds_per_step_ * static_cast<double>(config_.train.steps - state_.step);
   const std::string text =
-      fmt::format("step {:>6}/{}  loss {:.4f}{}  lr {:.2e}  |g| {:.3f}  {:>7.0f} tok/s{}  eta {}", state_.step, config_.train.steps, result.loss(), teacher, lr,
-                  result.grad_norm, tokens_per_s, mfu > 0 ? fmt::format("  mfu {:.1f}%", 100 * mfu) : "", duration(eta));
+      fmt::format("step {:>6}/{}  loss {:.4f}{}  lr {:.2e}  |g| {:.3f}  {:>7.0f} tok/s{}  eta {}{}", state_.step, config_.train.steps, result.loss(), teacher, lr,
+                  result.grad_norm, tokens_per_s, mfu > 0 ? fmt::format("  mfu {:.1f}%", 100 * mfu) : "", duration(eta), since_start);
   const uint64_t every = std::max<uint64_t>(config_.train.steps / 40, 1);
-  if (state_.step % every == 0 || state_.step == 1) {
+  if (state_.step % every == 0 || first) {
     log_->line(text);
   } else {
     log_->progress(text);

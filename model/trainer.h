@@ -2,6 +2,7 @@
 // A training run from its configuration to its run folder.
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <filesystem>
 #include <memory>
@@ -24,6 +25,7 @@ struct TrainOptions {
   TunerOptions tuning = {};            // measure where the device's choices are not known yet?
   Ceilings ceilings = {};              // of this device, measured; for MFU and the profile
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, write a checkpoint, return
+  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();  // what the first step's `since_start_s` counts from
 };
 
 class Trainer {

@@ -23,7 +23,6 @@ void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuning*
   step->record(kernels, profiled, tuning);
   evaluation->record(kernels, *weights, tuning);
   generator->record(kernels, *weights);
-  kernels.save_cache();
 }
 
 }  // namespace lapilli

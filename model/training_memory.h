@@ -19,7 +19,8 @@ struct TrainingMemory {
     Arena::commit_all(device, {&kept, &scratch});
     if (teacher) teacher->load(device);
   }
-  // `tuning`: of the products of training and evaluation; null: by device and shape.
+  // Kernels are compiled beside the caller, in the order of use: see Program::prepare(). `tuning`: of the products of training and evaluation;
+  // null: by device and shape.
   void record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning = nullptr);
   uint64_t planned_bytes() const { return kept.planned_bytes() + scratch.planned_bytes(); }
 

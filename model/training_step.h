@@ -29,6 +29,9 @@ class TrainingStep {
   // Records the program. REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning = nullptr);
 
+  // Waits for the kernels; the first run() does it otherwise. Throws Error where one could not be compiled.
+  void prepare() { program_->prepare(); }
+
   // How far loss scaling has come, for checkpoints.
   const LossScale& loss_scale() const { return loss_scale_; }
   void load_loss_scale(const LossScaleState& state) { loss_scale_ = LossScale(config_.train.precision, state); }

@@ -127,7 +127,7 @@ struct KernelReport {
 
 std::vector<KernelReport> read_reports(const KernelLibrary& kernels) {
   std::vector<KernelReport> reports;
-  for (const Kernel* kernel : kernels.compiled())
+  for (const Kernel* kernel : kernels.all())
     for (PipelineExecutable& executable : read_pipeline_statistics(kernels.device(), *kernel)) reports.push_back({kernel, std::move(executable)});
   if (reports.empty() || std::ranges::all_of(reports, [](const KernelReport& r) { return r.executable.statistics.empty(); }))
     throw Error("the driver of {} ({}) has the extension for statistics of kernels, but tells none", kernels.device().caps().name,

@@ -44,9 +44,9 @@ TEST(RecordOnly, Program_CompilesAndCountsWithoutMemory) {
   EXPECT_EQ(recording.allocated_bytes(), 0U);
   EXPECT_EQ(program.dispatch_count(), 1U);
   EXPECT_EQ(program.barrier_count(), 2U);
-  ASSERT_EQ(kernels.compiled().size(), 1U);
-  EXPECT_EQ(kernels.compiled().front()->name(), "add");
-  EXPECT_FALSE(kernels.compiled().front()->constants().empty());
+  ASSERT_EQ(kernels.all().size(), 1U);
+  EXPECT_EQ(kernels.all().front()->name(), "add");
+  EXPECT_FALSE(kernels.all().front()->constants().empty());
   EXPECT_DEATH(program.submit(), "only records");
   EXPECT_DEATH(write_slice(recording, x.slice(), std::vector<float>(4)), "only records");
 }

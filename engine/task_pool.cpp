@@ -1,0 +1,15 @@
+#include "engine/task_pool.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace lapilli {
+
+TaskPool::TaskPool() : pool_(std::max(std::thread::hardware_concurrency(), 1U)) {}
+
+TaskPool::~TaskPool() {
+  pool_.stop();
+  pool_.join();
+}
+
+}  // namespace lapilli
