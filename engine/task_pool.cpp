@@ -8,7 +8,7 @@ namespace lapilli {
 TaskPool::TaskPool() : pool_(std::max(std::thread::hardware_concurrency(), 1U)) {}
 
 TaskPool::~TaskPool() {
-  pool_.stop();
+  stop();
   pool_.join();
 }
 

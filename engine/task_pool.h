@@ -12,10 +12,12 @@ namespace lapilli {
 class TaskPool {
  public:
   TaskPool();
-  // Waits for the tasks that have begun. Those that have not never do: their futures throw std::future_error.
-  ~TaskPool();
+  ~TaskPool();  // stops, and waits for the tasks that have begun
   TaskPool(const TaskPool&) = delete;
   TaskPool& operator=(const TaskPool&) = delete;
+
+  // From here on no task begins; the futures of those that have not throw std::future_error when the pool is gone.
+  void stop() { pool_.stop(); }
 
   // What `task` returns or throws.
   template <typename Task>

@@ -18,8 +18,8 @@ constexpr double kInitTolerance = 0.02;
 
 // Tokens to take the loss over: as many as cost little next to the steps that follow. Even the fewest tell the mean to some
 // thousandths of a nat, because random weights guess nearly the same everywhere.
-constexpr uint64_t kFewestTokens = 2048, kMostTokens = 16384;
-constexpr double kInitFlops = 40e9;
+constexpr uint64_t kFewestTokens = 2048, kMostTokens = 8192;
+constexpr double kInitFlops = 10e9;
 uint64_t init_tokens(double forward_flops_per_token) {
   return static_cast<uint64_t>(std::clamp(kInitFlops / forward_flops_per_token, static_cast<double>(kFewestTokens), static_cast<double>(kMostTokens)));
 }

@@ -1,5 +1,9 @@
+#include <algorithm>
 #include <cstring>
+#include <latch>
+#include <thread>
 
+#include "engine/task_pool.h"
 #include "engine/transfer.h"
 #include "model/elementwise.h"
 #include "model/matmul.h"
@@ -112,6 +116,58 @@ TEST(Program, LongWork_IsCutIntoSeveralSubmissions_WithTheSameResult) {
   EXPECT_GE(program.submission_count(), 8U);
   program.run();
   EXPECT_EQ(read_slice<float>(device(), c.slice()), std::vector<float>(64, 256.0F));
+}
+
+// Recording waits for no kernel, so a library may end while some wait for their turn and others are being compiled.
+TEST(KernelLibrary, EndsWhileItCompiles) {
+  Device card(DeviceOptions{.validation = true});
+  {
+    KernelLibrary library(card);
+    const uint32_t subgroup = card.caps().subgroup_size;
+    for (uint32_t elements = 1; elements <= 64; ++elements)
+      library.get("add", {{args::SPEC_WORKGROUP, subgroup}, {args::SPEC_SUBGROUP, subgroup}, {args::SPEC_ELEMENTS, elements}}, subgroup);
+    EXPECT_EQ(library.all().size(), 64U);
+  }
+  EXPECT_EQ(card.validation_messages(), 0U);
+}
+
+TEST(KernelLibrary, EveryKernel_IsThereAfterTheWait) {
+  KernelLibrary library(device());
+  const Kernel& one = library.get("add", {{args::SPEC_ELEMENTS, 3}}, device().caps().subgroup_size);
+  EXPECT_EQ(&library.get("add", {{args::SPEC_ELEMENTS, 3}}, device().caps().subgroup_size), &one);
+  const Kernel& other = library.get("add", {{args::SPEC_ELEMENTS, 4}}, device().caps().subgroup_size);
+  library.wait();
+  EXPECT_NE(one.pipeline(), VkPipeline{});
+  EXPECT_NE(other.pipeline(), VkPipeline{});
+  EXPECT_NE(one.pipeline(), other.pipeline());
+}
+
+TEST(TaskPool, GivesWhatATaskReturnsOrThrows_AndDropsWhatHasNotBegun) {
+  std::future<int> seven, failed, dropped;
+  std::promise<void> go;
+  {
+    TaskPool pool;
+    seven = pool.run([] { return 7; });
+    failed = pool.run([]() -> int { throw Error("no"); });
+    EXPECT_EQ(seven.get(), 7);
+    EXPECT_THROW(failed.get(), Error);
+    // As many as there are threads, and one behind them.
+    const unsigned threads = std::max(std::thread::hardware_concurrency(), 1U);
+    std::latch begun(threads);
+    const auto wait = [&begun, held = go.get_future().share()] {
+      begun.count_down();
+      held.wait();
+      return 1;
+    };
+    std::vector<std::future<int>> busy;
+    for (unsigned i = 0; i < threads; ++i) busy.push_back(pool.run(wait));
+    begun.wait();
+    dropped = pool.run([] { return 2; });
+    pool.stop();
+    go.set_value();
+    for (auto& task : busy) EXPECT_EQ(task.get(), 1);
+  }
+  EXPECT_THROW(dropped.get(), std::future_error);
 }
 
 TEST(Profile, Scopes_CoverTheProgramAndAddUp) {

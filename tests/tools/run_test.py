@@ -39,6 +39,9 @@ class Run(CommandTest):
         self.assertEqual(init["tokens"], about["val"]["tokens"] - 1)  # few enough for all of them to be scored
         self.assertEqual([event["step"] for event in self.events("run", "step")], list(range(1, 7)))
         self.assertTrue(all(event["mfu"] > 0 for event in self.events("run", "step")))
+        since_start = [event.get("since_start_s") for event in self.events("run", "step")]
+        self.assertGreater(since_start[0], self.events("run", "step")[0]["ms"] / 1e3)
+        self.assertEqual(since_start[1:], [None] * 5)
 
         scored = json.loads(self.run_lapilli("eval", "run", "--data", "data", "--json").stdout)
         last = self.events("run", "val")[-1]
