@@ -103,6 +103,10 @@ class Device {
   // Free bytes of the arena heap at this moment, as the driver says.
   uint64_t query_available_bytes() const;
 
+  // Multiply-adds that this device was seen to do, FLOP/s; 0: nobody has looked. Programs recorded later are cut into submissions by it.
+  void note_flops_per_s(double rate) { noted_flops_per_s_ = rate; }
+  double noted_flops_per_s() const { return noted_flops_per_s_; }
+
   // A moment in both clocks: the device's timestamp and the host's steady clock, at most deviation_ns apart.
   struct ClockPair {
     uint64_t ticks = 0;
@@ -131,6 +135,7 @@ class Device {
   bool pipeline_statistics_ = false, record_only_ = false;
   PFN_vkGetCalibratedTimestampsEXT read_clocks_ = nullptr;  // or none
   DeviceCaps caps_;
+  double noted_flops_per_s_ = 0;
   uint64_t allocated_bytes_ = 0, peak_allocated_bytes_ = 0, allocation_count_ = 0;
 };
 

@@ -3,9 +3,10 @@
 // of them count for more products. Lane l has columns kCols * l and those that follow; a block is 16 steps of K at 8
 // and at 16 lanes, a line of the cache of a row of a.
 //
-// At 16 lanes (AVX-512) four rows share each value of b while it is in a register. At 8 lanes there are half as many registers,
-// for two rows, and a masked load is a ladder of eight branches, past which LLVM moves products until each of them goes through memory. There all of a
-// is read before the first product, and left in memory (pairs.glsl).
+// All of a block's a is read before the first product, and left in memory, from where a broadcast is one load (pairs.glsl). At 8 lanes a masked
+// load is a ladder of eight branches, past which LLVM would else move products until each of them goes through memory; at 16 lanes (AVX-512) the
+// two shuffles of a broadcast from a register wait for the units that multiply. Four rows share each value of b while it is in a register, at 8
+// lanes, with half as many registers, two.
 //
 // Where rows lie an odd number of elements apart (kOddA, kOddB), every other row starts in the middle of a pair. Its pairs are those that
 // begin one element earlier; they give all but the last element that a lane or a block wants, which is read as a word: of a, where
@@ -19,9 +20,8 @@
 #include "shaders/matmul_scalar.glsl"
 
 const uint kNN = 0, kNT = 1, kTN = 2;
-const bool kAllAhead = kSubgroup <= 8;  // all of a is read before the first product
-const uint kBlock = kAllAhead ? 2 * kSubgroup : kSubgroup;
-const uint kTogether = kAllAhead && kCols >= 4 ? 2 : 4;  // rows that share each value of b while it is in a register
+const uint kBlock = kSubgroup <= 8 ? 2 * kSubgroup : kSubgroup;
+const uint kTogether = kSubgroup <= 8 && kCols >= 4 ? 2 : 4;  // rows that share each value of b while it is in a register
 const uint kSpan = 2 * kSubgroup;  // elements of a that one load gives
 const uint kSpans = (kRows + kSpan - 1) / kSpan;
 
@@ -71,59 +71,56 @@ void add_products(uint row, uint k, float a) {
   [[unroll]] for (uint j = 0; j < kCols; ++j) sum[row][j] += a * b[k][j];
 }
 
-// A block of a transposed a. Lane l has rows 2l and 2l+1 of a span, or 2l-1 and 2l.
-const uint kSpansAhead = kAllAhead ? kSpans : 1;
-const uint kSpanRows = kSpan < kRows ? kSpan : kRows;
-const uint kLasts = kBlock / kSubgroup;
-void add_block_transposed(Operands o, uint k0, uint a_span[kSpans], uint a_last[kSpans]) {
-  InPairs pairs = InPairs(o.a);
-  [[unroll]] for (uint s0 = 0; s0 < kSpans; s0 += kSpansAhead) {
-    float a[kSpansAhead * kBlock * 2];
-    float last[kSpansAhead * kLasts];  // the last row of the span, lane l has steps l, l + kSubgroup, ...
-    [[unroll]] for (uint s = 0; s < kSpansAhead; ++s) {
-      [[unroll]] for (uint k = 0; k < kBlock; ++k) {
-        const vec2 rows = pair(pairs, (k0 + k) * o.a_depth + a_span[s0 + s]);
-        a[(s * kBlock + k) * 2] = rows.x;
-        a[(s * kBlock + k) * 2 + 1] = rows.y;
-      }
-      [[unroll]] for (uint m = 0; m < kLasts; ++m)
-        last[s * kLasts + m] = kOddA && kRows >= kSpan ? o.a.at[(k0 + m * kSubgroup + gl_SubgroupInvocationID) * o.a_depth + a_last[s0 + s]] : 0.0;
-    }
-    leave_in_memory(a, o.rows == 0, o.cols);
-    [[unroll]] for (uint i = 0; i < kSpansAhead * kSpanRows; i += kTogether)
-      [[unroll]] for (uint k = 0; k < kBlock; ++k)
-        [[unroll]] for (uint r = 0; r < kTogether; ++r) {
-          const uint s = (i + r) / kSpan, at = (i + r) % kSpan + (kOddA ? k % 2 : 0);
-          add_products(s0 * kSpan + i + r, k, at == kSpan ? subgroupBroadcast(last[s * kLasts + k / kSubgroup], k % kSubgroup)
-                                                          : subgroupBroadcast(a[(s * kBlock + k) * 2 + at % 2], at % kSpan / 2));
-        }
-  }
-}
+// Elements of a that pairs leave out, where every other row starts in the middle of one. Of a transposed a: the last row of each span, the
+// steps of one span after those of another, lane after lane. Of one that is not: the last step of odd rows, lane l has that of row 2l+1 of a
+// span.
+const uint kLasts = kLayout == kTN ? (kSpans * kBlock + kSubgroup - 1) / kSubgroup : kSpans;
 
-// The same of one that is not: lanes have two steps each, of the rows of a load in turn.
-const uint kRowsAhead = kAllAhead ? kRows : kTogether;
-const uint kRowsOfLoad = kSpan / kBlock;
-void add_block(Operands o, uint k0, uint a_at[kRows], uint a_last[kSpans]) {
+// A block of a transposed a. Lane l has rows 2l and 2l+1 of a span, or 2l-1 and 2l.
+const uint kSpanRows = kSpan < kRows ? kSpan : kRows;
+void add_block_transposed(Operands o, uint k0, uint a_span[kSpans], uint a_last[kLasts]) {
   const uint lane = gl_SubgroupInvocationID;
   InPairs pairs = InPairs(o.a);
-  float last[kSpans];  // the last step of odd rows, lane l has that of row 2l+1 of a span
-  [[unroll]] for (uint s = 0; s < kSpans; ++s) last[s] = kOddA ? o.a.at[a_last[s] + k0 + kBlock - 1] : 0.0;
-  [[unroll]] for (uint i0 = 0; i0 < kRows; i0 += kRowsAhead) {
-    float a[kRowsAhead / kRowsOfLoad * 2];
-    [[unroll]] for (uint r = 0; r < kRowsAhead; r += kRowsOfLoad) {
-      const vec2 steps = pair(pairs, k0 + 2 * lane + (lane < kBlock / 2 ? a_at[i0 + r] : a_at[i0 + r + kRowsOfLoad - 1] - kBlock));
-      a[r / kRowsOfLoad * 2] = steps.x;
-      a[r / kRowsOfLoad * 2 + 1] = steps.y;
+  float a[kSpans * kBlock * 2], last[kLasts];
+  [[unroll]] for (uint s = 0; s < kSpans; ++s)
+    [[unroll]] for (uint k = 0; k < kBlock; ++k) {
+      const vec2 rows = pair(pairs, (k0 + k) * o.a_depth + a_span[s]);
+      a[(s * kBlock + k) * 2] = rows.x;
+      a[(s * kBlock + k) * 2 + 1] = rows.y;
     }
-    leave_in_memory(a, o.rows == 0, o.cols);
-    [[unroll]] for (uint i = 0; i < kRowsAhead; i += kTogether)
-      [[unroll]] for (uint k = 0; k < kBlock; ++k)
-        [[unroll]] for (uint r = 0; r < kTogether; ++r) {
-          const uint row = i0 + i + r, at = k + (kOddA ? row % 2 : 0);
-          add_products(row, k, at == kBlock ? subgroupBroadcast(last[row / kSpan], row % kSpan / 2)
-                                            : subgroupBroadcast(a[(i + r) / kRowsOfLoad * 2 + at % 2], at % kBlock / 2 + row % kRowsOfLoad * (kBlock / 2)));
-        }
+  [[unroll]] for (uint m = 0; m < kLasts; ++m)
+    last[m] = kOddA && kRows >= kSpan ? o.a.at[(k0 + (m * kSubgroup + lane) % kBlock) * o.a_depth + a_last[m]] : 0.0;
+  leave_in_memory(a, o.rows == 0, o.cols);
+  [[unroll]] for (uint i = 0; i < kSpans * kSpanRows; i += kTogether)
+    [[unroll]] for (uint k = 0; k < kBlock; ++k)
+      [[unroll]] for (uint r = 0; r < kTogether; ++r) {
+        const uint step = (i + r) / kSpan * kBlock + k, at = (i + r) % kSpan + (kOddA ? k % 2 : 0);
+        add_products(i + r, k, at == kSpan ? subgroupBroadcast(last[step / kSubgroup], step % kSubgroup)
+                                           : subgroupBroadcast(a[step * 2 + at % 2], at % kSpan / 2));
+      }
+}
+
+// The same of one that is not: a load gives the block's steps of kRowsOfLoad rows, two to a lane, row after row.
+const uint kLanesOfRow = kBlock / 2;
+const uint kRowsOfLoad = kSubgroup / kLanesOfRow;
+const uint kLoads = kRows / kRowsOfLoad;
+void add_block(Operands o, uint k0, uint a_at[kLoads], uint a_last[kLasts]) {
+  InPairs pairs = InPairs(o.a);
+  float a[kLoads * 2], last[kLasts];
+  [[unroll]] for (uint load = 0; load < kLoads; ++load) {
+    const vec2 steps = pair(pairs, a_at[load] + k0);
+    a[load * 2] = steps.x;
+    a[load * 2 + 1] = steps.y;
   }
+  [[unroll]] for (uint s = 0; s < kLasts; ++s) last[s] = kOddA ? o.a.at[a_last[s] + k0 + kBlock - 1] : 0.0;
+  leave_in_memory(a, o.rows == 0, o.cols);
+  [[unroll]] for (uint i = 0; i < kRows; i += kTogether)
+    [[unroll]] for (uint k = 0; k < kBlock; ++k)
+      [[unroll]] for (uint r = 0; r < kTogether; ++r) {
+        const uint row = i + r, at = k + (kOddA ? row % 2 : 0);
+        add_products(row, k, at == kBlock ? subgroupBroadcast(last[row / kSpan], row % kSpan / 2)
+                                          : subgroupBroadcast(a[row / kRowsOfLoad * 2 + at % 2], at / 2 + row % kRowsOfLoad * kLanesOfRow));
+      }
 }
 
 // One step of K.
@@ -137,12 +134,14 @@ void add_step(Operands o, uint k, uint starts[kRowRegisters], uint col0) {
 void multiply(Operands o, uint row0, uint col0) {
   const uint lane = gl_SubgroupInvocationID;
   // Rows and columns beyond the edge read the last ones; nobody uses their sums.
-  uint starts[kRowRegisters], a_at[kRows], a_span[kSpans], a_last[kSpans];
+  uint starts[kRowRegisters], a_at[kLoads], a_span[kSpans], a_last[kLasts];
   [[unroll]] for (uint g = 0; g < kRowRegisters; ++g) starts[g] = a_row_start(row_of_lane(row0, g, o.rows));
-  [[unroll]] for (uint i = 0; i < kRows; ++i) a_at[i] = of_row(starts, i);
-  [[unroll]] for (uint s = 0; s < kSpans; ++s) {
-    a_span[s] = a_row_start(within(row0 + s * kSpan + 2 * lane, o.rows, kOddA));
-    a_last[s] = a_row_start(min(row0 + s * kSpan + (kLayout == kTN ? kSpan - 1 : 2 * lane + 1), o.rows - 1));
+  [[unroll]] for (uint load = 0; load < kLoads; ++load)
+    a_at[load] = a_row_start(min(row0 + load * kRowsOfLoad + lane / kLanesOfRow, o.rows - 1)) + lane % kLanesOfRow * 2;
+  [[unroll]] for (uint s = 0; s < kSpans; ++s) a_span[s] = a_row_start(within(row0 + s * kSpan + 2 * lane, o.rows, kOddA));
+  [[unroll]] for (uint m = 0; m < kLasts; ++m) {
+    const uint row = kLayout == kTN ? ((m * kSubgroup + lane) / kBlock + 1) * kSpan - 1 : m * kSpan + 2 * lane + 1;
+    a_last[m] = a_row_start(min(row0 + row, o.rows - 1));
   }
   uint b_at[kCols];
   [[unroll]] for (uint j = 0; j < kCols; ++j) {

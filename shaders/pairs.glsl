@@ -6,8 +6,8 @@ layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InP
 layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer OutPairs { uint64_t at[]; };
 vec2 pair(InPairs values, uint index) { return uintBitsToFloat(unpack32(values.at[index / 2])); }
 // An array that is written through an index that is not known, in a case that `never` comes but that the compiler cannot rule out, has to stay
-// in memory. At 8 lanes (AVX, 16 registers) a broadcast from there is a load, and costs less than the two shuffles that it takes from a
-// register.
+// in memory. A broadcast from there is a load, and costs less than the two shuffles that it takes from a register, at 8 lanes (AVX) as at 16
+// (AVX-512).
 #define leave_in_memory(array, never, index) \
-  { if (kSubgroup <= 8 && (never)) array[(index) % array.length()] = 0.0; }
+  { if (never) array[(index) % array.length()] = 0.0; }
 void write_pair(OutPairs to, uint at, vec2 values) { to.at[at / 2] = pack64(floatBitsToUint(values)); }

@@ -101,7 +101,9 @@ double measure_fma_ceiling(Device& device) {
   Tuner tuner(device.caps(), {.seconds_budget = 0.5});
   FmaCeiling ceiling(kernels, &tuner);
   const Contender contenders[] = {ceiling.contender()};
-  return ceiling.flops() / measure(contenders, {.repeats = 5})[0].median;
+  const double flops_per_s = ceiling.flops() / measure(contenders, {.repeats = 5})[0].median;
+  device.note_flops_per_s(flops_per_s);
+  return flops_per_s;
 }
 
 double measure_copy_ceiling(KernelLibrary& kernels) {

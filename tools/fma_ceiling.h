@@ -41,7 +41,7 @@ class FmaCeiling {
   std::string form_;
 };
 
-// FLOP/s of the ceiling alone: some tenths of a second once the device's form is remembered.
+// FLOP/s of the ceiling alone: some tenths of a second once the device's form is remembered. The device is told (Device::note_flops_per_s).
 double measure_fma_ceiling(Device& device);
 
 // Bytes/s, read and written, of a copy that is no longer in caches.

@@ -118,14 +118,39 @@ TEST(Program, LongWork_IsCutIntoSeveralSubmissions_WithTheSameResult) {
   EXPECT_EQ(read_slice<float>(device(), c.slice()), std::vector<float>(64, 256.0F));
 }
 
+const Kernel& get_add(KernelLibrary& library, uint32_t elements) {
+  const uint32_t subgroup = library.device().caps().subgroup_size;
+  return library.get("add", {{args::SPEC_WORKGROUP, subgroup}, {args::SPEC_SUBGROUP, subgroup}, {args::SPEC_ELEMENTS, elements}}, subgroup);
+}
+
 // Recording waits for no kernel, so a library may end while some wait for their turn and others are being compiled.
+TEST(Program, SubmissionsAreCutByWhatTheDeviceWasSeenToDo) {
+  Device recording({.record_only = true});
+  Arena arena(recording.caps());
+  const Tensor x = reserve_tensor(arena, {64}, "test");
+  arena.commit(recording);
+  const auto submissions = [&](const Cost& cost) {
+    Program program(recording, "long");
+    KernelLibrary library(recording);
+    Ops ops{program, library};
+    for (int i = 0; i < 40; ++i)
+      program.dispatch(ops.kernel("add", ops.row_workgroup(), {{args::SPEC_ELEMENTS, 64}}), args::AddArgs{.y = x, .a = x, .b = x, .count = 64}, 1, cost);
+    program.finish();
+    return program.submission_count();
+  };
+  const uint64_t flops_before = submissions({.flops = 1e12}), bytes_before = submissions({.bytes = 5e9});
+  recording.note_flops_per_s(1e9);  // slower than any device is thought to be
+  EXPECT_EQ(submissions({.flops = 1e12}), flops_before);
+  recording.note_flops_per_s(1e15);
+  EXPECT_LT(submissions({.flops = 1e12}), flops_before / 8);
+  EXPECT_LT(submissions({.bytes = 5e9}), bytes_before / 8);
+}
+
 TEST(KernelLibrary, EndsWhileItCompiles) {
   Device card(DeviceOptions{.validation = true});
   {
     KernelLibrary library(card);
-    const uint32_t subgroup = card.caps().subgroup_size;
-    for (uint32_t elements = 1; elements <= 64; ++elements)
-      library.get("add", {{args::SPEC_WORKGROUP, subgroup}, {args::SPEC_SUBGROUP, subgroup}, {args::SPEC_ELEMENTS, elements}}, subgroup);
+    for (uint32_t elements = 1; elements <= 64; ++elements) get_add(library, elements);
     EXPECT_EQ(library.all().size(), 64U);
   }
   EXPECT_EQ(card.validation_messages(), 0U);
@@ -133,9 +158,9 @@ TEST(KernelLibrary, EndsWhileItCompiles) {
 
 TEST(KernelLibrary, EveryKernel_IsThereAfterTheWait) {
   KernelLibrary library(device());
-  const Kernel& one = library.get("add", {{args::SPEC_ELEMENTS, 3}}, device().caps().subgroup_size);
-  EXPECT_EQ(&library.get("add", {{args::SPEC_ELEMENTS, 3}}, device().caps().subgroup_size), &one);
-  const Kernel& other = library.get("add", {{args::SPEC_ELEMENTS, 4}}, device().caps().subgroup_size);
+  const Kernel& one = get_add(library, 3);
+  EXPECT_EQ(&get_add(library, 3), &one);
+  const Kernel& other = get_add(library, 4);
   library.wait();
   EXPECT_NE(one.pipeline(), VkPipeline{});
   EXPECT_NE(other.pipeline(), VkPipeline{});
