@@ -7,7 +7,7 @@ namespace lapilli {
 namespace {
 
 constexpr uint32_t kUnrolled = 64;  // as in shaders/bench_fma.comp
-constexpr double kTrialSeconds = 0.01, kRunSeconds = 0.04;
+constexpr double kTrialSeconds = 0.01, kRunSeconds = 0.025;
 
 std::string name_of(uint32_t chains, bool fused) { return fmt::format("{} chains{}", chains, fused ? ", fma()" : ""); }
 
