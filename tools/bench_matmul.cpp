@@ -178,7 +178,7 @@ void add_bench_matmul(CLI::App& bench) {
       ->capture_default_str();
   add_dtype_option(*command, options->precision);
   command->add_flag("--f32-memory", options->f32_memory, "With --dtype: a, b and c in memory as f32, factors rounded when they are read");
-  command->add_option("--kernel", options->kernels, "Kernels to compare, with or without a tile: tiled, coopmat:128, coopmat2:128x256")
+  command->add_option("--kernel", options->kernels, "Kernels to compare, with or without a tile: scalar:64x4, tiled, coopmat:128, coopmat2:128x256")
       ->delimiter(',')
       ->type_name("KERNEL[:TILE],...");
   add_bench_options(*command, *options);

@@ -52,9 +52,9 @@ class Bench(BenchTest):
         self.assertEqual(results["tn"]["flops"], 2 * 32 * 32 * 8)
 
     def test_Matmul_ComparesTheKernelsAskedFor(self):
-        results = self.bench("matmul", "--size", 32, "--layout", "nn", "--kernel", "tiled:32,scalar")
-        self.assertEqual(list(results), ["multiply-add", "nn tiled:32", "nn scalar"])
-        for kernel, says in (("tiled:48", "tiles of 32, 64, 128"), ("scalar:8", "one size"), ("coopmat2", "no kernel 'coopmat2' for f32"),
+        results = self.bench("matmul", "--size", 32, "--layout", "nn", "--kernel", "tiled:32,scalar,scalar:8x2")
+        self.assertEqual(list(results), ["multiply-add", "nn tiled:32", "nn scalar", "nn scalar:8x2"])
+        for kernel, says in (("tiled:48", "tiles of 32, 64, 128"), ("scalar:8", "tiles of 64x4, 64x2"), ("coopmat2", "no kernel 'coopmat2' for f32"),
                              ("fastest", "no kernel 'fastest'")):
             self.misused("bench", "matmul", "--kernel", kernel, says=says)
 
