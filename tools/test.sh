@@ -87,7 +87,7 @@ if [[ $LAPILLI_RADV_ICD ]]; then
   { grep -hE '^radv [a-z0-9]+: ' build/tests-radv.xml; awk '/^\|/ && !printed[$0]++' build/tests-radv.xml; } || true
 fi
 
-echo
+printf '\nbuilt and tested in %d min\n' $(((SECONDS + 30) / 60))
 python3 tests/totals.py lavapipe=build/tests-lavapipe.xml \
   swiftshader="$(IFS=, && printf '%s' "${swiftshader[*]}")" \
   mesa-26="$(IFS=, && printf '%s' "${mesa26[*]}")" \
