@@ -17,7 +17,7 @@ Rates sure_rates(const Device& device) {
   Rates rates{.flops_per_s = 100e9, .bytes_per_s = 5e9};
   if (device.caps().type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU) rates = {.flops_per_s = 1e12, .bytes_per_s = 20e9};
   if (device.caps().type == VK_PHYSICAL_DEVICE_TYPE_CPU) rates.flops_per_s = 10e9;
-  // A tenth of the multiply-adds that were measured; and a byte for 400 of them, of which no device moves less than four times as many.
+  // A tenth of the FLOP/s that were measured; and a byte for each 400 of them: cards of today move four and more.
   const double measured = device.noted_flops_per_s();
   return {.flops_per_s = std::max(rates.flops_per_s, measured / 10), .bytes_per_s = std::max(rates.bytes_per_s, measured / 400)};
 }

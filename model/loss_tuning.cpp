@@ -118,7 +118,10 @@ TunedLoss tune_loss(KernelLibrary& kernels, Tuner& tuner, const LossOptions& opt
     try {
       const std::string key = fmt::format("loss {}x{}x{} teacher {} {}", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim, to_string(kernel.precision));
       // Not in a candidate's preparation: none is to blame for the memory of all.
-      if (tuner.would_measure(key, names)) kernels.wait(), trial = std::make_unique<Trial>(kernels, options, fewer, kernel, scaled_plans);
+      if (tuner.would_measure(key, names)) {
+        kernels.wait();
+        trial = std::make_unique<Trial>(kernels, options, fewer, kernel, scaled_plans);
+      }
       const TunedChoice choice = tuner.choose(key, names, [&](size_t index) { return trial->record(index); });
       tuned.plan = plans[choice.index];
       tuned.reason = choice.reason;

@@ -123,7 +123,6 @@ const Kernel& get_add(KernelLibrary& library, uint32_t elements) {
   return library.get("add", {{args::SPEC_WORKGROUP, subgroup}, {args::SPEC_SUBGROUP, subgroup}, {args::SPEC_ELEMENTS, elements}}, subgroup);
 }
 
-// Recording waits for no kernel, so a library may end while some wait for their turn and others are being compiled.
 TEST(Program, SubmissionsAreCutByWhatTheDeviceWasSeenToDo) {
   Device recording({.record_only = true});
   Arena arena(recording.caps());
@@ -146,6 +145,7 @@ TEST(Program, SubmissionsAreCutByWhatTheDeviceWasSeenToDo) {
   EXPECT_LT(submissions({.bytes = 5e9}), bytes_before / 8);
 }
 
+// Recording waits for no kernel, so a library may end while some wait for their turn and others are being compiled.
 TEST(KernelLibrary, EndsWhileItCompiles) {
   Device card(DeviceOptions{.validation = true});
   {
