@@ -19,10 +19,9 @@ void gelu_forward(Ops& ops, Tensor y, ConstTensor x) {
 
 void swiglu_forward(Ops& ops, Tensor y, ConstTensor gate_up) {
   CHECK(gate_up.rows() == y.rows() && gate_up.cols() == 2 * y.cols(), "gate_up {} for {}", gate_up.shape().to_string(), y.shape().to_string());
-  const double count = element_count(gate_up) / 2;
-  ops.program.dispatch(ops.kernel("swiglu_forward", ops.row_workgroup(), type_constants(y, gate_up)),
-                       args::SwigluForwardArgs{.y = y, .gate_up = gate_up, .rows = y.rows(), .width = y.cols()}, y.rows(),
-                       {.flops = kSwigluFlops * count, .bytes = bytes(gate_up) + bytes(y)});
+  const uint32_t count = element_count(gate_up) / 2;
+  dispatch_elements(ops, "swiglu_forward", args::SwigluForwardArgs{.y = y, .gate_up = gate_up, .count = count}, lanes(y, count),
+                    {.flops = kSwigluFlops * count, .bytes = bytes(gate_up) + bytes(y)}, type_constants(y, gate_up));
 }
 
 }  // namespace lapilli

@@ -17,7 +17,7 @@ constexpr double kSwigluFlops = kSigmoidFlops + 2, kSwigluBackwardFlops = kSigmo
 
 void gelu_forward(Ops& ops, Tensor y, ConstTensor x);  // same number of elements; y may be x
 
-// The gate lies in the first F columns of gate_up, up in the last F.
+// Columns 2i and 2i + 1 of gate_up are gate i and up i.
 void swiglu_forward(Ops& ops, Tensor y /*[N,F]*/, ConstTensor gate_up /*[N,2F]*/);
 
 }  // namespace lapilli

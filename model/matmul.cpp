@@ -13,31 +13,26 @@ MatmulKernel choose_kernel(Ops& ops, const MatmulProduct& product, const MatmulO
 
 void check_nonlinearity(const Tensor& c, Into into, const MatmulOptions& options) {
   const Nonlinearity f = options.nonlinearity;
-  const bool backward = f == Nonlinearity::gelu_backward || f == Nonlinearity::swiglu_backward;
-  CHECK(f != Nonlinearity::swiglu_backward || c.cols() % 2 == 0, "gradients of gate and up in {}", c.shape().to_string());
-  CHECK(!options.kept || f == Nonlinearity::gelu, "only gelu keeps what goes into it");
+  const bool backward = f == Nonlinearity::gelu_backward || f == Nonlinearity::swiglu_backward, gated = f == Nonlinearity::swiglu;
+  CHECK(f != Nonlinearity::swiglu_backward || (c.cols() % 2 == 0 && c.row_stride() % 2 == 0), "gradients of gate and up in {}", c.shape().to_string());
+  CHECK(!gated || options.kept, "swiglu needs memory for gate and up");
+  CHECK(!options.kept || gated || f == Nonlinearity::gelu, "only gelu and swiglu keep what goes into them");
   CHECK(static_cast<bool>(options.before) == backward, "something before it, and no gradient through a nonlinearity, or the other way round");
   CHECK((f == Nonlinearity::rotary) == static_cast<bool>(options.rotary.turns), "turns and nothing to turn, or the other way round");
   if (f == Nonlinearity::rotary) check_rotary(options.rotary, c);
   CHECK(f == Nonlinearity::none || (into == Into::overwrite && !options.addend && !options.live), "a nonlinearity of a sum that is not whole");
   for (const ConstTensor& tensor : {ConstTensor(options.kept), options.before})
-    CHECK(!tensor || (tensor.elements() == c.elements() && tensor.row_stride() == c.row_stride() && !tensor.slice().overlaps(c.slice())),
+    CHECK(!tensor || (tensor.elements() == (gated ? 2 : 1) * c.elements() && tensor.row_stride() == (gated ? 2 : 1) * c.row_stride() &&
+                      !tensor.slice().overlaps(c.slice())),
           "{} beside {}", tensor.shape().to_string(), c.shape().to_string());
 }
-// Columns of the product that goes to c.
-uint32_t product_cols(const Tensor& c, const MatmulOptions& options) {
-  return options.nonlinearity == Nonlinearity::swiglu_backward ? c.cols() / 2 : c.cols();
+
+// Columns of the product, or elements of its rows, where c has `of_c`.
+uint32_t in_product(uint32_t of_c, Nonlinearity f) {
+  if (f == Nonlinearity::swiglu) return 2 * of_c;
+  return f == Nonlinearity::swiglu_backward ? of_c / 2 : of_c;
 }
-double flops_of(Nonlinearity f) {
-  switch (f) {
-    case Nonlinearity::none: return 0;
-    case Nonlinearity::gelu: return kGeluFlops;
-    case Nonlinearity::gelu_backward: return kGeluBackwardFlops;
-    case Nonlinearity::swiglu_backward: return kSwigluBackwardFlops;
-    case Nonlinearity::rotary: return 0;  // rope_flops()
-  }
-  return 0;
-}
+uint32_t product_cols(const Tensor& c, const MatmulOptions& options) { return in_product(c.cols(), options.nonlinearity); }
 
 // `args` holds depth and strides.
 void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options, args::MatmulArgs args) {
@@ -54,7 +49,7 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
   args.alpha = options.alpha;
   args.rows = c.rows();
   args.cols = product_cols(c, options);
-  args.c_stride = c.row_stride();
+  args.c_stride = in_product(c.row_stride(), options.nonlinearity);
   CHECK(into == Into::overwrite || !options.addend, "accumulate and an addend exclude each other");
   check_nonlinearity(c, into, options);
   CHECK(!options.bias || options.bias.elements() == args.cols, "bias {} for {}", options.bias.shape().to_string(),

@@ -69,13 +69,15 @@ SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& 
                                  std::initializer_list<ConstTensor> like_c);
 
 // What y passes through before it is stored: the activation of a layer (model/activation.h), or the gradient through one, y being that of
-// what the activation gave; or the rotary embedding. It costs no pass over memory, but rotary on kernels that do not store pairs: coopmat2, the
-// scalar one that reads words, and products in parts are followed by rope(). Such a product overwrites c, all of it, and adds nothing but a bias.
+// what the activation gave; or the rotary embedding. It costs no pass over memory, but swiglu and rotary on kernels that do not store pairs:
+// coopmat2, the scalar one that reads words, and products in parts are followed by swiglu_forward() or rope(). Such a product overwrites c, all of
+// it, and adds nothing but a bias.
 enum class Nonlinearity : uint32_t {
   none = args::kLinear,
   gelu = args::kGelu,                       // c = gelu(y); y, as c's type has it, goes to `kept` where that is given
   gelu_backward = args::kGeluBackward,      // c = y gelu'(before)
-  swiglu_backward = args::kSwigluBackward,  // c [M,2N] = gradients of gate and up, side by side as in `before` [M,2N]
+  swiglu = args::kSwiglu,                   // c [M,N] = silu(gate) up of y [M,2N], whose columns 2i and 2i + 1 are gate i and up i; y goes to `kept`
+  swiglu_backward = args::kSwigluBackward,  // c [M,2N] = gradients of such pairs, which `before` [M,2N] has
   rotary = args::kRotary,                   // the first columns turn, as MatmulOptions::rotary says
 };
 
@@ -87,7 +89,7 @@ struct MatmulOptions {
   float alpha = 1.0F;
   ConstTensor scale;   // [1] or empty: a factor beside alpha that is known on the device only
   Nonlinearity nonlinearity = Nonlinearity::none;
-  Tensor kept;         // gelu: shape and type of c or empty
+  Tensor kept;         // gelu: shape and type of c or empty; swiglu: y, of c's type
   ConstTensor before;  // the gradients: shape and type of c
   Rotary rotary = {};
   std::optional<MatmulKernel> force = std::nullopt;  // for tests and measurements

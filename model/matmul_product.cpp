@@ -46,21 +46,26 @@ MatmulProduct part_of(const MatmulProduct& whole, uint32_t k, uint32_t depth) {
 // 32000; in pieces (lapilli bench matmul --m 1024 --n 256 --k 32000 --layout nn) 55.
 constexpr uint32_t kScalarDepth = 2048;
 
-// The product as a sum of products of bounded depth; the later ones add to c, and the last passes what came of it through the
-// nonlinearity. Kernels for a processor only, so all is f32.
+// The product as a sum of products of bounded depth; the later ones add to c, or where y is kept to that, and the last passes what came of it
+// through the nonlinearity. Kernels for a processor only, so all is f32.
 std::vector<MatmulProduct> depth_pieces(const MatmulProduct& whole, const MatmulTile& tile) {
   const bool counted = whole.args.live.slice && whole.args.live_is_depth != 0;  // where the depth ends is known on the device only
-  if (!tile.form.starts_with("scalar") || whole.args.depth <= kScalarDepth || counted) return {whole};
+  // What swiglu_backward stores lies elsewhere in c than the sums it comes from, and would hit those of others.
+  const bool in_place = whole.nonlinearity != Nonlinearity::swiglu_backward;
+  if (!tile.form.starts_with("scalar") || whole.args.depth <= kScalarDepth || counted || !in_place) return {whole};
+  const bool gated = whole.nonlinearity == Nonlinearity::swiglu;
+  const Slice sums = gated ? whole.args.kept.slice : whole.args.c.slice;
   std::vector<MatmulProduct> pieces;
   for (uint32_t k = 0; k < whole.args.depth; k += kScalarDepth) {
     MatmulProduct piece = part_of(whole, k, std::min(kScalarDepth, whole.args.depth - k));
     if (k > 0) {
       piece.args.bias = {};
-      piece.args.addend.slice = whole.args.c.slice;
-      piece.addend = whole.c;
+      piece.args.addend.slice = sums;
+      piece.addend = gated ? whole.kept : whole.c;
     }
     if (k + kScalarDepth < whole.args.depth) {
       piece.nonlinearity = Nonlinearity::none;
+      piece.args.c.slice = sums;
       piece.args.kept = {};
       piece.args.before = {};
     }
@@ -73,12 +78,6 @@ uint32_t nonlinearity_constant(const MatmulProduct& product) {
   return product.nonlinearity == Nonlinearity::gelu && product.kept ? args::kGeluKept : static_cast<uint32_t>(product.nonlinearity);
 }
 
-// What c and what is laid out like it look like to one that stores rows of the product: two halves of a row are two rows.
-ConstTensor in_product_rows(const MatmulProduct& product, const ConstTensor& tensor) {
-  if (product.nonlinearity != Nonlinearity::swiglu_backward || !tensor) return tensor;
-  return tensor.reshaped({2 * tensor.rows(), tensor.cols() / 2});
-}
-
 MatmulTile tile_of(const DeviceCaps& caps, const MatmulKernel& kernel, const MatmulProduct& product) {
   return choose_matmul_tile(caps, product.args.rows, product.args.cols, starts_at_pairs(product.args), kernel);
 }
@@ -88,8 +87,7 @@ void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& pro
   const uint32_t contiguous = (product.args.a_depth == 1 ? 1U : 0U) | (product.args.b_depth == 1 ? 2U : 0U);
   const uint32_t pairs = tile.form == "scalar_pairs" ? pairs_variant(product.args) : 0;
   tile.constants.push_back({args::SPEC_VARIANT, kernel.kernel_class == KernelClass::scalar ? pairs : contiguous});
-  const SpecConstants memory = memory_constants(kernel, product.a, product.b, in_product_rows(product, product.c),
-                                                {product.addend, product.kept, in_product_rows(product, product.before)});
+  const SpecConstants memory = memory_constants(kernel, product.a, product.b, product.c, {product.addend, product.kept, product.before});
   tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
   for (MatmulProduct& piece : depth_pieces(product, tile)) {
     SpecConstants constants = tile.constants;
@@ -106,8 +104,8 @@ void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& pro
   }
 }
 
-// Whether the kernel stores what it turns two elements at a time, whole pairs.
-bool turns_pairs(const DeviceCaps& caps, const MatmulKernel& kernel, const MatmulProduct& product) {
+// Whether the kernel stores pairs of neighbouring columns whole, so that it can turn or gate them.
+bool stores_whole_pairs(const DeviceCaps& caps, const MatmulKernel& kernel, const MatmulProduct& product) {
   switch (kernel.kernel_class) {
     case KernelClass::scalar: return tile_of(caps, kernel, product).form == "scalar_pairs" && stores_pairs(product.args);
     case KernelClass::tiled:
@@ -117,16 +115,33 @@ bool turns_pairs(const DeviceCaps& caps, const MatmulKernel& kernel, const Matmu
   return false;
 }
 
+bool takes_pairs(Nonlinearity f) { return f == Nonlinearity::rotary || f == Nonlinearity::swiglu; }
+
+Tensor as_output(const args::InOutReal& to, const ConstTensor& like) { return {to.slice, like.shape(), like.dtype()}; }
+
 void record_plain_and_turn(Ops& ops, const MatmulKernel& kernel, MatmulProduct product) {
   product.nonlinearity = Nonlinearity::none;
   product.args.before = {};
   product.cost.flops -= rope_flops(product.rotary, product.args.rows);
   record_product(ops, kernel, product);
-  rope(ops, Tensor(product.args.c.slice, product.c.shape(), product.c.dtype()), product.rotary, RopeDirection::forward);
+  rope(ops, as_output(product.args.c, product.c), product.rotary, RopeDirection::forward);
 }
 
-// Others take a whole sum; what turns does so after the parts are summed.
-bool splits_through(Nonlinearity f) { return f == Nonlinearity::none || f == Nonlinearity::rotary; }
+void record_plain_and_gate(Ops& ops, const MatmulKernel& kernel, MatmulProduct product) {
+  const Tensor gated = as_output(product.args.c, product.c);
+  product.nonlinearity = Nonlinearity::none;
+  product.args.c.slice = product.args.kept.slice;
+  product.c = product.kept;
+  product.args.kept = {};
+  product.kept = {};
+  product.cost.flops -= flops_of(Nonlinearity::swiglu) * product.args.rows * product.args.cols;
+  product.cost.bytes -= static_cast<double>(gated.size_bytes());
+  record_product(ops, kernel, product);
+  swiglu_forward(ops, gated, product.c);
+}
+
+// Others take a whole sum; what takes pairs does so after the parts are summed.
+bool splits_through(Nonlinearity f) { return f == Nonlinearity::none || takes_pairs(f); }
 
 // Split-K. A part is a whole number of stages of any kernel, and starts in memory at as good a place as the product itself.
 constexpr uint32_t kPartGrain = 64;
@@ -173,6 +188,18 @@ void record_split(Ops& ops, MatmulKernel kernel, const MatmulProduct& product) {
 
 }  // namespace
 
+double flops_of(Nonlinearity f) {
+  switch (f) {
+    case Nonlinearity::none: return 0;
+    case Nonlinearity::gelu: return kGeluFlops;
+    case Nonlinearity::gelu_backward: return kGeluBackwardFlops;
+    case Nonlinearity::swiglu: return kSwigluFlops / 2;
+    case Nonlinearity::swiglu_backward: return kSwigluBackwardFlops;
+    case Nonlinearity::rotary: return 0;  // rope_flops()
+  }
+  return 0;
+}
+
 MatmulLayout layout_of(const args::MatmulArgs& args) {
   if (args.a_row == 1 && args.a_depth != 1) return MatmulLayout::tn;
   return args.b_depth == 1 && args.b_col != 1 ? MatmulLayout::nt : MatmulLayout::nn;
@@ -217,7 +244,9 @@ MatmulKernel settle_matmul_kernel(const DeviceCaps& caps, MatmulKernel kernel, c
 }
 
 void record_product(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& product) {
-  if (product.nonlinearity == Nonlinearity::rotary && !turns_pairs(ops.caps(), kernel, product)) return record_plain_and_turn(ops, kernel, product);
+  const bool pairs_apart = takes_pairs(product.nonlinearity) && !stores_whole_pairs(ops.caps(), kernel, product);
+  if (pairs_apart && product.nonlinearity == Nonlinearity::rotary) return record_plain_and_turn(ops, kernel, product);
+  if (pairs_apart) return record_plain_and_gate(ops, kernel, product);
   if (kernel.splits > 1) return record_split(ops, kernel, product);
   record_whole(ops, kernel, product);
 }

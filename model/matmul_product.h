@@ -15,6 +15,9 @@ struct MatmulProduct {
   Cost cost;
 };
 
+// Of an element of the product; of one that turns rope_flops() knows.
+double flops_of(Nonlinearity f);
+
 enum class MatmulLayout : uint32_t { nn, nt, tn };  // as matmul_scalar_pairs.glsl numbers them
 MatmulLayout layout_of(const args::MatmulArgs& args);
 

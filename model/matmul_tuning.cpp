@@ -32,6 +32,7 @@ std::string key_of(const MatmulProduct& product, Precision precision) {
     case Nonlinearity::none: break;
     case Nonlinearity::gelu: key += product.kept ? " gelu, kept" : " gelu"; break;
     case Nonlinearity::gelu_backward: key += " gelu backward"; break;
+    case Nonlinearity::swiglu: key += " swiglu"; break;
     case Nonlinearity::swiglu_backward: key += " swiglu backward"; break;
     case Nonlinearity::rotary: key += " rotary"; break;
   }
@@ -70,7 +71,7 @@ class Trial {
     const Tensor a = tn ? matrix(args.depth, like.a, args.rows) : matrix(args.rows, like.a, args.depth);
     const Tensor b = nt ? matrix(args.cols, like.b, args.depth) : matrix(args.depth, like.b, args.cols);
     c_ = matrix(args.rows, like.c, like.c.cols());
-    kept_ = like.kept ? matrix(args.rows, like.c, like.c.cols()) : Tensor();
+    kept_ = like.kept ? matrix(args.rows, like.kept, like.kept.cols()) : Tensor();
     const Tensor before = like.before ? matrix(args.rows, like.c, like.c.cols()) : Tensor();
     const Tensor bias = args.bias.slice ? reserve_tensor(arena_, {args.cols}, "measurement") : Tensor();
     const Tensor scale = args.scale.slice ? reserve_tensor(arena_, {1}, "measurement") : Tensor();

@@ -96,7 +96,7 @@ void add_layer(TableBuilder& table, const ModelConfig& c, uint32_t index) {
     table.linear(ours + "fc", c.ffn_dim, c.dim, std, gpt2 + "mlp.c_fc", {{llama + "mlp.up_proj", c.ffn_dim}});
   } else {
     table.linear(ours + "gate_up", 2 * c.ffn_dim, c.dim, std, gpt2 + "mlp.c_fc",
-                 {{llama + "mlp.gate_proj", c.ffn_dim}, {llama + "mlp.up_proj", c.ffn_dim}});
+                 {{llama + "mlp.gate_proj", c.ffn_dim}, {llama + "mlp.up_proj", c.ffn_dim}}, PairedRows{.rows = 2 * c.ffn_dim, .group = 2 * c.ffn_dim});
   }
   table.linear(ours + "out", c.dim, c.ffn_dim, residual_std, gpt2 + "mlp.c_proj", {{llama + "mlp.down_proj", c.dim}});
 }

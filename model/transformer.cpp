@@ -135,13 +135,9 @@ void Transformer::norm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_
 }
 
 void Transformer::feed_forward(Ops& ops, Tensor activated, Tensor hidden, ConstTensor x, ConstTensor w, ConstTensor bias) const {
-  const bool gelu = config_.mlp == MlpKind::gelu;
-  {
-    const Program::Scope scope(ops.program, "matmul");
-    if (gelu) matmul_nt(ops, activated, x, w, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::gelu, .kept = hidden});
-    else matmul_nt(ops, hidden, x, w, Into::overwrite, {.bias = bias});
-  }
-  if (!gelu) activate(ops, activated, hidden);
+  const Program::Scope scope(ops.program, "matmul");
+  const Nonlinearity through = config_.mlp == MlpKind::swiglu ? Nonlinearity::swiglu : Nonlinearity::gelu;
+  matmul_nt(ops, activated, x, w, Into::overwrite, {.bias = bias, .nonlinearity = through, .kept = hidden});
 }
 
 void Transformer::activate(Ops& ops, Tensor activated, ConstTensor hidden) const {

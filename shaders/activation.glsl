@@ -29,9 +29,9 @@ float gelu_slope(float x) {
 }
 
 // SwiGLU (Shazeer 2020): silu(gate) * up, silu(g) = g s with s the sigmoid of g.
-float swiglu(float gate, float up) { return gate * sigmoid(gate).value * up; }
+float swiglu(vec2 gate_up) { return gate_up.x * sigmoid(gate_up.x).value * gate_up.y; }
 // The gradients of gate (x) and up (y): d up (s + g s (1 - s)) and d silu(g).
-vec2 swiglu_backward(float d, float gate, float up) {
-  const Sigmoid s = sigmoid(gate);
-  return d * vec2(up * (s.value + gate * s.slope), gate * s.value);
+vec2 swiglu_backward(float d, vec2 gate_up) {
+  const Sigmoid s = sigmoid(gate_up.x);
+  return d * vec2(gate_up.y * (s.value + gate_up.x * s.slope), gate_up.x * s.value);
 }

@@ -82,9 +82,11 @@ const uint kLinear = 0;          // y
 const uint kGelu = 1;            // gelu(y)
 const uint kGeluKept = 2;        // gelu(y), and y itself goes to `kept`
 const uint kGeluBackward = 3;    // y gelu'(before): the gradient of what GELU read
-const uint kSwigluBackward = 4;  // the gradients of gate and up, which lie side by side in rows of c and of `before`: [rows, 2 * cols]
+const uint kSwigluBackward = 4;  // gradients of the pairs (gate, up) in `before`: it and c are [rows, 2 * cols], rows 2 * c_stride apart
 const uint kRotary = 5;          // pairs of neighbouring columns, turned as rope.comp does: SPEC_TURNED columns, heads of SPEC_HEAD_WIDTH, position
                                  // row % SPEC_CONTEXT; `before` is RopeArgs::turns
+const uint kSwiglu = 6;          // silu(gate) up of pairs (gate, up) of neighbouring columns, which go to `kept`; c is [rows, cols / 2], rows
+                                 // c_stride / 2 apart
 struct MatmulArgs {
   InOutReal c;      // [rows, cols], rows c_stride apart
   InReal a;         // element (row, k) at row * a_row + k * a_depth
@@ -363,9 +365,9 @@ struct GeluForwardArgs {
 
 // ---- swiglu_forward.comp ----
 struct SwigluForwardArgs {
-  OutReal y;       // [rows, width]
-  InReal gate_up;  // [rows, 2 * width]: gate, then up
-  uint rows, width;
+  OutReal y;       // [count]
+  InReal gate_up;  // [count] pairs (gate, up)
+  uint count;
 };
 
 // ---- embedding_forward.comp ----

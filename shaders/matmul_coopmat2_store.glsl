@@ -16,6 +16,7 @@ void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
   else InOutHalves(to).at[at] = uint16_t(pack_factors(values.xy));
 }
 vec4 stored_like_c(vec4 values) { return kCType == kF32 ? values : vec4(unpack_factors(pack_factors(values.xy)).x, 0.0, 0.0, 0.0); }
+void store_gated(uvec2 to, uint at, vec2 values, uint count) {}
 #include "shaders/matmul_finish.glsl"
 
 // Elements of the tile [start, end) on their way to c. Either may run more than once for an element, in any order: what one reads, only
@@ -27,6 +28,10 @@ float finish_element(const in uint row, const in uint col, const in float sum, c
   const uint at = place.x * args.c_stride + place.y;
   if (!is_null(args.bias)) value += args.bias.at[place.y];
   if (!is_null(args.addend)) value += load_like_c(args.addend, at, 1).x;
+  if (kNonlinearity == kSwigluBackward) {
+    finish(place, at, vec4(value, 0.0, 0.0, 0.0), 1);
+    return value;
+  }
   return through(place, at, vec4(value, 0.0, 0.0, 0.0), 1).x;
 }
 float write(const in uint row, const in uint col, const in float value, const in uvec4 tile, const in float alpha) {
@@ -45,6 +50,7 @@ void main() {
 
   if (alpha != 1.0 || !is_null(args.bias) || !is_null(args.addend) || kNonlinearity != kLinear)
     coopMatPerElementNV(sums, sums, finish_element, uvec4(start, end), alpha);
+  if (kNonlinearity == kSwigluBackward) return;
   // The addend may be c: all of the tile has been read before any of it is written.
   controlBarrier(gl_ScopeWorkgroup, gl_ScopeWorkgroup, gl_StorageSemanticsBuffer, gl_SemanticsAcquireRelease);
 

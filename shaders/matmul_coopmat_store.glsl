@@ -40,4 +40,8 @@ void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
 vec4 stored_like_c(vec4 values) {
   return kCType == kF32 ? values : vec4(unpack_factors(pack_factors(values.xy)), unpack_factors(pack_factors(values.zw)));
 }
+void store_gated(uvec2 to, uint at, vec2 values, uint count) {
+  if (kFours && count == 2 && kCType != kF32) OutU32(to).at[at / 2] = pack_factors(values);
+  else store_like_c(to, at, vec4(values, 0.0, 0.0), count);
+}
 #include "shaders/matmul_store_fours.glsl"

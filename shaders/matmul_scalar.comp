@@ -10,6 +10,7 @@ const uint kAtOnce = 1;
 vec4 load_like_c(InReal from, uint at, uint count) { return vec4(InF32(uvec2(from)).at[at], 0.0, 0.0, 0.0); }
 void store_like_c(uvec2 to, uint at, vec4 values, uint count) { OutF32(to).at[at] = values.x; }
 vec4 stored_like_c(vec4 values) { return values; }
+void store_gated(uvec2 to, uint at, vec2 values, uint count) {}
 #include "shaders/matmul_finish.glsl"
 
 void store_sums(uint row, uint col, float alpha, uint i, uint j) {

@@ -18,6 +18,7 @@ void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
   else OutF32(to).at[at] = values.x;
 }
 vec4 stored_like_c(vec4 values) { return values; }
+void store_gated(uvec2 to, uint at, vec2 values, uint count) { OutF32(to).at[at] = values.x; }
 #include "shaders/matmul_finish.glsl"
 
 void store_sums(uint row, uint col, float alpha, uint i, uint j) {

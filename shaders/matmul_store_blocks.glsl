@@ -13,4 +13,5 @@ void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
     if (x < count) OutF32(to).at[at + x] = values[x];
 }
 vec4 stored_like_c(vec4 values) { return values; }
+void store_gated(uvec2 to, uint at, vec2 values, uint count) { store_like_c(to, at, vec4(values, 0.0, 0.0), count); }
 #include "shaders/matmul_store_fours.glsl"

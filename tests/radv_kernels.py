@@ -19,7 +19,7 @@ from radv_table import LAYOUTS, select
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAPILLI = os.environ.get("LAPILLI", str(ROOT / "build" / "lapilli"))
-NONLINEARITIES = (1, 2, 3, 4)  # SPEC_NONLINEARITY: kGelu and those after it
+NONLINEARITIES = (1, 2, 3, 4, 5, 6)  # SPEC_NONLINEARITY: kGelu and those after it
 # Families whose matrix units every Mesa that Lapilli runs on offers. Others' are checked where a Mesa offers them.
 WITH_MATRICES = ("navi31",)
 # The first is ours, the second RADV's.

@@ -135,6 +135,7 @@ void record_nonlinear_matmuls(KernelLibrary& kernels, const MatmulKernel& force)
     const auto square = [&](DType dtype) { return reserve_tensor(arena, {kDim, kDim}, "matmul", dtype); };
     const auto wide = [&] { return reserve_tensor(arena, {kDim, 2 * kDim}, "matmul", type); };
     const Tensor a = square(factors), b = square(factors), c = square(type), kept = square(type), bias = reserve_tensor(arena, {kDim}, "matmul");
+    const Tensor both = reserve_tensor(arena, {2 * kDim, kDim}, "matmul", factors), bias_of_both = reserve_tensor(arena, {2 * kDim}, "matmul");
     const Tensor gate_up = wide(), d_gate_up = wide(), turns = reserve_tensor(arena, {kDim, kHeadWidth}, "matmul");
     arena.commit(device);
     Program program(device, "matmul");
@@ -145,6 +146,7 @@ void record_nonlinear_matmuls(KernelLibrary& kernels, const MatmulKernel& force)
     matmul_nt(ops, c, a, b, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::rotary, .rotary = rotary, .force = force});
     rope(ops, c, rotary, RopeDirection::forward);
     matmul_nn(ops, c, a, b, Into::overwrite, {.nonlinearity = Nonlinearity::gelu_backward, .before = kept, .force = force});
+    matmul_nt(ops, c, a, both, Into::overwrite, {.bias = bias_of_both, .nonlinearity = Nonlinearity::swiglu, .kept = gate_up, .force = force});
     matmul_nn(ops, d_gate_up, a, b, Into::overwrite, {.nonlinearity = Nonlinearity::swiglu_backward, .before = gate_up, .force = force});
   }
 }
