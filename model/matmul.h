@@ -24,9 +24,10 @@ struct MatmulKernel {
   Precision precision = Precision::f32;  // coopmat and coopmat2: f16 or bf16
   uint32_t tile_cols = 0;  // coopmat2: columns, at most 256 with 128 rows, or 128 with 256; scalar: vectors of columns, 2 or 4; 0: by tile
   bool emulated = false;   // coopmat2: in plain GLSL, for tests without VK_NV_cooperative_matrix2
+  bool transposes = false;  // coopmat: operands that do not lie along K are turned on their way to shared memory
   uint32_t splits = 0;     // parts of the depth computed side by side, where Ops has a workspace; 0: by the shape
   bool of_matrices() const { return kernel_class == KernelClass::coopmat || kernel_class == KernelClass::coopmat2; }
-  std::string to_string() const;  // "coopmat 64x64 in 4 parts"
+  std::string to_string() const;  // "coopmat 64x64 transposing in 4 parts"
 };
 // The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot. Never coopmat2, which has not
 // yet run on a driver with the extension: it is taken where a measurement finds it right and faster, or MatmulOptions::force asks for it.

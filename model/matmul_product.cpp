@@ -225,6 +225,7 @@ Tensor reserve_matmul_workspace(Arena& arena, const DeviceCaps& caps) {
 }
 
 MatmulKernel settle_matmul_kernel(const DeviceCaps& caps, MatmulKernel kernel, const MatmulProduct& product, const Tensor& workspace) {
+  if (layout_of(product.args) == MatmulLayout::nt) kernel.transposes = false;  // nothing to turn
   const uint32_t most = most_splits(product, kernel, workspace);
   if (kernel.tile != 0 || kernel.splits != 0 || most == 1 || kernel.kernel_class == KernelClass::coopmat2) {
     kernel.splits = std::max(kernel.splits, 1U);

@@ -65,14 +65,15 @@ bool shares_out(const DeviceCaps& caps, uint32_t side, const MatrixShape& shape)
   return side / grid.down % shape.rows == 0 && side / grid.across % shape.cols == 0;
 }
 
-MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, Precision precision) {
-  const MatrixShape shape = matrix_shape(caps, precision);
-  MatmulTile tile = block_tile(precision == Precision::f16 ? "coopmat_f16" : "coopmat_bf16", side, 32);
+MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, const MatmulKernel& kernel) {
+  const MatrixShape shape = matrix_shape(caps, kernel.precision);
+  MatmulTile tile = block_tile(kernel.precision == Precision::f16 ? "coopmat_f16" : "coopmat_bf16", side, 32);
   CHECK(shares_out(caps, side, shape), "subgroups of {} lanes share a tile of {} in fragments of {} x {}", caps.subgroup_size, side, shape.rows, shape.cols);
   const SpecConstants more{{args::SPEC_FRAGMENT_ROWS, shape.rows},
                            {args::SPEC_FRAGMENT_COLS, shape.cols},
                            {args::SPEC_FRAGMENT_DEPTH, shape.depth},
-                           {args::SPEC_SUBGROUPS_DOWN, subgroup_grid(caps, side).down}};
+                           {args::SPEC_SUBGROUPS_DOWN, subgroup_grid(caps, side).down},
+                           {args::SPEC_TRANSPOSES, kernel.transposes ? 1U : 0U}};
   tile.constants.insert(tile.constants.end(), more.begin(), more.end());
   return tile;
 }
@@ -96,6 +97,7 @@ uint32_t filling_tile(const DeviceCaps& caps, const MatmulKernel& kernel, uint32
 std::string MatmulKernel::to_string() const {
   std::string text = lapilli::to_string(kernel_class);
   if (tile != 0) text += fmt::format(" {}x{}", tile, tile_cols != 0 ? tile_cols : tile);
+  if (transposes) text += " transposing";
   return splits > 1 ? text + fmt::format(" in {} parts", splits) : text;
 }
 
@@ -144,7 +146,8 @@ MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
     throw Error("this program was built by a shader compiler that knows no {} matrices (glslc with {}); build it again with one",
                 to_string(precision), precision == Precision::f16 ? "GL_KHR_cooperative_matrix" : "GL_EXT_bfloat16");
   // Not coopmat2, even where the device has it: it has only run emulated so far. KernelTuning takes it where it proves right and faster.
-  return {.kernel_class = KernelClass::coopmat, .precision = precision};
+  constexpr uint32_t kAmd = 0x1002;  // see shaders/matmul_coopmat.glsl
+  return {.kernel_class = KernelClass::coopmat, .precision = precision, .transposes = caps.vendor_id == kAmd};
 }
 
 SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
@@ -169,7 +172,7 @@ MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t co
     return scalar_tile(caps, rows, cols, kernel.pairs && caps.fast_pair_loads && pairs_fit, kernel);
   if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_tile(rows, cols, kernel);
   const uint32_t side = kernel.tile != 0 ? kernel.tile : filling_tile(caps, kernel, rows, cols);
-  return kernel.kernel_class == KernelClass::coopmat ? coopmat_tile(caps, side, kernel.precision) : block_tile("tiled", side, 16);
+  return kernel.kernel_class == KernelClass::coopmat ? coopmat_tile(caps, side, kernel) : block_tile("tiled", side, 16);
 }
 
 }  // namespace lapilli

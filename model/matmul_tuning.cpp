@@ -190,6 +190,11 @@ std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const Matmul
   if (first.tile == 0) first.tile = choose_matmul_tile(caps, product.args.rows, product.args.cols, false, own).rows;
   std::vector<MatmulKernel> candidates{first};
   add_tiles(candidates, caps, product, own, workspace);
+  if (own.kernel_class == KernelClass::coopmat && layout_of(product.args) != MatmulLayout::nt) {
+    MatmulKernel other = own;
+    other.transposes = !own.transposes;
+    add_tiles(candidates, caps, product, other, workspace);
+  }
   if (own.kernel_class == KernelClass::coopmat && takes_coopmat2(caps, product, own.precision))
     add_tiles(candidates, caps, product, {.kernel_class = KernelClass::coopmat2, .precision = own.precision}, workspace);
   return candidates;

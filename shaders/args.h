@@ -74,6 +74,7 @@ SPEC_CONSTANT(SPEC_WIDTH, 20)       // norms: columns of a row
 SPEC_CONSTANT(SPEC_NONLINEARITY, 19)  // products: what their sums pass through on their way to c, kLinear, kGelu, ...
 SPEC_CONSTANT(SPEC_CONTEXT, 21)     // T, where positions are taken out of rows
 SPEC_CONSTANT(SPEC_TURNED, 22)      // products: columns of c that turn (kRotary); attention backward: 1: d_q and d_k turn back
+SPEC_CONSTANT(SPEC_TRANSPOSES, 23)  // products: 1: what does not lie along K in memory is turned on its way to shared memory (coopmat)
 const uint kF32 = 0, kF16 = 1, kBF16 = 2;
 
 // ---- matmul_*.comp ----

@@ -2,7 +2,9 @@
 // f32 or as factors (SPEC_A_TYPE, SPEC_B_TYPE).
 //
 // A workgroup computes its tile kDepth steps of K at a time. Factors are fetched eight at a time, f32 rounded on the way; kept in
-// shared memory in the order they have in memory (a load's layout does the transposing), rows padded by 16 bytes. Its
+// shared memory in the order they have in memory (a load's layout does the transposing), rows padded by 16 bytes; or, where SPEC_TRANSPOSES
+// says so, always along K: a thread then takes four neighbours of two or four steps, and writes them as so many steps of four rows. NVIDIA's
+// loads transpose on their way; AMD's read what does not lie along K 16 bits at a time: 256 loads of a stage of 128 x 128 where 32 do. Its
 // subgroups share the tile out kSubgroupsDown x the rest; each holds its part as fragments of the device's own size. The next
 // stage is fetched into registers after the barrier that publishes this one, and so travels during the math: one stage of
 // shared memory is enough. At the end the fragments go through shared memory into the blocks of matmul_blocks.glsl, a
@@ -37,9 +39,11 @@ layout(constant_id = SPEC_FRAGMENT_ROWS) const uint kFragmentRows = 16;
 layout(constant_id = SPEC_FRAGMENT_COLS) const uint kFragmentCols = 16;
 layout(constant_id = SPEC_FRAGMENT_DEPTH) const uint kFragmentDepth = 16;
 layout(constant_id = SPEC_SUBGROUPS_DOWN) const uint kSubgroupsDown = 1;
+layout(constant_id = SPEC_TRANSPOSES) const uint kTransposes = 0;
 
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF32x4 { vec4 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InU32x4 { uvec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InU32x2 { uvec2 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 2) readonly buffer InHalves { uint16_t at[]; };
 
 const uint kSubgroupRows = kRows / kSubgroupsDown;
@@ -48,11 +52,12 @@ const uint kFragmentsDown = kSubgroupRows / kFragmentRows;
 const uint kFragmentsAcross = kSubgroupCols / kFragmentCols;
 
 // Shared memory in 16-byte units (8 factors, 4 sums): that a fragment's rows begin at 16 bytes is a rule of its loads.
-// A row of it is kDepth factors, or where the operand is contiguous the other way, a step of K.
-const uint kStrideA = (kAAlongDepth ? kDepth : kRows) / 8 + 1;
-const uint kStrideB = (kBAlongDepth ? kDepth : kCols) / 8 + 1;
-const uint kStageA = (kAAlongDepth ? kRows : kDepth) * kStrideA;
-const uint kStageB = (kBAlongDepth ? kCols : kDepth) * kStrideB;
+// A row of it is kDepth factors, or where the operand lies the other way there, a step of K.
+const bool kAStagedAlong = kAAlongDepth || kTransposes != 0, kBStagedAlong = kBAlongDepth || kTransposes != 0;
+const uint kStrideA = (kAStagedAlong ? kDepth : kRows) / 8 + 1;
+const uint kStrideB = (kBStagedAlong ? kDepth : kCols) / 8 + 1;
+const uint kStageA = (kAStagedAlong ? kRows : kDepth) * kStrideA;
+const uint kStageB = (kBStagedAlong ? kCols : kDepth) * kStrideB;
 // The sums of one block of each thread, on their way from fragments to threads.
 const uint kPartRows = kRows / kBlocksR, kPartCols = kCols / kBlocksC;
 const uint kStridePart = kPartCols / 4 + 1;
@@ -62,41 +67,70 @@ shared uvec4 stage[kStageA + kStageB > kPart ? kStageA + kStageB : kPart];
 const uint kChunksA = kRows * kDepth / 8 / kWorkgroup;  // eights of factors that a thread stages
 const uint kChunksB = kCols * kDepth / 8 / kWorkgroup;
 
-// Where a thread's i-th eight of an operand begins: x = row or column of the tile, y = step of K.
-uvec2 chunk_place(uint i, uint width, bool along_depth) {
-  const uint at = gl_LocalInvocationIndex + i * kWorkgroup;
-  return along_depth ? uvec2(at / (kDepth / 8), 8 * (at % (kDepth / 8))) : uvec2(8 * (at % (width / 8)), at / (width / 8));
+// How an operand gets to its part of the stage, which begins at `base`.
+struct Way {
+  uint width;        // rows or columns of the tile
+  bool along_depth;  // in memory
+  bool turns;
+  uint chunks;       // eights of a thread
+  uint base, stride;
+};
+Way way_of_a() { return Way(kRows, kAAlongDepth, kAAlongDepth != kAStagedAlong, kChunksA, 0, kStrideA); }
+Way way_of_b() { return Way(kCols, kBAlongDepth, kBAlongDepth != kBStagedAlong, kChunksB, kStageA, kStrideB); }
+
+// Where a thread's i-th eight of an operand begins: x = row or column of the tile, y = step of K. One that turns is four neighbours of two
+// steps; a thread has all of its steps side by side, and a row's are of neighbouring threads.
+uvec2 chunk_place(uint i, Way way) {
+  if (way.turns) {
+    const uint steps = 2 * way.chunks, patches = kDepth / steps;
+    return uvec2(4 * (gl_LocalInvocationIndex / patches), steps * (gl_LocalInvocationIndex % patches) + 2 * i);
+  }
+  const uint at = gl_LocalInvocationIndex + i * kWorkgroup, eights = (way.along_depth ? kDepth : way.width) / 8;
+  return way.along_depth ? uvec2(at / eights, 8 * (at % eights)) : uvec2(8 * (at % eights), at / eights);
 }
-// And where it goes.
-uint chunk_slot(uvec2 place, uint stride, bool along_depth) {
-  return along_depth ? place.x * stride + place.y / 8 : place.y * stride + place.x / 8;
+void stage_chunk(uint i, Way way, uvec4 eight) {
+  const uvec2 place = chunk_place(i, way);
+  if (!way.turns) {
+    stage[way.base + (way.along_depth ? place.x * way.stride + place.y / 8 : place.y * way.stride + place.x / 8)] = eight;
+    return;
+  }
+  const uint steps[4] = {bitfieldInsert(eight.x, eight.z, 16, 16), bitfieldInsert(eight.z, eight.x >> 16, 0, 16),
+                         bitfieldInsert(eight.y, eight.w, 16, 16), bitfieldInsert(eight.w, eight.y >> 16, 0, 16)};
+  [[unroll]] for (uint x = 0; x < 4; ++x) stage[way.base + (place.x + x) * way.stride + place.y / 8][place.y % 8 / 2] = steps[x];
 }
 
-// Eight neighbours from element `at`, of which `count` are there (the rest are 0), as factors.
-uvec4 fetch_eight(InReal from, uint type, uint at, uint count, bool aligned) {
-  const bool whole = aligned && count >= 8;
+// Four neighbours from element `at`, of which `count` are there (the rest are 0), as factors.
+uvec2 fetch_four(InReal from, uint type, uint at, uint count, bool aligned) {
+  const bool whole = aligned && count >= 4;
   if (type != kF32) {
-    if (whole) return InU32x4(from).at[at / 8];
-    uvec4 eight = uvec4(0);
-    [[unroll]] for (uint i = 0; i < 8; ++i)
-      if (i < count) eight[i / 2] |= uint(InHalves(from).at[at + i]) << 16 * (i % 2);
-    return eight;
+    if (whole) return InU32x2(from).at[at / 4];
+    uvec2 four = uvec2(0);
+    [[unroll]] for (uint i = 0; i < 4; ++i)
+      if (i < count) four[i / 2] |= uint(InHalves(from).at[at + i]) << 16 * (i % 2);
+    return four;
   }
-  vec4 low = vec4(0.0), high = vec4(0.0);
+  vec4 values = vec4(0.0);
   if (whole) {
-    low = InF32x4(from).at[at / 4];
-    high = InF32x4(from).at[at / 4 + 1];
+    values = InF32x4(from).at[at / 4];
   } else {
-    [[unroll]] for (uint i = 0; i < 4; ++i) {
-      if (i < count) low[i] = InF32(from).at[at + i];
-      if (i + 4 < count) high[i] = InF32(from).at[at + i + 4];
-    }
+    [[unroll]] for (uint i = 0; i < 4; ++i)
+      if (i < count) values[i] = InF32(from).at[at + i];
   }
-  return uvec4(pack_factors(low.xy), pack_factors(low.zw), pack_factors(high.xy), pack_factors(high.zw));
+  return uvec2(pack_factors(values.xy), pack_factors(values.zw));
 }
-// `across` of them and `depth` of them are left from `place` on; along one of the two lie the eight.
 uint left(uint all, uint from) { return all > from ? all - from : 0; }
-uint chunk_count(uint across, uint depth, bool along_depth) { return along_depth ? (across > 0 ? depth : 0) : (depth > 0 ? across : 0); }
+// Eight, likewise.
+uvec4 fetch_eight(InReal from, uint type, uint at, uint count, bool aligned) {
+  if (type != kF32 && aligned && count >= 8) return InU32x4(from).at[at / 8];
+  const bool fours = aligned && type == kF32;
+  return uvec4(fetch_four(from, type, at, count, fours), fetch_four(from, type, at + 4, left(count, 4), fours));
+}
+// A thread's eight of which `across` rows or columns and `depth` steps are left, `step` elements apart.
+uvec4 fetch_chunk(InReal from, uint type, Way way, uint at, uint step, uint across, uint depth, bool aligned) {
+  if (way.turns)
+    return uvec4(fetch_four(from, type, at, depth > 0 ? across : 0, aligned), fetch_four(from, type, at + step, depth > 1 ? across : 0, aligned));
+  return fetch_eight(from, type, at, way.along_depth ? (across > 0 ? depth : 0) : (depth > 0 ? across : 0), aligned);
+}
 
 // All threads of the workgroup call it.
 void multiply(Operands o, uint row0, uint col0) {
@@ -107,30 +141,30 @@ void multiply(Operands o, uint row0, uint col0) {
 
   const uint down = gl_SubgroupID % kSubgroupsDown, across = gl_SubgroupID / kSubgroupsDown;
   const uint sub_row = down * kSubgroupRows, sub_col = across * kSubgroupCols;
+  const Way way_a = way_of_a(), way_b = way_of_b();
   uint a_at[kChunksA], b_at[kChunksB];
-  [[unroll]] for (uint i = 0; i < kChunksA; ++i) a_at[i] = a_row_start(min(row0 + chunk_place(i, kRows, kAAlongDepth).x, o.rows - 1));
-  [[unroll]] for (uint i = 0; i < kChunksB; ++i) b_at[i] = min(col0 + chunk_place(i, kCols, kBAlongDepth).x, o.cols - 1) * o.b_col;
+  [[unroll]] for (uint i = 0; i < kChunksA; ++i) a_at[i] = a_row_start(min(row0 + chunk_place(i, way_a).x, o.rows - 1));
+  [[unroll]] for (uint i = 0; i < kChunksB; ++i) b_at[i] = min(col0 + chunk_place(i, way_b).x, o.cols - 1) * o.b_col;
 
   uvec4 next_a[kChunksA], next_b[kChunksB];
   // One turn more than there are stages: fetches run one ahead.
   [[dont_unroll]] for (uint k0 = 0; k0 < o.depth + kDepth; k0 += kDepth) {
     if (k0 > 0) {
       barrier();  // the last stage has been read
-      [[unroll]] for (uint i = 0; i < kChunksA; ++i) stage[chunk_slot(chunk_place(i, kRows, kAAlongDepth), kStrideA, kAAlongDepth)] = next_a[i];
-      [[unroll]] for (uint i = 0; i < kChunksB; ++i)
-        stage[kStageA + chunk_slot(chunk_place(i, kCols, kBAlongDepth), kStrideB, kBAlongDepth)] = next_b[i];
+      [[unroll]] for (uint i = 0; i < kChunksA; ++i) stage_chunk(i, way_a, next_a[i]);
+      [[unroll]] for (uint i = 0; i < kChunksB; ++i) stage_chunk(i, way_b, next_b[i]);
       barrier();
     }
     if (k0 < o.depth) {
       [[unroll]] for (uint i = 0; i < kChunksA; ++i) {
-        const uvec2 place = chunk_place(i, kRows, kAAlongDepth);
-        const uint count = chunk_count(left(o.rows, row0 + place.x), left(o.depth, k0 + place.y), kAAlongDepth);
-        next_a[i] = fetch_eight(o.a, kAType, a_at[i] + (k0 + place.y) * o.a_depth, count, (kAligned & 1) != 0);
+        const uvec2 place = chunk_place(i, way_a);
+        next_a[i] = fetch_chunk(o.a, kAType, way_a, a_at[i] + (k0 + place.y) * o.a_depth, o.a_depth, left(o.rows, row0 + place.x),
+                                left(o.depth, k0 + place.y), (kAligned & 1) != 0);
       }
       [[unroll]] for (uint i = 0; i < kChunksB; ++i) {
-        const uvec2 place = chunk_place(i, kCols, kBAlongDepth);
-        const uint count = chunk_count(left(o.cols, col0 + place.x), left(o.depth, k0 + place.y), kBAlongDepth);
-        next_b[i] = fetch_eight(o.b, kBType, b_at[i] + (k0 + place.y) * o.b_depth, count, (kAligned & 2) != 0);
+        const uvec2 place = chunk_place(i, way_b);
+        next_b[i] = fetch_chunk(o.b, kBType, way_b, b_at[i] + (k0 + place.y) * o.b_depth, o.b_depth, left(o.cols, col0 + place.x),
+                                left(o.depth, k0 + place.y), (kAligned & 2) != 0);
       }
     }
     if (k0 > 0) {
@@ -138,7 +172,7 @@ void multiply(Operands o, uint row0, uint col0) {
         coopmat<FACTOR, gl_ScopeSubgroup, kFragmentRows, kFragmentDepth, gl_MatrixUseA> a[kFragmentsDown];
         [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
           const uint row = sub_row + i * kFragmentRows;
-          if (kAAlongDepth)
+          if (kAStagedAlong)
             coopMatLoad(a[i], stage, row * kStrideA + k / 8, kStrideA, gl_CooperativeMatrixLayoutRowMajor);
           else
             coopMatLoad(a[i], stage, k * kStrideA + row / 8, kStrideA, gl_CooperativeMatrixLayoutColumnMajor);
@@ -146,7 +180,7 @@ void multiply(Operands o, uint row0, uint col0) {
         [[unroll]] for (uint j = 0; j < kFragmentsAcross; ++j) {
           coopmat<FACTOR, gl_ScopeSubgroup, kFragmentDepth, kFragmentCols, gl_MatrixUseB> b;
           const uint col = sub_col + j * kFragmentCols;
-          if (kBAlongDepth)
+          if (kBStagedAlong)
             coopMatLoad(b, stage, kStageA + col * kStrideB + k / 8, kStrideB, gl_CooperativeMatrixLayoutColumnMajor);
           else
             coopMatLoad(b, stage, kStageA + k * kStrideB + col / 8, kStrideB, gl_CooperativeMatrixLayoutRowMajor);

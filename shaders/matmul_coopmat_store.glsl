@@ -7,7 +7,6 @@
 layout(constant_id = SPEC_C_TYPE) const uint kCType = kF32;  // not kF32: FACTOR's
 const bool kFours = (kAligned & 4) != 0;
 
-layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InU32x2 { uvec2 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer OutU32x2 { uvec2 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutF32x4 { vec4 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 2) writeonly buffer OutHalves { uint16_t at[]; };

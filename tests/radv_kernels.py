@@ -95,7 +95,8 @@ def check(family, kernels, device):
                        for tile in (32, 64, 128) for c in (0, half) for f in NONLINEARITIES]
             wanted += [(name, {"c_type": half}) for name in ("norm_forward", "gelu_forward", "swiglu_forward", "dropout", "adamw", "loss_gather")]
             wanted += [(name, {"a_type": half}) for name in ("norm_backward", "column_sum")]
-            wanted += [(f"matmul_coopmat_{kind}", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
+            wanted += [(f"matmul_coopmat_{kind}", {"rows": tile, "variant": variant, "transposes": transposes})
+                       for tile in (32, 64, 128) for variant in LAYOUTS for transposes in (0, 1)]
             # The loss and attention, in f32 memory and in 16 bits.
             for memory in (0, half):
                 wanted += [(f"loss_logits_coopmat_{kind}", {"rows": tile, "variant": variant, "a_type": memory, "b_type": memory})

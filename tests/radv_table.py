@@ -65,6 +65,8 @@ def rows(kernels, chip):
             return {f"{operand}_type": half for operand in operands if half}
 
         plain = {"epilogue": UNSCALED, "nonlinearity": 0} | types("abc")
+        if half:
+            plain["transposes"] = 1  # as products on AMD are
         products = [(f"matmul_{suffix}", {"variant": variant} | plain) for variant in LAYOUTS]
         found.append((f"product, {number}: " + " / ".join(LAYOUTS.values()), rate, *best_tile(kernels, chip, products)))
         loss = [(f"loss_logits_{suffix}", {"variant": 0} | types("ab")), (f"loss_recompute_{suffix}", types("ab"))]

@@ -65,7 +65,8 @@ const std::map<uint32_t, const char*>& constant_names() {
                                                      {args::SPEC_C_TYPE, "c_type"},        {args::SPEC_EPILOGUE, "epilogue"},
                                                      {args::SPEC_SOFTCAP, "softcap"},       {args::SPEC_NONLINEARITY, "nonlinearity"},
                                                      {args::SPEC_WIDTH, "width"},
-                                                     {args::SPEC_CONTEXT, "context"},       {args::SPEC_TURNED, "turned"}};
+                                                     {args::SPEC_CONTEXT, "context"},       {args::SPEC_TURNED, "turned"},
+                                                     {args::SPEC_TRANSPOSES, "transposes"}};
   return names;
 }
 

@@ -25,7 +25,7 @@ struct MatmulBenchOptions : BenchOptions {
 
 constexpr const char* kKernels = "scalar and tiled multiply f32; coopmat and coopmat2 f16 and bf16, coopmat2 not from --f32-memory";
 
-// "tiled", "coopmat:64", "coopmat2:128x256"; of scalar rows x vectors of the device's lanes, "scalar:64x4". Throws Error where the device cannot run it.
+// "tiled", "coopmat:64", transposing "coopmat:64t", "coopmat2:128x256"; of scalar rows x vectors of the device's lanes, "scalar:64x4". Throws Error where the device cannot run it.
 MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Precision precision) {
   const std::string name = text.substr(0, text.find(':')), tile = text.size() > name.size() ? text.substr(name.size() + 1) : "";
   const KernelClass known = parse_kernel_class(
@@ -33,10 +33,12 @@ MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Preci
   MatmulKernel kernel{.kernel_class = known, .precision = precision};
   const std::vector<std::string> tiles = kernel.kernel_class == KernelClass::coopmat2 ? std::vector<std::string>{"64x64", "128x128", "128x256", "256x128"}
                                          : kernel.kernel_class == KernelClass::scalar ? std::vector<std::string>{"64x4", "64x2", "32x4", "32x2", "8x4", "8x2"}
-                                                                                      : std::vector<std::string>{"32", "64", "128"};
+                                         : kernel.kernel_class == KernelClass::coopmat ? std::vector<std::string>{"32", "64", "128", "32t", "64t", "128t"}
+                                                                                       : std::vector<std::string>{"32", "64", "128"};
   if (!tile.empty() && std::ranges::find(tiles, tile) == tiles.end())
     throw CLI::ValidationError("--kernel", fmt::format("{} has tiles of {}", name, fmt::join(tiles, ", ")));
   if (!tile.empty()) kernel.tile = static_cast<uint32_t>(std::stoul(tile));
+  kernel.transposes = tile.ends_with('t');
   if (tile.find('x') != std::string::npos) kernel.tile_cols = static_cast<uint32_t>(std::stoul(tile.substr(tile.find('x') + 1)));
   if (kernel.kernel_class == KernelClass::coopmat) (void)matmul_kernel(caps, precision);
   if (kernel.kernel_class != KernelClass::coopmat2) return kernel;

@@ -89,7 +89,9 @@ std::vector<MatmulKernel> matmul_kernels(const DeviceCaps& caps) {
     for (const uint32_t tile : {64U, 128U}) list.push_back({.kernel_class = KernelClass::tiled, .tile = tile});
   for (const Precision precision : {Precision::f16, Precision::bf16})
     if (multiplies(caps, precision))
-      for (const uint32_t tile : {32U, 64U, 128U}) list.push_back({.kernel_class = KernelClass::coopmat, .tile = tile, .precision = precision});
+      for (const uint32_t tile : {32U, 64U, 128U})
+        for (const bool transposes : {false, true})
+          list.push_back({.kernel_class = KernelClass::coopmat, .tile = tile, .precision = precision, .transposes = transposes});
   return list;
 }
 

@@ -137,8 +137,9 @@ class CoopmatMatmul : public testing::TestWithParam<std::tuple<MatmulKernel, Sto
   void for_all_cases(void (*check)(const MatmulKernel&, const Case&, Storage)) {
     const bool all_f32 = !in.a && !in.b && !in.c, all_16 = in.a && in.b && in.c && kernel.tile == 32;
     const std::vector<std::vector<Case>> many{cases(), even_cases(), large_cases()}, few{few_cases(kernel.tile)};
-    for (const auto& some : all_f32 || all_16 ? many : few)
+    for (const auto& some : (all_f32 || all_16) && !kernel.transposes ? many : few)
       for (const Case& p : some) {
+        if (kernel.transposes && p.layout == Layout::nt) continue;  // nothing to turn
         SCOPED_TRACE(fmt::format("{} {}x{}x{}", static_cast<int>(p.layout), p.m, p.n, p.k));
         check(kernel, p, in);
         if (HasFailure()) return;
@@ -215,11 +216,17 @@ std::vector<std::tuple<MatmulKernel, Storage>> coopmat_params() {
       for (const bool b : {false, true})
         for (const bool c : {false, true})
           if (kernel.tile == 32 || (a == b && b == c)) all.emplace_back(kernel, Storage{a, b, c});
+  // What is turned on its way to shared memory: in each type, and in each number of steps that a thread takes.
+  for (MatmulKernel kernel : coopmat_kernels()) {
+    if (kernel.precision != Precision::f16) continue;
+    kernel.transposes = true;
+    for (const bool half : {false, true}) all.emplace_back(kernel, Storage{half, half, half});
+  }
   return all;
 }
 std::string coopmat_name(const testing::TestParamInfo<std::tuple<MatmulKernel, Storage>>& info) {
   const auto& [kernel, in] = info.param;
-  const std::string name = fmt::format("{}_{}_", to_string(kernel.precision), kernel.tile);
+  const std::string name = fmt::format("{}_{}{}_", to_string(kernel.precision), kernel.tile, kernel.transposes ? "_transposing" : "");
   if (!in.a && !in.b && !in.c) return name + "f32";
   return fmt::format("{}{}{}{}_in_16_bits", name, in.a ? "a" : "", in.b ? "b" : "", in.c ? "c" : "");
 }
