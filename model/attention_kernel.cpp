@@ -75,10 +75,13 @@ AttentionKernel attention_kernel(const DeviceCaps& caps, Precision precision, ui
   if (kernel_class == KernelClass::coopmat) return coopmat_kernel(caps, precision, head_width, pass);
   if (kernel_class == KernelClass::tiled) return {.kernel_class = kernel_class, .owned = 64, .met = 64};
   // Owned rows of a lane share what a met one costs to read and hand round, as long as they stay in the nearest caches, and their
-  // instructions, owned x met x E multiply-adds, in the next: beyond 1024 a driver compiles for minutes, too. Lanes of 16 fill twice the cache;
+  // instructions, owned x met x E multiply-adds, in the next: beyond 1024 a driver compiles for minutes, too. Lanes of 16 fill twice the cache,
+  // which backward, whose met rows are left in memory, minds up to E = 64 only (E = 128, two rows for one: 0.85 of the time, forward 1.3);
   // drivers that are not given pairs have not been found faster with more rows.
   const uint32_t met = pass == AttentionPass::forward && head_width <= 32 ? 8 : 4;
-  const uint32_t owned = (head_width <= 64 ? 4U : head_width <= 128 ? 2U : 1U) / (caps.subgroup_size > 8 || !caps.fast_pair_loads ? 2U : 1U);
+  const bool wide_backward = pass == AttentionPass::backward && head_width > 64;
+  const bool fewer = !caps.fast_pair_loads || (caps.subgroup_size > 8 && !wide_backward);
+  const uint32_t owned = (head_width <= 64 ? 4U : head_width <= 128 ? 2U : 1U) / (fewer ? 2U : 1U);
   return {.kernel_class = KernelClass::scalar, .owned = std::max(owned, 1U), .met = std::min(met, caps.subgroup_size)};
 }
 
