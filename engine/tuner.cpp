@@ -77,20 +77,18 @@ class Candidate {
   std::string failure_;
 };
 
-// Says what is measured while it lives.
-class Progress {
+// Says that the choice is made, or given up, when it goes.
+class EndOfProgress {
  public:
-  Progress(const std::function<void(const std::string&)>& say, const std::string& key) : say_(say) {
-    if (say_) say_(key);
-  }
-  ~Progress() {
+  explicit EndOfProgress(const std::function<void(const TunerProgress&)>& say) : say_(say) {}
+  ~EndOfProgress() {
     if (say_) say_({});
   }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
+  EndOfProgress(const EndOfProgress&) = delete;
+  EndOfProgress& operator=(const EndOfProgress&) = delete;
 
  private:
-  const std::function<void(const std::string&)>& say_;
+  const std::function<void(const TunerProgress&)>& say_;
 };
 
 // The first that is as fast as the best.
@@ -141,7 +139,7 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
   TuningRecord record;
   const double rounds = std::min(seconds_budget.value_or(options_.seconds_budget), options_.seconds_in_all - seconds_spent_);
   {
-    const Progress progress(options_.on_measuring, key);
+    const EndOfProgress end(options_.on_measuring);
     seconds_spent_ += wall_seconds([&] { record = measure(key, names, prepare, rounds); });
   }
   given_.insert_or_assign(key, record);
@@ -194,6 +192,7 @@ TuningRecord Tuner::measure(const std::string& key, const std::vector<std::strin
   std::vector<Candidate> candidates;
   candidates.reserve(names.size());
   for (size_t i = 0; i < names.size(); ++i) {
+    if (options_.on_measuring) options_.on_measuring({key, i + 1, names.size(), seconds_spent_, options_.seconds_in_all});
     const std::string label = fmt::format("{}: {}", key, names[i]);
     if (crashed(key, names, i)) candidates.emplace_back(label, mark);
     else candidates.emplace_back(label, mark, file_.mark_of(key, names[i]), [&] { return prepare(i); });

@@ -14,13 +14,19 @@
 
 namespace lapilli {
 
+// Where a tuner is: for a line of progress.
+struct TunerProgress {
+  std::string key;                  // of what is measured; empty: done with it
+  size_t candidate = 0, count = 0;  // candidates are prepared one by one, 1 to `count`; after the last all run in turn
+  double seconds_spent = 0, seconds_in_all = 0;  // on the choices before, and at most on all
+};
+
 struct TunerOptions {
   bool measure = true;              // false: a remembered choice, else the first candidate that never crashed; nothing is written
   std::filesystem::path file = {};  // empty: tuning-<device_identity>.json in cache_directory()
   double seconds_budget = 2;        // wall clock for the rounds of one choice, at least one; warm-ups come on top
   double seconds_in_all = std::numeric_limits<double>::infinity();  // wall clock; once it is spent nothing more is measured
-  // Before each measurement with its key, and after it with an empty one: for a line of progress.
-  std::function<void(const std::string& key)> on_measuring = {};
+  std::function<void(const TunerProgress&)> on_measuring = {};  // before each candidate is prepared, and after each choice
 };
 
 struct TunedChoice {

@@ -16,8 +16,13 @@ namespace {
 
 constexpr double kSecondsInAll = 20;
 
-void show_progress(const std::string& key) {
-  std::fputs(key.empty() ? "\r\033[K" : fmt::format("\r\033[Kmeasuring   {}", key).c_str(), stderr);
+void show_progress(const TunerProgress& at) {
+  const auto line = [&] {
+    const std::string limit = std::isfinite(at.seconds_in_all) ? fmt::format(" of at most {:.0f}", at.seconds_in_all) : "";
+    return fmt::format("measuring   {} s{}: kernel {} of {}, {}", std::lround(at.seconds_spent), limit, at.candidate, at.count, at.key);
+  };
+  // Without wrapping: what is wider than the terminal ends at its edge, and the next line begins where this one did.
+  fmt::print(stderr, "\r\033[K\033[?7l{}\033[?7h", at.key.empty() ? "" : line());
   std::fflush(stderr);
 }
 

@@ -130,8 +130,8 @@ TEST_F(TunerDeathTest, AProcessThatDiesBetweenTrials_BlamesNobody) {
   // In the preparation of nothing: all of the first choice have proved themselves.
   EXPECT_EXIT(
       {
-        Tuner first(caps(), {.file = file_, .on_measuring = [](const std::string& key) {
-                               if (key == "second") std::abort();
+        Tuner first(caps(), {.file = file_, .on_measuring = [](const TunerProgress& at) {
+                               if (at.key == "second") std::abort();
                              }});
         candidates.choose(first, "first");
         candidates.choose(first, "second");

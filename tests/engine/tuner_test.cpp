@@ -256,11 +256,13 @@ TEST_F(TunerTest, GivenAndKnown_AreThisTunersChoicesAndAllOfTheDevices) {
   full_and_tokens(2, 1).choose(earlier, "old");
   full_and_tokens(2, 1).choose(earlier, "older");
   std::vector<std::string> progress;
-  Tuner tuner(caps(), {.file = file_, .on_measuring = [&](const std::string& key) { progress.push_back(key); }});
+  Tuner tuner(caps(), {.file = file_, .on_measuring = [&](const TunerProgress& at) {
+    progress.push_back(fmt::format("{} {}/{}", at.key, at.candidate, at.count));
+  }});
   full_and_tokens(1, 3).choose(tuner, "new");
   full_and_tokens(2, 1).choose(tuner, "old");
   Candidates{{"full"}, {takes(1)}}.choose(tuner, "no choice");
-  EXPECT_EQ(progress, (std::vector<std::string>{"new", ""}));
+  EXPECT_EQ(progress, (std::vector<std::string>{"new 1/2", "new 2/2", " 0/0"}));
   ASSERT_EQ(tuner.given().size(), 2U);
   EXPECT_EQ(tuner.given().at("new").chosen, 0U);
   EXPECT_EQ(tuner.given().at("new").candidates[1].median_seconds, 3);
