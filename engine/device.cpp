@@ -122,6 +122,19 @@ void require_pipeline_statistics(VkInstance instance, VkPhysicalDevice physical)
               VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
 }
 
+// Layers that check what a program does may be older than shader objects, and take a dispatch with one for a dispatch of nothing.
+bool is_validated(VkInstance instance, VkPhysicalDevice physical) {
+  // Of the layer's versions, some answer to the older name only.
+  constexpr const char* kName = "vkGetPhysicalDeviceToolPropertiesEXT";
+  const auto get = reinterpret_cast<PFN_vkGetPhysicalDeviceToolPropertiesEXT>(vkGetInstanceProcAddr(instance, kName));
+  if (get == nullptr) return true;
+  uint32_t count = 0;
+  vk_check(get(physical, &count, nullptr), kName);
+  std::vector<VkPhysicalDeviceToolProperties> tools(count, {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TOOL_PROPERTIES});
+  vk_check(get(physical, &count, tools.data()), kName);
+  return std::ranges::any_of(tools, [](const auto& tool) { return (tool.purposes & VK_TOOL_PURPOSE_VALIDATION_BIT) != 0; });
+}
+
 constexpr const char* kKhrCalibratedTimestamps = "VK_KHR_calibrated_timestamps";  // younger than the headers we build with
 
 // The extension that reads both clocks at once, under its newer name or its older one, if the device has it for the clock of
@@ -192,6 +205,7 @@ Device::Device(const DeviceOptions& options) {
   }
   caps_ = query_caps(instance_, physical_);
   if (options.staging) caps_.unified_memory = false;
+  if (caps_.shader_objects && (options.pipeline_statistics || is_validated(instance_, physical_))) caps_.shader_objects = false;
   pipeline_statistics_ = options.pipeline_statistics;
   record_only_ = options.record_only;
   queue_family_ = find_compute_queue_family(physical_);
@@ -227,6 +241,11 @@ Device::Device(const DeviceOptions& options) {
   if (pipeline_statistics_) {
     extensions.push_back(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
     f13.pNext = &statistics;
+  }
+  VkPhysicalDeviceShaderObjectFeaturesEXT objects{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_OBJECT_FEATURES_EXT, .shaderObject = VK_TRUE};
+  if (caps_.shader_objects) {
+    extensions.push_back(VK_EXT_SHADER_OBJECT_EXTENSION_NAME);
+    f13.pNext = &objects;
   }
   const char* calibrated = calibrated_timestamps_extension(instance_, physical_);
   if (calibrated != nullptr && caps_.timestamp_period_ns > 0) extensions.push_back(calibrated);

@@ -61,6 +61,9 @@ struct DeviceCaps {
   uint32_t max_matrix_dimension = 0;    // of a workgroup's matrices
   uint32_t matrix_shared_bytes = 0;     // shared memory that the driver keeps for them, out of max_shared_bytes
 
+  // Kernels are made as shader objects, whose binaries are kept (engine/shader_objects.h), instead of pipelines.
+  bool shader_objects = false;
+
   KernelClass kernel_class = KernelClass::tiled;
 };
 

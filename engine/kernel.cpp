@@ -7,6 +7,7 @@
 
 #include "engine/base/file.h"
 #include "engine/device_cache.h"
+#include "engine/shader_objects.h"
 #include "engine/task_pool.h"
 #include "shaders/embedded.h"
 
@@ -26,6 +27,8 @@ std::vector<std::byte> load_cache(const DeviceCaps& caps) {
   return {};
 }
 
+constexpr VkPushConstantRange kPush{.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = kMaxPushBytes};
+
 const EmbeddedShader* find_shader(std::string_view name) {
   for (const EmbeddedShader& shader : embedded_shaders())
     if (shader.name == name) return &shader;
@@ -33,10 +36,10 @@ const EmbeddedShader* find_shader(std::string_view name) {
 }
 
 // Whether it is, and without an error. Does not wait.
-bool is_compiled(const std::shared_future<VkPipeline>& pipeline) {
-  if (pipeline.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
+bool is_compiled(const std::shared_future<CompiledKernel>& kernel) {
+  if (kernel.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
   try {
-    return pipeline.get() != VK_NULL_HANDLE;
+    return kernel.get() != CompiledKernel{};
   } catch (const std::exception&) {
     return false;  // who used it was told
   }
@@ -46,26 +49,36 @@ bool is_compiled(const std::shared_future<VkPipeline>& pipeline) {
 
 bool has_shader(std::string_view name) { return find_shader(name) != nullptr; }
 
+void Kernel::bind(VkCommandBuffer commands) const {
+  const CompiledKernel& kernel = compiled();
+  if (kernel.object != VK_NULL_HANDLE) objects_->bind(commands, kernel.object);
+  else vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, kernel.pipeline);
+}
+
 KernelLibrary::KernelLibrary(Device& device) : device_(device), compiler_(std::make_unique<TaskPool>()) {
-  if (!device.has_pipeline_statistics()) {
+  if (device.caps().shader_objects) {
+    objects_ = std::make_unique<ShaderObjects>(device);
+  } else if (!device.has_pipeline_statistics()) {
     const std::vector<std::byte> initial = load_cache(device.caps());
     const VkPipelineCacheCreateInfo cache{.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
                                           .initialDataSize = initial.size(),
                                           .pInitialData = initial.data()};
     vk_check(vkCreatePipelineCache(device_.handle(), &cache, nullptr, &cache_), "vkCreatePipelineCache");
   }
-  const VkPushConstantRange range{.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = kMaxPushBytes};
   const VkPipelineLayoutCreateInfo layout{.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
                                           .pushConstantRangeCount = 1,
-                                          .pPushConstantRanges = &range};
+                                          .pPushConstantRanges = &kPush};
   vk_check(vkCreatePipelineLayout(device_.handle(), &layout, nullptr, &layout_), "vkCreatePipelineLayout");
 }
 
 KernelLibrary::~KernelLibrary() {
   compiler_.reset();  // what has not begun will not
   save_cache();
-  for (const auto& [key, kernel] : kernels_)
-    if (is_compiled(kernel.pipeline_)) vkDestroyPipeline(device_.handle(), kernel.pipeline_.get(), nullptr);
+  for (const auto& [key, kernel] : kernels_) {
+    if (!is_compiled(kernel.compiled_)) continue;
+    vkDestroyPipeline(device_.handle(), kernel.compiled().pipeline, nullptr);
+    if (objects_) objects_->destroy(kernel.compiled().object);
+  }
   for (const auto& [name, module] : modules_) vkDestroyShaderModule(device_.handle(), module, nullptr);
   vkDestroyPipelineLayout(device_.handle(), layout_, nullptr);
   vkDestroyPipelineCache(device_.handle(), cache_, nullptr);
@@ -79,7 +92,11 @@ const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& con
   kernel.name_ = key.name;
   kernel.constants_ = key.constants;
   kernel.layout_ = layout_;
-  kernel.pipeline_ = compiler_->run([this, key, module = module_of(key.name)] { return compile(key, module); });
+  kernel.objects_ = objects_.get();
+  const EmbeddedShader* shader = find_shader(key.name);
+  CHECK(shader != nullptr, "this build has no shaders/{}.comp", key.name);
+  const VkShaderModule module = objects_ ? VK_NULL_HANDLE : module_of(*shader);
+  kernel.compiled_ = compiler_->run([this, key, shader, module] { return compile(key, *shader, module); });
   return kernels_.emplace(std::move(key), std::move(kernel)).first->second;
 }
 
@@ -90,23 +107,21 @@ std::vector<const Kernel*> KernelLibrary::all() const {
 }
 
 void KernelLibrary::wait() const {
-  for (const auto& [key, kernel] : kernels_) kernel.pipeline_.wait();
+  for (const auto& [key, kernel] : kernels_) kernel.compiled_.wait();
 }
 
-VkShaderModule KernelLibrary::module_of(const std::string& name) {
-  VkShaderModule& module = modules_[name];
+VkShaderModule KernelLibrary::module_of(const EmbeddedShader& shader) {
+  VkShaderModule& module = modules_[std::string(shader.name)];
   if (module == VK_NULL_HANDLE) {
-    const EmbeddedShader* shader = find_shader(name);
-    CHECK(shader != nullptr, "this build has no shaders/{}.comp", name);
     const VkShaderModuleCreateInfo info{.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                        .codeSize = shader->words.size_bytes(),
-                                        .pCode = shader->words.data()};
+                                        .codeSize = shader.words.size_bytes(),
+                                        .pCode = shader.words.data()};
     vk_check(vkCreateShaderModule(device_.handle(), &info, nullptr, &module), "vkCreateShaderModule");
   }
   return module;
 }
 
-VkPipeline KernelLibrary::compile(const Key& key, VkShaderModule module) const {
+CompiledKernel KernelLibrary::compile(const Key& key, const EmbeddedShader& shader, VkShaderModule module) const {
   std::vector<VkSpecializationMapEntry> entries;
   std::vector<uint32_t> values;
   for (const SpecConstant& constant : key.constants) {
@@ -119,6 +134,11 @@ VkPipeline KernelLibrary::compile(const Key& key, VkShaderModule module) const {
                                             .pMapEntries = entries.data(),
                                             .dataSize = values.size() * sizeof(uint32_t),
                                             .pData = values.data()};
+  if (objects_) return {.object = objects_->create(shader.words, specialization, kPush)};
+  return {.pipeline = compile_pipeline(key, specialization, module)};
+}
+
+VkPipeline KernelLibrary::compile_pipeline(const Key& key, const VkSpecializationInfo& specialization, VkShaderModule module) const {
   const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup{
       .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
       .requiredSubgroupSize = key.subgroup_size};
@@ -144,7 +164,7 @@ VkPipeline KernelLibrary::compile(const Key& key, VkShaderModule module) const {
 }
 
 size_t KernelLibrary::count_compiled() const {
-  return static_cast<size_t>(std::ranges::count_if(kernels_, [](const auto& entry) { return is_compiled(entry.second.pipeline_); }));
+  return static_cast<size_t>(std::ranges::count_if(kernels_, [](const auto& entry) { return is_compiled(entry.second.compiled_); }));
 }
 
 void KernelLibrary::save_cache() {

@@ -166,6 +166,7 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   const char* mesa = std::strstr(p12.driverInfo, "Mesa ");
   const bool new_lavapipe = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && mesa != nullptr && std::atoi(mesa + 5) >= 26;
   caps.fast_pair_loads = caps.int64 && !new_lavapipe;
+  caps.shader_objects = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && has_extension(physical, VK_EXT_SHADER_OBJECT_EXTENSION_NAME);
   caps.float16 = f12.shaderFloat16;
   caps.storage16 = f11.storageBuffer16BitAccess;
   const MatrixFeatures matrices = query_matrix_features(instance, physical);

@@ -68,7 +68,7 @@ const StatisticValue* PipelineExecutable::find(std::string_view statistic) const
 std::vector<PipelineExecutable> read_pipeline_statistics(const Device& device, const Kernel& kernel) {
   CHECK(device.has_pipeline_statistics(), "statistics of {} from a device made without them", kernel.name());
   const auto get = load<PFN_vkGetPipelineExecutablePropertiesKHR>(device.handle(), "vkGetPipelineExecutablePropertiesKHR");
-  const VkPipelineInfoKHR info{.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = kernel.pipeline()};
+  const VkPipelineInfoKHR info{.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = kernel.compiled().pipeline};
   uint32_t count = 0;
   vk_check(get(device.handle(), &info, &count, nullptr), "vkGetPipelineExecutablePropertiesKHR");
   std::vector<VkPipelineExecutablePropertiesKHR> found(count, {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR});
@@ -77,8 +77,8 @@ std::vector<PipelineExecutable> read_pipeline_statistics(const Device& device, c
   for (uint32_t i = 0; i < count; ++i)
     executables.push_back({.name = found[i].name,
                            .subgroup_size = found[i].subgroupSize,
-                           .statistics = statistics_of(device.handle(), kernel.pipeline(), i),
-                           .texts = texts_of(device.handle(), kernel.pipeline(), i)});
+                           .statistics = statistics_of(device.handle(), kernel.compiled().pipeline, i),
+                           .texts = texts_of(device.handle(), kernel.compiled().pipeline, i)});
   return executables;
 }
 

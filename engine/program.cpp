@@ -143,7 +143,7 @@ void Program::dispatch_packed(const Kernel& kernel, const PushBytes& push, uint6
   order_after_hazards(push.reads, push.writes);
   ++dispatch_count_;
   if (bound_ != &kernel) {
-    record([&kernel](VkCommandBuffer commands) { vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, kernel.pipeline()); });
+    record([&kernel](VkCommandBuffer commands) { kernel.bind(commands); });
     bound_ = &kernel;
   }
   const uint64_t limit = std::min<uint64_t>(device_.caps().max_groups_x, 65535);

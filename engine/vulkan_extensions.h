@@ -33,6 +33,43 @@ using PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR = VkResult(VKAPI_PTR
                                                                                    VkCooperativeMatrixPropertiesKHR*);
 #endif
 
+#ifndef VK_EXT_shader_object
+#define VK_EXT_SHADER_OBJECT_EXTENSION_NAME "VK_EXT_shader_object"
+VK_DEFINE_NON_DISPATCHABLE_HANDLE(VkShaderEXT)
+constexpr auto VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_OBJECT_FEATURES_EXT = static_cast<VkStructureType>(1000482000);
+constexpr auto VK_STRUCTURE_TYPE_SHADER_CREATE_INFO_EXT = static_cast<VkStructureType>(1000482002);
+constexpr VkFlags VK_SHADER_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT = 4;
+enum VkShaderCodeTypeEXT : int32_t {
+  VK_SHADER_CODE_TYPE_BINARY_EXT = 0,
+  VK_SHADER_CODE_TYPE_SPIRV_EXT = 1,
+};
+struct VkPhysicalDeviceShaderObjectFeaturesEXT {
+  VkStructureType sType;
+  void* pNext;
+  VkBool32 shaderObject;
+};
+struct VkShaderCreateInfoEXT {
+  VkStructureType sType;
+  const void* pNext;
+  VkFlags flags;
+  VkShaderStageFlagBits stage;
+  VkShaderStageFlags nextStage;
+  VkShaderCodeTypeEXT codeType;
+  size_t codeSize;
+  const void* pCode;
+  const char* pName;
+  uint32_t setLayoutCount;
+  const VkDescriptorSetLayout* pSetLayouts;
+  uint32_t pushConstantRangeCount;
+  const VkPushConstantRange* pPushConstantRanges;
+  const VkSpecializationInfo* pSpecializationInfo;
+};
+using PFN_vkCreateShadersEXT = VkResult(VKAPI_PTR*)(VkDevice, uint32_t, const VkShaderCreateInfoEXT*, const VkAllocationCallbacks*, VkShaderEXT*);
+using PFN_vkDestroyShaderEXT = void(VKAPI_PTR*)(VkDevice, VkShaderEXT, const VkAllocationCallbacks*);
+using PFN_vkGetShaderBinaryDataEXT = VkResult(VKAPI_PTR*)(VkDevice, VkShaderEXT, size_t*, void*);
+using PFN_vkCmdBindShadersEXT = void(VKAPI_PTR*)(VkCommandBuffer, uint32_t, const VkShaderStageFlagBits*, const VkShaderEXT*);
+#endif
+
 #ifndef VK_KHR_shader_bfloat16
 #define VK_KHR_SHADER_BFLOAT16_EXTENSION_NAME "VK_KHR_shader_bfloat16"
 constexpr auto VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_BFLOAT16_FEATURES_KHR = static_cast<VkStructureType>(1000141000);

@@ -162,9 +162,9 @@ TEST(KernelLibrary, EveryKernel_IsThereAfterTheWait) {
   EXPECT_EQ(&get_add(library, 3), &one);
   const Kernel& other = get_add(library, 4);
   library.wait();
-  EXPECT_NE(one.pipeline(), VkPipeline{});
-  EXPECT_NE(other.pipeline(), VkPipeline{});
-  EXPECT_NE(one.pipeline(), other.pipeline());
+  EXPECT_NE(one.compiled(), CompiledKernel{});
+  EXPECT_NE(other.compiled(), CompiledKernel{});
+  EXPECT_NE(one.compiled(), other.compiled());
 }
 
 TEST(TaskPool, GivesWhatATaskReturnsOrThrows_AndDropsWhatHasNotBegun) {

@@ -84,6 +84,37 @@ class Run(CommandTest):
             self.assertEqual((whole["step"], whole["loss"], whole["lr"]), (parts["step"], parts["loss"], parts["lr"]))
         self.assertEqual(self.newest_state("whole").read_bytes(), self.newest_state("parts").read_bytes())
 
+    def test_CompiledKernels_AreKeptWhereTheDriverKeepsNone_AndGiveTheBytesOfPipelines(self):
+        def state_of(run, cache, **environment):
+            # Without layers: those that validate have kernels made as pipelines.
+            layers = ("VK_INSTANCE_LAYERS", "VK_LOADER_LAYERS_ENABLE", "LAPILLI_VALIDATION")
+            plain = {name: value for name, value in os.environ.items() if name not in layers}
+            self.run_lapilli("train", "small.toml", "--set", "data.dir=data", "--run", run, "--no-tune",
+                             env=plain | {"LAPILLI_CACHE_DIR": str(self.folder / cache)} | environment)
+            return self.newest_state(run).read_bytes()
+
+        first = state_of("first", "cache")
+        kept = {path: path.read_bytes() for path in self.folder.glob("cache/kernels-*/*.bin")}
+        if not kept:
+            self.skipTest("this driver remembers its pipelines")
+        times = [path.stat().st_mtime_ns for path in kept]
+        self.assertEqual(state_of("again", "cache"), first)
+        self.assertEqual([path.stat().st_mtime_ns for path in kept], times)
+        self.assertEqual({path: path.read_bytes() for path in self.folder.glob("cache/kernels-*/*")}, kept)
+
+        damaged = {}
+        for number, (path, binary) in enumerate(kept.items()):
+            damaged[path] = [b"", binary[:20], binary[:-1], binary[:-9] + b"\xff" * 9][number % 4]
+            path.write_bytes(damaged[path])
+        self.assertEqual(state_of("damaged", "cache"), first)
+        repaired = [path.read_bytes() == binary for path, binary in kept.items()]
+        self.assertEqual([path.name for path, well in zip(kept, repaired) if not well and path.read_bytes() != damaged[path]], [])
+        for damage in range(4):  # a run that is over does not compile what it would have needed
+            self.assertGreater(sum(repaired[damage::4]), len(repaired[damage::4]) / 2, damage)
+
+        self.assertEqual(state_of("pipelines", "other", LAPILLI_VALIDATION="1"), first)
+        self.assertEqual(list(self.folder.glob("other/kernels-*")), [])
+
     def test_Interrupt_FinishesTheStepAndWritesACheckpoint(self):
         command = [LAPILLI, "train", "small.toml", "--set", "data.dir=data", "--set", "train.steps=1000000",
                    "--set", "train.eval_every=0", "--run", "run"]
