@@ -285,29 +285,27 @@ void LinearCrossEntropy::finish(Ops& ops, const LossOutputs& outputs, const Loss
                        1, {.bytes = 32.0 * shape_.tokens});
 }
 
-void LinearCrossEntropy::forward(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs) {
+void LinearCrossEntropy::go_over_ranges(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs,
+                                        const std::function<void(const Range&)>& after_forward) {
   settle_kernel(ops, inputs);
   compact(ops, outputs, inputs);
   for (uint32_t r = 0; r < plan_.ranges; ++r) {
     const Range range = this->range(r);
     gather(ops, range, inputs);
     for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range, chunk(c, range, inputs), inputs);
+    after_forward(range);
   }
   finish(ops, outputs, inputs);
+}
+
+void LinearCrossEntropy::forward(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs) {
+  go_over_ranges(ops, outputs, inputs, [](const Range&) {});
 }
 
 void LinearCrossEntropy::forward_backward(Ops& ops, const LossOutputs& outputs, const LossGradients& gradients, const LossInputs& inputs,
                                           ConstTensor inverse_weight) {
   CHECK(plan_.slabs > 0, "gradients of a loss made for evaluation");
-  settle_kernel(ops, inputs);
-  compact(ops, outputs, inputs);
-  for (uint32_t r = 0; r < plan_.ranges; ++r) {
-    const Range range = this->range(r);
-    gather(ops, range, inputs);
-    for (uint32_t c = 0; c < plan_.chunks; ++c) forward_chunk(ops, range, chunk(c, range, inputs), inputs);
-    backward_range(ops, range, gradients, inputs, inverse_weight);
-  }
-  finish(ops, outputs, inputs);
+  go_over_ranges(ops, outputs, inputs, [&](const Range& range) { backward_range(ops, range, gradients, inputs, inverse_weight); });
 }
 
 }  // namespace lapilli

@@ -21,6 +21,7 @@
 // the products of d_x and d_w take, times a row's weight only; 1 / sum w comes in with those products' sums, in f32. All sums are in a
 // fixed order.
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -114,6 +115,8 @@ class LinearCrossEntropy {
   void recompute_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
   void backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs, ConstTensor inverse_weight);
   void finish(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
+  // The loss of each range of rows, and what comes after it.
+  void go_over_ranges(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs, const std::function<void(const Range&)>& after_forward);
 
   bool has_teacher() const { return shape_.teacher_dim != 0; }
   // Whether the logits' kernel wants the rows of x without gaps.
