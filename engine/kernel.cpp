@@ -134,7 +134,7 @@ CompiledKernel KernelLibrary::compile(const Key& key, const EmbeddedShader& shad
                                             .pMapEntries = entries.data(),
                                             .dataSize = values.size() * sizeof(uint32_t),
                                             .pData = values.data()};
-  if (objects_) return {.object = objects_->create(shader.words, specialization, kPush)};
+  if (objects_) return {.object = objects_->create(key.name, shader.words, specialization, kPush)};
   return {.pipeline = compile_pipeline(key, specialization, module)};
 }
 

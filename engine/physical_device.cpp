@@ -162,11 +162,12 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.unified_memory =
       core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU || core.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
   caps.int64 = f.features.shaderInt64;
-  // Mesa 26's lavapipe aborts while compiling kernels with many 64-bit loads at 16 lanes, and is slower with them at 8.
   const char* mesa = std::strstr(p12.driverInfo, "Mesa ");
-  const bool new_lavapipe = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && mesa != nullptr && std::atoi(mesa + 5) >= 26;
-  caps.fast_pair_loads = caps.int64 && !new_lavapipe;
-  caps.shader_objects = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && has_extension(physical, VK_EXT_SHADER_OBJECT_EXTENSION_NAME);
+  const int lavapipe = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && mesa != nullptr ? std::atoi(mesa + 5) : 0;  // its major version
+  // Mesa 26's aborts while compiling kernels with many 64-bit loads at 16 lanes, and is slower with them at 8.
+  caps.fast_pair_loads = caps.int64 && lavapipe < 26;
+  // Tested with 25.0 and 26.1; earlier ones have the extension, too.
+  caps.shader_objects = lavapipe >= 25 && has_extension(physical, VK_EXT_SHADER_OBJECT_EXTENSION_NAME);
   caps.float16 = f12.shaderFloat16;
   caps.storage16 = f11.storageBuffer16BitAccess;
   const MatrixFeatures matrices = query_matrix_features(instance, physical);

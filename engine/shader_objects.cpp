@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Some 100 KB each. Those of earlier builds, which no one asks for any more, are the oldest.
+// Some 100 KB each. The first to go are those that were written first: by earlier builds, mostly, and so for no one any more.
 constexpr size_t kMostFiles = 1000;
 
 fs::path make_folder(const DeviceCaps& caps) {
@@ -24,20 +24,26 @@ fs::path make_folder(const DeviceCaps& caps) {
     fs::path folder = device_cache_path(caps, "kernels", "");
     fs::create_directories(folder);
     std::vector<std::pair<fs::file_time_type, fs::path>> files;
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) files.emplace_back(entry.last_write_time(), entry.path());
+    std::error_code gone;  // another process renames what it has written, and cleans up, too
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+      if (const auto written = entry.last_write_time(gone); !gone) files.emplace_back(written, entry.path());
     std::ranges::sort(files);
     const size_t too_many = files.size() > kMostFiles ? files.size() - kMostFiles / 2 : 0;
-    for (size_t i = 0; i < too_many; ++i) fs::remove(files[i].second);
+    for (size_t i = 0; i < too_many; ++i) fs::remove(files[i].second, gone);
     return folder;
-  } catch (const std::exception& error) {  // Error, or of the file system: another process cleans up, too
+  } catch (const std::exception& error) {  // Error, or of the file system
     spdlog::debug("compiled kernels are not kept: {}", error.what());
     return {};
   }
 }
 
+constexpr VkFlags kFlags = VK_SHADER_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
+
 // All that a binary depends on beside the device and its driver.
-std::string name_of(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization) {
+std::string name_of(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) {
   StreamingHash hash;
+  hash.update(std::as_bytes(std::span(&kFlags, 1)));
+  hash.update(std::as_bytes(std::span(&push, 1)));
   hash.update(std::as_bytes(spirv));
   hash.update(std::as_bytes(std::span(specialization.pMapEntries, specialization.mapEntryCount)));
   hash.update({static_cast<const std::byte*>(specialization.pData), specialization.dataSize});
@@ -80,7 +86,7 @@ ShaderObjects::ShaderObjects(const Device& device)
 VkResult ShaderObjects::create_from(VkShaderCodeTypeEXT type, std::span<const std::byte> code, const VkSpecializationInfo& specialization,
                                     const VkPushConstantRange& push, VkShaderEXT& object) const {
   const VkShaderCreateInfoEXT info{.sType = VK_STRUCTURE_TYPE_SHADER_CREATE_INFO_EXT,
-                                   .flags = VK_SHADER_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT,
+                                   .flags = kFlags,
                                    .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                                    .codeType = type,
                                    .codeSize = code.size(),
@@ -92,13 +98,15 @@ VkResult ShaderObjects::create_from(VkShaderCodeTypeEXT type, std::span<const st
   return create_(device_.handle(), 1, &info, nullptr, &object);
 }
 
-VkShaderEXT ShaderObjects::create(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const {
-  const fs::path path = folder_.empty() ? fs::path() : folder_ / name_of(spirv, specialization);
+VkShaderEXT ShaderObjects::create(const std::string& name, std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization,
+                                  const VkPushConstantRange& push) const {
+  const fs::path path = folder_.empty() ? fs::path() : folder_ / name_of(spirv, specialization, push);
   const std::vector<std::byte> binary = path.empty() ? std::vector<std::byte>() : read_kept(path);
   VkShaderEXT object = VK_NULL_HANDLE;
   // Any other result than success: the driver's version is part of a binary.
   if (!binary.empty() && create_from(VK_SHADER_CODE_TYPE_BINARY_EXT, binary, specialization, push, object) == VK_SUCCESS) return object;
-  vk_check(create_from(VK_SHADER_CODE_TYPE_SPIRV_EXT, std::as_bytes(spirv), specialization, push, object), "vkCreateShadersEXT");
+  vk_check(create_from(VK_SHADER_CODE_TYPE_SPIRV_EXT, std::as_bytes(spirv), specialization, push, object),
+           fmt::format("vkCreateShadersEXT ({})", name).c_str());
   if (!path.empty()) keep(path, object);
   return object;
 }

@@ -4,9 +4,8 @@
 // tenth of that. Internal to the engine.
 
 #include <filesystem>
-#include <optional>
 #include <span>
-#include <vector>
+#include <string>
 
 #include "engine/device.h"
 #include "engine/vulkan_extensions.h"
@@ -20,7 +19,9 @@ class ShaderObjects {
 
   // A compute shader without descriptors: read from what an earlier call left on disk, else compiled, and left there. A binary that the
   // driver does not know any more is replaced; a disk that cannot be written costs time, never a run. May be called from many threads.
-  VkShaderEXT create(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const;
+  // `name`: for an error. Throws Error with what the driver said.
+  VkShaderEXT create(const std::string& name, std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization,
+                     const VkPushConstantRange& push) const;
   void bind(VkCommandBuffer commands, VkShaderEXT object) const;
   void destroy(VkShaderEXT object) const;
 

@@ -125,7 +125,7 @@ class Trial {
     if (kept_) std::ranges::copy(read_ends(kernels_.device(), kept_), std::back_inserter(values));
     if (expected_.empty()) expected_ = values;
     try {
-      require_same_product(values, expected_, product_.args.depth, static_cast<double>(product_.args.alpha), c_.dtype());
+      require_same_product(values, expected_, product_.args.depth, static_cast<double>(product_.args.alpha), c_.dtype(), product_.nonlinearity);
     } catch (const Error& error) {
       throw Error("{} multiplies wrongly: {}", kernel.to_string(), error.what());
     }
@@ -200,11 +200,14 @@ std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const Matmul
   return candidates;
 }
 
-void require_same_product(const std::vector<float>& values, const std::vector<float>& expected, uint32_t depth, double alpha, DType stored) {
+void require_same_product(const std::vector<float>& values, const std::vector<float>& expected, uint32_t depth, double alpha, DType stored,
+                          Nonlinearity through) {
   CHECK_EQ(values.size(), expected.size());
   const double steps = depth + 2.0, sums = 2 * 4 * std::sqrt(steps) * 0x1p-24 * steps / 4 * std::abs(alpha);
-  // Both are rounded when stored, and what goes into GELU (slope up to 1.13) before it.
-  const double store = 4 * (stored == DType::f16 ? 0x1p-11 : stored == DType::bf16 ? 0x1p-8 : 0x1p-24);
+  // Both are rounded when stored, and what goes into GELU (slope up to 1.13), or gate and up of SwiGLU (relative slopes up to 1.28 and 1, where
+  // the gate is positive), before it.
+  const double roundings = through == Nonlinearity::swiglu ? 8 : 4;
+  const double store = roundings * (stored == DType::f16 ? 0x1p-11 : stored == DType::bf16 ? 0x1p-8 : 0x1p-24);
   for (size_t i = 0; i < values.size(); ++i) {
     const auto value = static_cast<double>(values[i]), right = static_cast<double>(expected[i]);
     if (std::bit_cast<uint32_t>(values[i]) == std::bit_cast<uint32_t>(expected[i])) continue;

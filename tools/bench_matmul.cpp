@@ -40,8 +40,6 @@ MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Preci
   if (!tile.empty()) kernel.tile = static_cast<uint32_t>(std::stoul(tile));
   kernel.transposes = tile.ends_with('t');
   if (tile.find('x') != std::string::npos) kernel.tile_cols = static_cast<uint32_t>(std::stoul(tile.substr(tile.find('x') + 1)));
-  if (kernel.kernel_class == KernelClass::scalar && !tile.empty() && !caps.fast_pair_loads)
-    throw Error("{} ({}) is not given pairs of floats, and the scalar kernel that reads words has the tile of the shape", caps.name, caps.driver);
   if (kernel.kernel_class == KernelClass::coopmat) (void)matmul_kernel(caps, precision);
   if (kernel.kernel_class != KernelClass::coopmat2) return kernel;
   if (const auto reason = why_no_coopmat2(caps, precision)) throw Error("{}", *reason);

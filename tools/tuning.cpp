@@ -22,7 +22,7 @@ void show_progress(const TunerProgress& at) {
     return fmt::format("measuring   {} s{}: kernel {} of {}, {}", std::lround(at.seconds_spent), limit, at.candidate, at.count, at.key);
   };
   // Without wrapping: what is wider than the terminal ends at its edge, and the next line begins where this one did.
-  fmt::print(stderr, "\r\033[K\033[?7l{}\033[?7h", at.key.empty() ? "" : line());
+  std::fputs(fmt::format("\r\033[K\033[?7l{}\033[?7h", at.key.empty() ? "" : line()).c_str(), stderr);
   std::fflush(stderr);
 }
 

@@ -89,7 +89,8 @@ class Bench(BenchTest):
         if trained:  # not on a device without timestamps
             forward = 3 * sum(it["flops"] for name, it in results.items() if name.endswith("nt"))
             turned = 3 * 3 * 64 * 48  # in three layers 64 rows of q and k, 48 wide, of 3 FLOPs an element
-            self.assertEqual(forward + turned, trained["forward/matmul"])
+            gated = 3 * 64 * 96 * 14  # and as many of gate and up, 96 wide, of 14
+            self.assertEqual(forward + turned + gated, trained["forward/matmul"])
             backward = 3 * sum(it["flops"] for name, it in results.items() if name[-2:] in ("nn", "tn"))
             self.assertTrue(backward <= trained["backward/matmul"] < 1.05 * backward)  # it has the slopes of the nonlinearity with it
             self.assertEqual(3 * self.check_report(attention)["forward"]["flops"], trained["forward/attention"])

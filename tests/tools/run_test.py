@@ -95,8 +95,12 @@ class Run(CommandTest):
 
         first = state_of("first", "cache")
         kept = {path: path.read_bytes() for path in self.folder.glob("cache/kernels-*/*.bin")}
-        if not kept:
-            self.skipTest("this driver remembers its pipelines")
+        driver = json.loads(self.run_lapilli("devices", "--json").stdout)[0]["driver"]
+        lavapipe = re.match(r"llvmpipe Mesa (\d+)", driver)
+        if not lavapipe or int(lavapipe[1]) < 25:
+            self.assertFalse(kept)
+            self.skipTest(f"{driver} remembers its pipelines, or is not known to make the same of objects")
+        self.assertTrue(kept)
         times = [path.stat().st_mtime_ns for path in kept]
         self.assertEqual(state_of("again", "cache"), first)
         self.assertEqual([path.stat().st_mtime_ns for path in kept], times)
@@ -109,7 +113,7 @@ class Run(CommandTest):
         self.assertEqual(state_of("damaged", "cache"), first)
         repaired = [path.read_bytes() == binary for path, binary in kept.items()]
         self.assertEqual([path.name for path, well in zip(kept, repaired) if not well and path.read_bytes() != damaged[path]], [])
-        for damage in range(4):  # a run that is over does not compile what it would have needed
+        for damage in range(4):  # not all: some were for measurements that are remembered
             self.assertGreater(sum(repaired[damage::4]), len(repaired[damage::4]) / 2, damage)
 
         self.assertEqual(state_of("pipelines", "other", LAPILLI_VALIDATION="1"), first)
