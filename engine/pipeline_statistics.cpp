@@ -2,16 +2,11 @@
 
 #include <algorithm>
 
+#include "engine/device_function.h"
+
 namespace lapilli {
 
 namespace {
-
-template <typename Function>
-Function load(VkDevice device, const char* name) {
-  const auto function = reinterpret_cast<Function>(vkGetDeviceProcAddr(device, name));
-  CHECK(function != nullptr, "{} is missing from a device that has its extension", name);
-  return function;
-}
 
 StatisticValue value_of(const VkPipelineExecutableStatisticKHR& statistic) {
   switch (statistic.format) {
@@ -23,7 +18,7 @@ StatisticValue value_of(const VkPipelineExecutableStatisticKHR& statistic) {
 }
 
 std::vector<PipelineStatistic> statistics_of(VkDevice device, VkPipeline pipeline, uint32_t executable) {
-  const auto get = load<PFN_vkGetPipelineExecutableStatisticsKHR>(device, "vkGetPipelineExecutableStatisticsKHR");
+  const auto get = load_device_function<PFN_vkGetPipelineExecutableStatisticsKHR>(device, "vkGetPipelineExecutableStatisticsKHR");
   const VkPipelineExecutableInfoKHR info{
       .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline, .executableIndex = executable};
   uint32_t count = 0;
@@ -37,7 +32,7 @@ std::vector<PipelineStatistic> statistics_of(VkDevice device, VkPipeline pipelin
 }
 
 std::vector<PipelineText> texts_of(VkDevice device, VkPipeline pipeline, uint32_t executable) {
-  const auto get = load<PFN_vkGetPipelineExecutableInternalRepresentationsKHR>(device, "vkGetPipelineExecutableInternalRepresentationsKHR");
+  const auto get = load_device_function<PFN_vkGetPipelineExecutableInternalRepresentationsKHR>(device, "vkGetPipelineExecutableInternalRepresentationsKHR");
   const VkPipelineExecutableInfoKHR info{
       .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline, .executableIndex = executable};
   uint32_t count = 0;
@@ -67,7 +62,7 @@ const StatisticValue* PipelineExecutable::find(std::string_view statistic) const
 
 std::vector<PipelineExecutable> read_pipeline_statistics(const Device& device, const Kernel& kernel) {
   CHECK(device.has_pipeline_statistics(), "statistics of {} from a device made without them", kernel.name());
-  const auto get = load<PFN_vkGetPipelineExecutablePropertiesKHR>(device.handle(), "vkGetPipelineExecutablePropertiesKHR");
+  const auto get = load_device_function<PFN_vkGetPipelineExecutablePropertiesKHR>(device.handle(), "vkGetPipelineExecutablePropertiesKHR");
   const VkPipelineInfoKHR info{.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = kernel.compiled().pipeline};
   uint32_t count = 0;
   vk_check(get(device.handle(), &info, &count, nullptr), "vkGetPipelineExecutablePropertiesKHR");

@@ -9,6 +9,7 @@
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
 #include "engine/device_cache.h"
+#include "engine/device_function.h"
 
 namespace lapilli {
 
@@ -66,22 +67,15 @@ std::vector<std::byte> read_kept(const fs::path& path) {
   return {};
 }
 
-template <typename Function>
-Function load(const Device& device, const char* name) {
-  const auto function = reinterpret_cast<Function>(vkGetDeviceProcAddr(device.handle(), name));
-  CHECK(function != nullptr, "{} is missing from a device that has its extension", name);
-  return function;
-}
-
 }  // namespace
 
 ShaderObjects::ShaderObjects(const Device& device)
     : device_(device),
       folder_(make_folder(device.caps())),
-      create_(load<PFN_vkCreateShadersEXT>(device, "vkCreateShadersEXT")),
-      destroy_(load<PFN_vkDestroyShaderEXT>(device, "vkDestroyShaderEXT")),
-      get_binary_(load<PFN_vkGetShaderBinaryDataEXT>(device, "vkGetShaderBinaryDataEXT")),
-      bind_(load<PFN_vkCmdBindShadersEXT>(device, "vkCmdBindShadersEXT")) {}
+      create_(load_device_function<PFN_vkCreateShadersEXT>(device.handle(), "vkCreateShadersEXT")),
+      destroy_(load_device_function<PFN_vkDestroyShaderEXT>(device.handle(), "vkDestroyShaderEXT")),
+      get_binary_(load_device_function<PFN_vkGetShaderBinaryDataEXT>(device.handle(), "vkGetShaderBinaryDataEXT")),
+      bind_(load_device_function<PFN_vkCmdBindShadersEXT>(device.handle(), "vkCmdBindShadersEXT")) {}
 
 VkResult ShaderObjects::create_from(VkShaderCodeTypeEXT type, std::span<const std::byte> code, const VkSpecializationInfo& specialization,
                                     const VkPushConstantRange& push, VkShaderEXT& object) const {

@@ -166,20 +166,30 @@ TEST(Parameters, CopyToPiece_FusedRows_ElementByElement) {
   }
 }
 
-TEST(Parameters, Write_Rope_HalvesOfAHeadAreNeighboursOnTheDevice) {
-  ModelConfig config = small_llama();
-  config.bias = true;
-  const ParameterTable table(config);
+// A model with biases, written to the device: what is there is what write() says, and comes back as it was.
+struct WrittenLlama {
+  WrittenLlama() {
+    arena.commit(test::device());
+    const std::vector<float> written = array.write(test::device(), flat);
+    EXPECT_EQ(read_slice<float>(test::device(), array.all().slice()), written);
+    EXPECT_EQ(array.read(test::device()), flat);
+  }
+  const ModelConfig config = [] {
+    ModelConfig llama = small_llama();
+    llama.bias = true;
+    return llama;
+  }();
+  const ParameterTable table{config};
   const std::vector<float> flat = counting(table.count());
-  Arena arena(test::device().caps(), "test");
-  const ParameterArray array(arena, table, "parameters");
-  arena.commit(test::device());
-  const std::vector<float> written = array.write(test::device(), flat);
-  EXPECT_EQ(read_slice<float>(test::device(), array.all().slice()), written);
-  EXPECT_EQ(array.read(test::device()), flat);
+  Arena arena{test::device().caps(), "test"};
+  const ParameterArray array{arena, table, "parameters"};
+};
+
+TEST(Parameters, Write_Rope_HalvesOfAHeadAreNeighboursOnTheDevice) {
+  const WrittenLlama llama;
   for (const auto& [name, cols] : {std::pair("layers.1.qkv.weight", 24U), std::pair("layers.1.qkv.bias", 1U)}) {
-    const std::vector<float> there = read_slice<float>(test::device(), array[name].slice());
-    const float* rows = flat.data() + table[name].offset;
+    const std::vector<float> there = read_slice<float>(test::device(), llama.array[name].slice());
+    const float* rows = llama.flat.data() + llama.table[name].offset;
     const uint32_t of_head[] = {0, 2, 1, 3};  // heads of 4: 6 queries, 2 keys, 2 values
     for (uint32_t row = 0; row < 40; ++row)
       for (uint32_t col = 0; col < cols; ++col)
@@ -188,18 +198,11 @@ TEST(Parameters, Write_Rope_HalvesOfAHeadAreNeighboursOnTheDevice) {
 }
 
 TEST(Parameters, Write_Swiglu_GateAndUpAreNeighboursOnTheDevice) {
-  ModelConfig config = small_llama();
-  config.bias = true;
-  const ParameterTable table(config);
-  const std::vector<float> flat = counting(table.count());
-  Arena arena(test::device().caps(), "test");
-  const ParameterArray array(arena, table, "parameters");
-  arena.commit(test::device());
-  array.write(test::device(), flat);
-  EXPECT_EQ(array.read(test::device()), flat);
+  const WrittenLlama llama;
+  const ModelConfig& config = llama.config;
   for (const auto& [name, cols] : {std::pair("layers.1.gate_up.weight", config.dim), std::pair("layers.1.gate_up.bias", 1U)}) {
-    const std::vector<float> there = read_slice<float>(test::device(), array[name].slice());
-    const float* rows = flat.data() + table[name].offset;
+    const std::vector<float> there = read_slice<float>(test::device(), llama.array[name].slice());
+    const float* rows = llama.flat.data() + llama.table[name].offset;
     for (uint32_t row = 0; row < 2 * config.ffn_dim; ++row)
       for (uint32_t col = 0; col < cols; ++col)
         EXPECT_EQ(there[row * cols + col], rows[(row / 2 + row % 2 * config.ffn_dim) * cols + col]) << name << " " << row;
