@@ -2,10 +2,12 @@
 """AMD's compiler on every kernel that training uses, without a card: Mesa's RADV makes a device of any family out of nothing
 and compiles for it. A kernel that does not compile, or keeps registers in memory, fails.
 
-Usage: radv_kernels.py FAMILY...    of those in radv_table.CHIPS
+Usage: radv_kernels.py [--mesa26] FAMILY...    of those in radv_table.CHIPS
 
-Prints a line a family, then the table of the README. The program is $LAPILLI, default build/lapilli; the driver file
-$LAPILLI_RADV_ICD, default where Mesa puts it. Exit code 77 where RADV has no null hardware.
+--mesa26: the RADV of Mesa 26.1 (tools/with_mesa26.sh), which has no null hardware; tests/amd_card.cpp is its card.
+
+Prints a line a family, then the table of the README. The program is $LAPILLI, default build/lapilli; the installed driver's file
+$LAPILLI_RADV_ICD, default where Mesa puts it. Exit code 77 where there is no RADV, or it has no null hardware.
 """
 import glob
 import json
@@ -20,8 +22,9 @@ from radv_table import LAYOUTS, select
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAPILLI = os.environ.get("LAPILLI", str(ROOT / "build" / "lapilli"))
 NONLINEARITIES = (1, 2, 3, 4, 5, 6)  # SPEC_NONLINEARITY: kGelu and those after it
-# Families whose matrix units every Mesa that Lapilli runs on offers. Others' are checked where a Mesa offers them.
-WITH_MATRICES = ("navi31",)
+# What matrix units every Mesa that Lapilli runs on offers, and Mesa 26.1. Others' are checked where a Mesa offers them.
+MATRICES = {"navi31": ("f16",)}
+MATRICES_MESA26 = MATRICES | {"gfx1201": ("f16", "bf16")}
 # The first is ours, the second RADV's.
 NO_NULL_HARDWARE = ("no Vulkan device was found", "Unknown family")
 
@@ -41,14 +44,23 @@ def find_driver():
     return found
 
 
-def compile_kernels(family):
-    """What `lapilli bench kernels --json` tells: the kernels and the device."""
-    driver = find_driver()
+def command_for(family, mesa26):
+    """-> what runs the program on a device of the family, and its environment."""
     # Without Mesa's own cache of shaders: they are to be compiled now.
-    environment = os.environ | {"RADV_FORCE_FAMILY": family, "VK_DRIVER_FILES": driver, "VK_ICD_FILENAMES": driver,
-                                "MESA_SHADER_CACHE_DISABLE": "true"}
-    done = subprocess.run([LAPILLI, "bench", "kernels", "--json"], env=environment, capture_output=True, text=True, timeout=600)
-    if done.returncode != 0 and any(sentence in done.stderr for sentence in NO_NULL_HARDWARE):
+    environment = os.environ | {"MESA_SHADER_CACHE_DISABLE": "true"}
+    if mesa26:
+        return [str(ROOT / "tools" / "with_mesa26.sh"), "--card", family, LAPILLI], environment
+    driver = find_driver()
+    return [LAPILLI], environment | {"RADV_FORCE_FAMILY": family, "VK_DRIVER_FILES": driver, "VK_ICD_FILENAMES": driver}
+
+
+def compile_kernels(family, mesa26):
+    """What `lapilli bench kernels --json` tells: the kernels and the device."""
+    command, environment = command_for(family, mesa26)
+    done = subprocess.run(command + ["bench", "kernels", "--json"], env=environment, capture_output=True, text=True, timeout=600)
+    if mesa26 and done.returncode == 77:
+        raise Skip(done.stderr.strip().splitlines()[-1])
+    if done.returncode != 0 and not mesa26 and any(sentence in done.stderr for sentence in NO_NULL_HARDWARE):
         raise Skip(f"RADV here has no null hardware {family} (old Mesa lacks the newest families, Mesa 26 all of them)")
     if done.returncode != 0:
         raise Failure(f"lapilli ended with {done.returncode}: {done.stderr.strip()}")
@@ -69,10 +81,11 @@ def was_built(shader):
     return (pathlib.Path(LAPILLI).parent / "shaders" / f"{shader}.inc.spv").exists()
 
 
-def check(family, kernels, device):
-    """Raises Failure naming every kernel that spills, or a form that was not compiled."""
-    if family in WITH_MATRICES and not device["matrix_f16"]:
-        raise Failure(f"{device['driver']} offers no f16 matrices for {family}: VK_KHR_cooperative_matrix is missing")
+def check(family, kernels, device, matrices):
+    """Raises Failure naming every kernel that spills, or a form that was not compiled; or when not all of `matrices` are offered."""
+    missing = [kind for kind in matrices if not device[f"matrix_{kind}"]]
+    if missing:
+        raise Failure(f"{device['driver']} offers no {' and '.join(missing)} matrices for {family}")
     spilling = [k for k in kernels if k["spilled_registers"] > 0 or k["scratch_bytes"] > 0]
     if spilling:
         raise Failure("\n".join(f"{describe(k)}: {k['spilled_registers']} registers spilled, {k['scratch_bytes']} bytes of scratch, "
@@ -119,15 +132,16 @@ def line(family, kernels, device):
             + (" and ".join(kind for kind in ("f16", "bf16") if device[f"matrix_{kind}"]) or "no") + " matrices")
 
 
-def main(families):
+def main(arguments):
+    mesa26 = "--mesa26" in arguments
     code = 0
     table = []
-    for family in families:
+    for family in (argument for argument in arguments if argument != "--mesa26"):
         try:
-            kernels, device = compile_kernels(family)
-            check(family, kernels, device)
+            kernels, device = compile_kernels(family, mesa26)
+            check(family, kernels, device, (MATRICES_MESA26 if mesa26 else MATRICES).get(family, ()))
             print(line(family, kernels, device))
-            table += radv_table.lines(family, kernels)
+            table += radv_table.lines(family, kernels, device)
         except Failure as failure:
             print(f"radv {family}: FAILED\n{failure}")
             code = 1

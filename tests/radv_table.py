@@ -1,11 +1,12 @@
 """The table that tests/radv_kernels.py prints of a family: products, the loss and attention, each in its best tile."""
+import re
 import typing
 
 LAYOUTS = {1: "nn", 3: "nt", 0: "tn"}  # SPEC_VARIANT of matmul_tiled.comp
 UNSCALED = 3  # SPEC_EPILOGUE: sums as they are
 
 HEADER = """\
-| family | kernels | tile | VGPRs | LDS, KiB | subgroups per SIMD | inverse throughput, cycles | FLOPs per cycle and CU: implied | bound | datasheet |
+| family, Mesa | kernels | tile | VGPRs | LDS, KiB | subgroups per SIMD | inverse throughput, cycles | FLOPs per cycle and CU: implied | bound | datasheet |
 |---|---|---|---|---|---|---|---|---|---|"""
 
 
@@ -86,15 +87,16 @@ def check(family, kernels):
             yield f"{label}: FLOPs per cycle and CU {', '.join(f'{figure:.0f}' for figure in figures)} of {rate}"
 
 
-def lines(family, kernels):
+def lines(family, kernels, device):
     """Those below HEADER."""
     chip = CHIPS[family]
+    mesa = re.search(r"Mesa (\d+\.\d+)", device["driver"]).group(1)
     for label, rate, tile, group in rows(kernels, chip):
         def cell(show):
             return " / ".join(show(k) for k in group)
 
         bound = cell(lambda k: f"{loop_bound(k, chip):.0f}") if all(loop_bound(k, chip) for k in group) else ""
-        columns = [family, label, tile, cell(lambda k: f"{k['vgprs']}"), cell(lambda k: f"{k['lds_bytes'] / 1024:.1f}"),
+        columns = [f"{family}, {mesa}", label, tile, cell(lambda k: f"{k['vgprs']}"), cell(lambda k: f"{k['lds_bytes'] / 1024:.1f}"),
                    cell(lambda k: f"{k['subgroups_per_simd']}"), cell(lambda k: f"{k['inverse_throughput']:,}"),
                    cell(lambda k: f"{modelled(k, chip):.0f}"), bound, f"{rate:,}"]
         yield "| " + " | ".join(columns) + " |"

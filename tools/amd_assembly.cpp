@@ -54,13 +54,17 @@ Code parse(std::string_view assembly) {
   return code;
 }
 
-// A branch backwards ends a loop; the last one to the same place does.
+// A branch backwards ends a loop; the last one to the same place does. Where the compiler puts the end of a turn before the loop's
+// beginning, the branch backwards lies inside the loop within: loops that overlap are one in the other, so the outer one is as long.
 std::vector<Range> find_loops(const Code& code) {
   std::map<size_t, size_t> ends;
   for (size_t i = 0; i < code.size(); ++i)
     if (code[i].target && !code[i].jumps_ahead(i)) ends[*code[i].target] = i + 1;
   std::vector<Range> loops;
   for (const auto& [begin, end] : ends) loops.push_back({begin, end});
+  for (auto outer = loops.rbegin(); outer != loops.rend(); ++outer)  // the last begins first: those within are already whole
+    for (const Range& inner : loops)
+      if (inner.begin > outer->begin && inner.begin < outer->end) outer->end = std::max(outer->end, inner.end);
   return loops;
 }
 

@@ -210,7 +210,8 @@ void run(const KernelBenchOptions& options) {
 void add_bench_kernels(CLI::App& bench) {
   CLI::App* command = bench.add_subcommand("kernels", "What the driver's compiler makes of every kernel: registers, spills, occupancy");
   command->footer("Every form of every kernel that training uses on the device is compiled, and none is run. Needs a driver with\n"
-                  "VK_KHR_pipeline_executable_properties. Mesa's RADV can show AMD's compiler without a card:\n"
+                  "VK_KHR_pipeline_executable_properties. The RADV of Mesa 25 and older can show AMD's compiler without a card\n"
+                  "(for that of Mesa 26: tools/with_mesa26.sh --card FAMILY):\n"
                   "RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json lapilli bench kernels");
   const auto options = std::make_shared<KernelBenchOptions>();
   add_device_option(*command, options->device);

@@ -83,8 +83,8 @@ if [[ $LAPILLI_RADV_ICD ]]; then
   # No validation layer: Debian 12's does not know the SPIR-V of cooperative matrices. Nothing runs here, and the modules were
   # validated when they were built.
   run_tests radv "$LAPILLI_RADV_ICD" -L '^radv$' "$@"
-  # A line a family, and their table under one header.
-  { grep -hE '^radv [a-z0-9]+: ' build/tests-radv.xml; awk '/^\|/ && !printed[$0]++' build/tests-radv.xml; } || true
+  # A line a family and Mesa, and their table under one header.
+  { sed -nE 's/^.*>?(radv [a-z0-9]+: [0-9]+ kernels)/\1/p' build/tests-radv.xml; awk '/^\|/ && !printed[$0]++' build/tests-radv.xml; } || true
 fi
 
 printf '\nbuilt and tested in %d min\n' $(((SECONDS + 30) / 60))

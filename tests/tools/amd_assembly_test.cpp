@@ -71,6 +71,9 @@ TEST(ModelledMultiplyAdds, LoopsAndBranches_WeighAsInMesasModel) {
   EXPECT_EQ(count_modelled_multiply_adds("BB0:\n\ts_nop\nBB1:\n\ts_nop\nBB2:\n" + fma + ends, 64), 8 * 4 * 2);
   EXPECT_EQ(count_modelled_multiply_adds("\ts_cbranch_scc1 BB1\n" + fma + "\ts_branch BB2\nBB1:\n" + fma + "BB2:\n", 64), 0.5 + 0.5);
   EXPECT_EQ(count_modelled_multiply_adds("\ts_cbranch_execz BB1\n" + fma + "BB1:\n" + fma, 64), 0.75 + 1);
+  // The end of an outer turn before its beginning, as Mesa 26 lays it out.
+  EXPECT_EQ(count_modelled_multiply_adds("\ts_branch BB1\nBB0:\n\ts_nop\nBB1:\n\ts_cbranch_scc1 BB3\nBB2:\n\ts_cbranch_scc1 BB0\n" + fma +
+                                             "\ts_branch BB2\nBB3:\n", 64), 8 * 4);
   // Out of the loop: no condition on what follows in it.
   EXPECT_EQ(count_modelled_multiply_adds("BB0:\n\ts_cbranch_scc1 BB1\n" + fma + "\ts_branch BB0\nBB1:\n", 64), 8);
 }
