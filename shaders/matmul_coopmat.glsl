@@ -1,14 +1,16 @@
 // multiply() with cooperative matrices (VK_KHR_cooperative_matrix): factors of 16 bits, sums in f32. Each operand lies in memory as
 // f32 or as factors (SPEC_A_TYPE, SPEC_B_TYPE).
 //
-// A workgroup computes its tile kDepth steps of K at a time. Factors are fetched eight at a time, f32 rounded on the way; kept in
+// A workgroup computes its tile kDepth steps of K at a time. Factors are fetched eight at a time; kept in
 // shared memory in the order they have in memory (a load's layout does the transposing), rows padded by 16 bytes; or, where SPEC_TRANSPOSES
 // says so, always along K: a thread then takes four neighbours of two or four steps, and writes them as so many steps of four rows. NVIDIA's
 // loads transpose on their way; AMD's read what does not lie along K 16 bits at a time: 256 loads of a stage of 128 x 128 where 32 do. Its
 // subgroups share the tile out kSubgroupsDown x the rest; each holds its part as fragments of the device's own size. The next
 // stage is fetched into registers after the barrier that publishes this one, and so travels during the math: one stage of
-// shared memory is enough. At the end the fragments go through shared memory into the blocks of matmul_blocks.glsl, a
-// quarter of the largest tile at a time, and any epilogue written for blocks follows.
+// shared memory is enough. For that no instruction may want what was fetched before the math is done, not even a choice between it and
+// 0, or a copy at the end of a branch, for which AMD's compiler waits: so fetches are unconditional, from places that are there, and f32
+// becomes factors, and what lies beyond an edge 0, on the way to shared memory. At the end the fragments go through shared memory into the
+// blocks of matmul_blocks.glsl, a quarter of the largest tile at a time, and any epilogue written for blocks follows.
 //
 //   tile        threads  per subgroup (of 32)  accumulators  shared (kDepth 32)   fragment loads per multiply (16 x 16 x 16)
 //   32 x 32        64        32 x 16                16            5.1 KB                  3 for 2
@@ -16,7 +18,7 @@
 //   128 x 128     256        64 x 32                64           20.5 KB                  6 for 8
 // Accumulators are registers of a thread; A fragments of one step (4 in the largest tile) are held, B is streamed. A wave of 64
 // holds twice the tile per subgroup and the same per thread.
-//   registers of a thread, 128 x 128: 64 sums, 16 + 4 of fragments, 16 on their way to shared memory, some 20 of addresses: ~120
+//   registers of a thread, 128 x 128: 64 sums, 16 + 4 of fragments, 16 on their way to shared memory (32 of f32), some 20 of addresses: ~120
 //                          64 x 64:   16 sums,  8 + 4 of fragments,  8 on their way,                    some 20: ~56
 // So 2 and 4 workgroups share a multiprocessor of 65,536 registers: 16 and 32 subgroups of 32, with 41 KB of its shared memory. RDNA 3 holds each
 // factor twice: 156 to 192 registers in waves of 64 (lapilli bench kernels).
@@ -74,9 +76,11 @@ struct Way {
   bool turns;
   uint chunks;       // eights of a thread
   uint base, stride;
+  uint type;
+  bool aligned;
 };
-Way way_of_a() { return Way(kRows, kAAlongDepth, kAAlongDepth != kAStagedAlong, kChunksA, 0, kStrideA); }
-Way way_of_b() { return Way(kCols, kBAlongDepth, kBAlongDepth != kBStagedAlong, kChunksB, kStageA, kStrideB); }
+Way way_of_a() { return Way(kRows, kAAlongDepth, kAAlongDepth != kAStagedAlong, kChunksA, 0, kStrideA, kAType, (kAligned & 1) != 0); }
+Way way_of_b() { return Way(kCols, kBAlongDepth, kBAlongDepth != kBStagedAlong, kChunksB, kStageA, kStrideB, kBType, (kAligned & 2) != 0); }
 
 // Where a thread's i-th eight of an operand begins: x = row or column of the tile, y = step of K. One that turns is four neighbours of two
 // steps; a thread has all of its steps side by side, and a row's are of neighbouring threads.
@@ -99,37 +103,52 @@ void stage_chunk(uint i, Way way, uvec4 eight) {
   [[unroll]] for (uint x = 0; x < 4; ++x) stage[way.base + (place.x + x) * way.stride + place.y / 8][place.y % 8 / 2] = steps[x];
 }
 
-// Four neighbours from element `at`, of which `count` are there (the rest are 0), as factors.
-uvec2 fetch_four(InReal from, uint type, uint at, uint count, bool aligned) {
-  const bool whole = aligned && count >= 4;
-  if (type != kF32) {
-    if (whole) return InU32x2(from).at[at / 4];
-    uvec2 four = uvec2(0);
-    [[unroll]] for (uint i = 0; i < 4; ++i)
-      if (i < count) four[i / 2] |= uint(InHalves(from).at[at + i]) << 16 * (i % 2);
-    return four;
+// Neighbours in memory that one load takes: only with as many to a unit does a row begin where a load may.
+uint unit(Way way) { return !way.aligned ? 1 : (way.type == kF32 || way.turns ? 4 : 8); }
+// Where the last unit of so many begins. What a thread would fetch from beyond an edge it fetches from there.
+uint last_unit(uint extent, uint unit) { return (max(extent, 1) - 1) / unit * unit; }
+// How far from each other two of a unit's neighbours are fetched, i elements apart.
+uint apart(uint i, uint from, uint last) { return min(from + i, last) - min(from, last); }
+
+// An eight as it was read: in `low` where it was one unit, else in halves, an element a word or, of aligned factors, two.
+struct Words {
+  uvec4 low, high;
+};
+// `from` counts along the contiguous dimension, of which `last` is the last unit.
+uvec4 fetch_four(InReal memory, Way way, uint at, uint from, uint last) {
+  if (way.aligned) return way.type == kF32 ? InU32x4(memory).at[at / 4] : uvec4(InU32x2(memory).at[at / 4], 0, 0);
+  uvec4 four;
+  [[unroll]] for (uint i = 0; i < 4; ++i) {
+    const uint element = at + apart(i, from, last);
+    four[i] = way.type == kF32 ? floatBitsToUint(InF32(memory).at[element]) : uint(InHalves(memory).at[element]);
   }
-  vec4 values = vec4(0.0);
-  if (whole) {
-    values = InF32x4(from).at[at / 4];
-  } else {
-    [[unroll]] for (uint i = 0; i < 4; ++i)
-      if (i < count) values[i] = InF32(from).at[at + i];
-  }
-  return uvec2(pack_factors(values.xy), pack_factors(values.zw));
+  return four;
 }
+// `at`: where the eight begins; `step`: from a step of K to the next.
+Words fetch(InReal memory, Way way, uint at, uint step, uint from, uint last, bool next_step) {
+  if (unit(way) == 8) return Words(InU32x4(memory).at[at / 8], uvec4(0));
+  const uint second = way.turns ? (next_step ? step : 0) : apart(4, from, last);
+  return Words(fetch_four(memory, way, at, from, last), fetch_four(memory, way, at + second, way.turns ? from : from + 4, last));
+}
+uvec2 factors_of_four(uvec4 four, Way way) {
+  if (way.type == kF32) return uvec2(pack_factors(uintBitsToFloat(four.xy)), pack_factors(uintBitsToFloat(four.zw)));
+  return way.aligned ? four.xy : uvec2(four.x | four.y << 16, four.z | four.w << 16);
+}
+uvec4 factors_of(Words words, Way way) {
+  return unit(way) == 8 ? words.low : uvec4(factors_of_four(words.low, way), factors_of_four(words.high, way));
+}
+
 uint left(uint all, uint from) { return all > from ? all - from : 0; }
-// Eight, likewise.
-uvec4 fetch_eight(InReal from, uint type, uint at, uint count, bool aligned) {
-  if (type != kF32 && aligned && count >= 8) return InU32x4(from).at[at / 8];
-  const bool fours = aligned && type == kF32;
-  return uvec4(fetch_four(from, type, at, count, fours), fetch_four(from, type, at + 4, left(count, 4), fours));
+// The first `count` of four factors, and zeros.
+uvec2 first_of_four(uvec2 four, uint count) {
+  const uvec2 pairs = uvec2(min(count, 2), min(left(count, 2), 2));
+  return four & uvec2(bitfieldInsert(0u, ~0u, 0, int(16 * pairs.x)), bitfieldInsert(0u, ~0u, 0, int(16 * pairs.y)));
 }
-// A thread's eight of which `across` rows or columns and `depth` steps are left, `step` elements apart.
-uvec4 fetch_chunk(InReal from, uint type, Way way, uint at, uint step, uint across, uint depth, bool aligned) {
-  if (way.turns)
-    return uvec4(fetch_four(from, type, at, depth > 0 ? across : 0, aligned), fetch_four(from, type, at + step, depth > 1 ? across : 0, aligned));
-  return fetch_eight(from, type, at, way.along_depth ? (across > 0 ? depth : 0) : (depth > 0 ? across : 0), aligned);
+// Zeros where a thread's eight, of which `across` rows or columns and `depth` steps are left, goes beyond an edge.
+uvec4 within_edges(uvec4 eight, Way way, uint across, uint depth) {
+  if (way.turns) return uvec4(first_of_four(eight.xy, depth > 0 ? across : 0), first_of_four(eight.zw, depth > 1 ? across : 0));
+  const uint count = way.along_depth ? (across > 0 ? depth : 0) : (depth > 0 ? across : 0);
+  return uvec4(first_of_four(eight.xy, count), first_of_four(eight.zw, left(count, 4)));
 }
 
 // All threads of the workgroup call it.
@@ -142,53 +161,67 @@ void multiply(Operands o, uint row0, uint col0) {
   const uint down = gl_SubgroupID % kSubgroupsDown, across = gl_SubgroupID / kSubgroupsDown;
   const uint sub_row = down * kSubgroupRows, sub_col = across * kSubgroupCols;
   const Way way_a = way_of_a(), way_b = way_of_b();
+  // Last units of rows, columns and steps of K, of the two operands.
+  const uint last_row = last_unit(o.rows, way_a.along_depth ? 1 : unit(way_a)), last_col = last_unit(o.cols, way_b.along_depth ? 1 : unit(way_b));
+  const uint last_a = last_unit(o.depth, way_a.along_depth ? unit(way_a) : 1), last_b = last_unit(o.depth, way_b.along_depth ? unit(way_b) : 1);
   uint a_at[kChunksA], b_at[kChunksB];
-  [[unroll]] for (uint i = 0; i < kChunksA; ++i) a_at[i] = a_row_start(min(row0 + chunk_place(i, way_a).x, o.rows - 1));
-  [[unroll]] for (uint i = 0; i < kChunksB; ++i) b_at[i] = min(col0 + chunk_place(i, way_b).x, o.cols - 1) * o.b_col;
+  [[unroll]] for (uint i = 0; i < kChunksA; ++i) a_at[i] = a_row_start(min(row0 + chunk_place(i, way_a).x, last_row));
+  [[unroll]] for (uint i = 0; i < kChunksB; ++i) b_at[i] = min(col0 + chunk_place(i, way_b).x, last_col) * o.b_col;
 
-  uvec4 next_a[kChunksA], next_b[kChunksB];
-  // One turn more than there are stages: fetches run one ahead.
-  [[dont_unroll]] for (uint k0 = 0; k0 < o.depth + kDepth; k0 += kDepth) {
-    if (k0 > 0) {
-      barrier();  // the last stage has been read
-      [[unroll]] for (uint i = 0; i < kChunksA; ++i) stage_chunk(i, way_a, next_a[i]);
-      [[unroll]] for (uint i = 0; i < kChunksB; ++i) stage_chunk(i, way_b, next_b[i]);
-      barrier();
-    }
-    if (k0 < o.depth) {
+  Words next_a[kChunksA], next_b[kChunksB];
+#define FETCH(from)                                                                                                                       \
+  [[unroll]] for (uint i = 0; i < kChunksA; ++i) {                                                                                        \
+    const uvec2 place = uvec2(row0, from) + chunk_place(i, way_a);                                                                        \
+    next_a[i] = fetch(o.a, way_a, a_at[i] + min(place.y, last_a) * o.a_depth, o.a_depth, way_a.along_depth ? place.y : place.x,          \
+                      way_a.along_depth ? last_a : last_row, place.y < last_a);                                                           \
+  }                                                                                                                                       \
+  [[unroll]] for (uint i = 0; i < kChunksB; ++i) {                                                                                        \
+    const uvec2 place = uvec2(col0, from) + chunk_place(i, way_b);                                                                        \
+    next_b[i] = fetch(o.b, way_b, b_at[i] + min(place.y, last_b) * o.b_depth, o.b_depth, way_b.along_depth ? place.y : place.x,          \
+                      way_b.along_depth ? last_b : last_col, place.y < last_b);                                                           \
+  }
+
+  FETCH(0)
+  [[dont_unroll]] for (uint k0 = 0; k0 < o.depth; k0 += kDepth) {
+    barrier();  // the last stage has been read
+    uvec4 eights_a[kChunksA], eights_b[kChunksB];
+    [[unroll]] for (uint i = 0; i < kChunksA; ++i) eights_a[i] = factors_of(next_a[i], way_a);
+    [[unroll]] for (uint i = 0; i < kChunksB; ++i) eights_b[i] = factors_of(next_b[i], way_b);
+    if (row0 + kRows > o.rows || col0 + kCols > o.cols || k0 + kDepth > o.depth) {
       [[unroll]] for (uint i = 0; i < kChunksA; ++i) {
-        const uvec2 place = chunk_place(i, way_a);
-        next_a[i] = fetch_chunk(o.a, kAType, way_a, a_at[i] + (k0 + place.y) * o.a_depth, o.a_depth, left(o.rows, row0 + place.x),
-                                left(o.depth, k0 + place.y), (kAligned & 1) != 0);
+        const uvec2 place = uvec2(row0, k0) + chunk_place(i, way_a);
+        eights_a[i] = within_edges(eights_a[i], way_a, left(o.rows, place.x), left(o.depth, place.y));
       }
       [[unroll]] for (uint i = 0; i < kChunksB; ++i) {
-        const uvec2 place = chunk_place(i, way_b);
-        next_b[i] = fetch_chunk(o.b, kBType, way_b, b_at[i] + (k0 + place.y) * o.b_depth, o.b_depth, left(o.cols, col0 + place.x),
-                                left(o.depth, k0 + place.y), (kAligned & 2) != 0);
+        const uvec2 place = uvec2(col0, k0) + chunk_place(i, way_b);
+        eights_b[i] = within_edges(eights_b[i], way_b, left(o.cols, place.x), left(o.depth, place.y));
       }
     }
-    if (k0 > 0) {
-      [[unroll]] for (uint k = 0; k < kDepth; k += kFragmentDepth) {
-        coopmat<FACTOR, gl_ScopeSubgroup, kFragmentRows, kFragmentDepth, gl_MatrixUseA> a[kFragmentsDown];
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
-          const uint row = sub_row + i * kFragmentRows;
-          if (kAStagedAlong)
-            coopMatLoad(a[i], stage, row * kStrideA + k / 8, kStrideA, gl_CooperativeMatrixLayoutRowMajor);
-          else
-            coopMatLoad(a[i], stage, k * kStrideA + row / 8, kStrideA, gl_CooperativeMatrixLayoutColumnMajor);
-        }
-        [[unroll]] for (uint j = 0; j < kFragmentsAcross; ++j) {
-          coopmat<FACTOR, gl_ScopeSubgroup, kFragmentDepth, kFragmentCols, gl_MatrixUseB> b;
-          const uint col = sub_col + j * kFragmentCols;
-          if (kBStagedAlong)
-            coopMatLoad(b, stage, kStageA + col * kStrideB + k / 8, kStrideB, gl_CooperativeMatrixLayoutColumnMajor);
-          else
-            coopMatLoad(b, stage, kStageA + k * kStrideB + col / 8, kStrideB, gl_CooperativeMatrixLayoutRowMajor);
-          [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) sums[i][j] = coopMatMulAdd(a[i], b, sums[i][j]);
-        }
+    [[unroll]] for (uint i = 0; i < kChunksA; ++i) stage_chunk(i, way_a, eights_a[i]);
+    [[unroll]] for (uint i = 0; i < kChunksB; ++i) stage_chunk(i, way_b, eights_b[i]);
+    barrier();
+    FETCH(k0 + kDepth)  // after the last stage once more of what is there, for nobody
+    [[unroll]] for (uint k = 0; k < kDepth; k += kFragmentDepth) {
+      coopmat<FACTOR, gl_ScopeSubgroup, kFragmentRows, kFragmentDepth, gl_MatrixUseA> a[kFragmentsDown];
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+        const uint row = sub_row + i * kFragmentRows;
+        if (kAStagedAlong)
+          coopMatLoad(a[i], stage, row * kStrideA + k / 8, kStrideA, gl_CooperativeMatrixLayoutRowMajor);
+        else
+          coopMatLoad(a[i], stage, k * kStrideA + row / 8, kStrideA, gl_CooperativeMatrixLayoutColumnMajor);
+      }
+      [[unroll]] for (uint j = 0; j < kFragmentsAcross; ++j) {
+        coopmat<FACTOR, gl_ScopeSubgroup, kFragmentDepth, kFragmentCols, gl_MatrixUseB> b;
+        const uint col = sub_col + j * kFragmentCols;
+        if (kBStagedAlong)
+          coopMatLoad(b, stage, kStageA + col * kStrideB + k / 8, kStrideB, gl_CooperativeMatrixLayoutColumnMajor);
+        else
+          coopMatLoad(b, stage, kStageA + k * kStrideB + col / 8, kStrideB, gl_CooperativeMatrixLayoutRowMajor);
+        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) sums[i][j] = coopMatMulAdd(a[i], b, sums[i][j]);
       }
     }
   }
+#undef FETCH
 
   [[unroll]] for (uint block_r = 0; block_r < kBlocksR; ++block_r)
     [[unroll]] for (uint block_c = 0; block_c < kBlocksC; ++block_c) {

@@ -46,44 +46,36 @@ void multiply(Operands o, uint row0, uint col0) {
     [[unroll]] for (uint j = 0; j < kBlocksC; ++j) sum[i][j] = vec4(0.0);
 
   float next_a[kFetchA], next_b[kFetchB];
-  // One turn more than there are stages: fetches run one ahead.
-  for (uint k0 = 0; k0 < o.depth + kDepth; k0 += kDepth) {
-    if (k0 > 0) {
-      barrier();  // the last stage has been read
-      [[unroll]] for (uint i = 0; i < kFetchA; ++i) {
-        const uvec2 to = place(i, kRows, kAAlongDepth);
-        a_s[to.y * kPaddedRows + to.x] = next_a[i];
-      }
-      [[unroll]] for (uint i = 0; i < kFetchB; ++i) {
-        const uvec2 to = place(i, kCols, kBAlongDepth);
-        b_s[to.y * kPaddedCols + to.x] = next_b[i];
-      }
-      barrier();
+  const uint last = max(o.depth, 1) - 1;
+  // Beyond the depth the last step again: that it counts as 0 is seen to on the way to shared memory, since whatever wants a fetched value
+  // here, a choice between it and 0 too, would wait for it before the math.
+#define FETCH(from)                                                                                                                      \
+  [[unroll]] for (uint i = 0; i < kFetchA; ++i) next_a[i] = o.a.at[a_at[i] + min(from + place(i, kRows, kAAlongDepth).y, last) * o.a_depth]; \
+  [[unroll]] for (uint i = 0; i < kFetchB; ++i) next_b[i] = o.b.at[b_at[i] + min(from + place(i, kCols, kBAlongDepth).y, last) * o.b_depth];
+
+  FETCH(0)
+  for (uint k0 = 0; k0 < o.depth; k0 += kDepth) {
+    barrier();  // the last stage has been read
+    [[unroll]] for (uint i = 0; i < kFetchA; ++i) {
+      const uvec2 to = place(i, kRows, kAAlongDepth);
+      a_s[to.y * kPaddedRows + to.x] = k0 + to.y < o.depth ? next_a[i] : 0.0;
     }
-    if (k0 < o.depth) {
-      [[unroll]] for (uint i = 0; i < kFetchA; ++i) {
-        const uint k = k0 + place(i, kRows, kAAlongDepth).y;
-        const float value = o.a.at[a_at[i] + min(k, o.depth - 1) * o.a_depth];
-        next_a[i] = k < o.depth ? value : 0.0;
-      }
-      [[unroll]] for (uint i = 0; i < kFetchB; ++i) {
-        const uint k = k0 + place(i, kCols, kBAlongDepth).y;
-        const float value = o.b.at[b_at[i] + min(k, o.depth - 1) * o.b_depth];
-        next_b[i] = k < o.depth ? value : 0.0;
-      }
+    [[unroll]] for (uint i = 0; i < kFetchB; ++i) {
+      const uvec2 to = place(i, kCols, kBAlongDepth);
+      b_s[to.y * kPaddedCols + to.x] = k0 + to.y < o.depth ? next_b[i] : 0.0;
     }
-    if (k0 > 0) {
-      // Unrolled by a GPU's compiler (AMD's leaves it in the large tile: 64 of a turn's 68 vector instructions are multiply-adds);
-      // not by lavapipe, whose compile time would explode.
-      for (uint k = 0; k < kDepth; ++k) {
-        vec4 b[kBlocksC];
-        [[unroll]] for (uint j = 0; j < kBlocksC; ++j) b[j] = four(b_s, k * kPaddedCols + block_col(j));
-        [[unroll]] for (uint block = 0; block < kBlocksR; ++block) {
-          const vec4 a = four(a_s, k * kPaddedRows + block_row(block));
-          [[unroll]] for (uint i = 0; i < 4; ++i)
-            [[unroll]] for (uint j = 0; j < kBlocksC; ++j) sum[block * 4 + i][j] += a[i] * b[j];
-        }
+    barrier();
+    FETCH(k0 + kDepth)  // after the last stage for nobody
+    // Unrolled by a GPU's compiler; not by lavapipe, whose compile time would explode.
+    for (uint k = 0; k < kDepth; ++k) {
+      vec4 b[kBlocksC];
+      [[unroll]] for (uint j = 0; j < kBlocksC; ++j) b[j] = four(b_s, k * kPaddedCols + block_col(j));
+      [[unroll]] for (uint block = 0; block < kBlocksR; ++block) {
+        const vec4 a = four(a_s, k * kPaddedRows + block_row(block));
+        [[unroll]] for (uint i = 0; i < 4; ++i)
+          [[unroll]] for (uint j = 0; j < kBlocksC; ++j) sum[block * 4 + i][j] += a[i] * b[j];
       }
     }
   }
+#undef FETCH
 }

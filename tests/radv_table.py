@@ -6,8 +6,8 @@ LAYOUTS = {1: "nn", 3: "nt", 0: "tn"}  # SPEC_VARIANT of matmul_tiled.comp
 UNSCALED = 3  # SPEC_EPILOGUE: sums as they are
 
 HEADER = """\
-| family, Mesa | kernels | tile | VGPRs | LDS, KiB | subgroups per SIMD | inverse throughput, cycles | FLOPs per cycle and CU: implied | bound | datasheet |
-|---|---|---|---|---|---|---|---|---|---|"""
+| family, Mesa | kernels | tile | VGPRs | LDS, KiB | subgroups per SIMD | inverse throughput, cycles | FLOPs per cycle and CU: implied | bound | datasheet | math behind fetches |
+|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
 class Chip(typing.NamedTuple):
@@ -98,5 +98,5 @@ def lines(family, kernels, device):
         bound = cell(lambda k: f"{loop_bound(k, chip):.0f}") if all(loop_bound(k, chip) for k in group) else ""
         columns = [f"{family}, {mesa}", label, tile, cell(lambda k: f"{k['vgprs']}"), cell(lambda k: f"{k['lds_bytes'] / 1024:.1f}"),
                    cell(lambda k: f"{k['subgroups_per_simd']}"), cell(lambda k: f"{k['inverse_throughput']:,}"),
-                   cell(lambda k: f"{modelled(k, chip):.0f}"), bound, f"{rate:,}"]
+                   cell(lambda k: f"{modelled(k, chip):.0f}"), bound, f"{rate:,}", cell(lambda k: f"{k['fetch_overlap']:.0%}")]
         yield "| " + " | ".join(columns) + " |"

@@ -1,8 +1,10 @@
 #include "tools/amd_assembly.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
+#include <ranges>
 #include <vector>
 
 namespace lapilli {
@@ -12,8 +14,10 @@ namespace {
 struct Instruction {
   std::string_view opcode;
   std::optional<size_t> target;  // of a branch: the instruction it jumps to
+  std::optional<uint32_t> loads_left;  // of a wait for global memory: how many of the latest loads may still be on their way
   bool jumps_ahead(size_t from) const { return target && *target > from; }
   bool is_divergent() const { return opcode.starts_with("s_cbranch_exec"); }
+  bool is_load() const { return opcode.starts_with("global_load") || opcode.starts_with("buffer_load"); }
 };
 using Code = std::vector<Instruction>;
 
@@ -29,6 +33,24 @@ std::string_view take_word(std::string_view& line) {
   const std::string_view word = line.substr(0, line.find_first_of(kBlanks));
   line.remove_prefix(word.size());
   return word;
+}
+
+uint32_t to_number(std::string_view text) {
+  const bool is_hex = text.starts_with("0x");
+  if (is_hex) text.remove_prefix(2);
+  uint32_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number, is_hex ? 16 : 10);
+  return number;
+}
+
+// Up to RDNA 3 "s_waitcnt vmcnt(2) lgkmcnt(0)", since then "s_wait_loadcnt 0x2", or with shared memory's "s_wait_loadcnt_dscnt 0x200".
+std::optional<uint32_t> loads_left_by(std::string_view opcode, std::string_view operands) {
+  constexpr std::string_view kCount = "vmcnt(";
+  const size_t count = operands.find(kCount);
+  if (opcode == "s_waitcnt" && count != operands.npos) return to_number(operands.substr(count + kCount.size()));
+  if (!opcode.starts_with("s_wait_loadcnt")) return std::nullopt;
+  const uint32_t number = to_number(take_word(operands));
+  return opcode == "s_wait_loadcnt" ? number : number >> 8;
 }
 
 Code parse(std::string_view assembly) {
@@ -47,7 +69,7 @@ Code parse(std::string_view assembly) {
       if (label.starts_with("block:")) label.remove_prefix(label.find(':') + 1);
       branches.emplace_back(code.size(), label);
     }
-    code.push_back({.opcode = opcode, .target = std::nullopt});
+    code.push_back({.opcode = opcode, .target = std::nullopt, .loads_left = loads_left_by(opcode, line)});
   }
   for (const auto& [at, label] : branches)
     if (const auto found = labels.find(label); found != labels.end()) code[at].target = found->second;
@@ -86,11 +108,27 @@ void add(VectorWork& sum, const VectorWork& work, double times) {
   sum.multiply_adds += times * work.multiply_adds;
 }
 
+// Of a turn in which every branch over code without multiply-adds is taken: what is for lanes that are elsewhere, and for edges.
 VectorWork work_of(const Code& code, const Range& range, uint32_t subgroup_size) {
+  const auto multiplies = [&](size_t i) { return work_of(code[i], subgroup_size).multiply_adds > 0; };
   VectorWork sum;
   for (size_t i = range.begin; i < range.end; ++i) {
     add(sum, work_of(code[i], subgroup_size), 1);
-    if (code[i].is_divergent() && code[i].jumps_ahead(i) && *code[i].target <= range.end) i = *code[i].target - 1;
+    if (!code[i].opcode.starts_with("s_cbranch") || !code[i].jumps_ahead(i) || *code[i].target > range.end) continue;
+    const auto skipped = std::views::iota(i + 1, *code[i].target);
+    if (code[i].is_divergent() || std::ranges::none_of(skipped, multiplies)) i = *code[i].target - 1;
+  }
+  return sum;
+}
+
+// Multiply-adds in the range between a load, one of its instructions, and the first wait for what it reads.
+double multiply_adds_behind(const Code& code, size_t load, const Range& range) {
+  double sum = 0;
+  uint32_t later_loads = 0;
+  for (size_t i = load + 1; i < range.end; ++i) {
+    if (code[i].loads_left && *code[i].loads_left <= later_loads) break;
+    if (code[i].is_load()) ++later_loads;
+    sum += work_of(code[i], 1).multiply_adds;
   }
   return sum;
 }
@@ -131,15 +169,36 @@ std::optional<VectorWork> find_loop_turn(std::string_view assembly, uint32_t per
   return turn;
 }
 
+std::optional<double> find_fetch_overlap(std::string_view assembly) {
+  const Code code = parse(assembly);
+  std::optional<double> overlap;
+  double most = 0;
+  for (const Range& loop : find_loops(code)) {
+    double loads = 0, behind = 0, all = 0;
+    for (size_t i = loop.begin; i < loop.end; ++i) {
+      all += work_of(code[i], 1).multiply_adds;
+      if (!code[i].is_load()) continue;
+      ++loads;
+      behind += multiply_adds_behind(code, i, loop);
+    }
+    if (loads == 0 || all <= most) continue;
+    most = all;
+    overlap = behind / (loads * all);
+  }
+  return overlap;
+}
+
 double count_modelled_multiply_adds(std::string_view assembly, uint32_t subgroup_size) {
   const Code code = parse(assembly);
   const std::vector<Range> loops = find_loops(code);
   std::vector<Range> uniform, divergent;
   for (size_t i = 0; i < code.size(); ++i) {
     if (!code[i].jumps_ahead(i)) continue;
-    // Out of a loop: its end, no condition on what lies between.
-    if (std::ranges::any_of(loops, [&](const Range& loop) { return loop.contains(i) && *code[i].target >= loop.end; })) continue;
-    (code[i].is_divergent() ? divergent : uniform).push_back({i + 1, *code[i].target});
+    const size_t target = *code[i].target;
+    // Out of a loop: its end, no condition on what lies between. Into one: to its condition, where that lies at its end.
+    if (std::ranges::any_of(loops, [&](const Range& loop) { return loop.contains(i) != loop.contains(target) && (loop.contains(i) || code[i].opcode == "s_branch"); }))
+      continue;
+    (code[i].is_divergent() ? divergent : uniform).push_back({i + 1, target});
   }
   const std::vector<int> depth = count_around(code, loops), halves = count_around(code, uniform), quarters = count_around(code, divergent);
   double sum = 0;

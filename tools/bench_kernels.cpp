@@ -148,6 +148,7 @@ nlohmann::ordered_json to_json(const KernelReport& report) {
     if (const auto value = column_value(column, report.executable)) json[column.key] = *value;
   if (const auto turn = loop_turn(*report.kernel, report.executable))
     json["loop_turn"] = {{"instructions", turn->instructions}, {"matrix_products", turn->matrix_products}, {"multiply_adds", turn->multiply_adds}};
+  if (const auto overlap = find_fetch_overlap(assembly_of(report.executable))) json["fetch_overlap"] = *overlap;
   json["modelled_multiply_adds"] = count_modelled_multiply_adds(assembly_of(report.executable), report.executable.subgroup_size);
   json["statistics"] = statistics;
   return json;

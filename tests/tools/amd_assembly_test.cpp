@@ -62,6 +62,28 @@ TEST(LoopTurn, WhatDoesNotFit_IsNothing) {
   EXPECT_FALSE(find_loop_turn(kAlone, 4, 64));  // no loop around it
 }
 
+TEST(LoopTurn, CodeForEdges_IsLeftOut) {
+  const std::string fma = "\tv_fma_f32 v6, v2, v3, v6\n";
+  const std::string code = "BB0:\n\ts_cbranch_scc1 BB1\n\tv_and_b32_e32 v1, v2, v3\nBB1:\n" + fma + "\ts_cbranch_scc1 BB0\n";
+  EXPECT_EQ(find_loop_turn(code, 1, 64).value().instructions, 1);
+  const std::string choice = "BB0:\n\ts_cbranch_scc1 BB1\n" + fma + "\tv_and_b32_e32 v1, v2, v3\nBB1:\n" + fma + "\ts_cbranch_scc1 BB0\n";
+  EXPECT_EQ(find_loop_turn(choice, 2, 64).value().instructions, 3);
+}
+
+TEST(FetchOverlap, WaitsThatTheseLoadsNeedNotMeet_AreNone) {
+  const std::string fma = "\tv_fma_f32 v6, v2, v3, v6\n", load = "\tglobal_load_b32 v7, v[8:9], off\n", back = "\ts_cbranch_scc1 BB0\n";
+  const auto overlap = [&](const std::string& body) { return find_fetch_overlap("BB0:\n" + body + back); };
+  EXPECT_EQ(overlap(load + fma + fma + "\ts_waitcnt vmcnt(0)\n"), 1.0);
+  EXPECT_EQ(overlap(load + "\ts_waitcnt vmcnt(0) lgkmcnt(0)\n" + fma + fma), 0.0);
+  EXPECT_EQ(overlap(load + "\ts_waitcnt lgkmcnt(0)\n" + fma + "\ts_wait_loadcnt 0x0\n" + fma), 0.5);
+  EXPECT_EQ(overlap(load + load + "\ts_wait_loadcnt 0x2\n" + fma + fma), 1.0);    // for loads of the turn before
+  EXPECT_EQ(overlap(load + load + "\ts_wait_loadcnt 0x1\n" + fma + fma), 0.5);    // for the first of the two
+  EXPECT_EQ(overlap(load + "\ts_wait_loadcnt_dscnt 0x100\n" + fma + fma), 1.0);   // loads that are left, shared memory's
+  EXPECT_EQ(overlap(load + "\ts_wait_loadcnt_dscnt 0x1\n" + fma + fma), 0.0);
+  EXPECT_FALSE(overlap(fma));
+  EXPECT_FALSE(find_fetch_overlap(load + fma));
+}
+
 TEST(ModelledMultiplyAdds, LoopsAndBranches_WeighAsInMesasModel) {
   const std::string fma = "\tv_fma_f32 v6, v2, v3, v6\n";
   EXPECT_EQ(count_modelled_multiply_adds("BB0:\n" + fma, 64), 1);
@@ -71,6 +93,8 @@ TEST(ModelledMultiplyAdds, LoopsAndBranches_WeighAsInMesasModel) {
   EXPECT_EQ(count_modelled_multiply_adds("BB0:\n\ts_nop\nBB1:\n\ts_nop\nBB2:\n" + fma + ends, 64), 8 * 4 * 2);
   EXPECT_EQ(count_modelled_multiply_adds("\ts_cbranch_scc1 BB1\n" + fma + "\ts_branch BB2\nBB1:\n" + fma + "BB2:\n", 64), 0.5 + 0.5);
   EXPECT_EQ(count_modelled_multiply_adds("\ts_cbranch_execz BB1\n" + fma + "BB1:\n" + fma, 64), 0.75 + 1);
+  // Into a loop, to its condition at the end.
+  EXPECT_EQ(count_modelled_multiply_adds("\ts_branch BB1\nBB0:\n" + fma + "BB1:\n\ts_cbranch_scc0 BB0\n", 64), 8);
   // The end of an outer turn before its beginning, as Mesa 26 lays it out.
   EXPECT_EQ(count_modelled_multiply_adds("\ts_branch BB1\nBB0:\n\ts_nop\nBB1:\n\ts_cbranch_scc1 BB3\nBB2:\n\ts_cbranch_scc1 BB0\n" + fma +
                                              "\ts_branch BB2\nBB3:\n", 64), 8 * 4);
