@@ -79,12 +79,17 @@ def rows(kernels, chip):
 
 
 def check(family, kernels):
-    """-> what of the table cannot be: FLOPs beyond the datasheet, or none. Then the machine code is not read as it is written."""
+    """-> what of the table cannot be: FLOPs beyond the datasheet, or none: then the machine code is not read as it is written. And what
+    must not be: products and the loss on matrix units that wait for most of their fetches before the math."""
     chip = CHIPS[family]
     for label, rate, _, group in rows(kernels, chip):
-        figures = [modelled(k, chip) for k in group] + ([] if label.startswith("attention") else [loop_bound(k, chip) for k in group])
+        is_attention = label.startswith("attention")
+        figures = [modelled(k, chip) for k in group] + ([] if is_attention else [loop_bound(k, chip) for k in group])
         if not all(0 < figure <= rate for figure in figures):
             yield f"{label}: FLOPs per cycle and CU {', '.join(f'{figure:.0f}' for figure in figures)} of {rate}"
+        overlaps = [k["fetch_overlap"] for k in group]
+        if "f16" in label and not is_attention and min(overlaps) < 0.5:
+            yield f"{label}: only {', '.join(f'{overlap:.0%}' for overlap in overlaps)} of the math lies behind its fetches"
 
 
 def lines(family, kernels, device):
