@@ -129,7 +129,7 @@ TEST_F(HalfTraining, CopiesOfWeights_AreTheRoundedWeightsAfterLoadAndAfterEachSt
       if (s > 0) {
         ASSERT_FALSE(session.step(s).overflowed);
       }
-      const auto values = session.memory.step->read_values();
+      const auto values = read_slice<float>(device(), weights.parameters().all().slice());  // both in the device's order of rows
       const auto bits = read_slice<uint16_t>(device(), weights.copies().slice());
       for (uint64_t i = 0; i < weights.copies().elements(); ++i)
         ASSERT_EQ(bits[i], round_to_bits(values[weights.first_copied() + i], DType::f16)) << "element " << i << " after step " << s;
