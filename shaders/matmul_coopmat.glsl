@@ -1,8 +1,8 @@
 // multiply() with cooperative matrices (VK_KHR_cooperative_matrix): factors of 16 bits, sums in f32. Each operand lies in memory as
 // f32 or as factors (SPEC_A_TYPE, SPEC_B_TYPE).
 //
-// A workgroup computes its tile kDepth steps of K at a time. Factors are fetched eight at a time; kept in
-// shared memory in the order they have in memory (a load's layout does the transposing), rows padded by 16 bytes; or, where SPEC_TRANSPOSES
+// A workgroup computes its tile kDepth steps of K at a time. Factors are fetched eight at a time; kept in shared memory in the order
+// they have in memory (a load's layout does the transposing), rows padded by 16 bytes; or, where SPEC_TRANSPOSES
 // says so, always along K: a thread then takes four neighbours of two or four steps, and writes them as so many steps of four rows. NVIDIA's
 // loads transpose on their way; AMD's read what does not lie along K 16 bits at a time: 256 loads of a stage of 128 x 128 where 32 do. Its
 // subgroups share the tile out kSubgroupsDown x the rest; each holds its part as fragments of the device's own size. The next
@@ -18,7 +18,7 @@
 //   128 x 128     256        64 x 32                64           20.5 KB                  6 for 8
 // Accumulators are registers of a thread; A fragments of one step (4 in the largest tile) are held, B is streamed. A wave of 64
 // holds twice the tile per subgroup and the same per thread.
-//   registers of a thread, 128 x 128: 64 sums, 16 + 4 of fragments, 16 on their way to shared memory (32 of f32), some 20 of addresses: ~120
+//   registers of a thread, 128 x 128: 64 sums, 16 + 4 of fragments, 16 on their way to shared memory, some 20 of addresses: ~120 (f32: 16 more)
 //                          64 x 64:   16 sums,  8 + 4 of fragments,  8 on their way,                    some 20: ~56
 // So 2 and 4 workgroups share a multiprocessor of 65,536 registers: 16 and 32 subgroups of 32, with 41 KB of its shared memory. RDNA 3 holds each
 // factor twice: 156 to 192 registers in waves of 64 (lapilli bench kernels).

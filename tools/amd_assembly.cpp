@@ -13,7 +13,7 @@ namespace {
 
 struct Instruction {
   std::string_view opcode;
-  std::optional<size_t> target;  // of a branch: the instruction it jumps to
+  std::optional<size_t> target;        // of a branch: the instruction it jumps to
   std::optional<uint32_t> loads_left;  // of a wait for global memory: how many of the latest loads may still be on their way
   bool jumps_ahead(size_t from) const { return target && *target > from; }
   bool is_divergent() const { return opcode.starts_with("s_cbranch_exec"); }
@@ -196,8 +196,10 @@ double count_modelled_multiply_adds(std::string_view assembly, uint32_t subgroup
     if (!code[i].jumps_ahead(i)) continue;
     const size_t target = *code[i].target;
     // Out of a loop: its end, no condition on what lies between. Into one: to its condition, where that lies at its end.
-    if (std::ranges::any_of(loops, [&](const Range& loop) { return loop.contains(i) != loop.contains(target) && (loop.contains(i) || code[i].opcode == "s_branch"); }))
-      continue;
+    const auto is_end_or_entry = [&](const Range& loop) {
+      return loop.contains(i) ? !loop.contains(target) : loop.contains(target) && code[i].opcode == "s_branch";
+    };
+    if (std::ranges::any_of(loops, is_end_or_entry)) continue;
     (code[i].is_divergent() ? divergent : uniform).push_back({i + 1, target});
   }
   const std::vector<int> depth = count_around(code, loops), halves = count_around(code, uniform), quarters = count_around(code, divergent);
