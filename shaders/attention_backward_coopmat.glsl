@@ -5,7 +5,8 @@ layout(push_constant, std430) uniform Push { AttentionBackwardArgs args; };
 #include "shaders/attention_coopmat.glsl"
 
 Rows heads_of_gradient(uint position, uint head) {
-  return Rows(args.d_attended, kGradientType, ((first_token + position) * args.heads + head) * kWidth, args.heads * kWidth,
+  const uint token = first_token + min(position, args.context - 1);
+  return Rows(args.d_attended, kGradientType, (token * args.heads + head) * kWidth, args.heads * kWidth,
               position < args.context ? args.context - position : 0);
 }
 
@@ -17,15 +18,20 @@ void turn_eight_back(uint position, uint e, inout vec4 low, inout vec4 high) {
 }
 
 Rows from_row(Rows rows, uint row) {
-  return Rows(rows.memory, rows.type, rows.at + row * rows.stride, rows.stride, rows.count > row ? rows.count - row : 0);
+  const uint count = rows.count > row ? rows.count - row : 0;
+  return Rows(rows.memory, rows.type, rows.at + (count > 0 ? row : 0) * rows.stride, rows.stride, count);
 }
 
 // What is owned of two tensors, into fragments or shared memory; all threads have it after the next barrier.
 void hold_owned(inout FragmentA first[kFragmentsDown][kSteps], inout FragmentA second[kFragmentsDown][kSteps], Rows first_rows, Rows second_rows) {
-  uvec4 chunks[kChunks], second_chunks[kChunks];
+  Words words[kChunks], second_words[kChunks];
   [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
-    fetch(chunks, from_row(first_rows, part * kCols));
-    fetch(second_chunks, from_row(second_rows, part * kCols));
+    Rows part_rows = from_row(first_rows, part * kCols), second_part_rows = from_row(second_rows, part * kCols);
+    fetch(words, part_rows);
+    fetch(second_words, second_part_rows);
+    uvec4 chunks[kChunks], second_chunks[kChunks];
+    take(chunks, words, part_rows);
+    take(second_chunks, second_words, second_part_rows);
     if (kOwnedShared != 0) {
       put_owned(chunks, 0, part);
       put_owned(second_chunks, 1, part);
@@ -44,12 +50,24 @@ void hold_owned(inout FragmentA first[kFragmentsDown][kSteps], inout FragmentA s
 shared float lse_s[kQueries];  // base 2
 shared float delta_s[kQueries];
 shared uint start_s[kQueries];
-void put_statistics(uint head) {
-  for (uint i = gl_LocalInvocationIndex; i < kQueries; i += kWorkgroup) {
-    const uint at = statistic_at(head, min(query0 + i, args.context - 1));
-    lse_s[i] = args.lse.at[at] * kLog2E;
-    delta_s[i] = args.delta.at[at];
-    start_s[i] = start_of(query0 + i);
+struct Statistics {
+  float lse, delta;
+  uint start;  // as it was read
+};
+const uint kStatistics = (kQueries + kWorkgroup - 1) / kWorkgroup;  // a thread's
+void fetch(out Statistics statistics[kStatistics], uint head, uint first_query) {
+  [[unroll]] for (uint i = 0; i < kStatistics; ++i) {
+    const uint query = min(first_query + gl_LocalInvocationIndex + i * kWorkgroup, args.context - 1), at = statistic_at(head, query);
+    statistics[i] = Statistics(args.lse.at[at], args.delta.at[at], read_start(query));
+  }
+}
+void put(Statistics statistics[kStatistics]) {
+  [[unroll]] for (uint i = 0; i < kStatistics; ++i) {
+    const uint query = gl_LocalInvocationIndex + i * kWorkgroup;
+    if (query >= kQueries) continue;
+    lse_s[query] = statistics[i].lse * kLog2E;
+    delta_s[query] = statistics[i].delta;
+    start_s[query] = start_as_read(statistics[i].start);
   }
 }
 

@@ -82,43 +82,64 @@ const float kLog2E = 1.44269504, kLn2 = 0.69314718;
 uint query0, key0;  // of the tile at hand
 uint first_token;   // of the sequence
 // The first position that a query sees; of queries beyond the edge what the last one sees.
-uint start_of(uint query) { return is_null(args.document_start) ? 0 : args.document_start.at[first_token + min(query, args.context - 1)]; }
+uint read_start(uint query) { return read_start(args.document_start, args.qkv, first_token + min(query, args.context - 1)); }
+uint start_as_read(uint read) { return start_as_read(args.document_start, read); }
+uint start_of(uint query) { return start_as_read(read_start(query)); }
 
-// Rows of memory, E wide: row r, element e at `at + r * stride + e`; `count` of them are there, others read as 0.
+// Rows of memory, E wide: row r, element e at `at + r * stride + e`; `count` of them are to be read, others read as 0. `at` is a row
+// that is there even where none is to be read.
 struct Rows {
   InReal memory;
   uint type, at, stride, count;
 };
 Rows heads_of_qkv(uint position, uint head) {
-  return Rows(args.qkv, kQkvType, qkv_at(first_token + position, head, args.heads, args.kv_heads), (args.heads + 2 * args.kv_heads) * kWidth,
+  const uint token = first_token + min(position, args.context - 1);
+  return Rows(args.qkv, kQkvType, qkv_at(token, head, args.heads, args.kv_heads), (args.heads + 2 * args.kv_heads) * kWidth,
               position < args.context ? args.context - position : 0);
 }
 // Of a query, in lse and delta.
 uint statistic_at(uint head, uint query) { return first_token * args.heads + head * args.context + query; }
 
-// Elements e.. (a multiple of 8) of a row, as factors; 0 beyond E.
-uvec4 fetch_eight(Rows rows, uint row, uint e) {
-  if (row >= rows.count || e >= kWidth) return uvec4(0);
-  const uint at = rows.at + row * rows.stride + e;
-  if (rows.type != kF32) {
-    if (kAligned != 0) return InU32x4(rows.memory).at[at / 8];
-    uvec4 words = uvec4(0);  // E is even, and so is `at`
-    [[unroll]] for (uint i = 0; i < 4; ++i)
-      if (e + 2 * i < kWidth) words[i] = InU32(uvec2(rows.memory)).at[at / 2 + i];
-    return words;
-  }
-  vec4 low = vec4(0.0), high = vec4(0.0);
+// Elements e.. (a multiple of 8) of a row as they were read: two f32 or one pair of factors a word. What is to travel during the math
+// nothing may want before (matmul_coopmat.glsl): so every load happens, from places that are there, and factors_of() makes
+// factors, and zeros of what was beyond an edge.
+struct Words {
+  uvec4 low, high;  // high: of f32 only
+};
+Words read_eight(Rows rows, uint row, uint e) {
+  const uint at = rows.at + min(row, max(rows.count, 1) - 1) * rows.stride;
   if (kAligned != 0) {
-    low = InF32x4(rows.memory).at[at / 4];
-    high = InF32x4(rows.memory).at[at / 4 + 1];
-  } else {
-    [[unroll]] for (uint i = 0; i < 4; ++i) {
-      if (e + i < kWidth) low[i] = InF32(rows.memory).at[at + i];
-      if (e + i + 4 < kWidth) high[i] = InF32(rows.memory).at[at + i + 4];
+    const uint eight = (at + min(e, kWidth - 8)) / 8;
+    if (rows.type != kF32) return Words(InU32x4(rows.memory).at[eight], uvec4(0));
+    return Words(InU32x4(rows.memory).at[2 * eight], InU32x4(rows.memory).at[2 * eight + 1]);
+  }
+  Words words = Words(uvec4(0), uvec4(0));
+  [[unroll]] for (uint i = 0; i < 4; ++i) {
+    const uint low = at + min(e + i, kWidth - 1), high = at + min(e + 4 + i, kWidth - 1);
+    if (rows.type != kF32) {  // E is even, and so is `at`
+      words.low[i] = InU32(uvec2(rows.memory)).at[(at + min(e + 2 * i, kWidth - 2)) / 2];
+    } else {
+      words.low[i] = InU32(uvec2(rows.memory)).at[low];
+      words.high[i] = InU32(uvec2(rows.memory)).at[high];
     }
   }
-  return uvec4(pack_factors(low.xy), pack_factors(low.zw), pack_factors(high.xy), pack_factors(high.zw));
+  return words;
 }
+uvec4 factors_of(Words words, Rows rows, uint row, uint e) {
+  uvec4 eight = words.low;
+  if (rows.type == kF32) {
+    const vec4 low = uintBitsToFloat(words.low), high = uintBitsToFloat(words.high);
+    eight = uvec4(pack_factors(low.xy), pack_factors(low.zw), pack_factors(high.xy), pack_factors(high.zw));
+  }
+  if (row >= rows.count) return uvec4(0);
+  if (kWide != kWidth)
+    [[unroll]] for (uint i = 0; i < 4; ++i) {
+      if (e + 2 * i >= kWidth) eight[i] = 0;
+      if (e + 2 * i + 1 == kWidth) eight[i] &= 0xFFFFu;
+    }
+  return eight;
+}
+uvec4 read_factors(Rows rows, uint row, uint e) { return factors_of(read_eight(rows, row, e), rows, row, e); }
 
 // 1 bits over the factors of a pair that are infinite or NaN.
 uint non_finite(uint pair) {
@@ -128,14 +149,19 @@ uint non_finite(uint pair) {
 uvec4 non_finite(uvec4 eight) { return uvec4(non_finite(eight.x), non_finite(eight.y), non_finite(eight.z), non_finite(eight.w)); }
 
 // A thread's part of a tile of met rows, on its way to shared memory: its i-th eight, and where in a tile that lies.
+// Chunks beyond the tile are fetched too, and go nowhere.
 const uint kChunksOfRow = kWide / 8;
 const uint kChunks = (kCols * kChunksOfRow + kWorkgroup - 1) / kWorkgroup;
 uint chunk(uint i) { return gl_LocalInvocationIndex + i * kWorkgroup; }
 bool in_tile(uint chunk) { return chunk < kCols * kChunksOfRow; }
 uint chunk_slot(uint chunk) { return chunk / kChunksOfRow * kMetStride + chunk % kChunksOfRow; }
-void fetch(out uvec4 chunks[kChunks], Rows rows) {
-  [[unroll]] for (uint i = 0; i < kChunks; ++i)
-    chunks[i] = in_tile(chunk(i)) ? fetch_eight(rows, chunk(i) / kChunksOfRow, 8 * (chunk(i) % kChunksOfRow)) : uvec4(0);
+uint chunk_row(uint i) { return chunk(i) / kChunksOfRow; }
+uint chunk_element(uint i) { return 8 * (chunk(i) % kChunksOfRow); }
+void fetch(out Words words[kChunks], Rows rows) {
+  [[unroll]] for (uint i = 0; i < kChunks; ++i) words[i] = read_eight(rows, chunk_row(i), chunk_element(i));
+}
+void take(out uvec4 chunks[kChunks], Words words[kChunks], Rows rows) {
+  [[unroll]] for (uint i = 0; i < kChunks; ++i) chunks[i] = factors_of(words[i], rows, chunk_row(i), chunk_element(i));
 }
 void put(uvec4 chunks[kChunks], uint tile) {
   [[unroll]] for (uint i = 0; i < kChunks; ++i)

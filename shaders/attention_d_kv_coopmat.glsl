@@ -4,13 +4,13 @@
 // Factors (q, k, v, d_o, p, and d_s = p (d_p - delta), each rounded once) have 16 bits; scores, p and all sums are f32 before that.
 //
 // A workgroup owns 64 consecutive keys of one key/value head, k and v in fragments: rows of a tile of scores are keys, columns queries,
-// so that p and d_s are the first factors as they stand. Heads, then queries kCols at a time, in ascending order. d_s waits in its
-// fragments while p goes through shared memory.
+// so that p and d_s are the first factors as they stand. Heads, then queries kCols at a time, in ascending order, each tile fetched while
+// the one before is multiplied. d_s waits in its fragments while p goes through shared memory.
 //
 //                                   E = 64             E = 128            (subgroups of 32, fragments 16 x 16 x 16)
 //   subgroups, kCols                4 x 1, 64          4 x 2, 32
 //   registers: k, v, d_k, d_v       16+16+32+32        32+32+32+32        (a wave of 64: see attention_coopmat.glsl)
-//     s, d_s, lse, delta            32+32+8+8          8+8+8+8
+//     s, d_s, lse, delta, fetch     32+32+8+8+32       8+8+8+8+16
 //   shared memory                   36.6 KB            27.0 KB            with k and v there: 55.0, 61.8 KB
 //   a tile: multiply-adds           1 M                1 M                exps 4096, 2048
 //   16-bit memory read              16 KB              16 KB              128 FLOPs a byte
@@ -28,7 +28,7 @@ uvec4 nan_mask(uint result, uint row, uint e) {
   for (uint h = g * heads; h < (g + 1) * heads; ++h) {
     Rows from = heads_of_qkv(0, h);
     if (result == 1) from = heads_of_gradient(0, h);
-    for (uint query = key; query < args.context && start_of(query) <= key; ++query) mask |= non_finite(fetch_eight(from, query, e));
+    for (uint query = key; query < args.context && start_of(query) <= key; ++query) mask |= non_finite(read_factors(from, query, e));
   }
   return mask;
 }
@@ -52,19 +52,40 @@ void main() {
     [[unroll]] for (uint n = 0; n < kOutFragments; ++n) d_k[i][n] = d_v[i][n] = FragmentSum(0.0);
   bool found = false;  // a q or d_o in a masked tile that was not finite
 
-  uvec4 chunks[kChunks], gradient_chunks[kChunks];
+  // Tiles of queries that see these keys: starts do not decrease, so they are the first ones.
+  uint met_tiles = 1, beyond = (T - key0 + kCols - 1) / kCols;
+  while (met_tiles < beyond) {
+    const uint middle = (met_tiles + beyond) / 2;
+    if (start_of(key0 + middle * kCols) <= last_key) met_tiles = middle + 1;
+    else beyond = middle;
+  }
+  const uint end = key0 + met_tiles * kCols;
+
+  Words words[kChunks], gradient_words[kChunks];
+  Statistics statistics[kStatistics];
+  fetch(words, heads_of_qkv(key0, g * (H / G)));
+  fetch(gradient_words, heads_of_gradient(key0, g * (H / G)));
+  fetch(statistics, g * (H / G), key0);
+  uint last_start = read_start(key0 + kCols - 1);  // of the tile that comes, as it was read
   for (uint h = g * (H / G); h < (g + 1) * (H / G); ++h) {
-    [[dont_unroll]] for (query0 = key0; query0 < T; query0 += kCols) {
-      if (start_of(query0) > last_key) break;  // starts do not decrease: no later query sees these keys
-      const bool masked = query0 < last_key || query0 + kCols > T || start_of(query0 + kCols - 1) > key0;
-      fetch(chunks, heads_of_qkv(query0, h));
-      fetch(gradient_chunks, heads_of_gradient(query0, h));
+    [[dont_unroll]] for (query0 = key0; query0 < end; query0 += kCols) {
+      const bool masked = query0 < last_key || query0 + kCols > T || start_as_read(last_start) > key0;
       barrier();  // k and v, or the last tile, have been read
+      uvec4 chunks[kChunks], gradient_chunks[kChunks];
+      take(chunks, words, heads_of_qkv(query0, h));
+      take(gradient_chunks, gradient_words, heads_of_gradient(query0, h));
       put(chunks, 0);
       put(gradient_chunks, 1);
       note_found(masked && (has_non_finite(chunks) || has_non_finite(gradient_chunks)));
-      put_statistics(h);
+      put(statistics);
       barrier();
+      // The next tile; after the last of a head, the first of the next head; after all, any that is there.
+      const bool more = query0 + kCols < end;
+      const uint next_query0 = more ? query0 + kCols : key0, next_h = more ? h : min(h + 1, H - 1);
+      fetch(words, heads_of_qkv(next_query0, next_h));
+      fetch(gradient_words, heads_of_gradient(next_query0, next_h));
+      fetch(statistics, next_h, next_query0);
+      last_start = read_start(next_query0 + kCols - 1);
 
       FragmentSum s[kFragmentsDown][kScoreFragments], d_s[kFragmentsDown][kScoreFragments];
       [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)

@@ -35,7 +35,7 @@ void main() {
       const uint my_query = min(i0 + min(lane, kMet - 1), T - 1);
       const float my_lse = args.lse.at[(b * H + h) * T + my_query];
       const float my_delta = args.delta.at[(b * H + h) * T + my_query];
-      const uint my_start = is_null(args.document_start) ? 0 : args.document_start.at[b * T + my_query];
+      const uint my_start = start_at(args.document_start, args.qkv, b * T + my_query);
       if (subgroupBroadcast(my_start, 0) > last_key) break;  // starts do not decrease: no later query sees these keys
 
       float q[kMetFloats], d_o[kMetFloats];

@@ -32,8 +32,8 @@ void main() {
   for (uint h = g * (H / G); h < (g + 1) * (H / G); ++h) {
     for (uint query0 = key0; query0 < T; query0 += kTile) {
       const uint last_query = min(query0 + kTile, T) - 1;
-      const uint first_start = is_null(args.document_start) ? 0 : args.document_start.at[b * T + query0];
-      const uint last_start = is_null(args.document_start) ? 0 : args.document_start.at[b * T + last_query];
+      const uint first_start = start_at(args.document_start, args.qkv, b * T + query0);
+      const uint last_start = start_at(args.document_start, args.qkv, b * T + last_query);
       if (first_start > last_key) break;  // starts do not decrease: no later query sees these keys
       Rows q = Rows(InF32(uvec2(args.qkv)), qkv_at(b * T + query0, h, H, G), stride, T - query0);
       Rows d_o = Rows(InF32(uvec2(args.d_attended)), ((b * T + query0) * H + h) * kWidth, H * kWidth, T - query0);
@@ -45,7 +45,7 @@ void main() {
       [[unroll]] for (uint j = 0; j < 4; ++j) {
         const uint query = query0 + 4 * across() + j, at = min(query, T - 1);
         const float lse = args.lse.at[(b * H + h) * T + at], delta = args.delta.at[(b * H + h) * T + at];
-        const uint start = is_null(args.document_start) ? 0 : args.document_start.at[b * T + at];
+        const uint start = start_at(args.document_start, args.qkv, b * T + at);
         [[unroll]] for (uint i = 0; i < 4; ++i) {
           if (query < T && my_key + i <= query && my_key + i >= start) seen |= 1u << (4 * i + j);
           p[i][j] = exp_or_nan(p[i][j] * args.scale - lse);

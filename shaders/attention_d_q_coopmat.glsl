@@ -26,7 +26,9 @@ void pass_eight(uint result, uint row, uint e, inout vec4 low, inout vec4 high) 
 
 void main() {
   if (!find_queries()) return;
-  put_statistics(h);
+  Statistics statistics[kStatistics];
+  fetch(statistics, h, query0);
+  put(statistics);
   FragmentA q[kFragmentsDown][kSteps], d_o[kFragmentsDown][kSteps];
   hold_owned(q, d_o, heads_of_qkv(query0, h), heads_of_gradient(query0, h));
   barrier();
@@ -38,20 +40,21 @@ void main() {
   }
   bool found = false;  // a K in a masked tile that was not finite
 
-  uvec4 chunks[kChunks], value_chunks[kChunks];
-  fetch(chunks, heads_of_qkv(first_key, key_head));
-  fetch(value_chunks, heads_of_qkv(first_key, value_head));
+  Words words[kChunks], value_words[kChunks];
+  fetch(words, heads_of_qkv(first_key, key_head));
+  fetch(value_words, heads_of_qkv(first_key, value_head));
   [[dont_unroll]] for (key0 = first_key; key0 <= last_key; key0 += kCols) {
     const bool masked = masked_tile();
     barrier();  // q and d_o, or the last tile, have been read
+    uvec4 chunks[kChunks], value_chunks[kChunks];
+    take(chunks, words, heads_of_qkv(key0, key_head));
+    take(value_chunks, value_words, heads_of_qkv(key0, value_head));
     put(chunks, 0);
     put(value_chunks, 1);
     note_found(masked && has_non_finite(chunks));
     barrier();
-    if (key0 + kCols <= last_key) {
-      fetch(chunks, heads_of_qkv(key0 + kCols, key_head));
-      fetch(value_chunks, heads_of_qkv(key0 + kCols, value_head));
-    }
+    fetch(words, heads_of_qkv(next_key0(), key_head));
+    fetch(value_words, heads_of_qkv(next_key0(), value_head));
     FragmentSum s[kFragmentsDown][kScoreFragments], d_p[kFragmentsDown][kScoreFragments];
     [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
       [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = d_p[i][j] = FragmentSum(0.0);

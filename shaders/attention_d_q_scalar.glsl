@@ -23,7 +23,7 @@ void main() {
   float q[kOwned][kWidth], d_o[kOwned][kWidth], d_q[kOwned][kWidth], lse[kOwned], delta[kOwned];
   [[unroll]] for (uint r = 0; r < kOwned; ++r) {
     query[r] = min(query0 + r * kSubgroup + gl_SubgroupInvocationID, T - 1);
-    start[r] = is_null(args.document_start) ? 0 : args.document_start.at[b * T + query[r]];
+    start[r] = start_at(args.document_start, args.qkv, b * T + query[r]);
     first_start = min(first_start, start[r]);
     last_start = max(last_start, start[r]);
     lse[r] = args.lse.at[(b * H + h) * T + query[r]];

@@ -29,13 +29,13 @@ void main() {
   vec4 d_q[kSpans][4];
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     const uint at = min(my_query + i, T - 1);
-    start[i] = is_null(args.document_start) ? 0 : args.document_start.at[b * T + at];
+    start[i] = start_at(args.document_start, args.qkv, b * T + at);
     lse[i] = args.lse.at[(b * H + h) * T + at];
     delta[i] = args.delta.at[(b * H + h) * T + at];
     [[unroll]] for (uint span = 0; span < kSpans; ++span) d_q[span][i] = vec4(0.0);
   }
-  const uint first_start = is_null(args.document_start) ? 0 : args.document_start.at[b * T + query0];
-  const uint last_start = is_null(args.document_start) ? 0 : args.document_start.at[b * T + last];
+  const uint first_start = start_at(args.document_start, args.qkv, b * T + query0);
+  const uint last_start = start_at(args.document_start, args.qkv, b * T + last);
 
   for (uint key0 = first_start / kTile * kTile; key0 <= last; key0 += kTile) {
     Rows k = Rows(InF32(uvec2(args.qkv)), qkv_at(b * T + key0, H + g, H, G), stride, T - key0);

@@ -40,10 +40,13 @@ void multiply_by_rows(inout FragmentSum o[kFragmentsDown][kOutFragments]) {
 
 void main() {
   if (!find_queries()) return;
+  Words words[kChunks];
   uvec4 chunks[kChunks];
   FragmentA q[kFragmentsDown][kSteps];
   [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
-    fetch(chunks, heads_of_qkv(query0 + part * kCols, h));
+    Rows rows = heads_of_qkv(query0 + part * kCols, h);
+    fetch(words, rows);
+    take(chunks, words, rows);
     if (kOwnedShared != 0) {
       put_owned(chunks, 0, part);
       continue;
@@ -65,13 +68,14 @@ void main() {
   }
   bool found = false;  // a V in a masked tile that was not finite
 
-  fetch(chunks, heads_of_qkv(first_key, key_head));
+  fetch(words, heads_of_qkv(first_key, key_head));
   [[dont_unroll]] for (key0 = first_key; key0 <= last_key; key0 += kCols) {
     const bool masked = masked_tile();
     barrier();  // q, or the last V, has been read
+    take(chunks, words, heads_of_qkv(key0, key_head));
     put(chunks, 0);
     barrier();
-    fetch(chunks, heads_of_qkv(key0, value_head));
+    fetch(words, heads_of_qkv(key0, value_head));
     FragmentSum s[kFragmentsDown][kScoreFragments];
     [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
       [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = FragmentSum(0.0);
@@ -104,11 +108,12 @@ void main() {
     }
 
     barrier();  // K has been read
+    take(chunks, words, heads_of_qkv(key0, value_head));
     put(chunks, 0);
     note_found(masked && has_non_finite(chunks));
     barrier();
     if (take_out_found(1)) found = true;
-    if (key0 + kCols <= last_key) fetch(chunks, heads_of_qkv(key0 + kCols, key_head));
+    fetch(words, heads_of_qkv(next_key0(), key_head));
     if (subgroupAny(grown)) multiply_by_rows(o);
     multiply_factors(o, 0);
   }

@@ -22,7 +22,7 @@ void main() {
   float q[kOwned][kWidth], o[kOwned][kWidth], top[kOwned], sum[kOwned];
   [[unroll]] for (uint r = 0; r < kOwned; ++r) {
     query[r] = min(query0 + r * kSubgroup + gl_SubgroupInvocationID, T - 1);
-    start[r] = is_null(args.document_start) ? 0 : args.document_start.at[b * T + query[r]];
+    start[r] = start_at(args.document_start, args.qkv, b * T + query[r]);
     first_start = min(first_start, start[r]);
     last_start = max(last_start, start[r]);
     load_own(q[r], args.qkv, qkv_at(b * T + query[r], h, H, G), args.scale);

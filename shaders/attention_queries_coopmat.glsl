@@ -23,11 +23,14 @@ bool find_queries() {
 // Whether a query of the tile at hand does not see a key of it.
 bool masked_tile() { return key0 + kCols - 1 > query0 || key0 < last_start; }
 
+// The tile after the one at hand; after the last, the last again, as every fetch happens.
+uint next_key0() { return min(key0 + kCols, last_key / kCols * kCols); }
+
 // nan_mask() where elements e.. of the keys, or values, of a head reach the queries that see them.
 uvec4 nan_of_seen(uint head, uint row, uint e) {
   const uint query = query0 + row;
   Rows rows = heads_of_qkv(0, head);
   uvec4 mask = uvec4(0);
-  for (uint key = start_of(query); key <= query; ++key) mask |= non_finite(fetch_eight(rows, key, e));
+  for (uint key = start_of(query); key <= query; ++key) mask |= non_finite(read_factors(rows, key, e));
   return mask;
 }
