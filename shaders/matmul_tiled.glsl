@@ -13,6 +13,8 @@
 // multiprocessor. Nothing depends on the subgroup width.
 //
 // Accumulator: f32, K in ascending order.
+//
+// Declared before this is included: kContiguous (matmul_blocks.glsl), and kEvenRows: whether row r of a begins at r * a_row_start(1).
 #include "shaders/matmul_blocks.glsl"
 
 layout(constant_id = SPEC_TILE_DEPTH) const uint kDepth = 16;
@@ -36,22 +38,38 @@ uvec2 place(uint i, uint width, bool along_depth) {
   return along_depth ? uvec2(t / kDepth + i * (kWorkgroup / kDepth), t % kDepth) : uvec2(t % width, t / width + i * (kWorkgroup / width));
 }
 
+// Where a thread's elements of a stage are fetched from: the i-th from min(first + i * step, limit). They are of one step of K, or of one
+// row or column, so that none takes a multiplication. Rows and columns beyond the edge read the last one, and nobody uses their
+// sums; steps beyond the depth, too, and count as 0 from shared memory on: whatever wants a fetched value before the math, a
+// choice between it and 0 too, would wait for it.
+struct Walk {
+  uint first, step, limit;
+};
+// `at`: of the stage, row or column and step of K; `last`: those of the operand; `strides` of them in memory.
+Walk walk(uvec2 at, uint width, bool along_depth, uvec2 last, uvec2 strides) {
+  at += place(0, width, along_depth);
+  const uvec2 from = at * strides, to = last * strides;
+  return along_depth ? Walk(from.x + min(from.y, to.y), kWorkgroup / kDepth * strides.x, to.x + min(from.y, to.y))
+                     : Walk(min(from.x, to.x) + from.y, kWorkgroup / width * strides.y, min(from.x, to.x) + to.y);
+}
+
 // All threads of the workgroup call it.
 void multiply(Operands o, uint row0, uint col0) {
-  // Rows and columns beyond the edge read the last one, and nobody uses their sums; steps beyond the depth are zero.
-  uint a_at[kFetchA], b_at[kFetchB];
-  [[unroll]] for (uint i = 0; i < kFetchA; ++i) a_at[i] = a_row_start(min(row0 + place(i, kRows, kAAlongDepth).x, o.rows - 1));
-  [[unroll]] for (uint i = 0; i < kFetchB; ++i) b_at[i] = min(col0 + place(i, kCols, kBAlongDepth).x, o.cols - 1) * o.b_col;
+  uint a_at[kFetchA];  // of uneven rows
+  if (!kEvenRows)
+    [[unroll]] for (uint i = 0; i < kFetchA; ++i) a_at[i] = a_row_start(min(row0 + place(i, kRows, kAAlongDepth).x, o.rows - 1));
   [[unroll]] for (uint i = 0; i < kBlocksR * 4; ++i)
     [[unroll]] for (uint j = 0; j < kBlocksC; ++j) sum[i][j] = vec4(0.0);
 
   float next_a[kFetchA], next_b[kFetchB];
-  const uint last = max(o.depth, 1) - 1;
-  // Beyond the depth the last step again: that it counts as 0 is seen to on the way to shared memory, since whatever wants a fetched value
-  // here, a choice between it and 0 too, would wait for it before the math.
-#define FETCH(from)                                                                                                                      \
-  [[unroll]] for (uint i = 0; i < kFetchA; ++i) next_a[i] = o.a.at[a_at[i] + min(from + place(i, kRows, kAAlongDepth).y, last) * o.a_depth]; \
-  [[unroll]] for (uint i = 0; i < kFetchB; ++i) next_b[i] = o.b.at[b_at[i] + min(from + place(i, kCols, kBAlongDepth).y, last) * o.b_depth];
+  const uvec3 last = uvec3(o.rows, o.cols, max(o.depth, 1)) - 1;
+#define FETCH(from)                                                                                                                        \
+  {                                                                                                                                        \
+    const Walk a = walk(uvec2(row0, from), kRows, kAAlongDepth, last.xz, uvec2(kEvenRows ? a_row_start(1) : 0, o.a_depth));                \
+    const Walk b = walk(uvec2(col0, from), kCols, kBAlongDepth, last.yz, uvec2(o.b_col, o.b_depth));                                       \
+    [[unroll]] for (uint i = 0; i < kFetchA; ++i) next_a[i] = o.a.at[(kEvenRows ? 0 : a_at[i]) + min(a.first + i * a.step, a.limit)];      \
+    [[unroll]] for (uint i = 0; i < kFetchB; ++i) next_b[i] = o.b.at[min(b.first + i * b.step, b.limit)];                                  \
+  }
 
   FETCH(0)
   for (uint k0 = 0; k0 < o.depth; k0 += kDepth) {

@@ -34,13 +34,14 @@ struct Rows {
 #define four(array, row, i) \
   vec4(array[(row) * kRow + 4 * (i)], array[(row) * kRow + 4 * (i) + 1], array[(row) * kRow + 4 * (i) + 2], array[(row) * kRow + 4 * (i) + 3])
 
-// This thread's part of the stage at e0: element e of four rows.
+// This thread's part of the stage at e0: element e of four rows. Beyond E the last one: that it counts as 0 is seen to on the way to
+// shared memory, since whatever wants a fetched value before the math would wait for it.
 vec4 fetch(Rows rows, uint e0) {
   const uint e = e0 + gl_LocalInvocationIndex % kStage, row = gl_LocalInvocationIndex / kStage;
   vec4 values;
   [[unroll]] for (uint i = 0; i < 4; ++i)
     values[i] = rows.memory.at[rows.at + min(row + 16 * i, rows.count - 1) * rows.stride + min(e, kWidth - 1)];
-  return e < kWidth ? values : vec4(0.0);
+  return values;
 }
 
 // sum += a bt over E.
@@ -49,9 +50,10 @@ void add_product_nt(inout vec4 sum[4], Rows a, Rows b) {
   vec4 next_a = fetch(a, 0), next_b = fetch(b, 0);
   for (uint e0 = 0; e0 < kWidth; e0 += kStage) {
     barrier();  // the last stage has been read
+    const bool within = kWidth % kStage == 0 || e0 + e < kWidth;
     [[unroll]] for (uint i = 0; i < 4; ++i) {
-      a_s[e * kRow + row + 16 * i] = next_a[i];
-      b_s[e * kRow + row + 16 * i] = next_b[i];
+      a_s[e * kRow + row + 16 * i] = within ? next_a[i] : 0.0;
+      b_s[e * kRow + row + 16 * i] = within ? next_b[i] : 0.0;
     }
     barrier();
     next_a = fetch(a, e0 + kStage);  // after the last turn: nothing anybody uses
@@ -63,18 +65,26 @@ void add_product_nt(inout vec4 sum[4], Rows a, Rows b) {
   }
 }
 
+// This thread's part of the stage of 16 rows from k0, 64 columns: four rows of a column.
+vec4 fetch_span(Rows rows, uint k0, uint span) {
+  const uint col = gl_LocalInvocationIndex % kTile, k = gl_LocalInvocationIndex / kTile;
+  vec4 values;
+  [[unroll]] for (uint i = 0; i < 4; ++i)
+    values[i] = rows.memory.at[rows.at + min(k0 + k + 4 * i, rows.count - 1) * rows.stride + min(span * kTile + col, kWidth - 1)];
+  return values;
+}
+
 // sum += p_st b: [64 rows, E], over the 64 columns of p_s. What seen_s excludes is left out when `masked` (0 * NaN is NaN).
 // The caller has written p_s and seen_s without a barrier after.
 void add_product_p(inout vec4 sum[kSpans][4], Rows b, bool masked) {
   const uint my_col = gl_LocalInvocationIndex % kTile, my_k = gl_LocalInvocationIndex / kTile;
+  vec4 next = fetch_span(b, 0, 0);
   for (uint k0 = 0; k0 < kTile; k0 += kStage) {
     [[unroll]] for (uint span = 0; span < kSpans; ++span) {
-      float next[4];
-      [[unroll]] for (uint i = 0; i < 4; ++i)
-        next[i] = b.memory.at[b.at + min(k0 + my_k + 4 * i, b.count - 1) * b.stride + min(span * kTile + my_col, kWidth - 1)];
       barrier();  // p_s is written, the last stage has been read
       [[unroll]] for (uint i = 0; i < 4; ++i) b_s[(my_k + 4 * i) * kRow + my_col] = next[i];
       barrier();
+      next = fetch_span(b, span + 1 < kSpans ? k0 : k0 + kStage, (span + 1) % kSpans);
       if (masked) {
         for (uint k = 0; k < kStage; ++k) {
           const vec4 rows = four(p_s, k0 + k, down()), cols = four(b_s, k, across());

@@ -120,7 +120,7 @@ def check(family, kernels, device, matrices):
     missing = [describe({"name": name, "constants": constants}) for name, constants in wanted if not select(kernels, name, **constants)]
     if missing:
         raise Failure("not compiled: " + ", ".join(missing))
-    impossible = list(radv_table.check(family, kernels))
+    impossible = list(radv_table.check(family, kernels, device))
     if impossible:
         raise Failure("\n".join(impossible))
 

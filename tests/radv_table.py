@@ -78,9 +78,21 @@ def rows(kernels, chip):
     return found
 
 
-def check(family, kernels):
+def mesa_version(device):
+    return re.search(r"Mesa (\d+\.\d+)", device["driver"]).group(1)
+
+
+def least_overlap(label, mesa):
+    """What share of the math is to lie behind fetches. Forward attention in f16 fetches K during one of its two products and V during the
+    other, and in f32 each of many stages during the one before. Mesa 25 moves registers about in some f32 kernels, which waits."""
+    if label.startswith("attention"):
+        return 0.4 if "f16" in label else 0.08
+    return 0.5 if "f16" in label or float(mesa) >= 26 else 0
+
+
+def check(family, kernels, device):
     """-> what of the table cannot be: FLOPs beyond the datasheet, or none: then the machine code is not read as it is written. And what
-    must not be: products and the loss on matrix units that wait for most of their fetches before the math."""
+    must not be: kernels that wait for most of their fetches before the math."""
     chip = CHIPS[family]
     for label, rate, _, group in rows(kernels, chip):
         is_attention = label.startswith("attention")
@@ -88,20 +100,19 @@ def check(family, kernels):
         if not all(0 < figure <= rate for figure in figures):
             yield f"{label}: FLOPs per cycle and CU {', '.join(f'{figure:.0f}' for figure in figures)} of {rate}"
         overlaps = [k["fetch_overlap"] for k in group]
-        if "f16" in label and not is_attention and min(overlaps) < 0.5:
+        if min(overlaps) < least_overlap(label, mesa_version(device)):
             yield f"{label}: only {', '.join(f'{overlap:.0%}' for overlap in overlaps)} of the math lies behind its fetches"
 
 
 def lines(family, kernels, device):
     """Those below HEADER."""
     chip = CHIPS[family]
-    mesa = re.search(r"Mesa (\d+\.\d+)", device["driver"]).group(1)
     for label, rate, tile, group in rows(kernels, chip):
         def cell(show):
             return " / ".join(show(k) for k in group)
 
         bound = cell(lambda k: f"{loop_bound(k, chip):.0f}") if all(loop_bound(k, chip) for k in group) else ""
-        columns = [f"{family}, {mesa}", label, tile, cell(lambda k: f"{k['vgprs']}"), cell(lambda k: f"{k['lds_bytes'] / 1024:.1f}"),
+        columns = [f"{family}, {mesa_version(device)}", label, tile, cell(lambda k: f"{k['vgprs']}"), cell(lambda k: f"{k['lds_bytes'] / 1024:.1f}"),
                    cell(lambda k: f"{k['subgroups_per_simd']}"), cell(lambda k: f"{k['inverse_throughput']:,}"),
                    cell(lambda k: f"{modelled(k, chip):.0f}"), bound, f"{rate:,}", cell(lambda k: f"{k['fetch_overlap']:.0%}")]
         yield "| " + " | ".join(columns) + " |"

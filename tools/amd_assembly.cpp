@@ -43,13 +43,16 @@ uint32_t to_number(std::string_view text) {
   return number;
 }
 
-// Up to RDNA 3 "s_waitcnt vmcnt(2) lgkmcnt(0)", since then "s_wait_loadcnt 0x2", or with shared memory's "s_wait_loadcnt_dscnt 0x200".
+// Up to RDNA 3 "s_waitcnt vmcnt(2) lgkmcnt(0)", since then "s_wait_loadcnt 0x2", or with shared memory's "s_wait_loadcnt_dscnt 0x200"; of a
+// Mesa without a disassembler for the chip "s_wait_loadcnt imm:2".
 std::optional<uint32_t> loads_left_by(std::string_view opcode, std::string_view operands) {
   constexpr std::string_view kCount = "vmcnt(";
   const size_t count = operands.find(kCount);
   if (opcode == "s_waitcnt" && count != operands.npos) return to_number(operands.substr(count + kCount.size()));
   if (!opcode.starts_with("s_wait_loadcnt")) return std::nullopt;
-  const uint32_t number = to_number(take_word(operands));
+  std::string_view word = take_word(operands);
+  if (constexpr std::string_view kImmediate = "imm:"; word.starts_with(kImmediate)) word.remove_prefix(kImmediate.size());
+  const uint32_t number = to_number(word);
   return opcode == "s_wait_loadcnt" ? number : number >> 8;
 }
 

@@ -78,6 +78,7 @@ TEST(FetchOverlap, WaitsThatTheseLoadsNeedNotMeet_AreNone) {
   EXPECT_EQ(overlap(load + "\ts_waitcnt lgkmcnt(0)\n" + fma + "\ts_wait_loadcnt 0x0\n" + fma), 0.5);
   EXPECT_EQ(overlap(load + load + "\ts_wait_loadcnt 0x2\n" + fma + fma), 1.0);    // for loads of the turn before
   EXPECT_EQ(overlap(load + load + "\ts_wait_loadcnt 0x1\n" + fma + fma), 0.5);    // for the first of the two
+  EXPECT_EQ(overlap(load + load + "\ts_wait_loadcnt imm:1\n" + fma + fma), 0.5);
   EXPECT_EQ(overlap(load + "\ts_wait_loadcnt_dscnt 0x100\n" + fma + fma), 1.0);   // loads that are left, shared memory's
   EXPECT_EQ(overlap(load + "\ts_wait_loadcnt_dscnt 0x1\n" + fma + fma), 0.0);
   EXPECT_FALSE(overlap(fma));
