@@ -48,6 +48,9 @@ layout(buffer_reference, std430, buffer_reference_align = 4) buffer InOutReal { 
 
 #define SPEC_CONSTANT(name, id) const uint name = id;
 #define is_null(pointer) (uvec2(pointer) == uvec2(0))
+// What may be read through in any case: the pointer, or in place of null `other`, of memory that is there. For a word that all lanes read from
+// one place: the lavapipe of Mesa 26.1 reads it in spite of a short branch around that.
+#define readable(Type, pointer, other) Type(mix(uvec2(pointer), uvec2(other), bvec2(is_null(pointer))))
 #endif
 
 // ---- specialization constants ----

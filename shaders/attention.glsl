@@ -15,11 +15,8 @@ float log_or_nan(float x) { return isnan(x) ? x : log(x); }
 // Element 0 of a head in a row of qkv: heads 0..H-1 are queries, H..H+G-1 keys, then values.
 uint qkv_at(uint token, uint head, uint heads, uint kv_heads) { return (token * (heads + 2 * kv_heads) + head) * kWidth; }
 
-// The first position, within its sequence, that a token may see; 0 without documents. It is read in any case, there from `other`, which
-// has a word or more a token: where all lanes load from one place, the lavapipe of Mesa 26.1 does so in spite of a short branch
-// around it, and null is no place. In two steps, for what is read long before it is wanted.
-uint read_start(InU32 document_start, InReal other, uint token) {
-  return InU32(mix(uvec2(document_start), uvec2(other), bvec2(is_null(document_start)))).at[token];
-}
+// The first position, within its sequence, that a token may see; 0 without documents: then `other` is read, which has a word or more a token.
+// In two steps, for what is read long before it is wanted.
+uint read_start(InU32 document_start, InReal other, uint token) { return readable(InU32, document_start, other).at[token]; }
 uint start_as_read(InU32 document_start, uint read) { return is_null(document_start) ? 0 : read; }
 uint start_at(InU32 document_start, InReal other, uint token) { return start_as_read(document_start, read_start(document_start, other, token)); }

@@ -14,6 +14,8 @@
 // fragments, in twice as many threads, so that a workgroup takes as many in all. Fetched chunks halve likewise. Workgroups that share a
 // multiprocessor of 65,536 registers, with some 30 of addresses to a thread: forward 4 and 2 (E = 64, 128), d_kv and d_q 2 and 1, so 16
 // and 8, or 8, subgroups of 32; shared memory for as many is 108 KB at most.
+// f32 memory is fetched as f32: twice the registers of what is on its way, and d_kv with k and v in fragments needs more than NVIDIA's 255.
+// In training that is only met by head widths that are no multiple of 4.
 //
 // A masked score becomes a factor of exactly 0. That leaves 0 * NaN: what a masked tile multiplies by those factors is staged
 // without its infinities and NaNs (they become 0), and at the end NaN is written where a row sees one of them (nan_mask). Tiles without
@@ -100,7 +102,7 @@ Rows heads_of_qkv(uint position, uint head) {
 // Of a query, in lse and delta.
 uint statistic_at(uint head, uint query) { return first_token * args.heads + head * args.context + query; }
 
-// Elements e.. (a multiple of 8) of a row as they were read: two f32 or one pair of factors a word. What is to travel during the math
+// Elements e.. (a multiple of 8) of a row as they were read: an f32 or a pair of factors a word. What is to travel during the math
 // nothing may want before (matmul_coopmat.glsl): so every load happens, from places that are there, and factors_of() makes
 // factors, and zeros of what was beyond an edge.
 struct Words {
@@ -176,7 +178,8 @@ void put_owned(uvec4 chunks[kChunks], uint tile, uint part) {
 // between any_found() and the next note_found().
 bool has_non_finite(uvec4 chunks[kChunks]) {
   uvec4 found = uvec4(0);
-  [[unroll]] for (uint i = 0; i < kChunks; ++i) found |= non_finite(chunks[i]);
+  [[unroll]] for (uint i = 0; i < kChunks; ++i)
+    if (in_tile(chunk(i))) found |= non_finite(chunks[i]);
   return found != uvec4(0);
 }
 void note_found(bool found) {

@@ -10,7 +10,7 @@ void main() {
   if (linear_group() != 0) return;
   float sum = 0.0;
   for (uint i = gl_LocalInvocationIndex; i < args.count; i += kWorkgroup) sum += args.sums.at[i];
-  const float unscale = is_null(args.unscale) ? 1.0 : args.unscale.at[0];
+  const float read = readable(InF32, args.unscale, args.sums).at[0], unscale = is_null(args.unscale) ? 1.0 : read;
   const float norm = unscale * sqrt(workgroup_sum(sum));
   if (gl_LocalInvocationIndex != 0) return;
   // By its bits: isinf and isnan may be optimised away where the driver takes all numbers for finite.

@@ -18,8 +18,7 @@ Operands operands() {
   return o;
 }
 
-// 0 where there is nothing to sum, whatever the scale is then. (That there is a scale is a constant: Mesa 26.1's lavapipe reads what lies
-// behind a null pointer before it looks at the condition.)
+// 0 where there is nothing to sum, whatever the scale is then. That there is a scale is a constant, for Mesa 26.1's lavapipe (readable()).
 float scaled_alpha(Operands o) { return (kEpilogue & 8) == 0 ? args.alpha : o.depth == 0 ? 0.0 : args.alpha * args.scale.at[0]; }
 
 // First row and column of this workgroup's tile.

@@ -84,7 +84,8 @@ def mesa_version(device):
 
 def least_overlap(label, mesa):
     """What share of the math is to lie behind fetches. Forward attention in f16 fetches K during one of its two products and V during the
-    other, and in f32 each of many stages during the one before. Mesa 25 moves registers about in some f32 kernels, which waits."""
+    other, and in f32 each of many stages, but the first, during the one before. Mesa 25 moves registers about in some f32 kernels, which
+    waits."""
     if label.startswith("attention"):
         return 0.4 if "f16" in label else 0.08
     return 0.5 if "f16" in label or float(mesa) >= 26 else 0

@@ -215,6 +215,20 @@ TEST_P(Attention, NanInAnOutputGradient_ReachesTheKeysThatTheQuerySeesOnly) {
     }
 }
 
+// A tile that hides something from some query is looked through for what is not finite, and then queries that see such a thing get NaN:
+// but for what is in the tile, not for what is fetched with it.
+class AttentionTiles : public Attention {};
+TEST_P(AttentionTiles, InfinityInTheFirstValueAndNanInTheLast_StayApart) {
+  constexpr uint32_t kLargestTile = 64;
+  auto qkv = random_qkv(1.0F);
+  qkv[size.v_at(0, 0, 0)] = INFINITY;
+  qkv[size.v_at(0, size.T - 1, 0)] = NAN;
+  const Forward actual = forward(qkv);
+  for (uint32_t t = kLargestTile; t < (size.T - 1) / kLargestTile * kLargestTile; ++t)
+    EXPECT_EQ(actual.out[size.out_at(0, t, 0)], INFINITY) << "query " << t;
+  EXPECT_TRUE(std::isnan(actual.out[size.out_at(0, size.T - 1, 0)]));
+}
+
 std::vector<Case> cases() {
   std::vector<Case> all;
   const std::pair<uint32_t, uint32_t> heads[] = {{1, 1}, {4, 4}, {6, 2}, {5, 1}};  // H, G
@@ -292,6 +306,11 @@ INSTANTIATE_TEST_SUITE_P(CoopmatMixed, Attention,
 INSTANTIATE_TEST_SUITE_P(CoopmatOdd, Attention,
                          testing::Combine(testing::ValuesIn(coopmat_f32_forms()), testing::Values(Case{{2, 70, 2, 1, 33}, true}, Case{{1, 35, 2, 1, 1}, false})),
                          case_name);
+
+// Tiles of 64 rows, or of 16, whose eights do not fill every thread's share: 16 wide, 40 wide.
+const auto kTiles = testing::Values(Case{{1, 130, 1, 1, 16}, false}, Case{{1, 130, 2, 2, 40}, false});
+INSTANTIATE_TEST_SUITE_P(F32, AttentionTiles, testing::Combine(kBoth, kTiles), case_name);
+INSTANTIATE_TEST_SUITE_P(Coopmat, AttentionTiles, testing::Combine(testing::ValuesIn(coopmat_forms(false)), kTiles), case_name);
 
 Form coopmat_candidate(uint32_t candidate) {
   return {.kernel_class = KernelClass::coopmat, .precision = Precision::f16, .inputs = DType::f16, .outputs = DType::f16, .candidate = candidate};
