@@ -24,6 +24,11 @@ def output_of(command):
     return json.loads(done.stdout)
 
 
+def require_torch(python):
+    if subprocess.run([python, "-c", "import torch"], stderr=subprocess.DEVNULL).returncode != 0:
+        sys.exit(f"compare_torch: {python} has no PyTorch: name one that has, such as --python /usr/bin/python3 for Debian's python3-torch")
+
+
 def run_lapilli(arguments):
     sets = [f"train.precision={arguments.precision}", *arguments.set]
     report = output_of([ROOT / "build/lapilli", "bench", "step", arguments.config, "--vocab-size", arguments.vocab_size, "--json",
@@ -57,6 +62,7 @@ def main():
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    require_torch(arguments.python)
 
     ours, theirs = [], []
     for _ in range(arguments.rounds):
