@@ -14,12 +14,12 @@ layout(push_constant, std430) uniform Push { LossLogitsArgs args; };
 
 #include "shaders/loss_rows.glsl"
 Operands operands() { return Operands(OPERAND(uvec2(args.x)), OPERAND(uvec2(args.w)), min(args.live.at[0], args.range), args.cols, args.dim, 1, 1, args.dim); }
-// (rows / tile_rows, strip) of this workgroup. Where nothing is stored, neighbours share the strip's part of w, which a cache
-// holds, while x streams past: w is read from memory once. Where logits are kept, neighbours go on in the same rows of them, and
-// so in the same pages: on lavapipe 64 GFLOP/s instead of 48, and the other way round 62 instead of 70.
+// (rows / tile_rows, strip) of this workgroup. On a driver on a processor, where nothing is stored, neighbours share the strip's part of w, which
+// a cache holds, while x streams past: w is read from memory once. Where logits are kept, neighbours go on in the same rows of
+// them, and so in the same pages: on lavapipe 64 GFLOP/s instead of 48, and the other way round 62 instead of 70.
 uvec2 strip_of_group(uint tile_rows) {
   const uvec2 tiles = uvec2((args.range + tile_rows - 1) / tile_rows, (args.cols + kStrip - 1) / kStrip);
-  return kKeep ? tile_of_group(tiles, args.row_step) : uvec2(linear_group() % tiles.x, linear_group() / tiles.x);
+  return kKeep || BAND_ROWS > 1 ? tile_of_group(tiles, args.row_step) : uvec2(linear_group() % tiles.x, linear_group() / tiles.x);
 }
 uint target_of(uint row) { return args.targets.at[args.rows.at[row]] - args.first_column; }  // wraps when it lies before
 

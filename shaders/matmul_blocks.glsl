@@ -5,6 +5,7 @@
 // NN, NT and TN differ in strides; a constant kContiguous, declared before this is included, says which dimension is
 // contiguous in memory, so that consecutive threads read consecutive elements: bit 0: a is contiguous along K (else along
 // rows), bit 1: b is contiguous along K (else columns).
+#define BAND_ROWS 8
 #include "shaders/matmul.glsl"
 
 layout(constant_id = SPEC_TILE_ROWS) const uint kRows = 64;

@@ -21,6 +21,7 @@
 // Declared before this is included: FACTOR, the type of a and b; uint pack_factors(vec2) and vec2 unpack_factors(uint), f32 to two of
 // it and back; STORES_ROUNDED where the device has matrices of sums of that type; EMULATED to run without the extension (tests);
 // kContiguous: bit 0: a is contiguous along K (else along rows), bit 1: b (else columns).
+#define BAND_ROWS 8
 #include "shaders/matmul.glsl"
 
 layout(constant_id = SPEC_TILE_ROWS) const uint kRows = 128;

@@ -59,9 +59,9 @@ inline std::vector<Case> even_cases() {
   return all;
 }
 
-// Beyond one tile of 128 in each direction, with an edge.
+// Beyond one tile of 128 in each direction, with an edge; and beyond a band of 8 such tiles.
 inline std::vector<Case> large_cases() {
-  return {{Layout::nn, 129, 190, 33}, {Layout::nt, 190, 129, 33}, {Layout::tn, 130, 131, 47}};
+  return {{Layout::nn, 129, 190, 33}, {Layout::nt, 190, 129, 33}, {Layout::tn, 130, 131, 47}, {Layout::nn, 1100, 270, 5}};
 }
 
 }  // namespace lapilli::test
