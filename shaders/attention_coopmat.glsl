@@ -117,12 +117,11 @@ Words read_eight(Rows rows, uint row, uint e) {
   }
   Words words = Words(uvec4(0), uvec4(0));
   [[unroll]] for (uint i = 0; i < 4; ++i) {
-    const uint low = at + min(e + i, kWidth - 1), high = at + min(e + 4 + i, kWidth - 1);
     if (rows.type != kF32) {  // E is even, and so is `at`
       words.low[i] = InU32(uvec2(rows.memory)).at[(at + min(e + 2 * i, kWidth - 2)) / 2];
     } else {
-      words.low[i] = InU32(uvec2(rows.memory)).at[low];
-      words.high[i] = InU32(uvec2(rows.memory)).at[high];
+      words.low[i] = InU32(uvec2(rows.memory)).at[at + min(e + i, kWidth - 1)];
+      words.high[i] = InU32(uvec2(rows.memory)).at[at + min(e + 4 + i, kWidth - 1)];
     }
   }
   return words;
