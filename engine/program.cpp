@@ -237,6 +237,7 @@ void Program::wait() {
 
 Profile Program::take_profile() const {
   CHECK(!in_flight_, "{} is still running", name_);
+  CHECK(timeline_value_ > 0, "{} has no profile before it has run", name_);
   Profile profile;
   if (!profiled_ || spans_.empty()) return profile;
   std::vector<uint64_t> ticks(spans_.size() + 1);

@@ -72,7 +72,7 @@ class Program {
   void wait();
   void run() { submit(), wait(); }
 
-  // Time per scope of the last run. REQUIRES: profiled, waited for.
+  // Time per scope of the last run. REQUIRES: profiled, run at least once, waited for.
   Profile take_profile() const;
 
   uint64_t dispatch_count() const { return dispatch_count_; }
