@@ -22,7 +22,15 @@ class CommandPool {
   VkCommandPool pool_ = VK_NULL_HANDLE;
 };
 
-// Records, submits and waits. For set-up only.
+// What reads or writes memory on the device: kernels alone, or transfers (copies, fills) too. Where no transfer is meant, a driver may have less
+// to flush.
+enum class DeviceWork { kernels, kernels_and_transfers };
+// What `done` wrote before is there for whatever kernels and transfers come after, and they begin when it has read.
+void order_work(VkCommandBuffer commands, DeviceWork done);
+// What was written before is there for the host once the device has come so far.
+void show_to_host(VkCommandBuffer commands);
+
+// Records, submits and waits, after all that was submitted before; what it writes the host may read. For set-up only.
 void run_once(Device& device, const std::function<void(VkCommandBuffer)>& record);
 
 }  // namespace lapilli

@@ -35,7 +35,7 @@ struct DeviceCaps {
   VkPhysicalDeviceType type = VK_PHYSICAL_DEVICE_TYPE_OTHER;
   uint32_t vendor_id = 0, device_id = 0, driver_version = 0;
 
-  uint32_t subgroup_size = 0;                                // what a kernel gets when it does not ask
+  uint32_t subgroup_size = 0;                                // what kernels are made for, and ask for where there is a choice
   uint32_t min_subgroup_size = 0, max_subgroup_size = 0;
   uint32_t max_workgroup_invocations = 0, max_groups_x = 0;
   uint32_t max_shared_bytes = 0;

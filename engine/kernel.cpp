@@ -35,6 +35,16 @@ const EmbeddedShader* find_shader(std::string_view name) {
   return nullptr;
 }
 
+// Whether a shader's lanes deal with those of their subgroup, by what it says it needs; else any size of subgroup will do.
+bool uses_subgroups(const EmbeddedShader& shader) {
+  constexpr uint32_t kOpCapability = 17, kHeaderWords = 5, kGroupNonUniform = 61, kGroupNonUniformQuad = 68, kCooperativeMatrix = 6022;
+  for (size_t at = kHeaderWords; (shader.words[at] & 0xFFFFU) == kOpCapability; at += shader.words[at] >> 16U) {
+    const uint32_t capability = shader.words[at + 1];
+    if ((capability >= kGroupNonUniform && capability <= kGroupNonUniformQuad) || capability == kCooperativeMatrix) return true;
+  }
+  return false;
+}
+
 // Whether it is, and without an error. Does not wait.
 bool is_compiled(const std::shared_future<CompiledKernel>& kernel) {
   if (kernel.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
@@ -85,7 +95,9 @@ KernelLibrary::~KernelLibrary() {
 }
 
 const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& constants, uint32_t subgroup_size) {
-  Key key{std::string(name), constants, subgroup_size};
+  const EmbeddedShader* shader = find_shader(name);
+  CHECK(shader != nullptr, "this build has no shaders/{}.comp", name);
+  Key key{std::string(name), constants, uses_subgroups(*shader) ? subgroup_size : 0};
   const auto known = kernels_.find(key);
   if (known != kernels_.end()) return known->second;
   Kernel kernel;
@@ -93,8 +105,6 @@ const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& con
   kernel.constants_ = key.constants;
   kernel.layout_ = layout_;
   kernel.objects_ = objects_.get();
-  const EmbeddedShader* shader = find_shader(key.name);
-  CHECK(shader != nullptr, "this build has no shaders/{}.comp", key.name);
   const VkShaderModule module = objects_ ? VK_NULL_HANDLE : module_of(*shader);
   kernel.compiled_ = compiler_->run([this, key, shader, module] { return compile(key, *shader, module); });
   return kernels_.emplace(std::move(key), std::move(kernel)).first->second;
@@ -151,7 +161,7 @@ VkPipeline KernelLibrary::compile_pipeline(const Key& key, const VkSpecializatio
       .flags = device_.has_pipeline_statistics() ? kCapture : 0,
       .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                 .pNext = choose ? &subgroup : nullptr,
-                .flags = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT,
+                .flags = key.subgroup_size != 0 ? VkFlags{VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT} : 0,
                 .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                 .module = module,
                 .pName = "main",

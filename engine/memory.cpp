@@ -60,6 +60,7 @@ Buffer::Buffer(Device& device, uint64_t size_bytes, MemoryKind kind) : device_(d
                               : vkAllocateMemory(device_.handle(), &allocate, nullptr, &memory_);
   if (result != VK_SUCCESS) {
     vkDestroyBuffer(device_.handle(), buffer_, nullptr);
+    if (result == VK_ERROR_DEVICE_LOST) vk_check(result, "vkAllocateMemory");
     throw Error("the device {} has no {:.0f} MiB of memory to give in one piece ({:.0f} MiB are free)", device_.caps().name,
                 mib(size_bytes), mib(device_.query_available_bytes()));
   }

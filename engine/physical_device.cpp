@@ -46,6 +46,8 @@ uint32_t arena_heap(const VkPhysicalDeviceMemoryProperties& memory) {
   return best;
 }
 
+constexpr uint32_t kIntel = 0x8086;  // PCI's number of the vendor
+
 int preference(VkPhysicalDeviceType type) {
   switch (type) {
     case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return 4;
@@ -143,6 +145,9 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.subgroup_size = p11.subgroupSize;
   caps.min_subgroup_size = p13.minSubgroupSize;
   caps.max_subgroup_size = p13.maxSubgroupSize;
+  // Intel's say 32, for which a lane has half the registers: 32 words before Xe2, 64 from there. Either way ours are made for more.
+  if (core.vendorID == kIntel && core.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU)
+    caps.subgroup_size = std::clamp(16U, caps.min_subgroup_size, caps.max_subgroup_size);
   caps.max_workgroup_invocations = core.limits.maxComputeWorkGroupInvocations;
   caps.max_groups_x = core.limits.maxComputeWorkGroupCount[0];
   caps.max_shared_bytes = core.limits.maxComputeSharedMemorySize;

@@ -42,6 +42,7 @@ std::vector<PipelineText> texts_of(VkDevice device, VkPipeline pipeline, uint32_
   // Sizes first, then the texts into memory of theirs.
   vk_check(get(device, &info, &count, found.data()), "vkGetPipelineExecutableInternalRepresentationsKHR");
   std::vector<std::string> memory;
+  memory.reserve(found.size());  // a short text lies inside its string, which must stay where it is
   for (auto& one : found) {
     memory.emplace_back(one.dataSize, '\0');
     one.pData = memory.back().data();

@@ -1,6 +1,12 @@
 #include "engine/program.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
 
 namespace lapilli {
 
@@ -27,23 +33,14 @@ bool any_overlap(const std::vector<Slice>& some, const std::vector<Slice>& other
       some, [&](const Slice& a) { return std::ranges::any_of(others, [&](const Slice& b) { return a.overlaps(b); }); });
 }
 
-void memory_barrier(VkCommandBuffer commands, VkPipelineStageFlags2 from, VkAccessFlags2 written, VkPipelineStageFlags2 to,
-                    VkAccessFlags2 used) {
-  const VkMemoryBarrier2 barrier{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
-                                 .srcStageMask = from,
-                                 .srcAccessMask = written,
-                                 .dstStageMask = to,
-                                 .dstAccessMask = used};
-  const VkDependencyInfo dependency{
-      .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &barrier};
-  vkCmdPipelineBarrier2(commands, &dependency);
+// Destructors would wait for the device in their turn. What is being tried just now stays marked on disk as if the process had crashed.
+[[noreturn]] void end_process(const std::string& program, const std::string& device, double seconds) {
+  spdlog::critical("{} has not ended on {} after {:.0f} s: the device hangs, and so this process ends. A kernel that was being measured will not be "
+                   "tried again; else update the driver, or choose another device",
+                   program, device, seconds);
+  std::fflush(nullptr);
+  std::_Exit(EXIT_FAILURE);
 }
-
-constexpr VkPipelineStageFlags2 kWork = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT;
-constexpr VkAccessFlags2 kWrites = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
-constexpr VkAccessFlags2 kReads = VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_TRANSFER_READ_BIT;
-
-void order_work(VkCommandBuffer commands) { memory_barrier(commands, kWork, kWrites, kWork, kReads | kWrites); }
 
 }  // namespace
 
@@ -64,7 +61,7 @@ Program::Program(Device& device, std::string name, bool profiled)
   }
   begin_segment();
   // What ran or was written before this replay, by other programs or by itself, is done and visible.
-  record(order_work);
+  record_barrier(DeviceWork::kernels_and_transfers);
 }
 
 Program::~Program() {
@@ -97,6 +94,10 @@ void Program::record(Command command) {
   if (!device_.record_only()) segments_.back().commands.push_back(std::move(command));
 }
 
+void Program::record_barrier(DeviceWork done) {
+  record([done](VkCommandBuffer commands) { order_work(commands, done); });
+}
+
 void Program::record_timestamp() {
   record([queries = queries_, index = static_cast<uint32_t>(spans_.size())](VkCommandBuffer commands) {
     vkCmdWriteTimestamp2(commands, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT, queries, index);
@@ -106,6 +107,7 @@ void Program::record_timestamp() {
 void Program::note(Cost cost) {
   const Rates rates = sure_rates(device_);
   const double seconds = cost.flops / rates.flops_per_s + cost.bytes / rates.bytes_per_s;
+  seconds_ += seconds;
   if (segment_seconds_ > 0 && segment_seconds_ + seconds > kSegmentSeconds) begin_segment();
   segment_seconds_ += seconds;
   mark_scope();
@@ -124,14 +126,16 @@ void Program::mark_scope() {
   spans_.push_back({.scope = scope_});
 }
 
-void Program::order_after_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes) {
+void Program::order_after_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes, DeviceWork work) {
   const bool hazard = any_overlap(reads, pending_writes_) || any_overlap(writes, pending_writes_) || any_overlap(writes, pending_reads_);
   if (hazard) {
-    record(order_work);
+    record_barrier(pending_work_);
     ++barrier_count_;
     pending_reads_.clear();
     pending_writes_.clear();
+    pending_work_ = DeviceWork::kernels;
   }
+  if (work == DeviceWork::kernels_and_transfers) pending_work_ = work;
   pending_reads_.insert(pending_reads_.end(), reads.begin(), reads.end());
   pending_writes_.insert(pending_writes_.end(), writes.begin(), writes.end());
 }
@@ -140,14 +144,14 @@ void Program::dispatch_packed(const Kernel& kernel, const PushBytes& push, uint6
   CHECK(!finished_, "{} is finished", name_);
   if (groups == 0) return;
   note(cost);
-  order_after_hazards(push.reads, push.writes);
+  order_after_hazards(push.reads, push.writes, DeviceWork::kernels);
   ++dispatch_count_;
   if (bound_ != &kernel) {
     record([&kernel](VkCommandBuffer commands) { kernel.bind(commands); });
     bound_ = &kernel;
   }
   const uint64_t limit = std::min<uint64_t>(device_.caps().max_groups_x, 65535);
-  const uint64_t x = std::min(groups, limit), y = (groups + x - 1) / x;
+  const uint64_t y = (groups + limit - 1) / limit, x = (groups + y - 1) / y;  // fewer than y workgroups beyond
   CHECK(y <= 65535, "{} workgroups of {} are more than a dispatch can hold", groups, kernel.name());
   record([layout = kernel.layout(), bytes = std::vector(push.bytes, push.bytes + push.size), x, y](VkCommandBuffer commands) {
     vkCmdPushConstants(commands, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, static_cast<uint32_t>(bytes.size()), bytes.data());
@@ -159,7 +163,7 @@ void Program::copy(const Slice& destination, const Slice& source) {
   CHECK_EQ(destination.size_bytes(), source.size_bytes());
   if (source.size_bytes() == 0) return;
   note({.bytes = 2.0 * static_cast<double>(source.size_bytes())});
-  order_after_hazards({source}, {destination});
+  order_after_hazards({source}, {destination}, DeviceWork::kernels_and_transfers);
   record([destination, source](VkCommandBuffer commands) {
     const VkBufferCopy region{.srcOffset = source.buffer_offset_bytes(),
                               .dstOffset = destination.buffer_offset_bytes(),
@@ -171,7 +175,7 @@ void Program::copy(const Slice& destination, const Slice& source) {
 void Program::fill(const Slice& destination, uint32_t word) {
   if (destination.size_bytes() == 0) return;
   note({.bytes = static_cast<double>(destination.size_bytes())});
-  order_after_hazards({}, {destination});
+  order_after_hazards({}, {destination}, DeviceWork::kernels_and_transfers);
   record([destination, word](VkCommandBuffer commands) {
     vkCmdFillBuffer(commands, destination.buffer().handle(), destination.buffer_offset_bytes(), destination.size_bytes(), word);
   });
@@ -180,9 +184,7 @@ void Program::fill(const Slice& destination, uint32_t word) {
 void Program::finish() {
   CHECK(!finished_, "{} is finished twice", name_);
   if (profiled_) record_timestamp();
-  record([](VkCommandBuffer commands) {
-    memory_barrier(commands, kWork, kWrites, VK_PIPELINE_STAGE_2_HOST_BIT, VK_ACCESS_2_HOST_READ_BIT);
-  });
+  record(show_to_host);
   finished_ = true;
 }
 
@@ -225,13 +227,23 @@ void Program::submit() {
   in_flight_ = true;
 }
 
-void Program::wait() {
+// A driver without a display may wait for ever for a kernel that does not end. Far more than any work takes, on a card that others use, too; a
+// driver on a processor takes as long as it takes, and its user can look at it.
+double Program::seconds_to_hang() const {
+  if (device_.caps().type == VK_PHYSICAL_DEVICE_TYPE_CPU) return std::numeric_limits<double>::infinity();
+  return 60 + 20 * seconds_;
+}
+
+void Program::wait(std::optional<double> most_seconds) {
   CHECK(in_flight_, "{} is not running", name_);
   const VkSemaphoreWaitInfo info{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
                                  .semaphoreCount = 1,
                                  .pSemaphores = &timeline_,
                                  .pValues = &timeline_value_};
-  vk_check(vkWaitSemaphores(device_.handle(), &info, UINT64_MAX), "vkWaitSemaphores");
+  const double seconds = most_seconds.value_or(seconds_to_hang());
+  const VkResult result = vkWaitSemaphores(device_.handle(), &info, std::isinf(seconds) ? UINT64_MAX : static_cast<uint64_t>(seconds * 1e9));
+  vk_check(result, "vkWaitSemaphores");
+  if (result == VK_TIMEOUT) end_process(name_, device_.caps().name, seconds);
   in_flight_ = false;
 }
 
@@ -241,10 +253,12 @@ Profile Program::take_profile() const {
   Profile profile;
   if (!profiled_ || spans_.empty()) return profile;
   std::vector<uint64_t> ticks(spans_.size() + 1);
-  vk_check(vkGetQueryPoolResults(device_.handle(), queries_, 0, static_cast<uint32_t>(ticks.size()),
-                                 ticks.size() * sizeof(uint64_t), ticks.data(), sizeof(uint64_t),
-                                 VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT),
-           "vkGetQueryPoolResults");
+  // Without waiting: whatever the program wrote is there once it has been waited for, and what nobody wrote will never be.
+  const VkResult result =
+      vkGetQueryPoolResults(device_.handle(), queries_, 0, static_cast<uint32_t>(ticks.size()), ticks.size() * sizeof(uint64_t), ticks.data(), sizeof(uint64_t),
+                                 VK_QUERY_RESULT_64_BIT);
+  vk_check(result, "vkGetQueryPoolResults");
+  if (result != VK_SUCCESS) throw Error("{} has run on {}, but its timestamps are not there ({})", name_, device_.caps().name, vk_result_name(result));
   profile.spans = spans_;
   const double period_ns = device_.caps().timestamp_period_ns;
   const uint32_t bits = device_.caps().timestamp_bits;

@@ -69,7 +69,9 @@ class Program {
   // compiled.
   void prepare();
   void submit();  // REQUIRES: the previous submission has been waited for
-  void wait();
+  // On a GPU no longer than twenty times what a slow one would take, and a minute, or `most_seconds`: then the device hangs, and the process
+  // ends with exit code 1, at once.
+  void wait(std::optional<double> most_seconds = {});
   void run() { submit(), wait(); }
 
   // Time per scope of the last run. REQUIRES: profiled, run at least once, waited for.
@@ -122,11 +124,13 @@ class Program {
   };
 
   void dispatch_packed(const Kernel& kernel, const PushBytes& push, uint64_t groups, Cost cost);
-  void order_after_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes);
+  void order_after_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes, DeviceWork work);
   void begin_segment();
   void record(Command command);
+  void record_barrier(DeviceWork done);
   void record_timestamp();  // number spans_.size()
   void note(Cost cost);
+  double seconds_to_hang() const;
   void mark_scope();
 
   Device& device_;
@@ -134,10 +138,11 @@ class Program {
   CommandPool pool_;
   std::vector<Segment> segments_;
   const Kernel* bound_ = nullptr;
-  double segment_seconds_ = 0;
+  double segment_seconds_ = 0, seconds_ = 0;  // at sure rates: of the last submission, of all
   bool finished_ = false, prepared_ = false, in_flight_ = false;
 
   std::vector<Slice> pending_reads_, pending_writes_;  // since the last barrier
+  DeviceWork pending_work_ = DeviceWork::kernels;      // that did so
   uint64_t dispatch_count_ = 0, barrier_count_ = 0;
 
   VkSemaphore timeline_ = VK_NULL_HANDLE;

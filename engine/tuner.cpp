@@ -17,6 +17,8 @@ namespace {
 
 constexpr double kTie = 1.02;         // this much slower than the best counts as being as fast
 constexpr uint32_t kMostRounds = 25;  // enough for a median, however short the work is
+// What counts as crashed where the process died while candidates were compiled side by side.
+const std::string kCompiling = "all at once, compiling";
 constexpr double kFailed = std::numeric_limits<double>::infinity();
 
 // A candidate as it is measured: prepared and run once when it is made. The first Error puts it out and releases what it held. While it is
@@ -120,7 +122,7 @@ Tuner::Tuner(const DeviceCaps& caps, TunerOptions options)
     : options_(std::move(options)), device_name_(caps.name), file_(caps, options_.file), remembered_(file_.read()) {}
 
 TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
-                          std::optional<double> seconds_budget) {
+                          std::optional<double> seconds_budget, const std::function<void()>& compile) {
   CHECK(!names.empty() && std::set(names.begin(), names.end()).size() == names.size(), "{}: {}", key, fmt::join(names, ", "));
   if (names.size() == 1) return {.reason = "the only one"};
   if (const TuningRecord* known = recall(key, names)) {
@@ -140,7 +142,7 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
   const double rounds = std::min(seconds_budget.value_or(options_.seconds_budget), options_.seconds_in_all - seconds_spent_);
   {
     const EndOfProgress end(options_.on_measuring);
-    seconds_spent_ += wall_seconds([&] { record = measure(key, names, prepare, rounds); });
+    seconds_spent_ += wall_seconds([&] { record = measure(key, names, prepare, rounds, compile); });
   }
   given_.insert_or_assign(key, record);
   TunedChoice choice{.index = record.chosen, .reason = "measured:"};
@@ -187,8 +189,19 @@ TuningRecords Tuner::known() const {
   return all;
 }
 
-TuningRecord Tuner::measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget) const {
+bool Tuner::compiling_crashed() const {
+  return std::ranges::any_of(remembered_.crashes, [](const auto& crash) { return crash.second.contains(kCompiling); });
+}
+
+TuningRecord Tuner::measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget,
+                            const std::function<void()>& compile) const {
   TrialMark mark(file_.path());
+  if (compile && !compiling_crashed()) {
+    if (options_.on_measuring) options_.on_measuring({key, 1, names.size(), seconds_spent_, options_.seconds_in_all});
+    mark.set(file_.mark_of(key, kCompiling), /*synced=*/true);
+    compile();
+    mark.clear();
+  }
   std::vector<Candidate> candidates;
   candidates.reserve(names.size());
   for (size_t i = 0; i < names.size(); ++i) {

@@ -57,8 +57,10 @@ class Tuner {
   // A candidate that throws Error when prepared or run is logged and out. Throws Error when all are; DeviceLost, naming the candidate and what
   // to do, as soon as one throws that.
   // `seconds_budget`: instead of the options'. REQUIRES: at least one name, all different; seconds finite and not negative.
+  // `compile`, if given, has what all candidates need compiled side by side, before the first is prepared; it throws nothing. Where the process
+  // dies in it no candidate is known to be the culprit: from then on each candidate compiles its own.
   TunedChoice choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
-                     std::optional<double> seconds_budget = std::nullopt);
+                     std::optional<double> seconds_budget = std::nullopt, const std::function<void()>& compile = {});
 
   // Whether choose() would measure now.
   bool would_measure(const std::string& key, const std::vector<std::string>& names) const {
@@ -80,7 +82,9 @@ class Tuner {
   bool crashed(const std::string& key, const std::vector<std::string>& names, size_t index) const;
   bool all_crashed(const std::string& key, const std::vector<std::string>& names) const;
   const TuningRecord* recall(const std::string& key, const std::vector<std::string>& names) const;
-  TuningRecord measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget) const;
+  bool compiling_crashed() const;
+  TuningRecord measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget,
+                       const std::function<void()>& compile) const;
 
   TunerOptions options_;
   std::string device_name_;

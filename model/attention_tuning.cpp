@@ -45,18 +45,23 @@ class Trial {
     program.run();
   }
 
-  // Returns what runs the pass once and gives the seconds. Throws Error when the result is another than the first kernel's.
-  std::function<double()> record(const AttentionKernel& kernel) {
-    const auto program = std::make_shared<Program>(kernels_.device(), "attention measurement", true);
+  std::shared_ptr<Program> record(const AttentionKernel& kernel) {
+    auto program = std::make_shared<Program>(kernels_.device(), "attention measurement", true);
     Ops ops{.program = *program, .kernels = kernels_, .precision = precision_};
     AttentionShape shape = shape_;
     shape.kernel = kernel;
-    const Tensor result = pass_ == AttentionPass::forward ? out_ : d_qkv_;
     if (pass_ == AttentionPass::forward)
       attention_forward(ops, out_, lse_, qkv_, {}, shape);
     else
       attention_backward(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, {}, shape);
     program->finish();
+    return program;
+  }
+
+  // Returns what runs the pass once and gives the seconds. Throws Error when a result is no number, or another than the first kernel's.
+  std::function<double()> check(const AttentionKernel& kernel) {
+    const auto program = record(kernel);
+    const Tensor result = pass_ == AttentionPass::forward ? out_ : d_qkv_;
     poison(kernels_.device(), result);
     if (pass_ == AttentionPass::forward) poison(kernels_.device(), lse_);
     program->run();
@@ -70,7 +75,10 @@ class Trial {
   // As vectors: each element is a sum of T products with factors that are sums of E; what is rounded to 16 bits on the way are the
   // factors of four products and what is stored.
   void check_result(const AttentionKernel& kernel, const std::vector<float>& values, DType stored) {
-    if (expected_.empty()) expected_ = values;
+    if (expected_.empty()) {
+      if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) throw Error("{} gives what is no number", kernel.to_string());
+      expected_ = values;
+    }
     double difference = 0, size = 0;
     for (size_t i = 0; i < values.size(); ++i) {
       difference += std::pow(static_cast<double>(values[i]) - static_cast<double>(expected_[i]), 2);
@@ -97,10 +105,11 @@ class Trial {
 AttentionKernel KernelTuning::choose(const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, const AttentionKernel& own) {
   const DeviceCaps& caps = kernels_.device().caps();
   std::unique_ptr<Trial> trial;
-  const auto set_up = [&] { trial = std::make_unique<Trial>(kernels_, bounded(shape, trial_flops(caps)), pass, precision, memory); };
-  const auto record = [&](const AttentionKernel& kernel) { return trial->record(kernel); };
-  return choose_of<AttentionKernel>(key_of(shape, pass, precision, memory),
-                                    attention_candidates(caps, precision, shape.head_width, pass, memory, own), set_up, record);
+  const Trials<AttentionKernel> trials{
+      .set_up = [&] { trial = std::make_unique<Trial>(kernels_, bounded(shape, trial_flops(kernels_.device())), pass, precision, memory); },
+      .record = [&](const AttentionKernel& kernel) { trial->record(kernel); },
+      .check = [&](const AttentionKernel& kernel) { return trial->check(kernel); }};
+  return choose_of(key_of(shape, pass, precision, memory), attention_candidates(caps, precision, shape.head_width, pass, memory, own), trials);
 }
 
 }  // namespace lapilli

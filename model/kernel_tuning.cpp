@@ -10,18 +10,26 @@ namespace {
 constexpr double kSecondsPerChoice = 0.25;  // for its rounds
 }
 
-size_t KernelTuning::choose_index(const std::string& key, const std::vector<std::string>& names, const std::function<void()>& set_up,
-                                  const Tuner::Prepare& prepare) {
+size_t KernelTuning::choose_index(const std::string& key, const std::vector<std::string>& names, const Trials<size_t>& trials) {
   if (tuner_.would_measure(key, names)) {
     kernels_.wait();
     try {
-      set_up();
+      trials.set_up();
     } catch (const Error& error) {
       spdlog::warn("{} was not measured: {}", key, error.what());
       return tuner_.first_trusted(key, names);
     }
   }
-  return tuner_.choose(key, names, prepare, kSecondsPerChoice).index;
+  const auto compile = [&] {
+    for (size_t i = 0; i < names.size(); ++i) {
+      try {
+        trials.record(i);
+      } catch (const Error&) {  // it is told when the candidate's turn comes
+      }
+    }
+    kernels_.wait();
+  };
+  return tuner_.choose(key, names, trials.check, kSecondsPerChoice, compile).index;
 }
 
 }  // namespace lapilli

@@ -29,16 +29,23 @@ class KernelTuning {
   MatmulKernel choose(const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates);
 
  private:
-  // Its memory is there when `set_up` returns; `record` then gives what runs a candidate once. Where there is no memory to measure with, the
-  // first is taken: that is no reason not to train. Throws Error where no candidate works.
+  // Its memory is there when `set_up` returns; `record` then records a candidate, which asks for its kernels, and `check` gives what runs it
+  // once. Where there is no memory to measure with, the first is taken: that is no reason not to train. Throws Error where no candidate works.
   template <typename Kernel>
-  Kernel choose_of(const std::string& key, const std::vector<Kernel>& candidates, const std::function<void()>& set_up,
-                   const std::function<std::function<double()>(const Kernel&)>& record) {
+  struct Trials {
+    std::function<void()> set_up;
+    std::function<void(const Kernel&)> record;
+    std::function<std::function<double()>(const Kernel&)> check;
+  };
+  template <typename Kernel>
+  Kernel choose_of(const std::string& key, const std::vector<Kernel>& candidates, const Trials<Kernel>& trials) {
     std::vector<std::string> names;
     for (const Kernel& candidate : candidates) names.push_back(candidate.to_string());
-    return candidates[choose_index(key, names, set_up, [&](size_t index) { return record(candidates[index]); })];
+    return candidates[choose_index(key, names, {.set_up = trials.set_up,
+                                                .record = [&](const size_t& index) { trials.record(candidates[index]); },
+                                                .check = [&](const size_t& index) { return trials.check(candidates[index]); }})];
   }
-  size_t choose_index(const std::string& key, const std::vector<std::string>& names, const std::function<void()>& set_up, const Tuner::Prepare& prepare);
+  size_t choose_index(const std::string& key, const std::vector<std::string>& names, const Trials<size_t>& trials);
 
   KernelLibrary& kernels_;
   Tuner& tuner_;

@@ -70,15 +70,20 @@ class Trial {
     write_slice(kernels.device(), inverse_weight.slice(), std::vector<float>{1.0F});
   }
 
-  // A program that runs the candidate once, the results compared with the first candidate's. Throws Error when they are others.
   std::shared_ptr<Program> record(const MatmulKernel& kernel) {
-    const auto program = std::make_shared<Program>(kernels_.device(), "loss measurement", true);
+    auto program = std::make_shared<Program>(kernels_.device(), "loss measurement", true);
     Ops ops{.program = *program, .kernels = kernels_, .precision = precision_};
     const auto same = [&](const auto& each) { return each.first.to_string() == kernel.to_string(); };
     LinearCrossEntropy& loss = *std::ranges::find_if(losses_, same)->second;
     if (plan_.slabs > 0) loss.forward_backward(ops, outputs_, gradients_, inputs_, inverse_weight_);
     else loss.forward(ops, outputs_, inputs_);
     program->finish();
+    return program;
+  }
+
+  // A program that runs the candidate once, the results compared with the first candidate's. Throws Error when they are others.
+  std::shared_ptr<Program> check(const MatmulKernel& kernel) {
+    const auto program = record(kernel);
     for (const Tensor& written : {outputs_.nll, gradients_.d_x, gradients_.d_w})
       if (written) poison(kernels_.device(), written);
     program->run();
@@ -154,15 +159,19 @@ MatmulKernel KernelTuning::choose(const LossShape& shape, const LossPlan& plan, 
   const LossPlan compared{.strategy = LossStrategy::vocab, .range = kComparedRows, .chunk = kComparedChunk, .chunks = 3, .slabs = 1};
   const LossOptions all_options{.label_smoothing = 0.1F, .z_loss = 1e-3F, .softcap = 10};
   std::unique_ptr<Trial> timed, comparison;
-  const auto set_up = [&] {
-    timed = std::make_unique<Trial>(kernels_, bounded(plan, shape.dim, trial_flops(kernels_.device().caps())), shape.dim, LossOptions(), candidates);
-    comparison = std::make_unique<Trial>(kernels_, compared, shape.dim, all_options, candidates);
-  };
-  const auto record = [&](const MatmulKernel& kernel) {
-    comparison->record(kernel);
-    return timed_run(timed->record(kernel));
-  };
-  return choose_of<MatmulKernel>(key_of(shape, plan, candidates), candidates, set_up, record);
+  const Trials<MatmulKernel> trials{
+      .set_up =
+          [&] {
+            timed = std::make_unique<Trial>(kernels_, bounded(plan, shape.dim, trial_flops(kernels_.device())), shape.dim, LossOptions(), candidates);
+            comparison = std::make_unique<Trial>(kernels_, compared, shape.dim, all_options, candidates);
+          },
+      .record = [&](const MatmulKernel& kernel) { comparison->record(kernel), timed->record(kernel); },
+      .check =
+          [&](const MatmulKernel& kernel) {
+            comparison->check(kernel);
+            return timed_run(timed->check(kernel));
+          }};
+  return choose_of(key_of(shape, plan, candidates), candidates, trials);
 }
 
 }  // namespace lapilli

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "model/half.h"
 #include "model/kernel_tuning.h"
 #include "model/matmul_product.h"
 #include "model/trial.h"
@@ -106,12 +107,18 @@ class Trial {
     product_.rotary.turns = turns;
   }
 
-  // Returns what multiplies once and gives the seconds. Throws Error when the result is another than the first kernel's.
-  std::function<double()> record(const MatmulKernel& kernel) {
-    const auto program = std::make_shared<Program>(kernels_.device(), "product measurement", true);
+  std::shared_ptr<Program> record(const MatmulKernel& kernel) {
+    auto program = std::make_shared<Program>(kernels_.device(), "product measurement", true);
     Ops ops{.program = *program, .kernels = kernels_, .precision = precision_, .workspace = workspace_};
     record_product(ops, kernel, product_);
     program->finish();
+    return program;
+  }
+
+  // Returns what multiplies once and gives the seconds. Throws Error when the first result is not that of sampled elements in double
+  // precision, or another than the first.
+  std::function<double()> check(const MatmulKernel& kernel) {
+    const auto program = record(kernel);
     for (const Tensor& written : {c_, kept_})
       if (written) poison(kernels_.device(), written);
     program->run();
@@ -123,12 +130,42 @@ class Trial {
   void check_result(const MatmulKernel& kernel) {
     std::vector<float> values = read_ends(kernels_.device(), c_);
     if (kept_) std::ranges::copy(read_ends(kernels_.device(), kept_), std::back_inserter(values));
-    if (expected_.empty()) expected_ = values;
     try {
+      if (expected_.empty()) {
+        require_right(values);
+        expected_ = values;
+      }
       require_same_product(values, expected_, product_.args.depth, static_cast<double>(product_.args.alpha), c_.dtype(), product_.nonlinearity);
     } catch (const Error& error) {
       throw Error("{} multiplies wrongly: {}", kernel.to_string(), error.what());
     }
+  }
+
+  // Before anything is held against the first result: elements of it in double precision, where it is a plain sum; else that all are numbers.
+  void require_right(const std::vector<float>& values) const {
+    // From the beginning of c on, as far as read_ends() went.
+    const uint64_t count = std::min<uint64_t>(c_.slice().size_bytes() / size_bytes(c_.dtype()), values.size() / 2);
+    for (uint64_t at = 0; at < count; ++at)
+      if (at % c_.row_stride() < c_.cols() && !std::isfinite(values[at])) throw Error("{} is no number", values[at]);
+    if (product_.nonlinearity != Nonlinearity::none) return;
+    constexpr uint64_t kSamples = 64, kApart = 7919;
+    const args::MatmulArgs& args = product_.args;
+    const RandomNumbers a(1), b(2), bias(3), addend(product_.args.bias.slice ? 4 : 3);  // as they were filled
+    const auto rounded = [](float value, DType to) { return size_bytes(to) == 4 ? value : half_value(half_bits(value, to), to); };
+    const auto factor = [&](float value) { return static_cast<double>(rounded(value, storage_type(precision_))); };
+    std::vector<float> found, right;
+    for (uint64_t sample = 0; sample < kSamples; ++sample) {
+      const uint64_t at = sample * kApart % count, row = at / c_.row_stride(), col = at % c_.row_stride();
+      if (row >= args.rows || col >= args.cols) continue;
+      double sum = 0;
+      for (uint64_t k = 0; k < args.depth; ++k) sum += factor(a[row * args.a_row + k * args.a_depth]) * factor(b[k * args.b_depth + col * args.b_col]);
+      sum *= static_cast<double>(args.alpha);
+      if (args.bias.slice) sum += static_cast<double>(bias[col]);
+      if (product_.addend) sum += static_cast<double>(rounded(addend[at], c_.dtype()));
+      found.push_back(values[at]);
+      right.push_back(static_cast<float>(sum));
+    }
+    require_same_product(found, right, args.depth, static_cast<double>(args.alpha), c_.dtype());
   }
 
   KernelLibrary& kernels_;
@@ -218,9 +255,11 @@ void require_same_product(const std::vector<float>& values, const std::vector<fl
 MatmulKernel KernelTuning::choose(const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace) {
   const DeviceCaps& caps = kernels_.device().caps();
   std::unique_ptr<Trial> trial;
-  const auto set_up = [&] { trial = std::make_unique<Trial>(kernels_, bounded(product, trial_flops(caps)), own.precision, workspace); };
-  const auto record = [&](const MatmulKernel& kernel) { return trial->record(kernel); };
-  return choose_of<MatmulKernel>(key_of(product, own.precision), matmul_candidates(caps, product, own, workspace), set_up, record);
+  const Trials<MatmulKernel> trials{
+      .set_up = [&] { trial = std::make_unique<Trial>(kernels_, bounded(product, trial_flops(kernels_.device())), own.precision, workspace); },
+      .record = [&](const MatmulKernel& kernel) { trial->record(kernel); },
+      .check = [&](const MatmulKernel& kernel) { return trial->check(kernel); }};
+  return choose_of(key_of(product, own.precision), matmul_candidates(caps, product, own, workspace), trials);
 }
 
 }  // namespace lapilli

@@ -9,15 +9,21 @@
 
 namespace lapilli {
 
-// A stretch of random numbers, repeated; of prime length, so that no two rows of a usual width are alike.
-void fill_random(Device& device, const Tensor& tensor, uint32_t seed) {
-  constexpr uint64_t kStretch = 65537;
+namespace {
+constexpr uint64_t kStretch = 65537;  // prime, so that no two rows of a usual width are alike
+}
+
+RandomNumbers::RandomNumbers(uint32_t seed) {
   std::mt19937 random(seed);
+  for (uint64_t i = 0; i < kStretch; ++i) stretch_.push_back(static_cast<float>(random() >> 8U) * 0x1p-23F - 1.0F);
+}
+
+void fill_random(Device& device, const Tensor& tensor, uint32_t seed) {
+  const RandomNumbers random(seed);
   const uint64_t size = size_bytes(tensor.dtype()), count = tensor.slice().size_bytes() / size;
   std::vector<std::byte> bytes(count * size);
   for (uint64_t i = 0; i < std::min(count, kStretch); ++i) {
-    const float value = static_cast<float>(random() >> 8U) * 0x1p-23F - 1.0F;
-    const uint32_t bits = size == 4 ? std::bit_cast<uint32_t>(value) : half_bits(value, tensor.dtype());
+    const uint32_t bits = size == 4 ? std::bit_cast<uint32_t>(random[i]) : half_bits(random[i], tensor.dtype());
     std::memcpy(&bytes[i * size], &bits, size);
   }
   for (uint64_t done = kStretch; done < count; done += kStretch) std::memcpy(&bytes[done * size], bytes.data(), std::min(kStretch, count - done) * size);

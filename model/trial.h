@@ -1,6 +1,7 @@
 #pragma once
 // What measurements of kernels share: memory with random numbers in it, programs that are timed, results that are looked at.
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -10,10 +11,23 @@
 
 namespace lapilli {
 
-// Work of one run: some tens of milliseconds for a CPU driver, for a GPU of half a TFLOP/s, and for a card of 4.
-inline double trial_flops(const DeviceCaps& caps) {
-  return caps.kernel_class == KernelClass::scalar ? 2e9 : caps.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU ? 2e11 : 2e10;
+// Work of one run: some tens of milliseconds for a CPU driver, for a GPU of half a TFLOP/s, and for a card of 4; ten of a faster one, where it
+// is known to be that.
+inline double trial_flops(const Device& device) {
+  const DeviceCaps& caps = device.caps();
+  const double usual = caps.kernel_class == KernelClass::scalar ? 2e9 : caps.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU ? 2e11 : 2e10;
+  return std::max(usual, 0.01 * device.noted_flops_per_s());
 }
+
+// What fill_random() leaves in element `index` of a tensor's memory.
+class RandomNumbers {
+ public:
+  explicit RandomNumbers(uint32_t seed);
+  float operator[](uint64_t index) const { return stretch_[index % stretch_.size()]; }
+
+ private:
+  std::vector<float> stretch_;
+};
 
 // Uniform in [-1, 1), the same for the same seed, gaps between rows included. REQUIRES: memory allocated, not u32.
 void fill_random(Device& device, const Tensor& tensor, uint32_t seed);

@@ -13,11 +13,11 @@ layout(push_constant, std430) uniform Push { AdamWArgs args; };
 
 void main() {
   if (args.step_scalars.at[3] == 0.0) return;
-  float scale = 1.0;
-  if (!is_null(args.norm_and_scale)) {
-    if ((floatBitsToUint(args.norm_and_scale.at[0]) & 0x7F800000u) == 0x7F800000u) return;
-    scale = args.norm_and_scale.at[1];
-  }
+  const bool clipped = !is_null(args.norm_and_scale);
+  InF32 clipping = readable(InF32, args.norm_and_scale, args.step_scalars);
+  const float norm = clipping.at[0], factor = clipping.at[1];
+  if (clipped && (floatBitsToUint(norm) & 0x7F800000u) == 0x7F800000u) return;
+  const float scale = clipped ? factor : 1.0;
   const float lr = args.step_scalars.at[0];
   const float step_size = lr * args.step_scalars.at[1];
   const float v_correction = sqrt(args.step_scalars.at[2]);

@@ -470,8 +470,8 @@ struct BenchFmaArgs {
 
 // ---- bench_matrix_*.comp ----
 struct BenchMatrixArgs {
-  OutF32 result;   // [subgroups, SPEC_FRAGMENT_ROWS * SPEC_FRAGMENT_COLS]
-  uint subgroups;
+  OutF32 result;   // [stored, SPEC_FRAGMENT_ROWS * SPEC_FRAGMENT_COLS]
+  uint stored;     // the first subgroups leave their sums
   uint steps;      // each is 16 products in every chain (SPEC_TILE_COLS chains)
   float scale;     // of the factors
 };

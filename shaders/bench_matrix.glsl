@@ -13,7 +13,6 @@ layout(push_constant, std430) uniform Push { BenchMatrixArgs args; };
 
 void main() {
   const uint subgroup = linear_group() * (kWorkgroup / kSubgroup) + gl_SubgroupID;
-  if (subgroup >= args.subgroups) return;
   coopmat<FACTOR, gl_ScopeSubgroup, kFragmentRows, kFragmentDepth, gl_MatrixUseA> a;
   coopmat<FACTOR, gl_ScopeSubgroup, kFragmentDepth, kFragmentCols, gl_MatrixUseB> b;
   [[unroll]] for (int i = 0; i < a.length(); ++i) a[i] = FACTOR(args.scale * float((gl_SubgroupInvocationID + i) % 5));
@@ -26,5 +25,5 @@ void main() {
       [[unroll]] for (uint c = 0; c < kChains; ++c) sums[c] = coopMatMulAdd(a, b, sums[c]);
   }
   [[unroll]] for (uint c = 1; c < kChains; ++c) sums[0] += sums[c];
-  coopMatStore(sums[0], args.result.at, subgroup * kFragmentRows * kFragmentCols, kFragmentCols, gl_CooperativeMatrixLayoutRowMajor);
+  if (subgroup < args.stored) coopMatStore(sums[0], args.result.at, subgroup * kFragmentRows * kFragmentCols, kFragmentCols, gl_CooperativeMatrixLayoutRowMajor);
 }

@@ -4,7 +4,10 @@
 //
 // d_wte [vocab, dim], d_x [rows, dim]. The positions come sorted by token: one workgroup a segment of equal tokens, its
 // lanes stride the columns, so that no two workgroups write the same row and the order is that of `order`. There are at
-// most `rows` segments; workgroups beyond the real number leave. Accumulator: f32.
+// most `rows` segments; workgroups beyond the real number leave. Accumulator: f32. Of a frequent token, kTogether positions are on their way from
+// memory at the same time: a space among characters has thousands, and a single workgroup.
+
+const uint kTogether = 8;
 
 layout(push_constant, std430) uniform Push { EmbeddingBackwardArgs args; };
 
@@ -17,7 +20,13 @@ void main() {
   if (token >= args.vocab) return;
   for (uint col = gl_LocalInvocationIndex; col < args.dim; col += kWorkgroup) {
     float sum = 0.0;
-    for (uint i = first; i < end; ++i) sum += args.d_x.at[args.order.at[i] * args.dim + col];
+    uint i = first;
+    for (; i + kTogether <= end; i += kTogether) {
+      float together[kTogether];
+      [[unroll]] for (uint k = 0; k < kTogether; ++k) together[k] = args.d_x.at[args.order.at[i + k] * args.dim + col];
+      [[unroll]] for (uint k = 0; k < kTogether; ++k) sum += together[k];
+    }
+    for (; i < end; ++i) sum += args.d_x.at[args.order.at[i] * args.dim + col];
     args.d_wte.at[token * args.dim + col] += sum;
   }
 }

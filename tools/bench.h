@@ -73,7 +73,7 @@ class BenchRun {
   const BenchOptions& options() const { return options_; }
 
   // What is measured from now on are products in this precision: where the device's matrices can be measured, they are the ceiling, else
-  // multiply-adds stay it.
+  // multiply-adds stay it. Before anything is recorded.
   void compare_with(Precision precision);
   FmaCeiling& fma_ceiling();
 

@@ -26,6 +26,8 @@ LongSubmissions try_long_submissions(const FmaCeiling& ceiling) {
     for (double seconds = 0.125; seconds <= 1; seconds *= 2) tried.longest_seconds = ceiling.run_for(seconds);
   } catch (const Error& error) {
     tried.ended_by = error.what();
+  } catch (const DeviceLost& lost) {  // a watchdog; nothing is run after this
+    tried.ended_by = lost.what();
   }
   return tried;
 }

@@ -187,7 +187,7 @@ BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t vali
 }
 
 // What is known of a case once everything has been timed.
-void add_findings(BenchEntry& entry, LossCase& it, const Timing& timing, double matmul_rate, const LossCheck& check,
+void add_findings(BenchEntry& entry, LossCase& it, const Timing& timing, double matmul_rate, LossCheck& check,
                   double live_share, const nlohmann::ordered_json& all_valid) {
   if (entry.flops > 0) {
     const double share = entry.flops / timing.median / matmul_rate;
@@ -255,7 +255,7 @@ BenchReport bench_loss_point(BenchRun& bench, KernelTuning& tuning, const LossBe
   for (size_t i = 0; i < products.programs.size(); ++i) product_seconds += figures.timings[i].median;
   const double nt_rate = products.flops / figures.timings[0].median;
   const double all_rate = static_cast<double>(products.programs.size()) * products.flops / product_seconds;
-  const LossCheck check(bench.device(), batch);
+  LossCheck check(bench.device(), batch);
   const double live_share = static_cast<double>(batch.valid.size()) / point.tokens;
   for (size_t i = 0; i < cases.size(); ++i) {
     const size_t at = products.programs.size() + i;

@@ -74,6 +74,7 @@ std::vector<std::string> table_row(const BenchEntry& entry, const Timing& timing
 void BenchRun::compare_with(Precision precision) {
   matrix_ceiling_.reset();
   if (has_matrix_ceiling(device_.caps(), precision)) matrix_ceiling_.emplace(kernels_, precision);
+  device_.note_flops_per_s(fma_ceiling().flops_per_s());  // so that work is cut as in training
 }
 
 FmaCeiling& BenchRun::fma_ceiling() {

@@ -15,6 +15,7 @@ class FmaCeiling {
 
   Contender contender() { return program_->contender(); }
   double flops() const { return flops_; }            // of one run
+  double flops_per_s() { return flops_ / program_->run(); }
   const std::string& form() const { return form_; }  // "8 chains, fma()"
   double run_for(double seconds) const;              // seconds of one dispatch that is to last about so long
 

@@ -11,6 +11,7 @@ namespace lapilli {
 namespace {
 
 constexpr uint32_t kMostCheckedRows = 8;
+constexpr uint32_t kBlockElements = 4U << 20U;  // read at once
 constexpr double kMostCheckedWork = 3e8;  // multiply-adds of the reference's logits: about a second
 
 // Like std::max, but what is not a number stays that.
@@ -83,17 +84,40 @@ std::vector<float> LossCheck::read(const ConstTensor& tensor, uint32_t first, ui
   return values;
 }
 
-double LossCheck::d_w_error(std::span<const float> nll) const {
-  std::vector<LossRow> rows;
-  for (const uint32_t n : batch_.valid)
-    rows.push_back({.x = read(batch_.x, n), .w_target = read(batch_.w, batch_.ids[n]), .target = batch_.ids[n], .nll = nll[n]});
+// Many rows at a time: on a card, each reading is a submission of its own.
+void LossCheck::gather() {
+  const uint32_t dim = batch_.x.cols(), block = std::max(1U, kBlockElements / dim);
+  // The rows that `wanted` names, in ascending order, each handed to `take` with its place in the list.
+  const auto visit = [&](const ConstTensor& tensor, const std::vector<uint32_t>& wanted, const std::function<void(size_t, std::vector<float>)>& take) {
+    for (size_t i = 0; i < wanted.size();) {
+      const uint32_t first = wanted[i], count = std::min(block, tensor.rows() - first);
+      const std::vector<float> values = read(tensor, first, count);
+      for (; i < wanted.size() && wanted[i] < first + count; ++i) {
+        const auto row = values.begin() + static_cast<std::ptrdiff_t>(uint64_t{wanted[i] - first} * dim);
+        take(i, std::vector<float>(row, row + dim));
+      }
+    }
+  };
+  valid_.resize(batch_.valid.size());
+  visit(batch_.x, batch_.valid, [&](size_t i, std::vector<float> x) { valid_[i] = {.x = std::move(x), .w_target = {}, .target = batch_.ids[batch_.valid[i]], .nll = 0}; });
+  std::vector<LossRow*> by_target;
+  for (LossRow& row : valid_) by_target.push_back(&row);
+  std::ranges::sort(by_target, {}, &LossRow::target);
+  std::vector<uint32_t> targets;
+  for (const LossRow* row : by_target) targets.push_back(row->target);
+  visit(batch_.w, targets, [&](size_t i, std::vector<float> w) { by_target[i]->w_target = std::move(w); });
+}
+
+double LossCheck::d_w_error(std::span<const float> nll) {
+  if (valid_.empty()) gather();
+  for (size_t i = 0; i < valid_.size(); ++i) valid_[i].nll = nll[batch_.valid[i]];
   double error = 0;
   for (const uint32_t v : words_)
-    error = worse(error, relative_error(read(batch_.d_w, v), reference_d_w(v, read(batch_.w, v), rows, batch_.inverse_valid)));
+    error = worse(error, relative_error(read(batch_.d_w, v), reference_d_w(v, read(batch_.w, v), valid_, batch_.inverse_valid)));
   return error;
 }
 
-LossError LossCheck::error(const std::function<void()>& run, bool training) const {
+LossError LossCheck::error(const std::function<void()>& run, bool training) {
   const auto spoil = [&](const Tensor& tensor) {
     write_slice(device_, tensor.slice(), std::vector<float>(tensor.elements(), std::numeric_limits<float>::quiet_NaN()));
   };

@@ -37,17 +37,19 @@ class LossCheck {
   size_t count() const { return rows_.size(); }
 
   // Has `run` fill the outputs again, after nll, d_x and the checked rows of d_w were made no numbers.
-  LossError error(const std::function<void()>& run, bool training) const;
+  LossError error(const std::function<void()>& run, bool training);
 
  private:
   std::vector<float> read(const ConstTensor& tensor, uint32_t first, uint32_t count = 1) const;  // rows
-  double d_w_error(std::span<const float> nll) const;
+  void gather();
+  double d_w_error(std::span<const float> nll);
 
   Device& device_;
   const LossBatch& batch_;
   std::vector<uint32_t> rows_;   // of x
   std::vector<uint32_t> words_;  // rows of w
   LossReference reference_;
+  std::vector<LossRow> valid_;  // all valid rows as d_w needs them, their nll but for error()
 };
 
 }  // namespace lapilli

@@ -24,8 +24,8 @@ MatrixCeiling::MatrixCeiling(KernelLibrary& kernels, Precision precision)
   CHECK(has_matrix_ceiling(caps, precision), "{} matrices on {}", to_string(precision), caps.name);
   shape_ = precision == Precision::f16 ? caps.matrix_f16 : caps.matrix_bf16;
   workgroup_ = std::max(256U, caps.subgroup_size);
-  groups_ = 4096;  // many times the units of any device
-  result_ = reserve_tensor(arena_, {groups_ * (workgroup_ / caps.subgroup_size), shape_.rows * shape_.cols}, "ceiling");
+  groups_ = 16384;  // so many times the units of any device that the last round of them does not count
+  result_ = reserve_tensor(arena_, {256, shape_.rows * shape_.cols}, "ceiling");
   arena_.commit(kernels.device());
 
   double best = 0;
@@ -45,7 +45,8 @@ MatrixCeiling::MatrixCeiling(KernelLibrary& kernels, Precision precision)
 }
 
 double MatrixCeiling::flops_of(uint32_t chains, uint32_t steps) const {
-  return 2.0 * shape_.rows * shape_.cols * shape_.depth * kUnrolled * chains * steps * result_.rows();
+  const double subgroups = 1.0 * groups_ * (workgroup_ / kernels_.device().caps().subgroup_size);
+  return 2.0 * shape_.rows * shape_.cols * shape_.depth * kUnrolled * chains * steps * subgroups;
 }
 
 std::unique_ptr<TimedProgram> MatrixCeiling::record(uint32_t chains, uint32_t steps) const {
@@ -55,7 +56,7 @@ std::unique_ptr<TimedProgram> MatrixCeiling::record(uint32_t chains, uint32_t st
                                        {args::SPEC_FRAGMENT_ROWS, shape_.rows},
                                        {args::SPEC_FRAGMENT_COLS, shape_.cols},
                                        {args::SPEC_FRAGMENT_DEPTH, shape_.depth}});
-    ops.program.dispatch(kernel, args::BenchMatrixArgs{.result = result_, .subgroups = result_.rows(), .steps = steps, .scale = 0.0625F}, groups_,
+    ops.program.dispatch(kernel, args::BenchMatrixArgs{.result = result_, .stored = result_.rows(), .steps = steps, .scale = 0.0625F}, groups_,
                          {.flops = flops_of(chains, steps)});
   });
 }

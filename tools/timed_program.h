@@ -11,7 +11,7 @@ namespace lapilli {
 
 class TimedProgram {
  public:
-  // Records `work` as often as it takes to last about ten milliseconds, so that a timestamp's grain, the cost of a
+  // Records `work` as often as it takes to last five to ten milliseconds, so that a timestamp's grain, the cost of a
   // submission and the waking of a processor's threads do not matter; at least once. What `work` uses must be committed,
   // and outlive the program.
   TimedProgram(KernelLibrary& kernels, std::string name, std::function<void(Ops&)> work);

@@ -1,3 +1,6 @@
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cstring>
 #include <latch>
@@ -116,6 +119,40 @@ TEST(Program, LongWork_IsCutIntoSeveralSubmissions_WithTheSameResult) {
   EXPECT_GE(program.submission_count(), 8U);
   program.run();
   EXPECT_EQ(read_slice<float>(device(), c.slice()), std::vector<float>(64, 256.0F));
+}
+
+// Here it only takes longer than it may.
+TEST(ProgramDeathTest, WorkThatDoesNotEnd_EndsTheProcess_WithWhatToDo) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Arena arena(device().caps());
+  const Tensor x = reserve_tensor(arena, {512, 512}, "test"), y = reserve_tensor(arena, {512, 512}, "test");
+  arena.commit(device());
+  Program program(device(), "endless");
+  Ops ops{program, kernels()};
+  for (int i = 0; i < 20; ++i) matmul_nn(ops, y, x, x);
+  program.finish();
+  EXPECT_EXIT(
+      {
+        spdlog::set_default_logger(spdlog::stderr_logger_st("test"));
+        program.submit();
+        program.wait(1e-6);
+      },
+      ::testing::ExitedWithCode(1), "endless has not ended on .* hangs.*update the driver");
+}
+
+// More than a dispatch holds in x go into y, few of them beyond the range.
+TEST(Program, ManyWorkgroups_AllRun) {
+  Bench bench;
+  const uint32_t n = 70001;
+  const auto values = random_values(n, 1);
+  const Tensor x = bench.input({n}, values), y = bench.output({n});
+  bench.run([&](Ops& ops) {
+    const uint32_t subgroup = ops.caps().subgroup_size;
+    ops.program.dispatch(ops.kernel("add", subgroup, {{args::SPEC_ELEMENTS, 1}}), args::AddArgs{.y = y, .a = x, .b = x, .count = n}, n);
+  });
+  std::vector<float> expected;
+  for (const float v : values) expected.push_back(v + v);
+  EXPECT_EQ(bench.read(y), expected);
 }
 
 const Kernel& get_add(KernelLibrary& library, uint32_t elements) {

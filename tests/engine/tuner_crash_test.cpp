@@ -125,6 +125,34 @@ TEST_F(TunerDeathTest, ADriverThatAborts_IsPassedAtTheNextStart_WhichSaysSo) {
   }
 }
 
+TEST_F(TunerDeathTest, AProcessThatDiesWhileAllCompile_BlamesNobody_AndCompilesThemOneByOneFromThen) {
+  Candidates candidates = full_and_tokens(2, 1);
+  EXPECT_EXIT(
+      {
+        Tuner first = tuner();
+        candidates.choose(first, "loss 4x4", [] { std::abort(); });
+      },
+      ::testing::KilledBySignal(SIGABRT), "");
+  std::string compiled;
+  for (const char* key : {"loss 4x4", "product 8x8"}) {
+    Tuner next = tuner();  // the second time what happened stands in the file
+    EXPECT_EQ(candidates.choose(next, key, [&] { compiled += candidates.prepared + ","; }).seconds, (std::vector<double>{2, 1})) << key;
+  }
+  EXPECT_EQ(compiled, "");
+  EXPECT_EQ(candidates.prepared, "ftft");
+}
+
+TEST_F(TunerCrashTest, AllCompileBeforeTheFirstIsPrepared_OnlyToMeasure) {
+  Candidates candidates = full_and_tokens(2, 1);
+  std::string compiled;
+  const auto compile = [&] { compiled += candidates.prepared + ","; };
+  Tuner first = tuner();
+  EXPECT_EQ(candidates.choose(first, "loss 4x4", compile).index, 1U);
+  EXPECT_EQ(candidates.choose(first, "loss 4x4", compile).reason, "remembered");
+  EXPECT_EQ(compiled, ",");
+  EXPECT_EQ(dir_.names(), (std::vector<std::string>{"tuning.json"}));
+}
+
 TEST_F(TunerDeathTest, AProcessThatDiesBetweenTrials_BlamesNobody) {
   Candidates candidates = full_and_tokens(2, 1);
   // In the preparation of nothing: all of the first choice have proved themselves.

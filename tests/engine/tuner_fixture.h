@@ -23,14 +23,15 @@ struct Candidates {
   std::vector<std::function<double(int run)>> seconds;  // of run 0 (the warm-up), 1, 2, ...
   std::string prepared = {}, runs = {};                 // first letters of the names, in the order of the calls
 
-  TunedChoice choose(Tuner& tuner, const std::string& key = "loss 4x4 f32") {
-    return tuner.choose(key, names, [this](size_t i) -> std::function<double()> {
+  TunedChoice choose(Tuner& tuner, const std::string& key = "loss 4x4 f32", const std::function<void()>& compile = {}) {
+    const auto prepare = [this](size_t i) -> std::function<double()> {
       prepared += names[i][0];
       return [this, i, run = 0]() mutable {
         runs += names[i][0];
         return seconds[i](run++);
       };
-    });
+    };
+    return tuner.choose(key, names, prepare, std::nullopt, compile);
   }
 };
 

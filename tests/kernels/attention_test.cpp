@@ -351,7 +351,7 @@ TEST(AttentionCoopmat, Precision_ChoosesTheKernelUpToTheWidestHead) {
 TEST(AttentionCuts, EveryDevice_LanesGetWholeEights) {
   struct Made { uint32_t subgroup; MatrixShape shape; uint32_t shared; };
   for (const Made& made : {Made{32, {16, 16, 16}, 49152}, Made{32, {16, 8, 16}, 49152}, Made{32, {8, 8, 16}, 65536}, Made{32, {8, 16, 16}, 65536},
-                           Made{64, {16, 16, 16}, 65536}, Made{16, {8, 8, 16}, 65536}, Made{8, {8, 8, 8}, 32768}}) {
+                           Made{64, {16, 16, 16}, 65536}, Made{16, {8, 16, 16}, 65536}, Made{32, {32, 16, 16}, 65536}, Made{16, {8, 8, 16}, 65536}, Made{8, {8, 8, 8}, 32768}}) {
     DeviceCaps caps;
     caps.subgroup_size = made.subgroup;
     caps.matrix_f16 = made.shape;
@@ -365,6 +365,7 @@ TEST(AttentionCuts, EveryDevice_LanesGetWholeEights) {
         for (const AttentionKernel& kernel : attention_candidates(caps, Precision::f16, width, pass, DType::f16, own)) {
           const uint32_t rows = kernel.owned / kernel.down, lanes_of_row = made.subgroup > rows ? made.subgroup / rows : 1;
           EXPECT_GE(kernel.met / kernel.across / lanes_of_row, 8U) << kernel.to_string();
+          EXPECT_GE(kernel.met, made.shape.rows) << kernel.to_string() << ": d_kv's fragments have rows of what is met";
           EXPECT_EQ(kernel.met / kernel.across / lanes_of_row % 8, 0U) << kernel.to_string();
         }
       }
