@@ -37,6 +37,7 @@ struct DeviceCaps {
 
   uint32_t subgroup_size = 0;                                // what kernels are made for, and ask for where there is a choice
   uint32_t min_subgroup_size = 0, max_subgroup_size = 0;
+  bool fits_subgroups_to_registers = false;  // the compiler, left to itself, takes as many lanes as it has registers for
   uint32_t max_workgroup_invocations = 0, max_groups_x = 0;
   uint32_t max_shared_bytes = 0;
   uint64_t max_allocation_bytes = 0;                         // one VkDeviceMemory / one VkBuffer

@@ -97,7 +97,8 @@ KernelLibrary::~KernelLibrary() {
 const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& constants, uint32_t subgroup_size) {
   const EmbeddedShader* shader = find_shader(name);
   CHECK(shader != nullptr, "this build has no shaders/{}.comp", name);
-  Key key{std::string(name), constants, uses_subgroups(*shader) ? subgroup_size : 0};
+  const bool any_size = device_.caps().fits_subgroups_to_registers && !uses_subgroups(*shader);
+  Key key{std::string(name), constants, any_size ? 0 : subgroup_size};
   const auto known = kernels_.find(key);
   if (known != kernels_.end()) return known->second;
   Kernel kernel;

@@ -67,8 +67,7 @@ class KernelLibrary {
 
   // The kernel of shaders/<name>.comp with these constants. The first call for it has it compiled beside the caller, as many at a time as
   // there are processors: compiled() waits. `subgroup_size` 0 leaves the choice to the driver; another value is required of it (REQUIRES:
-  // within the device's range), unless the kernel does nothing with its subgroup: Intel's compiler then takes as few lanes as it has
-  // registers for. Not thread-safe.
+  // within the device's range), unless the kernel does nothing with its subgroup and DeviceCaps::fits_subgroups_to_registers. Not thread-safe.
   const Kernel& get(std::string_view name, const SpecConstants& constants = {}, uint32_t subgroup_size = 0);
 
   // Every kernel asked for so far, by name and constants.

@@ -146,8 +146,10 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.min_subgroup_size = p13.minSubgroupSize;
   caps.max_subgroup_size = p13.maxSubgroupSize;
   // Intel's say 32, for which a lane has half the registers: 32 words before Xe2, 64 from there. Either way ours are made for more.
-  if (core.vendorID == kIntel && core.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU)
+  if (core.vendorID == kIntel && core.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU) {
     caps.subgroup_size = std::clamp(16U, caps.min_subgroup_size, caps.max_subgroup_size);
+    caps.fits_subgroups_to_registers = true;
+  }
   caps.max_workgroup_invocations = core.limits.maxComputeWorkGroupInvocations;
   caps.max_groups_x = core.limits.maxComputeWorkGroupCount[0];
   caps.max_shared_bytes = core.limits.maxComputeSharedMemorySize;
