@@ -112,7 +112,7 @@ Slice Arena::reserve(uint64_t size_bytes, const std::string& kind) {
   const uint64_t size = align_up(std::max<uint64_t>(size_bytes, 1));
   if (size > block_limit_bytes_)
     throw Error("one tensor ({}) needs {:.0f} MiB, more than the {:.0f} MiB this device allocates at once; use a smaller "
-                "batch, context or loss chunk",
+                "batch, context or loss chunk, or a smaller model where it holds one value for each parameter",
                 kind, mib(size), mib(block_limit_bytes_));
   Slice slice;
   slice.arena_ = this;

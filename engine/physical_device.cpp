@@ -46,6 +46,9 @@ uint32_t arena_heap(const VkPhysicalDeviceMemoryProperties& memory) {
   return best;
 }
 
+// Tiled attention is what needs that much (shaders/tile.glsl); kernels for processors use next to nothing.
+constexpr uint32_t kSharedBytes = 32U << 10U;
+
 constexpr uint32_t kIntel = 0x8086;  // PCI's number of the vendor
 
 int preference(VkPhysicalDeviceType type) {
@@ -99,6 +102,9 @@ std::optional<std::string> why_unusable(VkPhysicalDevice physical) {
   vkGetPhysicalDeviceFeatures2(physical, &features);
   if (!v12.bufferDeviceAddress) return fmt::format("{} has no buffer device addresses", properties.deviceName);
   if (find_compute_queue_family(physical) == UINT32_MAX) return fmt::format("{} has no compute queue", properties.deviceName);
+  const uint32_t shared_bytes = properties.limits.maxComputeSharedMemorySize;
+  if (properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU && shared_bytes < kSharedBytes)
+    return fmt::format("{} has {} KiB of shared memory, {} are needed", properties.deviceName, shared_bytes / 1024, kSharedBytes / 1024);
   return std::nullopt;
 }
 

@@ -2,8 +2,9 @@
 // Which kernel an operation gets: measured for each shape as it is recorded, among those that device and shape leave sensible.
 //
 // Candidates work on random numbers in memory of their own, of the operation's shape, or of a part of it where the whole would take long.
-// One whose result is not that of `own`, the kernel taken without a measurement, is out, and said so: a driver that computes it
-// wrongly is not trusted.
+// One whose result is not that of the first that works, beginning with `own`, the kernel taken without a measurement, is out, and said so: a
+// driver that computes it wrongly is not trusted. The first is held against what can be known: sampled elements of a product, the mean loss of
+// random logits, that attention gives numbers.
 
 #include "engine/tuner.h"
 #include "model/attention.h"

@@ -41,6 +41,9 @@ MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Preci
   kernel.transposes = tile.ends_with('t');
   if (tile.find('x') != std::string::npos) kernel.tile_cols = static_cast<uint32_t>(std::stoul(tile.substr(tile.find('x') + 1)));
   if (kernel.kernel_class == KernelClass::coopmat) (void)matmul_kernel(caps, precision);
+  const bool in_blocks = kernel.kernel_class == KernelClass::coopmat || kernel.kernel_class == KernelClass::tiled;
+  if (in_blocks && kernel.tile != 0 && std::ranges::none_of(matmul_tiles(caps, kernel), [&](const auto& tile) { return tile.first == kernel.tile; }))
+    throw Error("subgroups of {} lanes do not share a tile of {} x {} evenly", caps.subgroup_size, kernel.tile, kernel.tile);
   if (kernel.kernel_class != KernelClass::coopmat2) return kernel;
   if (const auto reason = why_no_coopmat2(caps, precision)) throw Error("{}", *reason);
   return kernel;

@@ -84,14 +84,16 @@ std::vector<MatmulKernel> matmul_kernels(const DeviceCaps& caps) {
   if (caps.kernel_class == KernelClass::scalar)
     return {{.kernel_class = KernelClass::scalar, .pairs = true}, {.kernel_class = KernelClass::scalar, .pairs = false}};
   std::vector<MatmulKernel> list;
-  if (caps.subgroup_size <= 64) list.push_back({.kernel_class = KernelClass::tiled, .tile = 32});
-  if (caps.max_workgroup_invocations >= 256)
-    for (const uint32_t tile : {64U, 128U}) list.push_back({.kernel_class = KernelClass::tiled, .tile = tile});
+  const auto add_tiles = [&](MatmulKernel kernel) {
+    for (const auto& [side, same] : matmul_tiles(caps, kernel)) {
+      kernel.tile = side;
+      list.push_back(kernel);
+    }
+  };
+  add_tiles({.kernel_class = KernelClass::tiled});
   for (const Precision precision : {Precision::f16, Precision::bf16})
     if (multiplies(caps, precision))
-      for (const uint32_t tile : {32U, 64U, 128U})
-        for (const bool transposes : {false, true})
-          list.push_back({.kernel_class = KernelClass::coopmat, .tile = tile, .precision = precision, .transposes = transposes});
+      for (const bool transposes : {false, true}) add_tiles({.kernel_class = KernelClass::coopmat, .precision = precision, .transposes = transposes});
   return list;
 }
 
