@@ -62,7 +62,7 @@ std::unique_ptr<TimedProgram> MatrixCeiling::record(uint32_t chains, uint32_t st
 }
 
 uint32_t MatrixCeiling::steps_for(uint32_t chains, double seconds) const {
-  uint32_t steps = 4;
+  uint32_t steps = 1;
   while (steps < 1U << 18U) {
     const double taken = record(chains, steps)->run();
     if (taken >= seconds) break;
