@@ -20,7 +20,8 @@ MAY_INCLUDE = {
 }
 KNOWS_VULKAN = ("engine", "tests")  # and not engine/base
 KNOWS_SENTENCEPIECE = ("tokenizer", "tests")
-BARRIERS = "engine/program.cpp"  # barriers are derived from declared reads and writes, here and nowhere else
+# Barriers are derived from declared reads and writes in the first; the second is how they are written, and puts them around what is run once.
+BARRIERS = ("engine/program.cpp", "engine/command_buffer.cpp", "engine/command_buffer.h")
 TOP_LEVEL = "engine shaders model tokenizer tools tests CMakeLists.txt README.md LICENSE".split()
 
 CODE = {".cpp", ".h", ".hpp", ".cc", ".inl"}
@@ -29,7 +30,7 @@ SHADER = {".comp", ".glsl"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 VULKAN_HEADER = re.compile(r"^vulkan/|^vk_|(?:^|/)vulkan\.h(?:pp)?$")  # Vulkan's own, or our wrapper of it
 VULKAN_CALL = re.compile(r"\bvk[A-Z]\w*\s*\(")
-BARRIER_CALL = re.compile(r"\bvkCmdPipelineBarrier2?(?:KHR)?\b")
+BARRIER_CALL = re.compile(r"\b(?:vkCmdPipelineBarrier2?(?:KHR)?|order_work|show_to_host)\b")
 GETENV_CALL = re.compile(r"\b(?:secure_)?getenv\b")
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 
@@ -102,8 +103,8 @@ def findings(root):
             code = without_strings(line)
             if layer == "model" and VULKAN_CALL.search(code):
                 yield f"{where}: model/ calls Vulkan directly; that belongs in engine/: {code.strip()}"
-            if BARRIER_CALL.search(code) and path != BARRIERS:
-                yield f"{where}: a barrier by hand; barriers are derived in {BARRIERS} only"
+            if BARRIER_CALL.search(code) and path not in BARRIERS:
+                yield f"{where}: a barrier by hand; barriers are derived in {BARRIERS[0]} only"
             if layer != "tests" and GETENV_CALL.search(code):  # the program's; amd_card.cpp is no part of it
                 once["getenv is called"].append(where)
     for fact, places in once.items():
