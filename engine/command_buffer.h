@@ -22,8 +22,7 @@ class CommandPool {
   VkCommandPool pool_ = VK_NULL_HANDLE;
 };
 
-// What reads or writes memory on the device: kernels alone, or transfers (copies, fills) too. Where no transfer is meant, a driver may have less
-// to flush.
+// What was done on the device: by kernels alone, or by transfers (copies, fills) too. After kernels alone a driver may have less to flush.
 enum class DeviceWork { kernels, kernels_and_transfers };
 // What `done` wrote before is there for whatever kernels and transfers come after, and they begin when it has read.
 void order_work(VkCommandBuffer commands, DeviceWork done);

@@ -254,9 +254,8 @@ Profile Program::take_profile() const {
   if (!profiled_ || spans_.empty()) return profile;
   std::vector<uint64_t> ticks(spans_.size() + 1);
   // Without waiting: whatever the program wrote is there once it has been waited for, and what nobody wrote will never be.
-  const VkResult result =
-      vkGetQueryPoolResults(device_.handle(), queries_, 0, static_cast<uint32_t>(ticks.size()), ticks.size() * sizeof(uint64_t), ticks.data(), sizeof(uint64_t),
-                                 VK_QUERY_RESULT_64_BIT);
+  const VkResult result = vkGetQueryPoolResults(device_.handle(), queries_, 0, static_cast<uint32_t>(ticks.size()), ticks.size() * sizeof(uint64_t),
+                                                ticks.data(), sizeof(uint64_t), VK_QUERY_RESULT_64_BIT);
   vk_check(result, "vkGetQueryPoolResults");
   if (result != VK_SUCCESS) throw Error("{} has run on {}, but its timestamps are not there ({})", name_, device_.caps().name, vk_result_name(result));
   profile.spans = spans_;

@@ -13,6 +13,7 @@
 #include <boost/pfr/core.hpp>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>

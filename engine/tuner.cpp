@@ -18,7 +18,7 @@ namespace {
 constexpr double kTie = 1.02;         // this much slower than the best counts as being as fast
 constexpr uint32_t kMostRounds = 25;  // enough for a median, however short the work is
 // What counts as crashed where the process died while candidates were compiled side by side.
-const std::string kCompiling = "all at once, compiling";
+constexpr const char* kCompiling = "all at once, compiling";
 constexpr double kFailed = std::numeric_limits<double>::infinity();
 
 // A candidate as it is measured: prepared and run once when it is made. The first Error puts it out and releases what it held. While it is
@@ -122,7 +122,7 @@ Tuner::Tuner(const DeviceCaps& caps, TunerOptions options)
     : options_(std::move(options)), device_name_(caps.name), file_(caps, options_.file), remembered_(file_.read()) {}
 
 TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
-                          std::optional<double> seconds_budget, const std::function<void()>& compile) {
+                          std::optional<double> seconds_budget, const Compile& compile) {
   CHECK(!names.empty() && std::set(names.begin(), names.end()).size() == names.size(), "{}: {}", key, fmt::join(names, ", "));
   if (names.size() == 1) return {.reason = "the only one"};
   if (const TuningRecord* known = recall(key, names)) {
@@ -194,12 +194,15 @@ bool Tuner::compiling_crashed() const {
 }
 
 TuningRecord Tuner::measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget,
-                            const std::function<void()>& compile) const {
+                            const Compile& compile) const {
   TrialMark mark(file_.path());
   if (compile && !compiling_crashed()) {
     if (options_.on_measuring) options_.on_measuring({key, 1, names.size(), seconds_spent_, options_.seconds_in_all});
+    std::vector<size_t> trusted;
+    for (size_t i = 0; i < names.size(); ++i)
+      if (!crashed(key, names, i)) trusted.push_back(i);
     mark.set(file_.mark_of(key, kCompiling), /*synced=*/true);
-    compile();
+    compile(trusted);
     mark.clear();
   }
   std::vector<Candidate> candidates;

@@ -57,10 +57,11 @@ class Tuner {
   // A candidate that throws Error when prepared or run is logged and out. Throws Error when all are; DeviceLost, naming the candidate and what
   // to do, as soon as one throws that.
   // `seconds_budget`: instead of the options'. REQUIRES: at least one name, all different; seconds finite and not negative.
-  // `compile`, if given, has what all candidates need compiled side by side, before the first is prepared; it throws nothing. Where the process
-  // dies in it no candidate is known to be the culprit: from then on each candidate compiles its own.
+  // `compile`, if given, has what those candidates need that have not crashed compiled side by side, before the first is prepared; it throws no
+  // Error. Where the process dies in it no candidate is known to be the culprit: from then on each candidate compiles its own.
+  using Compile = std::function<void(const std::vector<size_t>& indices)>;
   TunedChoice choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
-                     std::optional<double> seconds_budget = std::nullopt, const std::function<void()>& compile = {});
+                     std::optional<double> seconds_budget = std::nullopt, const Compile& compile = {});
 
   // Whether choose() would measure now.
   bool would_measure(const std::string& key, const std::vector<std::string>& names) const {
@@ -84,7 +85,7 @@ class Tuner {
   const TuningRecord* recall(const std::string& key, const std::vector<std::string>& names) const;
   bool compiling_crashed() const;
   TuningRecord measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget,
-                       const std::function<void()>& compile) const;
+                       const Compile& compile) const;
 
   TunerOptions options_;
   std::string device_name_;

@@ -101,7 +101,8 @@ std::vector<AttentionKernel> attention_candidates(const DeviceCaps& caps, Precis
       AttentionKernel kernel = own;
       kernel.owned_shared = shared;
       kernel.met = met;
-      if (met >= std::max(longest_side(shape) * own.across, shape.rows) && gives_lanes_eights(caps, kernel) && shared_bytes(kernel, pass, wide) <= caps.max_shared_bytes) add(kernel);
+      const bool whole_fragments = met >= std::max(longest_side(shape) * own.across, shape.rows);
+      if (whole_fragments && gives_lanes_eights(caps, kernel) && shared_bytes(kernel, pass, wide) <= caps.max_shared_bytes) add(kernel);
     }
   // f32 kernels take f32 memory only, and round nothing.
   if (memory == DType::f32 && caps.kernel_class == KernelClass::tiled) add(attention_kernel(caps, precision, head_width, pass, KernelClass::tiled));

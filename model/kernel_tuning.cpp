@@ -20,10 +20,10 @@ size_t KernelTuning::choose_index(const std::string& key, const std::vector<std:
       return tuner_.first_trusted(key, names);
     }
   }
-  const auto compile = [&] {
-    for (size_t i = 0; i < names.size(); ++i) {
+  const auto compile = [&](const std::vector<size_t>& indices) {
+    for (const size_t index : indices) {
       try {
-        trials.record(i);
+        trials.record(index);
       } catch (const Error&) {  // it is told when the candidate's turn comes
       }
     }

@@ -14,6 +14,7 @@ namespace lapilli {
 
 namespace {
 
+constexpr uint32_t kSeedA = 1, kSeedB = 2, kSeedBias = 3, kSeedAddend = 4, kSeedBefore = 5;  // of the random numbers in a trial's operands
 constexpr uint32_t kFewestRows = 1024, kFewestDepth = kMostSplits * kShallowestPart;  // that are kept, in steps of as many
 
 // What makes one product as fast as another, as the tuning file names it: "matmul nt 1024x1152x384 f16 c f32 bias".
@@ -83,9 +84,8 @@ class Trial {
     if (workspace) workspace_ = reserve_tensor(arena_, workspace.shape(), "measurement");
     arena_.commit(kernels.device());
 
-    uint32_t seed = 0;
-    for (const Tensor& tensor : {a, b, bias, addend, before})
-      if (tensor) fill_random(kernels.device(), tensor, ++seed);
+    for (const auto& [tensor, seed] : {std::pair(a, kSeedA), {b, kSeedB}, {bias, kSeedBias}, {addend, kSeedAddend}, {before, kSeedBefore}})
+      if (tensor) fill_random(kernels.device(), tensor, seed);
     if (scale) write_slice(kernels.device(), scale.slice(), std::vector<float>{1.0F});
     if (turns) write_slice(kernels.device(), turns.slice(), right_angles(static_cast<uint32_t>(turns.elements())));
     if (live) write_slice(kernels.device(), live.slice(), std::vector<uint32_t>{tn ? args.depth : args.rows});
@@ -150,7 +150,7 @@ class Trial {
     if (product_.nonlinearity != Nonlinearity::none) return;
     constexpr uint64_t kSamples = 64, kApart = 7919;
     const args::MatmulArgs& args = product_.args;
-    const RandomNumbers a(1), b(2), bias(3), addend(product_.args.bias.slice ? 4 : 3);  // as they were filled
+    const RandomNumbers a(kSeedA), b(kSeedB), bias(kSeedBias), addend(kSeedAddend);
     const auto rounded = [](float value, DType to) { return size_bytes(to) == 4 ? value : half_value(half_bits(value, to), to); };
     const auto factor = [&](float value) { return static_cast<double>(rounded(value, storage_type(precision_))); };
     std::vector<float> found, right;

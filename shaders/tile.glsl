@@ -5,7 +5,7 @@
 // transposed, so that a thread reads its four rows or columns as one vec4; rows are padded by one vec4.
 // Staging reads 16 (nt) or 64 (p) consecutive floats of a row at once, and the next stage is fetched into registers while
 // this one is multiplied. A stage moves 8 KiB for 131 kFLOP (nt), 4 KiB for as many (p): 16 and 32 FLOPs a byte.
-// Shared memory: 2 * 4352 + 17408 + 4096 = 30208 bytes, below the 32 KiB that any GPU has.
+// Shared memory: 2 * 4352 + 17408 + 4096 = 30208 bytes, below the 32 KiB without which a GPU is refused.
 // Shared memory is plain floats: a store to a component of a shared vec4 chosen at run time becomes a ladder of branches in
 // Mesa. Loops that read it carry no [[unroll]]: a GPU's compiler unrolls 16 turns by itself, while lavapipe's compile time
 // grows with the square of the shared accesses in a kernel with barriers (minutes, in LLVM's coroutine pass).

@@ -43,7 +43,8 @@ MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Preci
   if (kernel.kernel_class == KernelClass::coopmat) (void)matmul_kernel(caps, precision);
   const bool in_blocks = kernel.kernel_class == KernelClass::coopmat || kernel.kernel_class == KernelClass::tiled;
   if (in_blocks && kernel.tile != 0 && std::ranges::none_of(matmul_tiles(caps, kernel), [&](const auto& tile) { return tile.first == kernel.tile; }))
-    throw Error("subgroups of {} lanes do not share a tile of {} x {} evenly", caps.subgroup_size, kernel.tile, kernel.tile);
+    throw Error("{} has no {} tile of {} x {}: its subgroups of {} lanes do not share one evenly", caps.name, name, kernel.tile, kernel.tile,
+                caps.subgroup_size);
   if (kernel.kernel_class != KernelClass::coopmat2) return kernel;
   if (const auto reason = why_no_coopmat2(caps, precision)) throw Error("{}", *reason);
   return kernel;

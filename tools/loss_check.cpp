@@ -99,7 +99,9 @@ void LossCheck::gather() {
     }
   };
   valid_.resize(batch_.valid.size());
-  visit(batch_.x, batch_.valid, [&](size_t i, std::vector<float> x) { valid_[i] = {.x = std::move(x), .w_target = {}, .target = batch_.ids[batch_.valid[i]], .nll = 0}; });
+  visit(batch_.x, batch_.valid, [&](size_t i, std::vector<float> x) {
+    valid_[i] = {.x = std::move(x), .w_target = {}, .target = batch_.ids[batch_.valid[i]], .nll = 0};
+  });
   std::vector<LossRow*> by_target;
   for (LossRow& row : valid_) by_target.push_back(&row);
   std::ranges::sort(by_target, {}, &LossRow::target);

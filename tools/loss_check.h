@@ -41,7 +41,7 @@ class LossCheck {
 
  private:
   std::vector<float> read(const ConstTensor& tensor, uint32_t first, uint32_t count = 1) const;  // rows
-  void gather();
+  void gather();  // valid_
   double d_w_error(std::span<const float> nll);
 
   Device& device_;
@@ -49,7 +49,7 @@ class LossCheck {
   std::vector<uint32_t> rows_;   // of x
   std::vector<uint32_t> words_;  // rows of w
   LossReference reference_;
-  std::vector<LossRow> valid_;  // all valid rows as d_w needs them, their nll but for error()
+  std::vector<LossRow> valid_;  // all valid rows as d_w needs them, but for their nll, which is that of the run at hand
 };
 
 }  // namespace lapilli

@@ -43,7 +43,7 @@ TimedProgram::TimedProgram(KernelLibrary& kernels, std::string name, std::functi
   // Short work again, and the best of it: page faults and other programs make a single run look long.
   if (seconds < 2 * kShortestSeconds)
     for (int i = 0; i < 4; ++i) seconds = std::min(seconds, run());
-  // Without timestamps a short run is mostly its submission: once more, then. Each recording is run, as profile() is of the last run.
+  // More than once where there are no timestamps: a short run is mostly its submission. Each recording is run: profile() is of the last run.
   while (seconds * times_ < kShortestSeconds / 2 && times_ < kMostTimes) {
     record(static_cast<uint32_t>(std::min<double>(std::ceil(kShortestSeconds / std::max(seconds, 1e-9)), kMostTimes)));
     seconds = run();

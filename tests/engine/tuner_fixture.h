@@ -23,7 +23,7 @@ struct Candidates {
   std::vector<std::function<double(int run)>> seconds;  // of run 0 (the warm-up), 1, 2, ...
   std::string prepared = {}, runs = {};                 // first letters of the names, in the order of the calls
 
-  TunedChoice choose(Tuner& tuner, const std::string& key = "loss 4x4 f32", const std::function<void()>& compile = {}) {
+  TunedChoice choose(Tuner& tuner, const std::string& key = "loss 4x4 f32", const Tuner::Compile& compile = {}) {
     const auto prepare = [this](size_t i) -> std::function<double()> {
       prepared += names[i][0];
       return [this, i, run = 0]() mutable {
