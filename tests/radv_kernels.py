@@ -57,7 +57,7 @@ def command_for(family, mesa26):
 def compile_kernels(family, mesa26):
     """What `lapilli bench kernels --json` tells: the kernels and the device."""
     command, environment = command_for(family, mesa26)
-    done = subprocess.run(command + ["bench", "kernels", "--json"], env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command + ["bench", "kernels", "--json"], env=environment, capture_output=True, text=True)
     if mesa26 and done.returncode == 77:
         raise Skip(done.stderr.strip().splitlines()[-1])
     if done.returncode != 0 and not mesa26 and any(sentence in done.stderr for sentence in NO_NULL_HARDWARE):

@@ -15,10 +15,15 @@ if [[ ${1:-} == --card ]]; then
   shift 2
 fi
 
+fetch() {
+  [[ -e $mesa/usr/include/libdrm/amdgpu.h ]] ||
+    # libdrm-dev: the headers that the card is built with.
+    "$root/tools/fetch_packages.sh" "$mesa" sid,trixie,trixie-backports mesa-vulkan-drivers/trixie-backports libvulkan1 \
+      vulkan-validationlayers libdrm-dev
+}
 if [[ ! -e $mesa/usr/include/libdrm/amdgpu.h ]]; then
-  # libdrm-dev: the headers that the card is built with.
-  "$root/tools/fetch_packages.sh" "$mesa" sid,trixie,trixie-backports mesa-vulkan-drivers/trixie-backports libvulkan1 \
-    vulkan-validationlayers libdrm-dev || exit 77
+  mkdir -p "$root/build/drivers"
+  (flock 9 && fetch) 9>"$root/build/drivers/lock" || exit 77 # one process fetches, others wait
 fi
 
 # What is made here is made beside and renamed: another run may be reading it.

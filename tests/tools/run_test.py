@@ -127,7 +127,7 @@ class Run(CommandTest):
             if line.startswith("step"):
                 break
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate()
         self.assertEqual(process.returncode, 0, output + errors)
         self.assertIn("--resume", output)
         steps = len(self.events("run", "step"))
@@ -138,12 +138,11 @@ class Run(CommandTest):
         command = [LAPILLI, "train", "small.toml", "--set", "data.dir=data", "--set", "train.steps=1000000", "--set",
                    "train.checkpoint_every=1", "--set", "train.eval_every=0", "--run", "run"]
         process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
-        while not list(self.folder.glob("run/checkpoints/step-*")) and time.monotonic() < deadline:
+        while not list(self.folder.glob("run/checkpoints/step-*")) and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
-        self.assertIn(process.wait(timeout=60), (0, 128 + signal.SIGTERM, 128 + signal.SIGINT))
+        self.assertIn(process.wait(), (0, 128 + signal.SIGTERM, 128 + signal.SIGINT))
         self.run_lapilli("eval", "run", "--data", "data")
 
     def test_Teacher_IsLearnedFrom_AndItsTermsAddUp(self):
