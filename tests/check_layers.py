@@ -8,20 +8,30 @@ import re
 import subprocess
 import sys
 
-# Who may include whom: folder -> folders (or single files) its code may include. This list is the architecture.
-MAY_INCLUDE = {
-    "shaders": ["shaders", "engine/access.h"],  # the C++ half of args.h holds slices
-    "engine/base": ["engine/base"],
-    "engine": ["engine", "shaders/args.h", "shaders/embedded.h"],
-    "tokenizer": ["tokenizer", "engine/base"],
-    "model": ["model", "engine", "tokenizer", "shaders/args.h"],
-    "tools": ["tools", "model", "engine", "tokenizer", "shaders/args.h"],
-    "tests": ["tests", "tools", "model", "engine", "tokenizer", "shaders/args.h"],
+# The subfolders of each layer, in order: each may include those before it in its row, and itself. With MAY_INCLUDE this is the architecture.
+ORDER = {
+    "engine": ["base", "vulkan", "memory", "kernel", "program", "tuning"],
+    "shaders": ["common", "ops", "matmul", "attention", "loss", "bench"],
+    "tokenizer": ["text", "synth", "data"],
+    "model": ["ops", "matmul", "attention", "loss", "transformer", "io", "train"],
+    "tools": ["common", "html", "perf", "bench", "cli"],
 }
+# What else of other layers each may include: folders.
+MAY_INCLUDE = {
+    "engine": [],
+    "shaders": ["engine/memory", "engine/kernel"],  # the C++ half of an args.h holds slices
+    "tokenizer": ["engine/base"],
+    "model": ["engine", "tokenizer", "shaders"],
+    "tools": ["model", "engine", "tokenizer", "shaders"],
+    "tests": ["tests", "tools", "model", "engine", "tokenizer", "shaders"],
+}
+# Of engine/vulkan/, model/ may have what a device is and what was decided for it.
+VULKAN_FOR_MODEL = ("engine/vulkan/device.h", "engine/vulkan/device_caps.h", "engine/vulkan/device_policy.h")
+MOST_FILES = 30  # source files in a folder
 KNOWS_VULKAN = ("engine", "tests")  # and not engine/base
 KNOWS_SENTENCEPIECE = ("tokenizer", "tests")
 # Barriers are derived from declared reads and writes in the first; the second is how they are written, and puts them around what is run once.
-BARRIERS = ("engine/program.cpp", "engine/command_buffer.cpp", "engine/command_buffer.h")
+BARRIERS = ("engine/program/program.cpp", "engine/memory/command_buffer.cpp", "engine/memory/command_buffer.h")
 TOP_LEVEL = "engine shaders model tokenizer tools tests CMakeLists.txt README.md LICENSE".split()
 
 CODE = {".cpp", ".h", ".hpp", ".cc", ".inl"}
@@ -51,8 +61,15 @@ def git_files(root, *options):
 
 
 def layer_of(path):
-    """The layer that a path belongs to: the longest folder in MAY_INCLUDE that holds it, or None."""
-    return max((layer for layer in MAY_INCLUDE if path.startswith(layer + "/")), key=len, default=None)
+    """The top folder of a path, if it is a layer."""
+    folder = path.split("/")[0]
+    return folder if folder in MAY_INCLUDE else None
+
+
+def room_of(path):
+    """"engine/base" of "engine/base/file.h"; of a file beside the rooms, its layer."""
+    parts = path.split("/")
+    return "/".join(parts[:2]) if len(parts) > 2 else parts[0]
 
 
 def resolve(root, includer, name):
@@ -64,31 +81,61 @@ def resolve(root, includer, name):
     return name if layer_of(name) else None  # named like ours though not there: judge it by its name
 
 
-def allowed(layer, included):
-    return any(included == target or included.startswith(target + "/") for target in MAY_INCLUDE[layer])
+def may_include(room):
+    """The folders that code in a room may include."""
+    layer, _, folder = room.partition("/")
+    order = ORDER.get(layer, [])
+    # Beside the rooms stands what all of them make up: nothing in a room may include it.
+    own = order[:order.index(folder) + 1] if folder in order else order
+    return [f"{layer}/{name}" for name in own] + MAY_INCLUDE[layer]
 
 
 def check_include(root, path, layer, name):
     """-> what is wrong with `path` including `name`, or None"""
-    folder = path.split("/")[0]
-    if VULKAN_HEADER.search(name) and (folder not in KNOWS_VULKAN or layer == "engine/base"):
-        return f"{layer}/ knows no Vulkan, yet includes {name}"
-    if name.startswith("sentencepiece") and folder not in KNOWS_SENTENCEPIECE:
+    room = room_of(path)
+    if VULKAN_HEADER.search(name) and (layer not in KNOWS_VULKAN or room == "engine/base"):
+        return f"{room}/ knows no Vulkan, yet includes {name}"
+    if name.startswith("sentencepiece") and layer not in KNOWS_SENTENCEPIECE:
         return f"{layer}/ knows no SentencePiece, yet includes {name}"
     included = resolve(root, path, name)
-    if included and not allowed(layer, included):
-        return f"{layer}/ may not include {included}; it may include: {', '.join(MAY_INCLUDE[layer])}"
+    if not included:
+        return None
+    if layer == "model" and included.startswith("engine/vulkan/") and included not in VULKAN_FOR_MODEL:
+        return f"model/ may not include {included}; of engine/vulkan/ it may have {', '.join(VULKAN_FOR_MODEL)}"
+    if not any(included.startswith(folder + "/") for folder in may_include(room)):
+        return f"{room}/ may not include {included}; it may include: {', '.join(may_include(room))}"
     return None
+
+
+def check_rooms(paths):
+    """Every source file of a layer lies in a room of it; rooms are not overfull; a basename is used once."""
+    named, count = {}, {}
+    for path in paths:
+        layer, parts = layer_of(path), path.split("/")
+        name = parts[-1]
+        if layer in ORDER and len(parts) == 3 and parts[1] not in ORDER[layer]:
+            yield f"{path}:1: {layer}/ has no folder {parts[1]}/ in the order of {pathlib.Path(__file__).name}"
+        if len(parts) > 2:
+            folder = path.rpartition("/")[0]
+            count[folder] = count.get(folder, 0) + 1
+        if name != "args.h" and layer in ORDER:  # tests are named after what they test
+            named.setdefault(name, []).append(path)
+    for folder, files in sorted(count.items()):
+        if files > MOST_FILES:
+            yield f"{folder}:1: {files} source files; more than {MOST_FILES} show no design"
+    for name, places in sorted(named.items()):
+        if len(places) > 1:
+            yield f"{places[0]}:1: the name {name} is used {len(places)} times ({', '.join(places)})"
 
 
 def findings(root):
     once = {"SentencePiece is included": [], "getenv is called": []}  # fact -> places; each belongs in one file
     tracked = git_files(root)
-    for path in sorted(set(tracked + git_files(root, "--others", "--exclude-standard"))):
-        suffix = pathlib.PurePosixPath(path).suffix
+    sources = [path for path in sorted(set(tracked + git_files(root, "--others", "--exclude-standard")))
+               if layer_of(path) and pathlib.PurePosixPath(path).suffix in CODE | SHADER and (root / path).is_file()]
+    yield from check_rooms(sources)
+    for path in sources:
         layer = layer_of(path)
-        if layer is None or suffix not in CODE | SHADER or not (root / path).is_file():
-            continue
         text = without_comments((root / path).read_text(encoding="utf-8", errors="replace"))
         for number, line in enumerate(text.splitlines(), start=1):
             where = f"{path}:{number}"

@@ -29,8 +29,8 @@ done
 cd "$(dirname "$0")/.."
 if [[ ! ${LAPILLI:-} ]]; then
   if [[ ! -x build/lapilli ]]; then
-    tools/setup.sh
-    tools/build.sh lapilli
+    tools/scripts/setup.sh
+    tools/scripts/build.sh lapilli
   elif command -v ninja >/dev/null; then
     ninja -C build lapilli # what changed since; it asks no network for compilers or drivers
   fi

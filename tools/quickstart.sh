@@ -12,8 +12,8 @@ field() { sed -nE "s/.*\"$1\": *(-?[0-9][-+0-9.eE]*).*/\1/p"; }
 
 event() { grep -E "\"event\": *\"$1\"" "$run/metrics.jsonl" || true; }
 
-tools/setup.sh
-tools/build.sh lapilli
+tools/scripts/setup.sh
+tools/scripts/build.sh lapilli
 lapilli=build/lapilli
 
 corpus_bytes=4000000

@@ -8,12 +8,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tools/setup.sh python3
+tools/scripts/setup.sh python3
 if grep -qs '^ID=debian' /etc/os-release; then # Ubuntu has no PyTorch package
-  tools/setup.sh python3-torch || echo 'test: no PyTorch: the tests that let it judge will be skipped' >&2
+  tools/scripts/setup.sh python3-torch || echo 'test: no PyTorch: the tests that let it judge will be skipped' >&2
 fi
-tools/build.sh
-eval "$(tools/drivers.sh)"
+tools/scripts/build.sh
+eval "$(tools/scripts/drivers.sh)"
 if [[ ! $LAPILLI_LAVAPIPE_ICD ]]; then
   echo 'test: no lavapipe: install mesa-vulkan-drivers' >&2
   exit 1

@@ -1,11 +1,11 @@
 #pragma once
-// Dropout by its contract (model/elementwise.h), in double, and column sums.
+// Dropout by its contract (model/ops/elementwise.h), in double, and column sums.
 
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
-#include "tokenizer/philox.h"
+#include "engine/base/philox.h"
 
 namespace lapilli::reference {
 

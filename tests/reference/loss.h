@@ -1,5 +1,5 @@
 #pragma once
-// Double-precision linear + softmax cross-entropy by the definition (model/loss.h), whole logits, with gradients.
+// Double-precision linear + softmax cross-entropy by the definition (model/loss/linear_cross_entropy.h), whole logits, with gradients.
 
 #include <algorithm>
 #include <cmath>

@@ -35,7 +35,7 @@ PARTS = (
     Part("lavapipe", "all tests under the Khronos validation layer, core and synchronization", label="device", share=50, wide=8, minimum=400,
          driver="LAPILLI_LAVAPIPE_ICD", environment=VALIDATION),
     Part("mesa-26", "16-bit training and cooperative matrices, on the lavapipe of Mesa 26.1", label="device", share=16, wide=16, minimum=60,
-         wrapper=("tools/with_mesa26.sh",), only=r"oopmat|Training|Golden|Tuning|LossTiles|Distillation"),
+         wrapper=("tools/scripts/with_mesa26.sh",), only=r"oopmat|Training|Golden|Tuning|LossTiles|Distillation"),
     Part("swiftshader", "another vendor's driver: 4 lanes, no 16-bit types", label="device", share=10, wide=8, minimum=150,
          driver="LAPILLI_SWIFTSHADER_ICD", scripts_first=False),
     # No validation layer: Debian 12's does not know the SPIR-V of cooperative matrices. Nothing runs here, and the modules were

@@ -9,10 +9,10 @@
 
 #include "engine/base/environment.h"
 #include "engine/base/file.h"
-#include "tests/files.h"
-#include "tokenizer/shard.h"
-#include "tokenizer/synth.h"
-#include "tokenizer/tokenizer.h"
+#include "tests/common/files.h"
+#include "tokenizer/data/shard.h"
+#include "tokenizer/synth/synth.h"
+#include "tokenizer/text/tokenizer.h"
 
 namespace lapilli::testing {
 

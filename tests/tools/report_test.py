@@ -103,8 +103,8 @@ esac
         shutil.copy(ROOT / "tools" / "gpu-report.sh", script)
         log = self.folder / "log"
         program = self.write_program(self.folder / "program", "echo '[]'")
-        self.write_program(self.folder / "tools" / "setup.sh", f"echo setup >>{log}")
-        self.write_program(self.folder / "tools" / "build.sh", f'echo build "$@" >>{log}; mkdir -p build; cp {program} build/lapilli')
+        self.write_program(self.folder / "tools" / "scripts" / "setup.sh", f"echo setup >>{log}")
+        self.write_program(self.folder / "tools" / "scripts" / "build.sh", f'echo build "$@" >>{log}; mkdir -p build; cp {program} build/lapilli')
         self.write_program(self.folder / "bin" / "ninja", f'echo ninja "$@" >>{log}')
         for steps in ["setup", "build lapilli"], ["ninja -C build lapilli"]:
             log.write_text("")

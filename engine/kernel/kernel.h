@@ -1,0 +1,105 @@
+#pragma once
+// Kernels: embedded SPIR-V + specialization constants -> machine code, remembered on disk between runs: pipelines, or shader objects where a
+// driver's pipeline cache remembers nothing.
+
+#include <cstdint>
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/vulkan/device.h"
+#include "engine/vulkan/vulkan_headers.h"
+
+namespace lapilli {
+
+constexpr uint32_t kMaxPushBytes = 128;  // what every Vulkan device has
+
+// Ids are the SPEC_* names of shaders/common/args.h.
+struct SpecConstant {
+  uint32_t id;
+  uint32_t value;
+  auto operator<=>(const SpecConstant&) const = default;
+};
+using SpecConstants = std::vector<SpecConstant>;
+
+struct EmbeddedShader;
+class ShaderObjects;
+class TaskPool;
+
+// One of the two.
+struct CompiledKernel {
+  VkPipeline pipeline = VK_NULL_HANDLE;
+  VkShaderEXT object = VK_NULL_HANDLE;
+  bool operator==(const CompiledKernel&) const = default;
+};
+
+// A kernel, compiled or being compiled. Lives as long as its library.
+class Kernel {
+ public:
+  const std::string& name() const { return name_; }
+  const SpecConstants& constants() const { return constants_; }
+  // These wait until it is compiled. They throw Error with what the driver said where it could not be.
+  const CompiledKernel& compiled() const { return compiled_.get(); }
+  void bind(VkCommandBuffer commands) const;
+  VkPipelineLayout layout() const { return layout_; }
+
+ private:
+  friend class KernelLibrary;
+  std::string name_;
+  SpecConstants constants_;
+  std::shared_future<CompiledKernel> compiled_;
+  const ShaderObjects* objects_ = nullptr;
+  VkPipelineLayout layout_ = VK_NULL_HANDLE;
+};
+
+// Whether this build has shaders/<name>.comp: some need a shader compiler that knows an extension.
+bool has_shader(std::string_view name);
+
+class KernelLibrary {
+ public:
+  explicit KernelLibrary(Device& device);
+  ~KernelLibrary();
+  KernelLibrary(const KernelLibrary&) = delete;
+  KernelLibrary& operator=(const KernelLibrary&) = delete;
+
+  // The kernel of shaders/<name>.comp with these constants. The first call for it has it compiled beside the caller, as many at a time as
+  // there are processors: compiled() waits. `subgroup_size` 0 leaves the choice to the driver; another value is required of it (REQUIRES:
+  // within the device's range), unless the kernel does nothing with its subgroup and DeviceCaps::fits_subgroups_to_registers. Not thread-safe.
+  const Kernel& get(std::string_view name, const SpecConstants& constants = {}, uint32_t subgroup_size = 0);
+
+  // Every kernel asked for so far, by name and constants.
+  std::vector<const Kernel*> all() const;
+  // Waits until nothing is being compiled, so that a measurement has the processors to itself. Failures are left to compiled().
+  void wait() const;
+
+  Device& device() const { return device_; }
+  // Writes what is compiled by now to the pipeline cache on disk, if it is news; a cache that cannot be written costs compile time, never a
+  // run. The destructor does so, too.
+  void save_cache();
+
+ private:
+  struct Key {
+    std::string name;
+    SpecConstants constants;
+    uint32_t subgroup_size;
+    auto operator<=>(const Key&) const = default;
+  };
+  VkShaderModule module_of(const EmbeddedShader& shader);
+  CompiledKernel compile(const Key& key, const EmbeddedShader& shader, VkShaderModule module) const;
+  VkPipeline compile_pipeline(const Key& key, const VkSpecializationInfo& specialization, VkShaderModule module) const;
+  size_t count_compiled() const;
+
+  Device& device_;
+  VkPipelineCache cache_ = VK_NULL_HANDLE;  // none when statistics are wanted: a pipeline from a cache may have lost its own
+  VkPipelineLayout layout_ = VK_NULL_HANDLE;  // one for all: push constants and nothing else
+  std::unique_ptr<ShaderObjects> objects_;    // instead of pipelines, or none
+  std::map<std::string, VkShaderModule, std::less<>> modules_;
+  std::map<Key, Kernel> kernels_;
+  size_t saved_kernels_ = 0;          // are in the cache on disk
+  std::unique_ptr<TaskPool> compiler_;  // last: what it runs uses the rest
+};
+
+}  // namespace lapilli

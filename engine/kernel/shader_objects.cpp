@@ -1,0 +1,131 @@
+#include "engine/kernel/shader_objects.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/hash.h"
+#include "engine/kernel/device_cache.h"
+#include "engine/vulkan/extensions.h"
+
+namespace lapilli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Some 100 KB each. The first to go are those that were written first: by earlier builds, mostly, and so for no one any more.
+constexpr size_t kMostFiles = 1000;
+
+fs::path make_folder(const DeviceCaps& caps) {
+  try {
+    fs::path folder = device_cache_path(caps, "kernels", "");
+    fs::create_directories(folder);
+    std::vector<std::pair<fs::file_time_type, fs::path>> files;
+    std::error_code gone;  // another process renames what it has written, and cleans up, too
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+      if (const auto written = entry.last_write_time(gone); !gone) files.emplace_back(written, entry.path());
+    std::ranges::sort(files);
+    const size_t too_many = files.size() > kMostFiles ? files.size() - kMostFiles / 2 : 0;
+    for (size_t i = 0; i < too_many; ++i) fs::remove(files[i].second, gone);
+    return folder;
+  } catch (const std::exception& error) {  // Error, or of the file system
+    spdlog::debug("compiled kernels are not kept: {}", error.what());
+    return {};
+  }
+}
+
+constexpr VkFlags kFlags = VK_SHADER_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
+
+// All that a binary depends on beside the device and its driver.
+std::string name_of(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) {
+  StreamingHash hash;
+  hash.update(std::as_bytes(std::span(&kFlags, 1)));
+  hash.update(std::as_bytes(std::span(&push, 1)));
+  hash.update(std::as_bytes(spirv));
+  hash.update(std::as_bytes(std::span(specialization.pMapEntries, specialization.mapEntryCount)));
+  hash.update({static_cast<const std::byte*>(specialization.pData), specialization.dataSize});
+  return to_hex(hash.digest()) + ".bin";
+}
+
+// A file: the checksum of a binary, and the binary, which drivers may take for as whole as they made it.
+std::vector<std::byte> read_kept(const fs::path& path) {
+  try {
+    if (!fs::exists(path)) return {};
+    std::vector<std::byte> file = read_binary_file(path);
+    uint64_t checksum = 0;
+    if (file.size() <= sizeof checksum) return {};
+    std::memcpy(&checksum, file.data(), sizeof checksum);
+    file.erase(file.begin(), file.begin() + sizeof checksum);
+    if (hash_bytes(file) == checksum) return file;
+  } catch (const std::exception& error) {
+    spdlog::debug("compiled kernel not read: {}", error.what());
+  }
+  return {};
+}
+
+}  // namespace
+
+ShaderObjects::ShaderObjects(const Device& device)
+    : device_(device),
+      folder_(make_folder(device.caps())),
+      create_(load_device_function<PFN_vkCreateShadersEXT>(device.handle(), "vkCreateShadersEXT")),
+      destroy_(load_device_function<PFN_vkDestroyShaderEXT>(device.handle(), "vkDestroyShaderEXT")),
+      get_binary_(load_device_function<PFN_vkGetShaderBinaryDataEXT>(device.handle(), "vkGetShaderBinaryDataEXT")),
+      bind_(load_device_function<PFN_vkCmdBindShadersEXT>(device.handle(), "vkCmdBindShadersEXT")) {}
+
+VkResult ShaderObjects::create_from(VkShaderCodeTypeEXT type, std::span<const std::byte> code, const VkSpecializationInfo& specialization,
+                                    const VkPushConstantRange& push, VkShaderEXT& object) const {
+  const VkShaderCreateInfoEXT info{.sType = VK_STRUCTURE_TYPE_SHADER_CREATE_INFO_EXT,
+                                   .flags = kFlags,
+                                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                                   .codeType = type,
+                                   .codeSize = code.size(),
+                                   .pCode = code.data(),
+                                   .pName = "main",
+                                   .pushConstantRangeCount = 1,
+                                   .pPushConstantRanges = &push,
+                                   .pSpecializationInfo = &specialization};
+  return create_(device_.handle(), 1, &info, nullptr, &object);
+}
+
+VkShaderEXT ShaderObjects::create(const std::string& name, std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization,
+                                  const VkPushConstantRange& push) const {
+  const fs::path path = folder_.empty() ? fs::path() : folder_ / name_of(spirv, specialization, push);
+  const std::vector<std::byte> binary = path.empty() ? std::vector<std::byte>() : read_kept(path);
+  VkShaderEXT object = VK_NULL_HANDLE;
+  // Any other result than success: the driver's version is part of a binary.
+  if (!binary.empty() && create_from(VK_SHADER_CODE_TYPE_BINARY_EXT, binary, specialization, push, object) == VK_SUCCESS) return object;
+  vk_check(create_from(VK_SHADER_CODE_TYPE_SPIRV_EXT, std::as_bytes(spirv), specialization, push, object),
+           fmt::format("vkCreateShadersEXT ({})", name).c_str());
+  if (!path.empty()) keep(path, object);
+  return object;
+}
+
+void ShaderObjects::keep(const fs::path& path, VkShaderEXT object) const {
+  size_t size = 0;
+  if (get_binary_(device_.handle(), object, &size, nullptr) != VK_SUCCESS) return;
+  std::vector<std::byte> binary(size);
+  if (get_binary_(device_.handle(), object, &size, binary.data()) != VK_SUCCESS) return;
+  try {
+    const uint64_t checksum = hash_bytes(binary);
+    AtomicFile file(path);
+    file.write(std::as_bytes(std::span(&checksum, 1)));
+    file.write(binary);
+    file.commit();
+  } catch (const Error& error) {
+    spdlog::debug("compiled kernel not kept: {}", error.what());
+  }
+}
+
+void ShaderObjects::bind(VkCommandBuffer commands, VkShaderEXT object) const {
+  const VkShaderStageFlagBits stage = VK_SHADER_STAGE_COMPUTE_BIT;
+  bind_(commands, 1, &stage, &object);
+}
+
+void ShaderObjects::destroy(VkShaderEXT object) const { destroy_(device_.handle(), object, nullptr); }
+
+}  // namespace lapilli

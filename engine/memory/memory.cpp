@@ -1,0 +1,203 @@
+#include "engine/memory/memory.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/memory/command_buffer.h"
+
+namespace lapilli {
+
+namespace {
+
+constexpr uint64_t kAlignment = 256;
+
+uint64_t align_up(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1024.0 * 1024.0); }
+
+// The memory type of the kind among those in `allowed`, the most fitting first; UINT32_MAX when there is none.
+uint32_t find_memory_type(VkPhysicalDevice physical, uint32_t allowed, MemoryKind kind, bool unified) {
+  constexpr VkMemoryPropertyFlags kLocal = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
+  constexpr VkMemoryPropertyFlags kVisible = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+  constexpr VkMemoryPropertyFlags kCached = VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+  std::vector<VkMemoryPropertyFlags> wishes;
+  switch (kind) {
+    case MemoryKind::device:
+      if (unified) wishes = {kLocal | kVisible | kCached, kLocal | kVisible};
+      wishes.push_back(kLocal);
+      break;
+    case MemoryKind::upload: wishes = {kVisible}; break;
+    case MemoryKind::download: wishes = {kVisible | kCached, kVisible}; break;
+  }
+  VkPhysicalDeviceMemoryProperties memory;
+  vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+  for (const VkMemoryPropertyFlags wish : wishes)
+    for (uint32_t i = 0; i < memory.memoryTypeCount; ++i)
+      if (((allowed >> i) & 1U) != 0 && (memory.memoryTypes[i].propertyFlags & wish) == wish) return i;
+  return UINT32_MAX;
+}
+
+}  // namespace
+
+Buffer::Buffer(Device& device, uint64_t size_bytes, MemoryKind kind) : device_(device), size_bytes_(size_bytes) {
+  if (device.record_only()) return;
+  const VkBufferCreateInfo info{.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+                                .size = std::max<uint64_t>(size_bytes, 1),
+                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+                                         VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT};
+  vk_check(vkCreateBuffer(device_.handle(), &info, nullptr, &buffer_), "vkCreateBuffer");
+  VkMemoryRequirements needs;
+  vkGetBufferMemoryRequirements(device_.handle(), buffer_, &needs);
+  const VkMemoryAllocateFlagsInfo flags{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+                                        .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+  const VkMemoryAllocateInfo allocate{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                      .pNext = &flags,
+                                      .allocationSize = needs.size + (kind == MemoryKind::device ? device_.caps().read_ahead_bytes : 0),
+                                      .memoryTypeIndex = find_memory_type(device_.physical(), needs.memoryTypeBits, kind,
+                                                                          device_.caps().unified_memory)};
+  const VkResult result = allocate.memoryTypeIndex == UINT32_MAX
+                              ? VK_ERROR_OUT_OF_DEVICE_MEMORY
+                              : vkAllocateMemory(device_.handle(), &allocate, nullptr, &memory_);
+  if (result != VK_SUCCESS) {
+    vkDestroyBuffer(device_.handle(), buffer_, nullptr);
+    if (result == VK_ERROR_DEVICE_LOST) vk_check(result, "vkAllocateMemory");
+    throw Error("the device {} has no {:.0f} MiB of memory to give in one piece ({:.0f} MiB are free)", device_.caps().name,
+                mib(size_bytes), mib(device_.query_available_bytes()));
+  }
+  vk_check(vkBindBufferMemory(device_.handle(), buffer_, memory_, 0), "vkBindBufferMemory");
+  const VkBufferDeviceAddressInfo where{.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = buffer_};
+  address_ = vkGetBufferDeviceAddress(device_.handle(), &where);
+  if (kind != MemoryKind::device || device_.caps().unified_memory) {
+    void* mapped = nullptr;
+    vk_check(vkMapMemory(device_.handle(), memory_, 0, VK_WHOLE_SIZE, 0, &mapped), "vkMapMemory");
+    mapped_ = static_cast<std::byte*>(mapped);
+  }
+  device_.note_allocation(static_cast<int64_t>(size_bytes_));
+}
+
+Buffer::~Buffer() {
+  if (memory_ == VK_NULL_HANDLE) return;
+  vkDestroyBuffer(device_.handle(), buffer_, nullptr);
+  vkFreeMemory(device_.handle(), memory_, nullptr);
+  device_.note_allocation(-static_cast<int64_t>(size_bytes_));
+}
+
+Slice Slice::sub(uint64_t offset_bytes, uint64_t size_bytes) const {
+  CHECK(offset_bytes + size_bytes <= size_bytes_, "{} + {} > {}", offset_bytes, size_bytes, size_bytes_);
+  Slice part = *this;
+  part.offset_bytes_ += offset_bytes;
+  part.size_bytes_ = size_bytes;
+  return part;
+}
+
+const Buffer& Slice::buffer() const {
+  CHECK(arena_ != nullptr && arena_->committed(), "a slice is used before its arena is committed");
+  return *arena_->blocks_[block_];
+}
+
+std::byte* Slice::mapped() const {
+  std::byte* mapped = buffer().mapped();
+  return mapped == nullptr ? nullptr : mapped + offset_bytes_;
+}
+
+VkDeviceAddress Slice::address() const { return buffer().address() + offset_bytes_; }
+
+Arena::Arena(const DeviceCaps& caps, std::string name, MemoryKind memory)
+    : name_(std::move(name)), memory_(memory), block_limit_bytes_(caps.max_allocation_bytes / kAlignment * kAlignment) {}
+
+Arena::~Arena() = default;
+
+Slice Arena::reserve(uint64_t size_bytes, const std::string& kind) {
+  CHECK(!committed(), "reservation of {} bytes after commit", size_bytes);
+  const uint64_t size = align_up(std::max<uint64_t>(size_bytes, 1));
+  if (size > block_limit_bytes_)
+    throw Error("one tensor ({}) needs {:.0f} MiB, more than the {:.0f} MiB this device allocates at once; use a smaller "
+                "batch, context or loss chunk, or a smaller model where it holds one value for each parameter",
+                kind, mib(size), mib(block_limit_bytes_));
+  Slice slice;
+  slice.arena_ = this;
+  slice.size_bytes_ = size_bytes;
+  while (slice.block_ < tops_.size() && tops_[slice.block_] + size > block_limit_bytes_) ++slice.block_;
+  if (slice.block_ == tops_.size()) {
+    tops_.push_back(0);
+    peaks_.push_back(0);
+  }
+  slice.offset_bytes_ = tops_[slice.block_];
+  tops_[slice.block_] += size;
+  peaks_[slice.block_] = std::max(peaks_[slice.block_], tops_[slice.block_]);
+  bytes_by_kind_[kind] += size;
+  return slice;
+}
+
+void Arena::Alternatives::close_group() {
+  start_.resize(arena_.tops_.size(), 0);
+  most_.resize(arena_.tops_.size(), 0);
+  for (size_t i = 0; i < most_.size(); ++i) most_[i] = std::max(most_[i], arena_.tops_[i]);
+}
+
+void Arena::Alternatives::next() {
+  close_group();
+  arena_.tops_ = start_;
+}
+
+Arena::Alternatives::~Alternatives() {
+  close_group();
+  arena_.tops_ = most_;
+}
+
+uint64_t Arena::planned_bytes() const {
+  uint64_t sum = 0;
+  for (const uint64_t bytes : peaks_) sum += bytes;
+  return sum;
+}
+
+void Arena::commit_all(Device& device, const std::vector<Arena*>& arenas) {
+  uint64_t planned = 0;
+  std::string kinds;
+  for (const Arena* arena : arenas) {
+    CHECK(!arena->committed(), "{} is committed twice", arena->name_);
+    if (arena->memory_ != MemoryKind::device) continue;
+    planned += arena->planned_bytes();
+    for (const auto& [kind, bytes] : arena->bytes_by_kind_) kinds += fmt::format("{}{} {:.0f}", kinds.empty() ? "" : ", ", kind, mib(bytes));
+  }
+  const uint64_t available = device.query_available_bytes();
+  if (planned > available && !device.record_only())
+    throw Error("this needs {:.0f} MiB of device memory (MiB by kind: {}), but {} has {:.0f} MiB free",
+                mib(planned), kinds, device.caps().name, mib(available));
+  for (Arena* arena : arenas)
+    for (const uint64_t bytes : arena->peaks_) arena->blocks_.push_back(std::make_unique<Buffer>(device, bytes, arena->memory_));
+}
+
+void write_slice(Device& device, const Slice& destination, std::span<const std::byte> source) {
+  CHECK(source.size() <= destination.size_bytes(), "{} bytes into {}", source.size(), destination.size_bytes());
+  CHECK(!device.record_only(), "{} bytes for a device that only records", source.size());
+  if (source.empty()) return;
+  if (std::byte* mapped = destination.mapped()) {
+    std::memcpy(mapped, source.data(), source.size());
+    return;
+  }
+  const Buffer staging(device, source.size(), MemoryKind::upload);
+  std::memcpy(staging.mapped(), source.data(), source.size());
+  run_once(device, [&](VkCommandBuffer commands) {
+    const VkBufferCopy region{.srcOffset = 0, .dstOffset = destination.buffer_offset_bytes(), .size = source.size()};
+    vkCmdCopyBuffer(commands, staging.handle(), destination.buffer().handle(), 1, &region);
+  });
+}
+
+void read_slice(Device& device, std::span<std::byte> destination, const Slice& source) {
+  CHECK(destination.size() <= source.size_bytes(), "{} bytes from {}", destination.size(), source.size_bytes());
+  CHECK(!device.record_only(), "{} bytes from a device that only records", destination.size());
+  if (destination.empty()) return;
+  if (const std::byte* mapped = source.mapped()) {
+    std::memcpy(destination.data(), mapped, destination.size());
+    return;
+  }
+  const Buffer staging(device, destination.size(), MemoryKind::download);
+  run_once(device, [&](VkCommandBuffer commands) {
+    const VkBufferCopy region{.srcOffset = source.buffer_offset_bytes(), .dstOffset = 0, .size = destination.size()};
+    vkCmdCopyBuffer(commands, source.buffer().handle(), staging.handle(), 1, &region);
+  });
+  std::memcpy(destination.data(), staging.mapped(), destination.size());
+}
+
+}  // namespace lapilli

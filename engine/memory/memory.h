@@ -1,0 +1,138 @@
+#pragma once
+// Device memory: buffers that own it, arenas that plan it, slices that borrow it.
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/vulkan/device.h"
+
+namespace lapilli {
+
+enum class MemoryKind {
+  device,    // for kernels; on unified memory also mapped
+  upload,    // host writes, device reads; mapped
+  download,  // device writes, host reads; mapped and cached
+};
+
+// One VkBuffer with memory of its own. Borrowed by Slices: it must outlive them. On a device that only records it is a size:
+// no handle, no memory, address 0.
+class Buffer {
+ public:
+  // Throws Error with the size and what is left when the device cannot give it.
+  Buffer(Device& device, uint64_t size_bytes, MemoryKind kind);
+  ~Buffer();
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  VkBuffer handle() const { return buffer_; }
+  VkDeviceAddress address() const { return address_; }
+  uint64_t size_bytes() const { return size_bytes_; }
+  std::byte* mapped() const { return mapped_; }  // null when the host cannot see it
+
+ private:
+  Device& device_;
+  VkBuffer buffer_ = VK_NULL_HANDLE;
+  VkDeviceMemory memory_ = VK_NULL_HANDLE;
+  VkDeviceAddress address_ = 0;
+  uint64_t size_bytes_ = 0;
+  std::byte* mapped_ = nullptr;
+};
+
+class Arena;
+
+// A borrowed range of bytes of an arena. Cheap to copy; valid as long as the arena. The arena must be committed before
+// its address or buffer is asked for.
+class Slice {
+ public:
+  Slice() = default;
+  explicit operator bool() const { return arena_ != nullptr; }
+
+  uint64_t size_bytes() const { return size_bytes_; }
+  Slice sub(uint64_t offset_bytes, uint64_t size_bytes) const;
+
+  VkDeviceAddress address() const;
+  const Buffer& buffer() const;
+  uint64_t buffer_offset_bytes() const { return offset_bytes_; }
+  std::byte* mapped() const;  // null when the host cannot see this memory
+  bool overlaps(const Slice& other) const {
+    return arena_ == other.arena_ && block_ == other.block_ && offset_bytes_ < other.offset_bytes_ + other.size_bytes_ &&
+           other.offset_bytes_ < offset_bytes_ + size_bytes_;
+  }
+
+ private:
+  friend class Arena;
+  const Arena* arena_ = nullptr;
+  uint32_t block_ = 0;
+  uint64_t offset_bytes_ = 0, size_bytes_ = 0;
+};
+
+// Memory planned first and allocated once: reserve() hands out places, commit() allocates them all. Groups of reservations
+// that are never alive at the same time share memory (Alternatives); the recorder sees the overlap and orders the work.
+class Arena {
+ public:
+  explicit Arena(const DeviceCaps& caps, std::string name = "arena", MemoryKind memory = MemoryKind::device);
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  // `kind` groups reservations in the memory plan ("parameters", "activations", ...). Aligned to 256 bytes.
+  // Throws Error when one reservation is larger than the device can allocate at once. REQUIRES: not committed.
+  Slice reserve(uint64_t size_bytes, const std::string& kind);
+
+  // While it lives, reservations after next() share memory with those before it. When it ends, what the largest group
+  // took stays taken. Alternatives nest.
+  class Alternatives {
+   public:
+    explicit Alternatives(Arena& arena) : arena_(arena), start_(arena.tops_), most_(arena.tops_) {}
+    ~Alternatives();
+    Alternatives(const Alternatives&) = delete;
+    Alternatives& operator=(const Alternatives&) = delete;
+    void next();
+
+   private:
+    void close_group();
+    Arena& arena_;
+    std::vector<uint64_t> start_, most_;
+  };
+
+  // Throws Error, before anything is allocated, when the device has not enough memory left: with the plan by kind.
+  void commit(Device& device) { commit_all(device, {this}); }
+  static void commit_all(Device& device, const std::vector<Arena*>& arenas);  // together they must fit
+  bool committed() const { return !blocks_.empty(); }
+
+  uint64_t planned_bytes() const;
+  // Sum of the reservations of each kind; larger than planned_bytes() together where alternatives share places.
+  const std::map<std::string, uint64_t>& bytes_by_kind() const { return bytes_by_kind_; }
+
+ private:
+  friend class Slice;
+  std::string name_;
+  MemoryKind memory_;
+  uint64_t block_limit_bytes_;
+  std::vector<uint64_t> tops_;   // next free byte of each block
+  std::vector<uint64_t> peaks_;  // size of each block
+  std::map<std::string, uint64_t> bytes_by_kind_;
+  std::vector<std::unique_ptr<Buffer>> blocks_;
+};
+
+// Blocking copies between host and device memory, for set-up, checkpoints and tests; never used inside a step.
+void write_slice(Device& device, const Slice& destination, std::span<const std::byte> source);
+void read_slice(Device& device, std::span<std::byte> destination, const Slice& source);
+
+template <typename T>
+void write_slice(Device& device, const Slice& destination, const std::vector<T>& source) {
+  write_slice(device, destination, std::as_bytes(std::span(source)));
+}
+template <typename T>
+std::vector<T> read_slice(Device& device, const Slice& source) {
+  std::vector<T> values(source.size_bytes() / sizeof(T));
+  read_slice(device, std::as_writable_bytes(std::span(values)), source);
+  return values;
+}
+
+}  // namespace lapilli

@@ -1,0 +1,159 @@
+#pragma once
+// A recorded list of dispatches and copies, replayed every step.
+//
+// Barriers are worked out here and nowhere else: each dispatch says through the types of its argument struct (In, Out,
+// InOut) which bytes it reads and writes, and a barrier goes in front of it when it touches what was written, or writes
+// what was read, since the last one.
+//
+// Work is cut into submissions of bounded time, so that no watchdog ends it.
+//
+// Recording waits for no kernel: what is recorded becomes command buffers before the first submission, when all kernels have been asked
+// for and compiled side by side.
+
+#include <boost/pfr/core.hpp>
+#include <cstring>
+#include <functional>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "engine/memory/access.h"
+#include "engine/memory/command_buffer.h"
+#include "engine/kernel/kernel.h"
+#include "engine/program/profile.h"
+
+namespace lapilli {
+
+// What a dispatch has to do by its formula, for the profile and for cutting submissions.
+struct Cost {
+  double flops = 0;
+  double bytes = 0;
+  bool matrices = false;  // the flops are multiply-adds of cooperative matrices, 16-bit factors
+};
+
+class Program {
+ public:
+  // `profiled` puts timestamps where the scope changes (see take_profile).
+  Program(Device& device, std::string name, bool profiled = false);
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  // Runs `groups` workgroups of a kernel; more than the device's limit in x are folded into y (shaders use
+  // linear_group() and ignore what is beyond their range). REQUIRES: Args is the struct of shaders/common/args.h that the
+  // kernel declares, pointers first.
+  template <typename Args>
+  void dispatch(const Kernel& kernel, const Args& args, uint64_t groups, Cost cost = {}) {
+    PushBytes push;
+    boost::pfr::for_each_field(args, [&](const auto& field) { push.append(field); });
+    dispatch_packed(kernel, push, groups, cost);
+  }
+  void copy(const Slice& destination, const Slice& source);  // sizes must match
+  void fill(const Slice& destination, uint32_t word);        // REQUIRES: size a multiple of 4
+
+  // Names what is recorded while it lives; scopes nest into "outer/inner".
+  class Scope {
+   public:
+    Scope(Program& program, const std::string& name);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Program& program_;
+    size_t parent_length_;
+  };
+
+  void finish();  // recording ends; submit() may be called any number of times
+  // Waits for the kernels and makes the command buffers; the first submit() does it otherwise. Throws Error where a kernel could not be
+  // compiled.
+  void prepare();
+  void submit();  // REQUIRES: the previous submission has been waited for
+  // On a GPU no longer than twenty times what a slow one would take, and a minute, or `most_seconds`: then the device hangs, and the process
+  // ends with exit code 1, at once.
+  void wait(std::optional<double> most_seconds = {});
+  void run() { submit(), wait(); }
+
+  // Time per scope of the last run. REQUIRES: profiled, run at least once, waited for.
+  Profile take_profile() const;
+
+  uint64_t dispatch_count() const { return dispatch_count_; }
+  uint64_t barrier_count() const { return barrier_count_; }
+  uint64_t submission_count() const { return segments_.size(); }
+
+ private:
+  // The push constants of one dispatch and the memory they name.
+  struct PushBytes {
+    std::byte bytes[kMaxPushBytes];
+    uint32_t size = 0;
+    std::vector<Slice> reads, writes;
+
+    template <typename T>
+    void append(const In<T>& field) {
+      append_address(field.slice);
+      if (field.slice) reads.push_back(field.slice);
+    }
+    template <typename T>
+    void append(const Out<T>& field) {
+      append_address(field.slice);
+      if (field.slice) writes.push_back(field.slice);
+    }
+    template <typename T>
+    void append(const InOut<T>& field) {
+      append_address(field.slice);
+      if (!field.slice) return;
+      reads.push_back(field.slice);
+      writes.push_back(field.slice);
+    }
+    template <typename T>
+      requires std::is_arithmetic_v<T>
+    void append(T value) {
+      append_raw(&value, sizeof value);
+    }
+    void append_address(const Slice& slice) {
+      const VkDeviceAddress address = slice ? slice.address() : 0;
+      append_raw(&address, sizeof address);
+    }
+    void append_raw(const void* value, uint32_t value_bytes);
+  };
+
+  using Command = std::function<void(VkCommandBuffer)>;
+  struct Segment {  // one submission
+    std::vector<Command> commands;  // until prepare()
+    VkCommandBuffer buffer = VK_NULL_HANDLE;
+  };
+
+  void dispatch_packed(const Kernel& kernel, const PushBytes& push, uint64_t groups, Cost cost);
+  void order_after_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes, DeviceWork work);
+  void begin_segment();
+  void record(Command command);
+  void record_barrier(DeviceWork done);
+  void record_timestamp();  // number spans_.size()
+  void note(Cost cost);
+  double seconds_to_hang() const;
+  void mark_scope();
+
+  Device& device_;
+  std::string name_;
+  CommandPool pool_;
+  std::vector<Segment> segments_;
+  const Kernel* bound_ = nullptr;
+  double segment_seconds_ = 0, seconds_ = 0;  // at sure rates: of the last submission, of all
+  bool finished_ = false, prepared_ = false, in_flight_ = false;
+
+  std::vector<Slice> pending_reads_, pending_writes_;  // since the last barrier
+  DeviceWork pending_work_ = DeviceWork::kernels;      // that did so
+  uint64_t dispatch_count_ = 0, barrier_count_ = 0;
+
+  VkSemaphore timeline_ = VK_NULL_HANDLE;
+  uint64_t timeline_value_ = 0;
+  int64_t submitted_ns_ = 0;  // on the host's steady clock
+
+  bool profiled_;
+  std::string scope_;
+  std::vector<ProfileSpan> spans_;  // in recorded order; span i lies between timestamps i and i+1
+  VkQueryPool queries_ = VK_NULL_HANDLE;
+};
+
+}  // namespace lapilli

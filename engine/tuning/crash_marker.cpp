@@ -1,0 +1,144 @@
+#include "engine/tuning/crash_marker.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+
+namespace lapilli {
+
+namespace {
+
+constexpr std::string_view kSuffix = ".trying-";
+constexpr std::array kEndingSignals = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGXCPU, SIGUSR1, SIGUSR2};
+
+// What a signal handler reaches: the file of the mark that is set, and what was to be done on each signal.
+std::atomic<const char*> marked_path = nullptr;
+std::atomic<bool> is_ending = false;
+std::array<struct sigaction, kEndingSignals.size()> actions_before;
+
+// Only what a signal handler may call. The signal is blocked in here: it comes again when this returns.
+extern "C" void on_ending_signal(int signal) {
+  const int error = errno;
+  is_ending = true;
+  if (const char* path = marked_path.exchange(nullptr)) unlink(path);
+  for (size_t i = 0; i < kEndingSignals.size(); ++i)
+    if (kEndingSignals[i] == signal) sigaction(signal, &actions_before[i], nullptr);
+  raise(signal);
+  errno = error;
+}
+
+bool is_ours(const struct sigaction& action) { return action.sa_handler == on_ending_signal; }
+
+bool has_name(int descriptor) {
+  struct stat status = {};
+  return fstat(descriptor, &status) == 0 && status.st_nlink > 0;
+}
+
+}  // namespace
+
+TrialMark::TrialMark(const std::filesystem::path& beside) {
+  if (beside.empty() || is_ending) return;
+  path_ = beside.string() + std::string(kSuffix) + "XXXXXX";
+  descriptor_ = mkostemp(path_.data(), O_CLOEXEC);
+  if (descriptor_ < 0) {
+    path_.clear();
+    return;
+  }
+  flock(descriptor_, LOCK_EX);  // waits for who looks at it, in left_marks()
+  try {
+    sync_directory(beside.has_parent_path() ? beside.parent_path() : ".");
+  } catch (const Error&) {  // it outlives the process, if not the machine
+  }
+}
+
+TrialMark::~TrialMark() {
+  unguard();
+  if (descriptor_ < 0) return;
+  unlink(path_.c_str());
+  close(descriptor_);
+}
+
+void TrialMark::set(std::string_view what, bool synced) {
+  if (descriptor_ < 0 || is_ending) return;
+  guard();
+  const bool written = ftruncate(descriptor_, 0) == 0 && pwrite(descriptor_, what.data(), what.size(), 0) == static_cast<ssize_t>(what.size());
+  if (written && synced) fdatasync(descriptor_);
+}
+
+void TrialMark::clear() {
+  if (descriptor_ >= 0 && ftruncate(descriptor_, 0) != 0) {  // a full or broken disk: better no mark than a wrong one
+    unlink(path_.c_str());
+    close(descriptor_);
+    descriptor_ = -1;
+  }
+  unguard();
+}
+
+bool TrialMark::leave() {
+  unguard();
+  if (descriptor_ < 0) return false;
+  fsync(descriptor_);
+  const bool stays = has_name(descriptor_);
+  close(descriptor_);
+  descriptor_ = -1;
+  return stays;
+}
+
+void TrialMark::guard() {
+  const char* none = nullptr;
+  if (guarding_ || !marked_path.compare_exchange_strong(none, path_.c_str())) return;
+  guarding_ = true;
+  struct sigaction action = {};
+  action.sa_handler = on_ending_signal;
+  action.sa_flags = SA_RESTART;
+  for (size_t i = 0; i < kEndingSignals.size(); ++i) {
+    struct sigaction before = {};
+    sigaction(kEndingSignals[i], nullptr, &before);
+    if (is_ours(before)) continue;  // kept from an earlier mark
+    actions_before[i] = before;
+    if (before.sa_handler != SIG_IGN) sigaction(kEndingSignals[i], &action, nullptr);
+  }
+}
+
+void TrialMark::unguard() {
+  if (!guarding_) return;
+  guarding_ = false;
+  for (size_t i = 0; i < kEndingSignals.size(); ++i) {
+    struct sigaction now = {};
+    sigaction(kEndingSignals[i], nullptr, &now);
+    if (is_ours(now)) sigaction(kEndingSignals[i], &actions_before[i], nullptr);
+  }
+  marked_path = nullptr;
+}
+
+std::vector<LeftMark> left_marks(const std::filesystem::path& beside) {
+  std::vector<LeftMark> marks;
+  std::error_code ignored;
+  const std::string start = beside.filename().string() + std::string(kSuffix);
+  const std::filesystem::path folder = beside.has_parent_path() ? beside.parent_path() : ".";
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (!entry.path().filename().string().starts_with(start)) continue;
+    const int descriptor = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) continue;
+    if (flock(descriptor, LOCK_SH | LOCK_NB) == 0) {  // several may look at the same time
+      std::array<char, 4096> text;
+      const ssize_t size = pread(descriptor, text.data(), text.size(), 0);
+      marks.push_back({entry.path(), std::string(text.data(), static_cast<size_t>(std::max<ssize_t>(size, 0)))});
+    }
+    close(descriptor);
+  }
+  return marks;
+}
+
+}  // namespace lapilli

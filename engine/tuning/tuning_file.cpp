@@ -1,0 +1,153 @@
+#include "engine/tuning/tuning_file.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/hash.h"
+#include "engine/kernel/device_cache.h"
+#include "shaders/embedded_shaders.h"
+
+namespace lapilli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;  // candidates keep their order
+
+std::string hash_of_kernels() {
+  StreamingHash hash;
+  for (const EmbeddedShader& shader : embedded_shaders()) {
+    hash.update(std::as_bytes(std::span(shader.name)));
+    hash.update(std::as_bytes(shader.words));
+  }
+  return to_hex(hash.digest());
+}
+
+// {"chosen": "full", "median_ms": {"full": 12.1, "tokens": 13.0, "broken": null}}
+Json to_json(const TuningRecord& record) {
+  auto medians = Json::object();
+  for (const auto& [name, seconds] : record.candidates)
+    medians[name] = std::isfinite(seconds) ? Json(seconds * 1e3) : Json(nullptr);
+  return {{"chosen", record.candidates.at(record.chosen).name}, {"median_ms", std::move(medians)}};
+}
+
+TuningRecord record_from_json(const Json& json) {
+  TuningRecord record;
+  const auto chosen = json.at("chosen").get<std::string>();
+  bool found = false;
+  for (const auto& [name, median] : json.at("median_ms").items()) {
+    if (name == chosen) {
+      record.chosen = record.candidates.size();
+      found = true;
+    }
+    const double seconds = median.is_null() ? std::numeric_limits<double>::infinity() : median.get<double>() / 1e3;
+    record.candidates.push_back({name, seconds});
+  }
+  if (!found) throw Error("'{}' is chosen and not among the candidates", chosen);
+  return record;
+}
+
+// One process at a time; all at once where the file system has no locks.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder) : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (descriptor_ >= 0) flock(descriptor_, LOCK_EX);
+  }
+  ~FolderLock() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace
+
+TuningFile::TuningFile(const DeviceCaps& caps, std::filesystem::path path)
+    : path_(std::move(path)),
+      named_(!path_.empty()),
+      device_(fmt::format("{}, {}", caps.name, caps.driver)),
+      identity_(device_identity(caps)),
+      kernels_(hash_of_kernels()) {
+  if (!path_.empty()) return;
+  try {
+    path_ = device_cache_path(caps, "tuning", ".json");
+  } catch (const Error& error) {
+    spdlog::warn("tuning results are not remembered: {}", error.what());
+  }
+}
+
+TuningMemory TuningFile::read() const {
+  TuningMemory memory;
+  if (path_.empty()) return memory;
+  read_file(memory);
+  read_marks(memory, left_marks(path_));
+  return memory;
+}
+
+void TuningFile::read_file(TuningMemory& memory) const {
+  try {
+    if (!std::filesystem::exists(path_)) return;
+    const Json json = Json::parse(read_text_file(path_));
+    if (json.at("identity") != identity_ || json.at("kernels") != kernels_) {
+      spdlog::log(named_ ? spdlog::level::warn : spdlog::level::debug, "tuning results in '{}' are of another device, driver or kernels, and are void",
+                  path_.string());
+      return;
+    }
+    TuningMemory found;
+    for (const auto& [key, record] : json.at("choices").items()) found.choices.emplace(key, record_from_json(record));
+    if (json.contains("crashes")) found.crashes = json.at("crashes").get<TuningCrashes>();
+    memory = std::move(found);
+  } catch (const std::exception& error) {  // ours, the JSON parser's, the file system's: whatever is wrong with the file
+    spdlog::debug("tuning results in '{}' not read: {}", path_.string(), error.what());
+  }
+}
+
+// {"identity": ..., "kernels": ..., "key": "loss 4x4 f32", "trying": "full"}
+std::string TuningFile::mark_of(const std::string& key, const std::string& name) const {
+  return Json{{"identity", identity_}, {"kernels", kernels_}, {"key", key}, {"trying", name}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+void TuningFile::read_marks(TuningMemory& memory, const std::vector<LeftMark>& marks) const {
+  for (const LeftMark& mark : marks) {
+    try {
+      const Json json = Json::parse(mark.what);
+      if (json.at("identity") == identity_ && json.at("kernels") == kernels_) memory.crashes[json.at("key")].insert(json.at("trying"));
+    } catch (const Json::exception&) {  // empty, or cut short: it blames nothing
+    }
+  }
+}
+
+void TuningFile::add(const TuningRecords& records, const TuningCrashes& crashes) {
+  if (path_.empty()) return;
+  const FolderLock lock(path_.has_parent_path() ? path_.parent_path() : ".");
+  const std::vector<LeftMark> marks = left_marks(path_);
+  TuningMemory all;
+  read_file(all);
+  read_marks(all, marks);
+  for (const auto& [key, record] : records) all.choices.insert_or_assign(key, record);
+  for (const auto& [key, names] : crashes) all.crashes[key].insert(names.begin(), names.end());
+  auto choices = Json::object();
+  for (const auto& [key, record] : all.choices) choices[key] = to_json(record);
+  Json json{{"device", device_}, {"identity", identity_}, {"kernels", kernels_}, {"choices", std::move(choices)}};
+  if (!all.crashes.empty()) json["crashes"] = all.crashes;
+  try {
+    // Names from drivers may hold bytes that are not UTF-8.
+    write_file_atomically(path_, json.dump(1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace) + "\n");
+    for (const LeftMark& mark : marks) unlink(mark.path.c_str());
+  } catch (const Error& error) {
+    spdlog::warn("tuning results are not remembered: {}", error.what());
+    path_.clear();
+  }
+}
+
+}  // namespace lapilli

@@ -1,0 +1,221 @@
+#include "engine/vulkan/physical_device.h"
+
+#include "engine/vulkan/cooperative_matrix.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <cstring>
+
+namespace lapilli {
+
+namespace {
+
+std::vector<VkExtensionProperties> extensions_of(VkPhysicalDevice physical) {
+  uint32_t count = 0;
+  vk_check(vkEnumerateDeviceExtensionProperties(physical, nullptr, &count, nullptr), "vkEnumerateDeviceExtensionProperties");
+  std::vector<VkExtensionProperties> extensions(count);
+  vk_check(vkEnumerateDeviceExtensionProperties(physical, nullptr, &count, extensions.data()),
+           "vkEnumerateDeviceExtensionProperties");
+  return extensions;
+}
+
+std::string format_uuid(const uint8_t (&uuid)[VK_UUID_SIZE]) {
+  std::string text;
+  for (const uint8_t byte : uuid) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+std::string format_version(uint32_t version) {
+  return fmt::format("{}.{}.{}", VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version), VK_API_VERSION_PATCH(version));
+}
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+// The index of the largest heap that kernels use at full speed.
+uint32_t arena_heap(const VkPhysicalDeviceMemoryProperties& memory) {
+  uint32_t best = 0;
+  for (uint32_t i = 0; i < memory.memoryHeapCount; ++i) {
+    const bool local = (memory.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) != 0;
+    const bool best_local = (memory.memoryHeaps[best].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) != 0;
+    if (local > best_local || (local == best_local && memory.memoryHeaps[i].size > memory.memoryHeaps[best].size)) best = i;
+  }
+  return best;
+}
+
+// Tiled attention is what needs that much (shaders/attention/attention_tile.glsl); kernels for processors use next to nothing.
+constexpr uint32_t kSharedBytes = 32U << 10U;
+
+constexpr uint32_t kIntel = 0x8086;  // PCI's number of the vendor
+
+int preference(VkPhysicalDeviceType type) {
+  switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return 4;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return 3;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: return 2;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU: return 1;
+    default: return 0;
+  }
+}
+
+}  // namespace
+
+const char* to_string(KernelClass kernel_class) {
+  switch (kernel_class) {
+    case KernelClass::scalar: return "scalar";
+    case KernelClass::tiled: return "tiled";
+    case KernelClass::coopmat: return "coopmat";
+    case KernelClass::coopmat2: return "coopmat2";
+  }
+  return "unknown";
+}
+
+bool has_extension(VkPhysicalDevice physical, const char* name) {
+  return std::ranges::any_of(extensions_of(physical),
+                             [&](const VkExtensionProperties& e) { return std::strcmp(e.extensionName, name) == 0; });
+}
+
+uint32_t find_compute_queue_family(VkPhysicalDevice physical) {
+  uint32_t count = 0;
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, nullptr);
+  std::vector<VkQueueFamilyProperties> families(count);
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families.data());
+  uint32_t found = UINT32_MAX;
+  for (uint32_t i = 0; i < count; ++i) {
+    if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
+    // Timestamps are worth more than a queue of our own.
+    if (found == UINT32_MAX || families[found].timestampValidBits < families[i].timestampValidBits) found = i;
+  }
+  return found;
+}
+
+std::optional<std::string> why_unusable(VkPhysicalDevice physical) {
+  VkPhysicalDeviceProperties properties;
+  vkGetPhysicalDeviceProperties(physical, &properties);
+  if (properties.apiVersion < VK_API_VERSION_1_3)
+    return fmt::format("{} speaks Vulkan {}, 1.3 is needed", properties.deviceName, format_version(properties.apiVersion));
+  VkPhysicalDeviceVulkan12Features v12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
+  VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
+  vkGetPhysicalDeviceFeatures2(physical, &features);
+  if (!v12.bufferDeviceAddress) return fmt::format("{} has no buffer device addresses", properties.deviceName);
+  if (find_compute_queue_family(physical) == UINT32_MAX) return fmt::format("{} has no compute queue", properties.deviceName);
+  const uint32_t shared_bytes = properties.limits.maxComputeSharedMemorySize;
+  if (properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU && shared_bytes < kSharedBytes)
+    return fmt::format("{} has {} KiB of shared memory, {} are needed", properties.deviceName, shared_bytes / 1024, kSharedBytes / 1024);
+  return std::nullopt;
+}
+
+uint64_t query_available_bytes(VkPhysicalDevice physical) {
+  VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+  VkPhysicalDeviceMemoryProperties2 memory{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+  vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
+  // Mesa's RADV without a GPU has no memory, and some of its families crash when asked for a budget.
+  if (memory.memoryProperties.memoryHeaps[arena_heap(memory.memoryProperties)].size == 0) return 0;
+  const bool known = has_extension(physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  if (known) memory.pNext = &budget;
+  vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
+  const uint32_t heap = arena_heap(memory.memoryProperties);
+  if (!known) return memory.memoryProperties.memoryHeaps[heap].size;
+  const uint64_t total = budget.heapBudget[heap], used = budget.heapUsage[heap];
+  return total > used ? total - used : 0;
+}
+
+DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
+  VkPhysicalDeviceVulkan11Properties p11{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES};
+  VkPhysicalDeviceVulkan12Properties p12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES, .pNext = &p11};
+  VkPhysicalDeviceVulkan13Properties p13{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES, .pNext = &p12};
+  VkPhysicalDeviceProperties2 p{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &p13};
+  vkGetPhysicalDeviceProperties2(physical, &p);
+
+  VkPhysicalDeviceVulkan11Features f11{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES};
+  VkPhysicalDeviceVulkan12Features f12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &f11};
+  VkPhysicalDeviceFeatures2 f{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &f12};
+  vkGetPhysicalDeviceFeatures2(physical, &f);
+
+  VkPhysicalDeviceMemoryProperties memory;
+  vkGetPhysicalDeviceMemoryProperties(physical, &memory);
+
+  const VkPhysicalDeviceProperties& core = p.properties;
+  DeviceCaps caps;
+  caps.name = core.deviceName;
+  caps.driver = fmt::format("{} {}", p12.driverName, p12.driverInfo);
+  caps.api_version = format_version(core.apiVersion);
+  caps.uuid = format_uuid(p11.deviceUUID);
+  caps.type = core.deviceType;
+  caps.vendor_id = core.vendorID;
+  caps.device_id = core.deviceID;
+  caps.driver_version = core.driverVersion;
+  caps.subgroup_size = p11.subgroupSize;
+  caps.min_subgroup_size = p13.minSubgroupSize;
+  caps.max_subgroup_size = p13.maxSubgroupSize;
+  // Intel's say 32, for which a lane has half the registers: 32 words before Xe2, 64 from there. Either way ours are made for more.
+  if (core.vendorID == kIntel && core.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU) {
+    caps.subgroup_size = std::clamp(16U, caps.min_subgroup_size, caps.max_subgroup_size);
+    caps.fits_subgroups_to_registers = true;
+  }
+  caps.max_workgroup_invocations = core.limits.maxComputeWorkGroupInvocations;
+  caps.max_groups_x = core.limits.maxComputeWorkGroupCount[0];
+  caps.max_shared_bytes = core.limits.maxComputeSharedMemorySize;
+  // 16 rows of 262,144 floats; memory of this driver that nobody touches costs nothing.
+  if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU && caps.vendor_id == VK_VENDOR_ID_MESA) caps.read_ahead_bytes = 16U << 20U;
+  caps.max_allocation_bytes = std::min<uint64_t>(p11.maxMemoryAllocationSize, p13.maxBufferSize) - caps.read_ahead_bytes;
+  caps.memory_bytes = memory.memoryHeaps[arena_heap(memory)].size;
+  caps.available_bytes = query_available_bytes(physical);
+  caps.timestamp_period_ns = static_cast<double>(core.limits.timestampPeriod);
+  uint32_t family_count = 0;
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &family_count, nullptr);
+  std::vector<VkQueueFamilyProperties> families(family_count);
+  vkGetPhysicalDeviceQueueFamilyProperties(physical, &family_count, families.data());
+  const uint32_t family = find_compute_queue_family(physical);
+  caps.timestamp_bits = family < family_count ? families[family].timestampValidBits : 0;
+  if (caps.timestamp_bits == 0) caps.timestamp_period_ns = 0;
+  caps.unified_memory =
+      core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU || core.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
+  caps.int64 = f.features.shaderInt64;
+  const char* mesa = std::strstr(p12.driverInfo, "Mesa ");
+  const int lavapipe = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && mesa != nullptr ? std::atoi(mesa + 5) : 0;  // its major version
+  // Mesa 26's aborts while compiling kernels with many 64-bit loads at 16 lanes, and is slower with them at 8.
+  caps.fast_pair_loads = caps.int64 && lavapipe < 26;
+  // Tested with 25.0 and 26.1; earlier ones have the extension, too.
+  caps.shader_objects = lavapipe >= 25 && has_extension(physical, VK_EXT_SHADER_OBJECT_EXTENSION_NAME);
+  caps.float16 = f12.shaderFloat16;
+  caps.storage16 = f11.storageBuffer16BitAccess;
+  const MatrixFeatures matrices = query_matrix_features(instance, physical);
+  caps.bfloat16 = matrices.bfloat16;
+  caps.cooperative_matrix = matrices.cooperative_matrix;
+  // Mesa 26.1's lavapipe crashes while compiling them at 16 lanes; at 8 they are right.
+  const bool crashes = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && caps.subgroup_size > 8;
+  // Our kernels read and write 16-bit memory too; every device with matrices has it.
+  if (caps.float16 && caps.storage16 && !crashes) caps.matrix_f16 = matrices.f16;
+  if (caps.storage16) caps.matrix_bf16 = matrices.bf16;
+  caps.cooperative_matrix2 = matrices.cooperative_matrix2;
+  if (caps.matrix_f16) caps.workgroup_matrix_f16 = matrices.workgroup_f16;
+  if (caps.matrix_bf16 && caps.matrix_f16) caps.workgroup_matrix_bf16 = matrices.workgroup_bf16;  // their SPIR-V asks for f16, too
+  caps.max_matrix_dimension = matrices.max_dimension;
+  caps.matrix_shared_bytes = matrices.shared_bytes;
+  caps.kernel_class = core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? KernelClass::scalar : KernelClass::tiled;
+  return caps;
+}
+
+VkPhysicalDevice choose_physical_device(VkInstance instance, const std::vector<VkPhysicalDevice>& usable, const std::string& selector) {
+  std::vector<DeviceCaps> caps;
+  for (const VkPhysicalDevice physical : usable) caps.push_back(query_caps(instance, physical));
+  if (selector.empty()) {
+    const auto best = std::ranges::max_element(caps, {}, [](const DeviceCaps& c) { return preference(c.type); });
+    return usable[static_cast<size_t>(best - caps.begin())];
+  }
+  const bool is_index = std::ranges::all_of(selector, [](unsigned char c) { return std::isdigit(c); }) && selector.size() < 4;
+  std::string known;
+  for (size_t i = 0; i < usable.size(); ++i) {
+    if (is_index ? std::stoul(selector) == i
+                 : caps[i].uuid == lower(selector) || lower(caps[i].name).find(lower(selector)) != std::string::npos)
+      return usable[i];
+    known += fmt::format("{}{}: {}", i == 0 ? "" : ", ", i, caps[i].name);
+  }
+  throw Error("no Vulkan device matches '{}'; there is {}", selector, known);
+}
+
+}  // namespace lapilli

@@ -1,0 +1,115 @@
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "engine/tuning/kernel_tuner.h"
+#include "engine/tuning/kernel_trial.h"
+
+namespace lapilli {
+
+namespace {
+
+std::string key_of(const AttentionShape& s, AttentionPass pass, Precision precision, DType memory) {
+  return fmt::format("attention {} B{} T{} H{} G{} E{} {}{}", pass == AttentionPass::forward ? "forward" : "backward", s.batch, s.context, s.heads,
+                     s.kv_heads, s.head_width, to_string(precision), precision != Precision::f32 && memory == DType::f32 ? " from f32" : "");
+}
+
+// Fewer sequences, where all would take long.
+AttentionShape bounded(AttentionShape s, double flops_limit) {
+  const double flops = 10.0 * s.batch * s.heads * s.head_width * 0.5 * s.context * (s.context + 1.0);
+  s.batch = std::max(1U, static_cast<uint32_t>(s.batch * std::min(1.0, flops_limit / flops)));
+  return s;
+}
+
+// Attention forward and backward in memory of its own, and what it should give.
+class Trial {
+ public:
+  Trial(KernelLibrary& kernels, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory)
+      : kernels_(kernels), shape_(shape), pass_(pass), precision_(precision), arena_(kernels.device().caps(), "attention measurement") {
+    const uint32_t n = shape.batch * shape.context, width = (shape.heads + 2 * shape.kv_heads) * shape.head_width;
+    const auto tensor = [&](Shape of, DType dtype) { return reserve_tensor(arena_, of, "measurement", dtype); };
+    qkv_ = tensor({n, width}, memory);
+    d_qkv_ = tensor({n, width}, memory);
+    out_ = tensor({n, shape.heads * shape.head_width}, memory);
+    d_out_ = tensor({n, shape.heads * shape.head_width}, memory);
+    lse_ = tensor({shape.batch * shape.heads * shape.context}, DType::f32);
+    delta_ = tensor({shape.batch * shape.heads * shape.context}, DType::f32);
+    arena_.commit(kernels.device());
+    fill_random(kernels.device(), qkv_, 1);
+    fill_random(kernels.device(), d_out_, 2);
+    if (pass == AttentionPass::forward) return;
+    Program program(kernels.device(), "attention measurement");
+    Ops ops{.program = program, .kernels = kernels, .precision = precision};
+    attention_forward(ops, out_, lse_, qkv_, {}, shape_);
+    program.finish();
+    program.run();
+  }
+
+  std::shared_ptr<Program> record(const AttentionKernel& kernel) {
+    auto program = std::make_shared<Program>(kernels_.device(), "attention measurement", true);
+    Ops ops{.program = *program, .kernels = kernels_, .precision = precision_};
+    AttentionShape shape = shape_;
+    shape.kernel = kernel;
+    if (pass_ == AttentionPass::forward)
+      attention_forward(ops, out_, lse_, qkv_, {}, shape);
+    else
+      attention_backward(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, {}, shape);
+    program->finish();
+    return program;
+  }
+
+  // Returns what runs the pass once and gives the seconds. Throws Error when a result is no number, or another than the first kernel's.
+  std::function<double()> check(const AttentionKernel& kernel) {
+    const auto program = record(kernel);
+    const Tensor result = pass_ == AttentionPass::forward ? out_ : d_qkv_;
+    poison(kernels_.device(), result);
+    if (pass_ == AttentionPass::forward) poison(kernels_.device(), lse_);
+    program->run();
+    std::vector<float> values = read_ends(kernels_.device(), result);
+    if (pass_ == AttentionPass::forward) std::ranges::copy(read_ends(kernels_.device(), lse_), std::back_inserter(values));
+    check_result(kernel, values, result.dtype());
+    return timed_run(program);
+  }
+
+ private:
+  // As vectors: each element is a sum of T products with factors that are sums of E; what is rounded to 16 bits on the way are the
+  // factors of four products and what is stored.
+  void check_result(const AttentionKernel& kernel, const std::vector<float>& values, DType stored) {
+    if (expected_.empty()) {
+      if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) throw Error("{} gives what is no number", kernel.to_string());
+      expected_ = values;
+    }
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      difference += std::pow(static_cast<double>(values[i]) - static_cast<double>(expected_[i]), 2);
+      size += std::pow(static_cast<double>(expected_[i]), 2);
+    }
+    const auto unit = [](bool f32, bool f16) { return f32 ? 0.0 : f16 ? 0x1p-11 : 0x1p-8; };
+    const double bound = 2 * (shape_.context + 4.0 * shape_.head_width) * 0x1p-24 + 2 * 4 * unit(precision_ == Precision::f32, precision_ == Precision::f16) +
+                         2 * unit(stored == DType::f32, stored == DType::f16);
+    if (!(std::sqrt(difference) <= bound * std::sqrt(size)))
+      throw Error("{} computes it wrongly: its result is {:.3g} of the right one's size away from it", kernel.to_string(), std::sqrt(difference / size));
+  }
+
+  KernelLibrary& kernels_;
+  AttentionShape shape_;
+  AttentionPass pass_;
+  Precision precision_;
+  Arena arena_;
+  Tensor qkv_, d_qkv_, out_, d_out_, lse_, delta_;
+  std::vector<float> expected_;
+};
+
+}  // namespace
+
+AttentionKernel KernelTuning::choose(const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, const AttentionKernel& own) {
+  const DeviceCaps& caps = kernels_.device().caps();
+  std::unique_ptr<Trial> trial;
+  const Trials<AttentionKernel> trials{
+      .set_up = [&] { trial = std::make_unique<Trial>(kernels_, bounded(shape, trial_flops(kernels_.device())), pass, precision, memory); },
+      .record = [&](const AttentionKernel& kernel) { trial->record(kernel); },
+      .check = [&](const AttentionKernel& kernel) { return trial->check(kernel); }};
+  return choose_of(key_of(shape, pass, precision, memory), attention_candidates(caps, precision, shape.head_width, pass, memory, own), trials);
+}
+
+}  // namespace lapilli

@@ -1,0 +1,261 @@
+#include "model/io/checkpoint.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/hash.h"
+#include "model/io/state_file.h"
+
+namespace lapilli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kState = "state.bin";
+constexpr const char* kConfig = "config.toml";
+constexpr const char* kTokenizer = "tokenizer.model";
+constexpr std::string_view kPrefix = "step-";
+constexpr std::string_view kTemporary = ".tmp-";  // .step-00000100.tmp-<pid>: unfinished, or about to be removed
+
+template <typename Number>
+std::optional<Number> parse_digits(std::string_view text) {
+  if (text.empty() || text.front() == '-') return std::nullopt;
+  Number value = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return failure == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+
+std::string folder_name(uint64_t step) { return fmt::format("{}{:08}", kPrefix, step); }
+
+std::optional<uint64_t> step_of(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  if (!name.starts_with(kPrefix) || name.size() < kPrefix.size() + 8) return std::nullopt;
+  return parse_digits<uint64_t>(std::string_view(name).substr(kPrefix.size()));
+}
+
+fs::path temporary_name(const fs::path& parent, uint64_t step) {
+  return parent / fmt::format(".{}{}{}", folder_name(step), kTemporary, getpid());
+}
+
+struct Found {
+  uint64_t step;
+  fs::path folder;
+};
+
+// Checkpoints of a folder, newest first.
+std::vector<Found> list_checkpoints(const fs::path& parent) {
+  std::vector<Found> found;
+  std::error_code failure;
+  for (auto entry = fs::directory_iterator(parent, failure); !failure && entry != fs::directory_iterator();
+       entry.increment(failure)) {
+    const std::optional<uint64_t> step = step_of(entry->path());
+    if (step && fs::is_directory(entry->path(), failure)) found.push_back({*step, entry->path()});
+  }
+  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.step > b.step; });
+  return found;
+}
+
+bool is_complete(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::is_regular_file(folder / kConfig, ignored) && fs::is_regular_file(folder / kTokenizer, ignored) &&
+         is_whole_state_file(folder / kState);
+}
+
+// Removes what runs that are no more left unfinished.
+void remove_stale_folders(const fs::path& parent) {
+  std::error_code failure;
+  std::vector<fs::path> stale;
+  for (auto entry = fs::directory_iterator(parent, failure); !failure && entry != fs::directory_iterator();
+       entry.increment(failure)) {
+    const std::string name = entry->path().filename().string();
+    const size_t mark = name.find(kTemporary);
+    if (!name.starts_with("." + std::string(kPrefix)) || mark == std::string::npos) continue;
+    const auto owner = parse_digits<pid_t>(std::string_view(name).substr(mark + kTemporary.size()));
+    if (!owner || *owner <= 0) continue;
+    const bool alive = *owner != getpid() && (kill(*owner, 0) == 0 || errno == EPERM);
+    if (!alive) stale.push_back(entry->path());
+  }
+  for (const fs::path& folder : stale) fs::remove_all(folder, failure);
+}
+
+// Under a hidden name first: a folder called step-XXXXXXXX is never half removed. What cannot be removed stays:
+// training is worth more than disk space.
+void remove_checkpoint(const Found& found) {
+  std::error_code ignored;
+  const fs::path hidden = temporary_name(found.folder.parent_path(), found.step);
+  fs::remove_all(hidden, ignored);
+  fs::rename(found.folder, hidden, ignored);
+  fs::remove_all(hidden, ignored);
+}
+
+void keep_newest(const fs::path& parent, const fs::path& just_written, uint32_t keep) {
+  if (keep == 0) return;
+  uint32_t kept = 1;  // the one just written, even if an older run had got further
+  for (const Found& found : list_checkpoints(parent)) {
+    if (found.folder == just_written || !is_complete(found.folder)) continue;  // what we cannot read we do not remove
+    if (++kept > keep) remove_checkpoint(found);
+  }
+}
+
+// A folder under a temporary name; removed unless published.
+class StagedFolder {
+ public:
+  StagedFolder(const fs::path& parent, uint64_t step) : final_(parent / folder_name(step)) {
+    path_ = temporary_name(parent, step);
+    std::error_code failure;
+    fs::create_directories(parent, failure);
+    if (!failure) fs::create_directory(path_, failure);
+    if (failure) throw Error("cannot make the folder '{}': {}", path_.string(), failure.message());
+  }
+  ~StagedFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);  // after an exchange: the checkpoint that was there before
+  }
+  StagedFolder(const StagedFolder&) = delete;
+  StagedFolder& operator=(const StagedFolder&) = delete;
+
+  fs::path operator/(const char* name) const { return path_ / name; }
+
+  fs::path publish() {
+    sync_directory(path_);
+    if (!fs::exists(final_)) {
+      rename_or_throw(path_, final_);
+    } else if (renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, final_.c_str(), RENAME_EXCHANGE) != 0) {
+      // A file system that cannot exchange. If power fails here, the old one is whole under this name.
+      const fs::path old = final_.string() + ".replaced";
+      std::error_code ignored;
+      fs::remove_all(old, ignored);
+      rename_or_throw(final_, old);
+      rename_or_throw(path_, final_);
+      fs::remove_all(old, ignored);
+    }
+    sync_directory(final_.parent_path());
+    return final_;
+  }
+
+ private:
+  static void rename_or_throw(const fs::path& from, const fs::path& to) {
+    std::error_code failure;
+    fs::rename(from, to, failure);
+    if (failure) throw Error("cannot rename '{}' to '{}': {}", from.string(), to.string(), failure.message());
+  }
+
+  fs::path final_, path_;
+};
+
+uint64_t hash_of(std::string_view text) { return hash_bytes(std::as_bytes(std::span(text))); }
+
+void require_shapes(const std::vector<NamedShape>& stored, const ParameterTable& table, const fs::path& folder) {
+  const auto fail = [&](const std::string& difference) {
+    throw Error("'{}' does not fit '{}': {}", (folder / kState).string(), (folder / kConfig).string(), difference);
+  };
+  const std::vector<ParameterSpec>& wanted = table.specs();
+  for (size_t i = 0; i < std::min(stored.size(), wanted.size()); ++i) {
+    if (stored[i].name != wanted[i].name) {
+      fail(fmt::format("parameter {} is {} there, the configuration has {}", i, stored[i].name, wanted[i].name));
+    }
+    if (stored[i].shape != wanted[i].shape) {
+      fail(fmt::format("parameter {} is {} there, the configuration makes it {}", stored[i].name,
+                       stored[i].shape.to_string(), wanted[i].shape.to_string()));
+    }
+  }
+  if (stored.size() > wanted.size()) fail(fmt::format("the configuration has no {}", stored[wanted.size()].name));
+  if (stored.size() < wanted.size()) fail(fmt::format("it has no {}", wanted[stored.size()].name));
+}
+
+fs::path checkpoints_folder(const fs::path& path) {
+  return fs::is_directory(path / "checkpoints") ? path / "checkpoints" : path;
+}
+
+fs::path resolve(const fs::path& path) {
+  if (!fs::exists(path)) throw Error("there is no run or checkpoint '{}'", path.string());
+  if (!fs::is_directory(path)) {
+    throw Error("'{}' is a file; name the folder of the run or of the checkpoint", path.string());
+  }
+  if (step_of(path) || fs::exists(path / kState)) return path;
+  const fs::path latest = find_latest_checkpoint(path);
+  if (!latest.empty()) return latest;
+  const bool any = !list_checkpoints(checkpoints_folder(path)).empty();
+  throw Error("'{}' holds no {}checkpoint; they are folders called {}", checkpoints_folder(path).string(),
+              any ? "complete " : "", "step-XXXXXXXX");
+}
+
+// Everything in it is verified.
+LoadedCheckpoint load_folder(const fs::path& folder) {
+  for (const char* name : {kState, kConfig, kTokenizer}) {
+    if (!fs::is_regular_file(folder / name)) {
+      throw Error("the checkpoint '{}' is not complete: {} is missing", folder.string(), name);
+    }
+  }
+  StateFile file = read_state_file(folder / kState);
+  const std::string config_text = read_text_file(folder / kConfig);
+  LoadedCheckpoint loaded{.folder = folder,
+                          .config = parse_config(config_text, (folder / kConfig).string()),
+                          .state = std::move(file.state)};
+  loaded.config.model.vocab_size = file.vocab_size;
+  require_shapes(file.table, ParameterTable(loaded.config.model), folder);
+  const auto require_hash = [&](const char* name, uint64_t actual, uint64_t written) {
+    if (actual == written) return;
+    throw Error("'{}' is not as it was written: its bytes do not match the checksum in {}", (folder / name).string(),
+                kState);
+  };
+  require_hash(kConfig, hash_of(config_text), file.config_hash);
+  require_hash(kTokenizer, hash_bytes(MappedFile(folder / kTokenizer).bytes()), file.tokenizer_file_hash);
+  return loaded;
+}
+
+}  // namespace
+
+fs::path save_checkpoint(const fs::path& parent, const Config& config, const TrainingState& state,
+                         const fs::path& tokenizer_model, uint32_t keep) {
+  remove_stale_folders(parent);
+  const std::vector<std::byte> tokenizer = read_binary_file(tokenizer_model);
+  const std::string config_text = to_toml(config);
+  fs::path written;
+  {
+    StagedFolder staged(parent, state.step);
+    write_state_file(staged / kState, ParameterTable(config.model), state, config.model.vocab_size,
+                     hash_of(config_text), hash_bytes(tokenizer));
+    write_file_atomically(staged / kConfig, config_text);
+    AtomicFile copy(staged / kTokenizer);
+    copy.write(tokenizer);
+    copy.commit();
+    written = staged.publish();
+  }
+  keep_newest(parent, written, keep);
+  return written;
+}
+
+fs::path find_latest_checkpoint(const fs::path& path) {
+  for (const Found& found : list_checkpoints(checkpoints_folder(path))) {
+    if (is_complete(found.folder)) return found.folder;
+  }
+  return {};
+}
+
+LoadedCheckpoint load_checkpoint(const fs::path& path) {
+  const fs::path folder = resolve(path.has_filename() ? path : path.parent_path());  // "run/" is "run"
+  try {
+    return load_folder(folder);
+  } catch (const Error& error) {
+    for (const Found& other : list_checkpoints(folder.parent_path())) {
+      if (other.folder.filename() != folder.filename() && is_complete(other.folder)) {
+        throw Error("{}; another checkpoint is '{}'", error.what(), other.folder.string());
+      }
+    }
+    throw;
+  }
+}
+
+}  // namespace lapilli

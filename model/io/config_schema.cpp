@@ -1,0 +1,218 @@
+#include "model/io/config_schema.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+#include "engine/base/error.h"
+
+namespace lapilli {
+
+namespace {
+
+// Names in the order of the enumerators.
+constexpr const char* kArchs[] = {"gpt2", "llama"};
+constexpr const char* kNorms[] = {"layernorm", "rmsnorm"};
+constexpr const char* kMlps[] = {"gelu", "swiglu"};
+constexpr const char* kPositions[] = {"learned", "rope"};
+constexpr const char* kSchedules[] = {"cosine", "linear", "constant", "wsd"};
+constexpr const char* kStrategies[] = {"auto", "full", "tokens", "vocab"};
+// Of strings.
+constexpr const char* kOptimizers[] = {"adamw"};
+constexpr const char* kPrecisions[] = {"f32", "f16", "bf16"};
+
+template <typename E>
+const char* name_of(E value, std::span<const char* const> names) {
+  const auto index = static_cast<size_t>(value);
+  CHECK(index < names.size(), "enumerator {} of {}", index, names.size());
+  return names[index];
+}
+
+using schema::Choice;
+using schema::Field;
+using schema::Key;
+using schema::Range;
+
+template <typename E>
+Field choice(E& field, std::span<const char* const> names) {
+  return Choice{names, [&field, names] { return std::string(name_of(field, names)); },
+                [&field, names](const std::string& name) {
+                  const auto found = std::find(names.begin(), names.end(), name);
+                  CHECK(found != names.end(), "'{}' is none of the names", name);
+                  field = static_cast<E>(found - names.begin());
+                }};
+}
+
+Field choice(std::string& field, std::span<const char* const> names) {
+  return Choice{names, [&field] { return field; }, [&field](const std::string& name) { field = name; }};
+}
+
+constexpr Range between(double low, double high) { return {.low = low, .high = high}; }
+constexpr Range at_least(double low) { return {.low = low}; }
+constexpr Range above(double low) { return {.low = low, .low_excluded = true}; }
+constexpr Range kFraction = {.low = 0, .high = 1, .high_excluded = true};
+// Widths and counts stay where products of a few of them fit 64 bits and shapes fit 32.
+constexpr Range kWidth = between(1, 1 << 20);
+constexpr Range kCount = between(1, 1 << 16);
+
+constexpr Key kKeys[] = {
+    {"model", "arch", [](Config& c) { return choice(c.model.arch, kArchs); }},
+    {"model", "layers", [](Config& c) { return Field(&c.model.layers); }, kCount},
+    {"model", "heads", [](Config& c) { return Field(&c.model.heads); }, kCount},
+    {"model", "kv_heads", [](Config& c) { return Field(&c.model.kv_heads); }, kCount},
+    {"model", "dim", [](Config& c) { return Field(&c.model.dim); }, kWidth},
+    {"model", "ffn_dim", [](Config& c) { return Field(&c.model.ffn_dim); }, kWidth},
+    {"model", "context", [](Config& c) { return Field(&c.model.context); }, kWidth},
+    {"model", "norm", [](Config& c) { return choice(c.model.norm, kNorms); }},
+    {"model", "mlp", [](Config& c) { return choice(c.model.mlp, kMlps); }},
+    {"model", "position", [](Config& c) { return choice(c.model.position, kPositions); }},
+    {"model", "bias", [](Config& c) { return Field(&c.model.bias); }},
+    {"model", "tie_embeddings", [](Config& c) { return Field(&c.model.tie_embeddings); }},
+    {"model", "dropout", [](Config& c) { return Field(&c.model.dropout); }, kFraction},
+
+    {"data", "dir", [](Config& c) { return Field(&c.data.dir); }},
+    {"data", "batch", [](Config& c) { return Field(&c.data.batch); }, kCount},
+    {"data", "accumulate", [](Config& c) { return Field(&c.data.accumulate); }, kCount},
+    {"data", "document_mask", [](Config& c) { return Field(&c.data.document_mask); }},
+
+    {"optim", "optimizer", [](Config& c) { return choice(c.optim.optimizer, kOptimizers); }},
+    {"optim", "lr", [](Config& c) { return Field(&c.optim.lr); }, above(0)},
+    {"optim", "min_lr", [](Config& c) { return Field(&c.optim.min_lr); }, at_least(0)},
+    {"optim", "warmup", [](Config& c) { return Field(&c.optim.warmup); }},
+    {"optim", "schedule", [](Config& c) { return choice(c.optim.schedule, kSchedules); }},
+    {"optim", "weight_decay", [](Config& c) { return Field(&c.optim.weight_decay); }, at_least(0)},
+    {"optim", "beta1", [](Config& c) { return Field(&c.optim.beta1); }, kFraction},
+    {"optim", "beta2", [](Config& c) { return Field(&c.optim.beta2); }, kFraction},
+    {"optim", "eps", [](Config& c) { return Field(&c.optim.eps); }, above(0)},
+    {"optim", "clip", [](Config& c) { return Field(&c.optim.clip); }, at_least(0)},
+
+    {"loss", "strategy", [](Config& c) { return choice(c.loss.strategy, kStrategies); }},
+    {"loss", "chunk", [](Config& c) { return Field(&c.loss.chunk); }},
+    {"loss", "memory_mib", [](Config& c) { return Field(&c.loss.memory_mib); }, between(1, 1 << 24)},
+    {"loss", "label_smoothing", [](Config& c) { return Field(&c.loss.label_smoothing); }, kFraction},
+    {"loss", "z_loss", [](Config& c) { return Field(&c.loss.z_loss); }, at_least(0)},
+    {"loss", "softcap", [](Config& c) { return Field(&c.loss.softcap); }, at_least(0)},
+    {"loss", "temperature", [](Config& c) { return Field(&c.loss.temperature); }, above(0)},
+    {"loss", "teacher", [](Config& c) { return Field(&c.teacher); }},
+    {"loss", "distillation", [](Config& c) { return Field(&c.loss.distillation); }, between(0, 1)},
+
+    {"train", "steps", [](Config& c) { return Field(&c.train.steps); }, at_least(1)},
+    {"train", "eval_every", [](Config& c) { return Field(&c.train.eval_every); }},
+    {"train", "eval_tokens", [](Config& c) { return Field(&c.train.eval_tokens); }},
+    {"train", "checkpoint_every", [](Config& c) { return Field(&c.train.checkpoint_every); }},
+    {"train", "keep", [](Config& c) { return Field(&c.train.keep); }},
+    {"train", "seed", [](Config& c) { return Field(&c.train.seed); }},
+    {"train", "recompute", [](Config& c) { return Field(&c.train.recompute); }},
+    {"train", "precision", [](Config& c) { return choice(c.train.precision, kPrecisions); }},
+};
+
+std::string number_text(const auto& value) {
+  const std::string text = fmt::format("{}", value);  // the shortest that reads back the same
+  const bool is_float = text.find_first_of(".en") != std::string::npos;  // n: inf, nan
+  return is_float ? text : text + ".0";
+}
+
+}  // namespace
+
+const char* to_string(Arch value) { return name_of(value, kArchs); }
+const char* to_string(NormKind value) { return name_of(value, kNorms); }
+const char* to_string(MlpKind value) { return name_of(value, kMlps); }
+const char* to_string(PositionKind value) { return name_of(value, kPositions); }
+const char* to_string(Precision value) { return name_of(value, kPrecisions); }
+const char* to_string(Schedule value) { return name_of(value, kSchedules); }
+const char* to_string(LossStrategy value) { return name_of(value, kStrategies); }
+
+namespace schema {
+
+bool Choice::has(std::string_view word) const { return std::find(names.begin(), names.end(), word) != names.end(); }
+
+bool Range::contains(double value) const {
+  return std::isfinite(value) && (low_excluded ? value > low : value >= low) &&
+         (high_excluded ? value < high : value <= high);
+}
+
+std::string Range::to_string() const {
+  const std::string floor = fmt::format("{} {}", low_excluded ? "above" : "at least", low);
+  if (!std::isfinite(high)) return floor;
+  return fmt::format("{} and {} {}", floor, high_excluded ? "below" : "at most", high);
+}
+
+std::span<const Key> keys() { return kKeys; }
+
+const Key* find_key(std::string_view section, std::string_view name) {
+  for (const Key& key : kKeys) {
+    if (key.section == section && key.name == name) return &key;
+  }
+  return nullptr;
+}
+
+std::string nearest_key(std::string_view section, std::string_view name) {
+  // A key in the wrong section is as good a guess as one wrong letter.
+  const auto distance = [&](const Key& key) { return 2 * edit_distance(key.name, name) + (key.section != section); };
+  const auto nearest = std::min_element(std::begin(kKeys), std::end(kKeys), [&](const Key& a, const Key& b) {
+    return distance(a) < distance(b);
+  });
+  return nearest->path();
+}
+
+std::string nearest_section(std::string_view name) {
+  const auto nearest = std::min_element(std::begin(kKeys), std::end(kKeys), [&](const Key& a, const Key& b) {
+    return edit_distance(a.section, name) < edit_distance(b.section, name);
+  });
+  return nearest->section;
+}
+
+std::string toml_string(std::string_view text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      (result += '\\') += c;
+    } else if (byte < 0x20 || byte == 0x7F) {
+      result += fmt::format("\\u{:04X}", byte);
+    } else {
+      result += c;
+    }
+  }
+  return result + "\"";
+}
+
+std::string value_text(const Field& field) {
+  struct Printer {
+    std::string operator()(const uint32_t* value) const { return fmt::format("{}", *value); }
+    std::string operator()(const uint64_t* value) const { return fmt::format("{}", *value); }
+    std::string operator()(const float* value) const { return number_text(*value); }
+    std::string operator()(const double* value) const { return number_text(*value); }
+    std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
+    std::string operator()(const std::string* value) const { return toml_string(*value); }
+    std::string operator()(const Choice& choice) const { return toml_string(choice.get()); }
+  };
+  return std::visit(Printer{}, field);
+}
+
+std::string words_text(const Choice& choice) {
+  std::string words;
+  for (const char* name : choice.names) words += (words.empty() ? "" : ", ") + toml_string(name);
+  return choice.names.size() == 1 ? words : "one of " + words;
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);  // distances of the prefixes of b to a prefix of a
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, replaced}));
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace schema
+
+}  // namespace lapilli

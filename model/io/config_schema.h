@@ -1,0 +1,59 @@
+#pragma once
+// The one list of configuration keys. Parsing, defaults written out, overrides, range checks and the nearest right name
+// all walk it. Private to model/config*.cpp and its tests.
+
+#include <functional>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "model/transformer/config.h"
+
+namespace lapilli::schema {
+
+// One of a few words: an enumeration, or a string that may only be one of them.
+struct Choice {
+  std::span<const char* const> names;
+  std::function<std::string()> get;
+  std::function<void(const std::string&)> set;  // REQUIRES: one of the names
+
+  bool has(std::string_view word) const;
+};
+
+// Where a key's value lies in a Config.
+using Field = std::variant<uint32_t*, uint64_t*, float*, double*, bool*, std::string*, Choice>;
+
+// What a number may be.
+struct Range {
+  double low = 0, high = std::numeric_limits<double>::infinity();
+  bool low_excluded = false, high_excluded = false;
+
+  bool contains(double value) const;  // false for NaN and infinity
+  std::string to_string() const;      // "at least 0 and below 1"
+};
+
+struct Key {
+  const char* section;
+  const char* name;
+  Field (*field)(Config&);
+  Range range{};
+
+  std::string path() const { return std::string(section) + "." + name; }
+};
+
+std::span<const Key> keys();  // a section's keys lie together
+const Key* find_key(std::string_view section, std::string_view name);
+std::string nearest_key(std::string_view section, std::string_view name);  // "model.layers"
+std::string nearest_section(std::string_view name);
+
+// As TOML: 3, 0.001, true, "a\"b".
+std::string toml_string(std::string_view text);
+std::string value_text(const Field& field);
+std::string words_text(const Choice& choice);  // one of "auto", "full", "vocab"
+
+// Insertions, deletions and replacements of one character (Levenshtein).
+size_t edit_distance(std::string_view a, std::string_view b);
+
+}  // namespace lapilli::schema

@@ -1,0 +1,172 @@
+// Export to the layout of Hugging Face: the names and transpositions are in the table of parameters, the rest is here.
+
+#include <nlohmann/json.hpp>
+
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "model/io/checkpoint.h"
+#include "model/io/safetensors.h"
+#include "tokenizer/text/tokenizer.h"
+
+namespace lapilli {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+// 1e-5F as 0.00001, and not as the double nearest to the float.
+double shortest(float value) { return std::stod(fmt::format("{}", value)); }
+
+// The Hugging Face class for a configuration; throws naming the key that fits neither.
+Arch require_arch(const Config& config) {
+  if (config.loss.softcap != 0) {
+    throw Error("cannot export loss.softcap = {}: the models of Hugging Face have none", config.loss.softcap);
+  }
+  if (config.loss.temperature != 1) {
+    throw Error("cannot export loss.temperature = {}: the models of Hugging Face have none", config.loss.temperature);
+  }
+  const ModelConfig& m = config.model;
+  if (const std::optional<Arch> arch = hugging_face_arch(m)) return *arch;
+
+  // Judged by the class that more of the keys fit.
+  const bool llama =
+      (m.norm == NormKind::rmsnorm) + (m.mlp == MlpKind::swiglu) + (m.position == PositionKind::rope) >= 2;
+  const auto error = [&](const char* key, const std::string& value, const std::string& wanted) {
+    return Error("cannot export model.{} = {}: {} has {} (layernorm, gelu, learned and kv_heads = heads make "
+                 "GPT2LMHeadModel; rmsnorm, swiglu and rope make LlamaForCausalLM)",
+                 key, value, llama ? "LlamaForCausalLM" : "GPT2LMHeadModel", wanted);
+  };
+  const auto require = [&](const char* key, auto value, auto wanted) {
+    if (value != wanted) throw error(key, fmt::format("\"{}\"", to_string(value)), to_string(wanted));
+  };
+  require("norm", m.norm, llama ? NormKind::rmsnorm : NormKind::layernorm);
+  require("mlp", m.mlp, llama ? MlpKind::swiglu : MlpKind::gelu);
+  require("position", m.position, llama ? PositionKind::rope : PositionKind::learned);
+  throw error("kv_heads", fmt::format("{}", m.kv_heads), "as many as heads");
+}
+
+ordered_json gpt2_config(const ModelConfig& m) {
+  return {{"architectures", {"GPT2LMHeadModel"}},
+          {"model_type", "gpt2"},
+          {"vocab_size", m.vocab_size},
+          {"n_positions", m.context},
+          {"n_ctx", m.context},
+          {"n_embd", m.dim},
+          {"n_layer", m.layers},
+          {"n_head", m.heads},
+          {"n_inner", m.ffn_dim},
+          {"activation_function", "gelu_new"},
+          {"layer_norm_epsilon", shortest(ModelConfig::kNormEps)},
+          {"embd_pdrop", shortest(m.dropout)},
+          {"resid_pdrop", shortest(m.dropout)},
+          {"attn_pdrop", 0.0},
+          {"scale_attn_weights", true},
+          {"scale_attn_by_inverse_layer_idx", false},
+          {"reorder_and_upcast_attn", false}};
+}
+
+ordered_json llama_config(const ModelConfig& m) {
+  return {{"architectures", {"LlamaForCausalLM"}},
+          {"model_type", "llama"},
+          {"vocab_size", m.vocab_size},
+          {"max_position_embeddings", m.context},
+          {"hidden_size", m.dim},
+          {"intermediate_size", m.ffn_dim},
+          {"num_hidden_layers", m.layers},
+          {"num_attention_heads", m.heads},
+          {"num_key_value_heads", m.kv_heads},
+          {"head_dim", m.head_width()},
+          {"hidden_act", "silu"},
+          {"rms_norm_eps", shortest(ModelConfig::kNormEps)},
+          {"rope_theta", ModelConfig::kRopeTheta},
+          {"rope_scaling", nullptr},
+          {"attention_bias", m.bias},
+          {"mlp_bias", m.bias},
+          {"attention_dropout", 0.0},
+          {"pretraining_tp", 1}};
+}
+
+ordered_json hugging_face_config(const ModelConfig& model, Arch arch, const Tokenizer& tokenizer) {
+  ordered_json config = arch == Arch::gpt2 ? gpt2_config(model) : llama_config(model);
+  config["tie_word_embeddings"] = model.tie_embeddings;
+  config["initializer_range"] = shortest(ModelConfig::kInitStd);
+  config["use_cache"] = true;
+  config["torch_dtype"] = "float32";
+  const auto id = [](std::optional<uint32_t> token) { return token ? ordered_json(*token) : ordered_json(nullptr); };
+  config["bos_token_id"] = id(tokenizer.bos_id());
+  config["eos_token_id"] = id(tokenizer.eos_id());
+  return config;
+}
+
+// One tensor of the export: a piece of a parameter, or zeros.
+struct Planned {
+  TensorInfo info;
+  const ParameterSpec* spec = nullptr;
+  const ExportPiece* piece = nullptr;
+};
+
+TensorInfo describe(const std::string& name, const Shape& shape) {
+  TensorInfo info{.name = name};
+  for (uint32_t i = 0; i < shape.rank(); ++i) info.shape.push_back(shape[i]);
+  return info;
+}
+
+// GPT-2 has a bias wherever it has a norm or a linear layer: zeros where the model has none.
+std::optional<TensorInfo> missing_bias(const ParameterTable& table, const ParameterSpec& spec) {
+  constexpr std::string_view kWeight = "weight";
+  const std::string& name = spec.name;
+  const bool embeds = name == "wte.weight" || name == "wpe.weight" || name == "head.weight";
+  if (embeds || !name.ends_with(kWeight)) return std::nullopt;
+  const auto as_bias = [&](const std::string& weight) {
+    return weight.substr(0, weight.size() - kWeight.size()) + "bias";
+  };
+  if (table.contains(as_bias(name))) return std::nullopt;
+  return describe(as_bias(spec.pieces.front().name), {spec.shape[0]});
+}
+
+std::vector<Planned> plan_tensors(const ParameterTable& table, Arch arch) {
+  std::vector<Planned> plan;
+  for (const ParameterSpec& spec : table.specs()) {
+    for (const ExportPiece& piece : spec.pieces) {
+      plan.push_back({describe(piece.name, piece_shape(spec, piece)), &spec, &piece});
+    }
+    if (arch != Arch::gpt2) continue;
+    if (const std::optional<TensorInfo> bias = missing_bias(table, spec)) plan.push_back({*bias});
+  }
+  return plan;
+}
+
+void write_weights(const std::filesystem::path& path, const ParameterTable& table, Arch arch,
+                   std::span<const float> flat) {
+  const std::vector<Planned> plan = plan_tensors(table, arch);
+  std::vector<TensorInfo> tensors;
+  for (const Planned& planned : plan) tensors.push_back(planned.info);
+  SafetensorsWriter writer(path, {{"format", "pt"}}, tensors);  // transformers refuses files that do not say so
+  for (const Planned& planned : plan) {
+    writer.write(planned.spec != nullptr ? copy_to_piece(flat, *planned.spec, *planned.piece)
+                                         : std::vector<float>(planned.info.elements()));
+  }
+  writer.commit();
+}
+
+}  // namespace
+
+void export_safetensors(const LoadedCheckpoint& checkpoint, const std::filesystem::path& out_dir) {
+  const ModelConfig& model = checkpoint.config.model;
+  const Arch arch = require_arch(checkpoint.config);
+  const ParameterTable table(model);
+  CHECK_EQ(checkpoint.state.values.size(), table.count());
+  const std::filesystem::path tokenizer_path = checkpoint.folder / "tokenizer.model";
+  const ordered_json config = hugging_face_config(model, arch, Tokenizer(tokenizer_path));
+
+  std::error_code failure;
+  std::filesystem::create_directories(out_dir, failure);
+  if (failure) throw Error("cannot make the folder '{}': {}", out_dir.string(), failure.message());
+  write_weights(out_dir / "model.safetensors", table, arch, checkpoint.state.values);
+  write_file_atomically(out_dir / "config.json", config.dump(2) + "\n");
+  AtomicFile tokenizer(out_dir / "tokenizer.model");
+  tokenizer.write(read_binary_file(tokenizer_path));
+  tokenizer.commit();
+}
+
+}  // namespace lapilli

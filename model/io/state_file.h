@@ -1,0 +1,60 @@
+#pragma once
+// state.bin of a checkpoint. Layout of version 2, little-endian:
+//
+//   offset  bytes
+//        0  8       "LAPISTAT"
+//        8  4       version, 2
+//       12  4       vocabulary size
+//       16  8       elements of one array
+//       24  4       arrays: 1 (values) or 3 (values, first moment, second moment)
+//       28  4       parameters in the table
+//       32  8       bytes of the table, a multiple of 8
+//       40  8       step
+//       48  8       next_batch
+//       56  8       seed
+//       64  8       tokens
+//       72  8       best_val_loss, f64
+//       80  8       loss scale, f64
+//       88  4       good steps since it last changed
+//       92  4       steps that overflowed
+//       96  8       hash of the tokenizer, as the training state says
+//      104  8       XXH3 of config.toml beside it
+//      112  8       XXH3 of tokenizer.model beside it
+//      120          table: for each parameter, in the order of the flat array: u32 length of the name, the name, u32
+//                   rank, u32 for each dimension; zeros up to a multiple of 8
+//                   the arrays, f32
+//      end-8  8     XXH3 of all bytes before
+//
+// Nothing in it depends on time, place or machine: the same state gives the same bytes.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "model/io/checkpoint.h"
+
+namespace lapilli {
+
+struct NamedShape {
+  std::string name;
+  Shape shape;
+};
+
+struct StateFile {
+  uint32_t vocab_size = 0;
+  uint64_t config_hash = 0, tokenizer_file_hash = 0;  // of the files beside it
+  std::vector<NamedShape> table;
+  TrainingState state;
+};
+
+// REQUIRES: arrays as long as the table says; moments both there or both empty.
+void write_state_file(const std::filesystem::path& path, const ParameterTable& table, const TrainingState& state,
+                      uint32_t vocab_size, uint64_t config_hash, uint64_t tokenizer_file_hash);
+
+// Verifies everything it reads. Errors: missing, not such a file, another version, cut short, a byte changed.
+StateFile read_state_file(const std::filesystem::path& path);
+
+// Whether header and length are right; the checksum is not computed.
+bool is_whole_state_file(const std::filesystem::path& path);
+
+}  // namespace lapilli

@@ -1,0 +1,141 @@
+#include "model/loss/loss_plan_tuning.h"
+
+#include <spdlog/spdlog.h>
+
+#include <bit>
+
+#include "engine/tuning/measure.h"
+#include "model/transformer/config.h"
+#include "engine/memory/half.h"
+#include "engine/tuning/kernel_trial.h"
+
+namespace lapilli {
+
+namespace {
+
+constexpr uint32_t kFewestColumns = 2048;  // that still look like a vocabulary
+// Work of one run: a tenth of a second or so for a CPU driver, and for a GPU of 4 TFLOP/s.
+double most_flops(const DeviceCaps& caps) { return caps.kernel_class == KernelClass::scalar ? 6e9 : 4e11; }
+
+LossShape with_fewer_columns(const LossShape& shape, double flops_limit) {
+  const double flops = 6.0 * shape.tokens * (shape.dim + shape.teacher_dim / 3.0) * shape.vocab;
+  LossShape fewer = shape;
+  if (flops > flops_limit) fewer.vocab = std::min(shape.vocab, std::max(kFewestColumns, static_cast<uint32_t>(shape.vocab * flops_limit / flops)));
+  return fewer;
+}
+
+// The same plan over fewer columns: as many chunks, each so much narrower.
+LossPlan scaled(LossPlan plan, uint32_t from_columns, uint32_t to_columns) {
+  const bool keeps_all = plan.slabs == plan.chunks;
+  plan.chunk = static_cast<uint32_t>(ceil_div(uint64_t{plan.chunk} * to_columns, from_columns));
+  plan.chunks = static_cast<uint32_t>(ceil_div(to_columns, plan.chunk));
+  plan.slabs = keeps_all ? plan.chunks : std::min(plan.slabs, plan.chunks);
+  return plan;
+}
+
+// One batch, and a loss and a recorded program for each plan. The losses share memory: one runs at a time.
+class Trial {
+ public:
+  Trial(KernelLibrary& kernels, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel, const std::vector<LossPlan>& plans)
+      : kernels_(kernels), shape_(shape), precision_(kernel.precision), arena_(kernels.device().caps(), "loss measurement") {
+    const auto reserve = [&](Shape tensor_shape, DType dtype = DType::f32) { return reserve_tensor(arena_, tensor_shape, "measurement", dtype); };
+    // As training has them.
+    const auto factors = [&](Shape tensor_shape) { return reserve(tensor_shape, tensor_shape[1] % 2 == 0 ? storage_type(precision_) : DType::f32); };
+    inputs_ = {.x = factors({shape.tokens, shape.dim}),
+               .w = factors({shape.vocab, shape.dim}),
+               .targets = reserve({shape.tokens}, DType::u32),
+               .weights = reserve({shape.tokens})};
+    if (shape.teacher_dim != 0) {
+      inputs_.teacher_x = factors({shape.tokens, shape.teacher_dim});
+      inputs_.teacher_w = factors({shape.vocab, shape.teacher_dim});
+    }
+    outputs_ = {.nll = reserve({shape.tokens}), .sums = reserve({args::kSumCount}), .status = reserve({args::kStatusWords}, DType::u32)};
+    gradients_ = {.d_x = reserve({shape.tokens, shape.dim}), .d_w = reserve({shape.vocab, shape.dim})};
+    inverse_weight_ = reserve({1});
+    {
+      Arena::Alternatives one_at_a_time(arena_);
+      for (const LossPlan& plan : plans) {
+        losses_.push_back(std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), shape, options, plan, kernel));
+        one_at_a_time.next();
+      }
+    }
+    arena_.commit(kernels.device());
+    fill();
+  }
+
+  // Returns what runs plan `index` once and gives its seconds.
+  std::function<double()> record(size_t index) const {
+    const auto program = std::make_shared<Program>(kernels_.device(), "loss measurement", true);
+    Ops ops{.program = *program, .kernels = kernels_, .precision = precision_};
+    losses_[index]->forward_backward(ops, outputs_, gradients_, inputs_, inverse_weight_);
+    program->finish();
+    return timed_run(program);
+  }
+
+ private:
+  // Any ordinary numbers do.
+  void fill() const {
+    Program program(kernels_.device(), "loss measurement");
+    const auto put = [&](const ConstTensor& tensor, float value) {
+      if (!tensor) return;
+      const uint32_t word = size_bytes(tensor.dtype()) == 4 ? std::bit_cast<uint32_t>(value) : 0x10001U * half_bits(value, tensor.dtype());
+      program.fill(tensor.slice().sub(0, tensor.size_bytes()), word);
+    };
+    for (const ConstTensor& x : {inputs_.x, inputs_.teacher_x}) put(x, 0.5F);
+    for (const ConstTensor& w : {inputs_.w, inputs_.teacher_w}) put(w, 0.01F);
+    put(inputs_.weights, 1.0F);
+    put(inputs_.targets, 0.0F);  // the bits of id 0
+    put(inverse_weight_, 1.0F / static_cast<float>(shape_.tokens));
+    program.finish();
+    program.run();
+  }
+
+  KernelLibrary& kernels_;
+  LossShape shape_;
+  Precision precision_;
+  Arena arena_;
+  LossInputs inputs_;
+  LossOutputs outputs_;
+  LossGradients gradients_;
+  Tensor inverse_weight_;
+  std::vector<std::unique_ptr<LinearCrossEntropy>> losses_;
+};
+
+}  // namespace
+
+TunedLoss tune_loss(KernelLibrary& kernels, Tuner& tuner, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel) {
+  const std::vector<LossPlan> plans = loss_candidates(options, shape);
+  TunedLoss tuned{.options = options, .plan = plans.front()};
+  if (options.strategy == LossStrategy::automatic) {
+    const LossShape fewer = with_fewer_columns(shape, most_flops(kernels.device().caps()));
+    std::vector<std::string> names;
+    std::vector<LossPlan> scaled_plans;
+    for (const LossPlan& plan : plans) {
+      names.push_back(plan.describe());
+      scaled_plans.push_back(scaled(plan, shape.vocab, fewer.vocab));
+    }
+    std::unique_ptr<Trial> trial;
+    try {
+      const std::string key = fmt::format("loss {}x{}x{} teacher {} {}", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim, to_string(kernel.precision));
+      // Not in a candidate's preparation: none is to blame for the memory of all.
+      if (tuner.would_measure(key, names)) {
+        kernels.wait();
+        trial = std::make_unique<Trial>(kernels, options, fewer, kernel, scaled_plans);
+      }
+      const TunedChoice choice = tuner.choose(key, names, [&](size_t index) { return trial->record(index); });
+      tuned.plan = plans[choice.index];
+      tuned.reason = choice.reason;
+    } catch (const Error& error) {  // no memory to measure with: that is no reason not to train
+      spdlog::warn("the loss was not measured: {}", error.what());
+      tuned.reason = "not measured";
+    }
+  }
+  tuned.options.strategy = tuned.plan.strategy;
+  if (options.strategy == LossStrategy::automatic)
+    tuned.options.chunk = tuned.plan.strategy == LossStrategy::tokens  ? tuned.plan.range
+                          : tuned.plan.strategy == LossStrategy::vocab ? tuned.plan.chunk
+                                                                       : 0;
+  return tuned;
+}
+
+}  // namespace lapilli

@@ -1,0 +1,102 @@
+#include "model/matmul/matmul_record.h"
+#include "engine/tuning/kernel_tuner.h"
+
+namespace lapilli {
+
+namespace {
+
+MatmulKernel choose_kernel(Ops& ops, const MatmulProduct& product, const MatmulOptions& options) {
+  if (options.force) return *options.force;
+  const MatmulKernel own = settle_matmul_kernel(ops.caps(), matmul_kernel(ops.caps(), ops.precision), product, ops.workspace);
+  return ops.tuning == nullptr ? own : ops.tuning->choose(product, own, ops.workspace);
+}
+
+void check_nonlinearity(const Tensor& c, Into into, const MatmulOptions& options) {
+  const Nonlinearity f = options.nonlinearity;
+  const bool backward = f == Nonlinearity::gelu_backward || f == Nonlinearity::swiglu_backward, gated = f == Nonlinearity::swiglu;
+  CHECK(f != Nonlinearity::swiglu_backward || (c.cols() % 2 == 0 && c.row_stride() % 2 == 0), "gradients of gate and up in {}", c.shape().to_string());
+  CHECK(!gated || options.kept, "swiglu needs memory for gate and up");
+  CHECK(!options.kept || gated || f == Nonlinearity::gelu, "only gelu and swiglu keep what goes into them");
+  CHECK(static_cast<bool>(options.before) == backward, "something before it, and no gradient through a nonlinearity, or the other way round");
+  CHECK((f == Nonlinearity::rotary) == static_cast<bool>(options.rotary.turns), "turns and nothing to turn, or the other way round");
+  if (f == Nonlinearity::rotary) check_rotary(options.rotary, c);
+  CHECK(f == Nonlinearity::none || (into == Into::overwrite && !options.addend && !options.live), "a nonlinearity of a sum that is not whole");
+  for (const ConstTensor& tensor : {ConstTensor(options.kept), options.before})
+    CHECK(!tensor || (tensor.elements() == (gated ? 2 : 1) * c.elements() && tensor.row_stride() == (gated ? 2 : 1) * c.row_stride() &&
+                      !tensor.slice().overlaps(c.slice())),
+          "{} beside {}", tensor.shape().to_string(), c.shape().to_string());
+}
+
+// Columns of the product, or elements of its rows, where c has `of_c`.
+uint32_t in_product(uint32_t of_c, Nonlinearity f) {
+  if (f == Nonlinearity::swiglu) return 2 * of_c;
+  return f == Nonlinearity::swiglu_backward ? of_c / 2 : of_c;
+}
+uint32_t product_cols(const Tensor& c, const MatmulOptions& options) { return in_product(c.cols(), options.nonlinearity); }
+
+// `args` holds depth and strides.
+void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options, args::MatmulArgs args) {
+  const ConstTensor addend = into == Into::accumulate ? c : options.addend;
+  args.c = c;
+  args.a = a;
+  args.b = b;
+  args.bias = options.bias;
+  args.addend = addend;
+  args.kept = options.kept;
+  args.before = options.rotary.turns ? options.rotary.turns : options.before;
+  args.scale = options.scale;
+  args.live = options.live;
+  args.alpha = options.alpha;
+  args.rows = c.rows();
+  args.cols = product_cols(c, options);
+  args.c_stride = in_product(c.row_stride(), options.nonlinearity);
+  CHECK(into == Into::overwrite || !options.addend, "accumulate and an addend exclude each other");
+  check_nonlinearity(c, into, options);
+  CHECK(!options.bias || options.bias.elements() == args.cols, "bias {} for {}", options.bias.shape().to_string(),
+        c.shape().to_string());
+  CHECK(!options.addend || (options.addend.elements() == c.elements() && options.addend.row_stride() == c.row_stride()), "addend {} for {}",
+        options.addend.shape().to_string(), c.shape().to_string());
+
+  const double m = args.rows, n = args.cols, k = args.depth;
+  const auto bytes = [](const ConstTensor& tensor, double elements) { return static_cast<double>(size_bytes(tensor.dtype())) * elements; };
+  const auto all = [&](const ConstTensor& tensor) { return tensor ? bytes(tensor, static_cast<double>(tensor.elements())) : 0; };
+  const Cost cost{.flops = 2 * m * n * k + flops_of(options.nonlinearity) * m * n + (options.rotary.turns ? rope_flops(options.rotary, c.rows()) : 0),
+                  .bytes = bytes(a, m * k) + bytes(b, n * k) + all(c) * (addend ? 2 : 1) + all(options.kept) + all(options.before)};
+  const MatmulProduct product{.args = args,
+                              .a = a,
+                              .b = b,
+                              .c = c,
+                              .addend = addend,
+                              .kept = options.kept,
+                              .before = options.before,
+                              .nonlinearity = options.nonlinearity,
+                              .rotary = options.rotary,
+                              .cost = cost};
+  record_product(ops, choose_kernel(ops, product, options), product);
+}
+
+}  // namespace
+
+void matmul_nn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
+  const uint32_t depth = a.cols();
+  CHECK(a.rows() == c.rows() && b.rows() == depth && b.cols() == product_cols(c, options), "{} = {} {}", c.shape().to_string(),
+        a.shape().to_string(), b.shape().to_string());
+  matmul(ops, c, a, b, into, options, {.depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = b.row_stride(), .b_col = 1});
+}
+
+void matmul_nt(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
+  const uint32_t depth = a.cols();
+  CHECK(a.rows() == c.rows() && b.cols() == depth && b.rows() == product_cols(c, options), "{} = {} {}t", c.shape().to_string(),
+        a.shape().to_string(), b.shape().to_string());
+  matmul(ops, c, a, b, into, options, {.depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = 1, .b_col = b.row_stride()});
+}
+
+void matmul_tn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
+  const uint32_t depth = a.rows();
+  CHECK(a.cols() == c.rows() && b.rows() == depth && b.cols() == product_cols(c, options), "{} = {}t {}", c.shape().to_string(),
+        a.shape().to_string(), b.shape().to_string());
+  matmul(ops, c, a, b, into, options,
+         {.depth = depth, .a_row = 1, .a_depth = a.row_stride(), .b_depth = b.row_stride(), .b_col = 1, .live_is_depth = 1});
+}
+
+}  // namespace lapilli

@@ -1,0 +1,178 @@
+// How a product is cut into tiles: which form of kernel, of which size.
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#include "model/matmul/matmul_record.h"
+
+namespace lapilli {
+
+namespace {
+
+// What `count` rows (or columns) cost in tiles of `size`, if a tile costs its size and `fixed` more, in the same unit.
+uint64_t cost_in_tiles(uint32_t count, uint32_t size, uint32_t fixed) { return ceil_div(count, size) * (size + fixed); }
+uint32_t cheapest(std::initializer_list<uint32_t> sizes, uint32_t count, uint32_t fixed) {
+  return *std::ranges::min_element(sizes, {}, [&](uint32_t size) { return cost_in_tiles(count, size, fixed); });
+}
+
+constexpr uint32_t kFixedRows = 15;
+// A step of K takes R x C multiplications (C vectors of columns) and scattered reads for R/16 + C vectors, each worth twenty of
+// them on lavapipe (lapilli bench matmul): so a tile costs as if it had kFixedRows and 1 vector of columns more. Columns do not depend
+// on the number of rows: which lane a column falls to decides in which order the loss adds up its exponentials, and a row's
+// loss must not depend on how many rows there are.
+MatmulTile scalar_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs, const MatmulKernel& kernel) {
+  const uint32_t lanes = caps.subgroup_size;
+  uint32_t lane_rows = pairs ? cheapest({64, 32, 8}, rows, kFixedRows) : cheapest({24, 8}, rows, kFixedRows);
+  uint32_t lane_cols = pairs ? cheapest({4 * lanes, 2 * lanes}, cols, lanes) / lanes : 2;
+  if (pairs && kernel.tile != 0) lane_rows = kernel.tile;
+  if (pairs && kernel.tile_cols != 0) lane_cols = kernel.tile_cols;
+  return {.form = pairs ? "scalar_pairs" : "scalar",
+          .in_blocks = false,
+          .rows = lane_rows,
+          .cols = lane_cols * lanes,
+          .workgroup = lanes,
+          .constants = {{args::SPEC_TILE_ROWS, lane_rows}, {args::SPEC_TILE_COLS, lane_cols}}};
+}
+
+// Threads of a tile that a workgroup ends up with in blocks.
+uint32_t block_workgroup(uint32_t side) { return side == 32 ? 64 : 256; }
+
+MatmulTile block_tile(const std::string& form, uint32_t side, uint32_t depth) {
+  return {.form = form,
+          .in_blocks = true,
+          .rows = side,
+          .cols = side,
+          .workgroup = block_workgroup(side),
+          .constants = {{args::SPEC_TILE_ROWS, side}, {args::SPEC_TILE_COLS, side}, {args::SPEC_TILE_DEPTH, depth}}};
+}
+
+std::string coopmat_shader(Precision precision) { return std::string("matmul_coopmat_") + to_string(precision); }
+
+// How the subgroups of a tile stand: as square a grid as a power of two allows, wider than high, for rows of a fragment of b are the longer ones.
+struct SubgroupGrid {
+  uint32_t down, across;
+};
+SubgroupGrid subgroup_grid(const DeviceCaps& caps, uint32_t side) {
+  const uint32_t subgroups = block_workgroup(side) / caps.subgroup_size;
+  const uint32_t down = 1U << (static_cast<uint32_t>(std::bit_width(subgroups) - 1) / 2);
+  return {down, subgroups / down};
+}
+// Whether each gets whole fragments.
+bool shares_out(const DeviceCaps& caps, uint32_t side, const MatrixShape& shape) {
+  if (block_workgroup(side) < caps.subgroup_size) return false;
+  const SubgroupGrid grid = subgroup_grid(caps, side);
+  return side / grid.down % shape.rows == 0 && side / grid.across % shape.cols == 0;
+}
+
+MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, const MatmulKernel& kernel) {
+  const MatrixShape shape = matrix_shape(caps, kernel.precision);
+  MatmulTile tile = block_tile(kernel.precision == Precision::f16 ? "coopmat_f16" : "coopmat_bf16", side, 32);
+  CHECK(shares_out(caps, side, shape), "subgroups of {} lanes share a tile of {} in fragments of {} x {}", caps.subgroup_size, side, shape.rows, shape.cols);
+  const SpecConstants more{{args::SPEC_FRAGMENT_ROWS, shape.rows},
+                           {args::SPEC_FRAGMENT_COLS, shape.cols},
+                           {args::SPEC_FRAGMENT_DEPTH, shape.depth},
+                           {args::SPEC_SUBGROUPS_DOWN, subgroup_grid(caps, side).down},
+                           {args::SPEC_TRANSPOSES, kernel.transposes ? 1U : 0U}};
+  tile.constants.insert(tile.constants.end(), more.begin(), more.end());
+  return tile;
+}
+
+bool starts_rows_at(uint64_t alignment_bytes, const ConstTensor& tensor) {
+  return tensor.row_stride() * size_bytes(tensor.dtype()) % alignment_bytes == 0 && tensor.slice().buffer_offset_bytes() % alignment_bytes == 0;
+}
+// Where four elements can be read or written at once.
+bool starts_rows_at_fours(const ConstTensor& tensor) { return !tensor || starts_rows_at(4 * size_bytes(tensor.dtype()), tensor); }
+
+// The largest tile that still makes enough workgroups, else the smallest.
+uint32_t filling_tile(const DeviceCaps& caps, const MatmulKernel& kernel, uint32_t rows, uint32_t cols) {
+  const auto tiles = matmul_tiles(caps, kernel);
+  for (const auto& [side, same] : tiles)
+    if (ceil_div(rows, side) * ceil_div(cols, same) >= kEnoughWorkgroups) return side;
+  return tiles.back().first;
+}
+
+}  // namespace
+
+std::string MatmulKernel::to_string() const {
+  std::string text = lapilli::to_string(kernel_class);
+  if (tile != 0) text += fmt::format(" {}x{}", tile, tile_cols != 0 ? tile_cols : tile);
+  if (transposes) text += " transposing";
+  return splits > 1 ? text + fmt::format(" in {} parts", splits) : text;
+}
+
+std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, const MatmulKernel& kernel) {
+  switch (kernel.kernel_class) {
+    case KernelClass::scalar: return {{64, 4}, {64, 2}, {32, 4}, {32, 2}, {8, 4}, {8, 2}};
+    case KernelClass::coopmat2: return {{128, 256}, {256, 128}, {128, 128}, {64, 64}};
+    case KernelClass::tiled:
+    case KernelClass::coopmat: break;
+  }
+  std::vector<std::pair<uint32_t, uint32_t>> tiles;
+  for (const uint32_t side : {128U, 64U, 32U}) {
+    // A tile of less threads than a subgroup has would be no whole one.
+    const bool runs = block_workgroup(side) <= caps.max_workgroup_invocations && block_workgroup(side) >= caps.subgroup_size;
+    if (runs && (kernel.kernel_class == KernelClass::tiled || shares_out(caps, side, matrix_shape(caps, kernel.precision)))) tiles.emplace_back(side, side);
+  }
+  CHECK(!tiles.empty(), "no tile of {} fits {}", lapilli::to_string(kernel.kernel_class), caps.name);
+  return tiles;
+}
+
+double scalar_pairs_cost(uint32_t lanes, uint32_t rows, uint32_t cols, uint32_t tile_rows, uint32_t vectors) {
+  return static_cast<double>(cost_in_tiles(rows, tile_rows, kFixedRows)) * static_cast<double>(cost_in_tiles(cols, vectors * lanes, lanes));
+}
+
+uint32_t spreading_row_step(uint64_t count) {
+  if (count >= 65536) return 1;  // shaders multiply the two in 32 bits
+  auto step = std::max<uint64_t>(static_cast<uint64_t>(0.618 * static_cast<double>(count)), 1);
+  while (std::gcd(step, count) != 1) ++step;
+  return static_cast<uint32_t>(step);
+}
+
+MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision) {
+  return precision == Precision::f16 ? caps.matrix_f16 : precision == Precision::bf16 ? caps.matrix_bf16 : MatrixShape{};
+}
+
+bool multiplies(const DeviceCaps& caps, Precision precision) {
+  return precision == Precision::f32 || (matrix_shape(caps, precision) && has_shader(coopmat_shader(precision)));
+}
+
+MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
+  if (precision == Precision::f32) return {caps.kernel_class};
+  if (!matrix_shape(caps, precision))
+    throw Error("{} does not multiply {} matrices with f32 sums (VK_KHR_cooperative_matrix); f32 works everywhere", caps.name,
+                to_string(precision));
+  if (!has_shader(coopmat_shader(precision)))
+    throw Error("this program was built by a shader compiler that knows no {} matrices (glslc with {}); build it again with one",
+                to_string(precision), precision == Precision::f16 ? "GL_KHR_cooperative_matrix" : "GL_EXT_bfloat16");
+  // Not coopmat2, even where the device has it: it has only run emulated so far. KernelTuning takes it where it proves right and faster.
+  constexpr uint32_t kAmd = 0x1002;  // see shaders/matmul/matmul_coopmat.glsl
+  return {.kernel_class = KernelClass::coopmat, .precision = precision, .transposes = caps.vendor_id == kAmd};
+}
+
+SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
+                               std::initializer_list<ConstTensor> like_c) {
+  if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_constants(kernel, a, b, c, like_c);
+  const bool coopmat = kernel.kernel_class == KernelClass::coopmat;
+  for (const ConstTensor& tensor : {a, b, c})
+    CHECK(!tensor || tensor.dtype() == DType::f32 || (coopmat && tensor.dtype() == storage_type(kernel.precision)),
+          "{} is of a type that the {} kernel does not take", tensor.shape().to_string(), to_string(kernel.kernel_class));
+  for (const ConstTensor& tensor : like_c)
+    CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} of another type beside it", c.shape().to_string(), tensor.shape().to_string());
+  if (!coopmat) return {};
+  const bool fours = c && starts_rows_at_fours(c) && std::ranges::all_of(like_c, starts_rows_at_fours);
+  return {{args::SPEC_ALIGNED, (starts_rows_at(16, a) ? 1U : 0U) | (starts_rows_at(16, b) ? 2U : 0U) | (fours ? 4U : 0U)},
+          type_constant(args::SPEC_A_TYPE, a),
+          type_constant(args::SPEC_B_TYPE, b),
+          type_constant(args::SPEC_C_TYPE, c)};
+}
+
+MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const MatmulKernel& kernel) {
+  if (kernel.kernel_class == KernelClass::scalar)
+    return scalar_tile(caps, rows, cols, kernel.pairs && caps.fast_pair_loads && pairs_fit, kernel);
+  if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_tile(rows, cols, kernel);
+  const uint32_t side = kernel.tile != 0 ? kernel.tile : filling_tile(caps, kernel, rows, cols);
+  return kernel.kernel_class == KernelClass::coopmat ? coopmat_tile(caps, side, kernel) : block_tile("tiled", side, 16);
+}
+
+}  // namespace lapilli

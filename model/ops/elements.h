@@ -1,0 +1,22 @@
+#pragma once
+// Kernels over a flat range of elements (shaders/common/elements.glsl): how many workgroups, and how many elements for a lane.
+
+#include "model/ops/ops.h"
+
+namespace lapilli {
+
+// How many lanes' worth of elements a kernel that writes `result` takes: two 16-bit ones at once (shaders/common/real.glsl).
+inline uint64_t lanes(const ConstTensor& result, uint64_t count) { return size_bytes(result.dtype()) == 4 ? count : count / 2; }
+
+// A CPU driver gets one subgroup and many elements a lane, for starting a workgroup is dear there; a GPU many workgroups.
+// REQUIRES: count < 2^31, the kernel strides by first_element() and end_element().
+template <typename Args>
+void dispatch_elements(Ops& ops, std::string_view kernel, const Args& args, uint64_t count, Cost cost, SpecConstants constants = {}) {
+  const bool scalar = ops.caps().kernel_class == KernelClass::scalar && ops.row_subgroups == 0;
+  const uint32_t workgroup = scalar ? ops.caps().subgroup_size : 256, elements = scalar ? 64 : 1;
+  constants.push_back({args::SPEC_ELEMENTS, elements});
+  ops.program.dispatch(ops.kernel(kernel, workgroup, constants), args,
+                       ceil_div(count, uint64_t{workgroup} * elements), cost);
+}
+
+}  // namespace lapilli

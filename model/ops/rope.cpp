@@ -1,0 +1,45 @@
+#include "model/ops/rope.h"
+
+#include <cmath>
+
+namespace lapilli {
+
+std::vector<float> make_turns(uint32_t context, uint32_t head_width, double theta) {
+  CHECK(head_width % 2 == 0, "rope needs an even head width, not {}", head_width);
+  std::vector<float> turns;
+  turns.reserve(uint64_t{context} * head_width);
+  for (uint32_t position = 0; position < context; ++position)
+    for (uint32_t i = 0; i < head_width / 2; ++i) {
+      const double angle = position * std::pow(theta, -2.0 * i / head_width);
+      turns.push_back(static_cast<float>(std::cos(angle)));
+      turns.push_back(static_cast<float>(std::sin(angle)));
+    }
+  return turns;
+}
+
+void check_rotary(const Rotary& rotary, const ConstTensor& qkv) {
+  CHECK(rotary.turns.dtype() == DType::f32 && rotary.head_width() % 2 == 0, "turns {}", rotary.turns.shape().to_string());
+  CHECK(rotary.context > 0 && rotary.turns.rows() >= rotary.context, "turns {} for {} positions", rotary.turns.shape().to_string(), rotary.context);
+  CHECK(rotary.turned_cols() <= qkv.cols(), "{} heads of {} turn in {}", rotary.turned_heads, rotary.head_width(), qkv.shape().to_string());
+}
+
+double rope_flops(const Rotary& rotary, uint32_t rows) { return 3.0 * rows * rotary.turned_cols(); }  // two products, a sum
+
+void rope(Ops& ops, Tensor qkv, const Rotary& rotary, RopeDirection direction) {
+  check_rotary(rotary, qkv);
+  element_count(qkv);  // CHECKs that indices fit
+  CHECK(size_bytes(qkv.dtype()) == 4 || qkv.row_stride() % 2 == 0, "rows of qkv {} begin within a word", qkv.shape().to_string());
+  SpecConstants constants = type_constants(qkv);
+  constants.push_back({args::SPEC_HEAD_WIDTH, rotary.head_width()});
+  ops.program.dispatch(ops.kernel("rope", ops.row_workgroup(), constants),
+                       args::RopeArgs{.qkv = qkv,
+                                      .turns = rotary.turns,
+                                      .rows = qkv.rows(),
+                                      .row_stride = qkv.row_stride(),
+                                      .context = rotary.context,
+                                      .turned_heads = rotary.turned_heads,
+                                      .direction = direction == RopeDirection::forward ? 1.0F : -1.0F},
+                       qkv.rows(), {.flops = rope_flops(rotary, qkv.rows()), .bytes = 2 * static_cast<double>(size_bytes(qkv.dtype())) * qkv.rows() * rotary.turned_cols()});
+}
+
+}  // namespace lapilli

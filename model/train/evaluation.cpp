@@ -1,0 +1,97 @@
+#include "model/train/evaluation.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace lapilli {
+
+namespace {
+
+LossOptions scoring_options(LossOptions options) {
+  options.label_smoothing = 0;
+  options.z_loss = 0;
+  return options;
+}
+
+}  // namespace
+
+EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, Precision precision,
+                               uint32_t batch, uint32_t context, bool document_mask)
+    : device_(device),
+      config_(config),
+      precision_(precision),
+      batch_(batch),
+      context_(context),
+      document_mask_(document_mask),
+      inputs_(device, kept, 1, batch * context, document_mask),
+      results_(device, kept, (uint64_t{batch} * context + args::kSumCount + args::kStatusWords) * 4, "batches", Direction::to_host),
+      transformer_(scratch, device.caps(), config, batch, context, Purpose::evaluation, false, precision),
+      loss_(scratch, device.caps(), {batch * context, config.dim, config.vocab_size}, scoring_options(loss),
+            plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false), matmul_kernel(device.caps(), precision)),
+      workspace_(reserve_matmul_workspace(scratch, device.caps())) {}
+
+void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuning* tuning) {
+  program_ = std::make_unique<Program>(device_, "evaluation");
+  Ops ops{.program = *program_, .kernels = kernels, .precision = precision_, .workspace = workspace_, .tuning = tuning};
+  inputs_.record(*program_);
+  const BatchTensors batch = inputs_.tensors(0);
+  const uint32_t n = batch_ * context_;
+  const Slice& results = results_.device_slice();
+  const Tensor nll(results.sub(0, n * 4), {n});
+  const Tensor sums(results.sub(n * 4, args::kSumCount * 4), {args::kSumCount});
+  const Tensor status(results.sub((n + args::kSumCount) * 4, args::kStatusWords * 4), {args::kStatusWords}, DType::u32);
+  transformer_.forward(ops, weights, batch, {}, 0);
+  loss_.forward(ops, {.nll = nll, .sums = sums, .status = status},
+                {.x = transformer_.output(), .w = weights.factor(weights.head(), precision_), .targets = batch.targets, .weights = batch.weights});
+  results_.record(*program_);
+  program_->finish();
+}
+
+std::vector<float> EvaluationPass::run_batch(const Batch& batch, LossSums* sums) {
+  inputs_.write(0, batch);
+  program_->run();
+  const uint32_t n = batch_ * context_;
+  const std::byte* words = results_.host().data();
+  std::vector<float> nll(n);
+  float sum_words[args::kSumCount];
+  uint32_t status[args::kStatusWords];
+  std::memcpy(nll.data(), words, n * 4);
+  std::memcpy(sum_words, words + n * 4, sizeof sum_words);
+  std::memcpy(status, words + (n + args::kSumCount) * 4, sizeof status);
+  require_good_targets(status, config_.vocab_size, fmt::format("evaluation batch {}", batch.index));
+  if (sums != nullptr) *sums = read_loss_sums(sum_words);
+  return nll;
+}
+
+EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targets, uint32_t stride) {
+  const EvalWindows windows(shard, {.batch = batch_, .context = context_, .document_mask = document_mask_}, stride, max_targets);
+  Prefetcher prefetcher([&](uint64_t index) { return windows.batch(std::min(index, windows.batch_count() - 1)); });
+  double nats = 0, squares = 0, hits = 0;
+  uint64_t bytes = 0;
+  EvaluationResult result;
+  for (uint64_t i = 0; i < windows.batch_count(); ++i) {
+    const Batch batch = prefetcher.next();
+    LossSums sums;
+    const std::vector<float> nll = run_batch(batch, &sums);
+    for (size_t n = 0; n < nll.size(); ++n) {
+      if (batch.weights[n] == 0) continue;
+      const auto value = static_cast<double>(nll[n]);
+      nats += value;
+      squares += value * value;
+    }
+    hits += sums.hits;
+    bytes += batch.target_bytes;
+    result.tokens += batch.valid_targets;
+  }
+  if (result.tokens == 0) throw Error("'{}' has no target to score", shard.path().string());
+  const auto count = static_cast<double>(result.tokens);
+  result.loss = nats / count;
+  result.perplexity = std::exp(result.loss);
+  result.bits_per_byte = bytes == 0 ? 0 : nats / std::log(2.0) / static_cast<double>(bytes);
+  result.top1 = hits / count;
+  const double variance = std::max(0.0, squares / count - result.loss * result.loss);
+  result.standard_error = count > 1 ? std::sqrt(variance / (count - 1)) : 0;
+  return result;
+}
+
+}  // namespace lapilli

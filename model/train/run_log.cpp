@@ -1,0 +1,84 @@
+#include "model/train/run_log.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+
+namespace lapilli {
+
+namespace {
+
+void drop_later_steps(const std::filesystem::path& path, uint64_t last_step) {
+  if (!std::filesystem::exists(path)) return;
+  std::istringstream lines(read_text_file(path));
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (object.is_discarded() || !object.is_object()) continue;  // cut short when the power went
+    if (object.value("event", "") == "end" || object.value("step", uint64_t{0}) > last_step) continue;
+    kept += line + '\n';
+  }
+  write_file_atomically(path, kept);
+}
+
+void sync_file(const std::filesystem::path& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  fsync(descriptor);
+  close(descriptor);
+}
+
+}  // namespace
+
+RunLog::RunLog(const std::filesystem::path& run_dir, bool resuming, uint64_t resume_step)
+    : metrics_path_(run_dir / "metrics.jsonl"), log_path_(run_dir / "log.txt"), terminal_(isatty(STDOUT_FILENO) == 1) {
+  if (resuming) drop_later_steps(metrics_path_, resume_step);
+  const auto mode = resuming ? std::ios::app : std::ios::trunc;
+  metrics_.open(metrics_path_, mode);
+  log_.open(log_path_, mode);
+  if (!metrics_ || !log_) throw Error("cannot write to the run folder '{}'", run_dir.string());
+}
+
+void RunLog::event(const nlohmann::ordered_json& object) {
+  metrics_ << object.dump() << '\n';
+  metrics_.flush();
+  if (!metrics_) throw Error("cannot write '{}': is the disk full?", metrics_path_.string());
+}
+
+void RunLog::clear_progress() {
+  if (showing_progress_) std::fputs("\r\033[K", stdout);
+  showing_progress_ = false;
+}
+
+void RunLog::line(const std::string& text) {
+  clear_progress();
+  std::fputs((text + '\n').c_str(), stdout);
+  std::fflush(stdout);
+  log_ << text << '\n';
+  log_.flush();
+}
+
+void RunLog::warn(const std::string& text) {
+  line("WARNING: " + text);
+  event({{"event", "warning"}, {"message", text}});
+}
+
+void RunLog::progress(const std::string& text) {
+  if (!terminal_) return;
+  clear_progress();
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+  showing_progress_ = true;
+}
+
+void RunLog::sync() {
+  sync_file(metrics_path_);
+  sync_file(log_path_);
+}
+
+}  // namespace lapilli

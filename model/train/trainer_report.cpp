@@ -1,0 +1,67 @@
+// What a run says before its first update: where the loss starts, and the ladder of lines to read it against.
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "model/transformer/flops.h"
+#include "model/train/trainer.h"
+#include "tokenizer/data/ngram.h"
+
+namespace lapilli {
+
+namespace {
+
+// Off by more than this share of the expectation, something is wrong: a mis-scaled initialisation, a wrong vocabulary, a
+// broken mask.
+constexpr double kInitTolerance = 0.02;
+
+// Tokens to take the loss over: as many as cost little next to the steps that follow. Even the fewest tell the mean to some
+// thousandths of a nat, because random weights guess nearly the same everywhere.
+constexpr uint64_t kFewestTokens = 2048, kMostTokens = 8192;
+constexpr double kInitFlops = 10e9;
+uint64_t init_tokens(double forward_flops_per_token) {
+  return static_cast<uint64_t>(std::clamp(kInitFlops / forward_flops_per_token, static_cast<double>(kFewestTokens), static_cast<double>(kMostTokens)));
+}
+
+}  // namespace
+
+// Logits of unit-RMS features against N(0, s^2) rows have variance s2 = D s^2, and E ln sum exp of V of them is about
+// ln V + s2/2.
+double expected_initial_loss(const ModelConfig& config, const LossOptions& loss) {
+  const double std = ModelConfig::kInitStd / loss.temperature;
+  return std::log(config.vocab_size) + config.dim * std * std / 2;
+}
+
+void Trainer::tell_init() {
+  const EvaluationResult initial = memory_->evaluation->run(val_shard_, init_tokens(flops_per_token(config_.model, table_) / 3));
+  const double ln_vocab = std::log(config_.model.vocab_size), expected = expected_initial_loss(config_.model, config_.loss);
+  const double gap = initial.loss - expected;
+  const NgramReference ngram = ngram_reference(train_shard_, val_shard_);
+  nlohmann::ordered_json event{{"event", "init"},
+                               {"step", 0},
+                               {"vocab_size", config_.model.vocab_size},
+                               {"ln_vocab", ln_vocab},
+                               {"expected_loss", expected},
+                               {"loss", initial.loss},
+                               {"tokens", initial.tokens},
+                               {"gap", gap},
+                               {"unigram_entropy", ngram.unigram_entropy},
+                               {"bigram_cross_entropy", ngram.bigram_cross_entropy}};
+  std::string ladder = fmt::format("ln|V| {:.3f} > unigram {:.3f} > bigram {:.3f}", ln_vocab, ngram.unigram_entropy, ngram.bigram_cross_entropy);
+  if (const double nats = val_shard_.source_entropy_nats(); std::isfinite(nats)) {
+    const double per_token = nats / static_cast<double>(val_shard_.token_count());
+    event["source_entropy"] = per_token;
+    ladder += fmt::format(" > the source's own entropy {:.3f}", per_token);
+  }
+  log_->event(event);
+  log_->line(fmt::format("init        loss {:.4f}; expected ln|V| + s2/2 = {:.4f} + {:.4f} = {:.4f}; gap {:+.4f} ({:+.2f} %)", initial.loss, ln_vocab,
+                         expected - ln_vocab, expected, gap, 100 * gap / expected));
+  log_->line("ladder      " + ladder + "   (nats per token of the validation text)");
+  if (std::abs(gap) > kInitTolerance * expected)
+    log_->warn(fmt::format("the loss before training, {:.4f}, is {:.1f} % off the {:.4f} that random weights give: look at the initialisation, "
+                           "the vocabulary and the mask before trusting this run",
+                           initial.loss, 100 * std::abs(gap) / expected, expected));
+}
+
+}  // namespace lapilli

@@ -1,0 +1,28 @@
+#include "model/train/training_memory.h"
+
+namespace lapilli {
+
+TrainingMemory::TrainingMemory(Device& device, const Config& student, const ParameterTable& table)
+    : kept(device.caps(), "weights and optimizer"), scratch(device.caps(), "activations") {
+  Config config = student;
+  weights = std::make_unique<ModelWeights>(kept, config.model, table, config.train.precision);
+  Arena::Alternatives alternatives(scratch);
+  if (!config.teacher.empty()) {
+    LoadedCheckpoint checkpoint = load_teacher(config);
+    teacher = std::make_unique<Teacher>(device.caps(), kept, scratch, config, std::move(checkpoint));
+  }
+  step = std::make_unique<TrainingStep>(device, kept, scratch, config, table, *weights, teacher.get());
+  alternatives.next();
+  evaluation = std::make_unique<EvaluationPass>(device, kept, scratch, config.model, config.loss, config.train.precision, config.data.batch, config.model.context,
+                                                config.data.document_mask);
+  alternatives.next();
+  generator = std::make_unique<Generator>(device, kept, scratch, config.model, config.loss);
+}
+
+void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning) {
+  step->record(kernels, profiled, tuning);
+  evaluation->record(kernels, *weights, tuning);
+  generator->record(kernels, *weights);
+}
+
+}  // namespace lapilli

@@ -1,0 +1,85 @@
+#pragma once
+// One optimizer step, recorded once and replayed: A micro-batches forward and backward, gradient norm, clip, AdamW.
+
+#include <optional>
+
+#include "engine/program/step_profile.h"
+#include "model/train/batch_inputs.h"
+#include "model/loss/linear_cross_entropy.h"
+#include "model/loss/loss_scale.h"
+#include "model/train/teacher.h"
+#include "model/ops/optimizer.h"
+
+namespace lapilli {
+
+struct StepResult {
+  LossSums sums;         // over all micro-batches of the step
+  double grad_norm = 0;  // before clipping
+  bool overflowed = false;  // gradients beyond f16: parameters and moments were left as they are, the loss scale was halved
+  double loss() const { return sums.weight > 0 ? sums.nll / sums.weight : 0; }  // nats per valid token
+};
+
+class TrainingStep {
+ public:
+  // Reserves gradients, optimizer state and inputs in `kept`; in `scratch` what is only alive during run() (activations, the
+  // loss). `table`, `weights` and `teacher` (or null) must outlive the object.
+  TrainingStep(Device& device, Arena& kept, Arena& scratch, const Config& config, const ParameterTable& table, const ModelWeights& weights,
+               Teacher* teacher = nullptr);
+
+  // Records the program. REQUIRES: the arenas are committed. Call once.
+  void record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning = nullptr);
+
+  // Waits for the kernels; the first run() does it otherwise. Throws Error where one could not be compiled.
+  void prepare() { program_->prepare(); }
+
+  // How far loss scaling has come, for checkpoints.
+  const LossScale& loss_scale() const { return loss_scale_; }
+  void load_loss_scale(const LossScaleState& state) { loss_scale_ = LossScale(config_.train.precision, state); }
+
+  // The optimizer's moments and the weights to and from the host, flat, for checkpoints. Empty moments mean zeros.
+  void load_moments(const std::vector<float>& first_moment, const std::vector<float>& second_moment);
+  std::vector<float> read_values() const;
+  std::vector<float> read_first_moment() const;
+  std::vector<float> read_second_moment() const;
+  std::vector<float> read_gradients() const;  // of the last step, before clipping
+
+  // Runs optimizer step number `step` (1, 2, ...) on A batches of B*T tokens with this learning rate. The divisor of the
+  // loss is the weight of all micro-batches together. A step without any valid target leaves parameters and moments as
+  // they are. Throws Error naming batch and row for a target outside the vocabulary or a loss that is not finite.
+  StepResult run(std::span<const Batch> batches, uint64_t step, double lr, uint64_t seed);
+
+  const Program& program() const { return *program_; }
+  // The last step as the host and, when profiled, the device saw it.
+  StepProfile take_profile() const { return {.step = last_step_, .host = host_, .device = program_->take_profile()}; }
+  double host_ns() const { return StepProfile{.host = host_}.host_ns(); }  // of the last step: all but waiting for the device
+  double step_flops() const;  // as plan.h counts them
+  const LossPlan& loss_plan() const { return loss_.plan(); }
+
+ private:
+  void record_micro_batch(Ops& ops, uint32_t micro_batch);
+  void record_update(Ops& ops);  // gradient norm, clip, AdamW
+  StepResult read_results(std::span<const Batch> batches, uint64_t step);
+  Tensor control_tensor(uint64_t first_word, uint32_t words, DType dtype) const;
+
+  Device& device_;
+  const Config config_;
+  const ParameterTable& table_;
+  const ModelWeights& weights_;
+  Teacher* teacher_;  // or null
+  ParameterArray gradients_, first_moment_, second_moment_;
+  BatchInputs inputs_;
+  TransferRegion control_;  // words: lr, 1/(1-b1^t), 1/(1-b2^t), apply | random state x4 | loss scale / sum of weights | 1 / loss scale
+  TransferRegion results_;  // words: norm, scale | per micro-batch: sums, status
+  Transformer transformer_;
+  LinearCrossEntropy loss_;
+  Tensor nll_;              // [N]
+  Tensor norm_scratch_;
+  Tensor workspace_;        // of products
+  std::unique_ptr<Program> program_;
+  LossScale loss_scale_;
+  double run_scale_ = 1;  // of the gradients that are on the device
+  uint64_t last_step_ = 0;
+  std::vector<HostSpan> host_;  // of the last step: upload, submit, wait, read results
+};
+
+}  // namespace lapilli

@@ -1,0 +1,118 @@
+#pragma once
+// A run's configuration: what a CONFIG.toml may say, with every default. Sections and keys are a promise to users.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/loss/loss_plan.h"
+#include "engine/memory/dtype.h"
+
+namespace lapilli {
+
+enum class Arch { gpt2, llama };
+enum class NormKind { layernorm, rmsnorm };
+enum class MlpKind { gelu, swiglu };
+enum class PositionKind { learned, rope };
+
+struct ModelConfig {
+  Arch arch = Arch::gpt2;  // preset for the keys from norm to tie_embeddings
+  uint32_t layers = 4;     // L
+  uint32_t heads = 4;      // H
+  uint32_t kv_heads = 4;   // G, divides H; default: H
+  uint32_t dim = 128;      // D, a multiple of H
+  uint32_t ffn_dim = 512;  // F; default: 4D for gelu, 8D/3 rounded up to a multiple of 32 for swiglu
+  uint32_t context = 64;   // T
+  NormKind norm = NormKind::layernorm;
+  MlpKind mlp = MlpKind::gelu;
+  PositionKind position = PositionKind::learned;
+  bool bias = true;             // in linear layers and LayerNorm
+  bool tie_embeddings = true;   // one matrix for embedding and head
+  float dropout = 0;            // after the embedding and after both projections of a block
+  // Not a key: it comes from the tokenizer.
+  uint32_t vocab_size = 0;      // V
+
+  uint32_t head_width() const { return dim / heads; }               // E
+  uint32_t qkv_width() const { return (heads + 2 * kv_heads) * head_width(); }  // (H + 2G) E
+  static constexpr float kNormEps = 1e-5F;
+  static constexpr double kRopeTheta = 10000.0;
+  static constexpr float kInitStd = 0.02F;
+};
+
+struct DataConfig {
+  std::string dir;             // what `lapilli data build` made
+  uint32_t batch = 12;         // B, sequences of a micro-batch
+  uint32_t accumulate = 1;     // micro-batches of a step
+  bool document_mask = false;  // attention stays inside a document
+};
+
+enum class Schedule { cosine, linear, constant, wsd };
+
+struct OptimConfig {
+  std::string optimizer = "adamw";
+  double lr = 1e-3;
+  double min_lr = 1e-4;  // what the schedule ends at; default: lr / 10
+  uint32_t warmup = 100;  // steps of linear warm-up
+  Schedule schedule = Schedule::cosine;
+  double weight_decay = 0.1;
+  double beta1 = 0.9, beta2 = 0.99, eps = 1e-8;
+  double clip = 1.0;  // of the gradient norm; 0: off
+};
+
+struct TrainConfig {
+  uint64_t steps = 2000;
+  uint64_t eval_every = 250;      // steps; 0: only at the end
+  uint64_t eval_tokens = 0;       // validation tokens scored each time; 0: all
+  uint64_t checkpoint_every = 0;  // steps; 0: only at the end
+  uint32_t keep = 2;              // checkpoints kept; 0: all
+  uint64_t seed = 1;
+  bool recompute = false;         // norms and activations again in backward instead of keeping them
+  Precision precision = Precision::f32;  // of the factors of matrix products
+};
+
+struct Config {
+  ModelConfig model;
+  DataConfig data;
+  OptimConfig optim;
+  LossOptions loss;
+  std::string teacher;  // [loss] teacher: a run or checkpoint to learn from (distillation); empty: none
+  TrainConfig train;
+  uint32_t teacher_dim = 0;  // of the model that `teacher` names, once it has been read (load_teacher)
+};
+
+// What the loss of one micro-batch multiplies.
+inline LossShape micro_batch_loss_shape(const Config& config) {
+  return {.tokens = config.data.batch * config.model.context,
+          .dim = config.model.dim,
+          .vocab = config.model.vocab_size,
+          .teacher_dim = config.teacher_dim};
+}
+
+// Reads TOML text. `origin` names it in errors; `overrides` are "section.key=value", applied after it; a value that is
+// no TOML is taken as a string (model.arch=llama). The preset of `arch`, wherever that was said last, is applied first,
+// then what text and overrides say, then the defaults that follow from other keys. Errors are one sentence with the
+// line, the key and the value: unknown key or section (and the nearest right name), wrong type, impossible value.
+Config parse_config(std::string_view toml, const std::string& origin, const std::vector<std::string>& overrides = {});
+Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
+
+// Every key with its value: parse_config() of it gives the same configuration, but for the vocabulary size.
+std::string to_toml(const Config& config);
+
+// Throws Error naming key and value when one is out of range or two cannot work together.
+void validate_config(const Config& config);
+
+// Learning rate of step 1, 2, ... steps: linear from lr / warmup to lr over the warm-up, then the schedule from lr down
+// to min_lr at `steps`. cosine and linear as named; constant stays; wsd stays at lr and falls linearly over the last
+// fifth. Beyond `steps` it stays as it ended.
+double learning_rate(const OptimConfig& optim, uint64_t step, uint64_t steps);
+
+const char* to_string(Arch);
+const char* to_string(NormKind);
+const char* to_string(MlpKind);
+const char* to_string(PositionKind);
+const char* to_string(Schedule);
+const char* to_string(LossStrategy);  // automatic is written "auto"
+
+}  // namespace lapilli

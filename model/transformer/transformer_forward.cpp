@@ -1,0 +1,48 @@
+// Token ids -> final hidden states. backward.cpp is this list upside down.
+
+#include "model/ops/elementwise.h"
+#include "model/ops/embedding.h"
+#include "model/transformer/transformer.h"
+
+namespace lapilli {
+
+void Transformer::forward(Ops& ops, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state,
+                          uint32_t micro_batch) {
+  const Program::Scope pass(ops.program, "forward");
+  {
+    const Program::Scope scope(ops.program, "embedding");
+    Tensor x = blocks_[0].input;
+    const Tensor wpe = weights.find("wpe.weight");
+    embedding_forward(ops, x, batch.tokens, weights["wte.weight"], wpe ? wpe.row_range(0, context_) : wpe, context_);
+    if (drops(random_state)) dropout_forward(ops, x, x, {}, random_state, stream(micro_batch, 2 * config_.layers), config_.dropout);
+  }
+  for (uint32_t l = 0; l < config_.layers; ++l) {
+    const Tensor output = l + 1 < config_.layers ? blocks_[l + 1].input : last_;
+    block_forward(ops, l, output, weights, batch, random_state, micro_batch);
+  }
+  norm_forward(ops, normed_, mean_, rstd_, last_, weights["norm.weight"], weights.find("norm.bias"));
+}
+
+void Transformer::block_forward(Ops& ops, uint32_t layer, Tensor output, const ModelWeights& weights, const BatchTensors& batch,
+                                ConstTensor random_state, uint32_t micro_batch) {
+  Block& b = blocks_[layer];
+  const BlockParameters w = block_weights(weights, layer);
+  norm_forward(ops, b.normed1, b.mean1, b.rstd1, b.input, w.norm1, w.norm1_bias);
+  {
+    const Program::Scope scope(ops.program, "matmul");
+    const Rotary rotary{.turns = weights.turns(), .context = context_, .turned_heads = config_.heads + config_.kv_heads};
+    matmul_nt(ops, b.qkv, b.normed1, w.qkv, Into::overwrite,
+              {.bias = w.qkv_bias, .nonlinearity = rotary.turns ? Nonlinearity::rotary : Nonlinearity::none, .rotary = rotary});
+  }
+  {
+    const Program::Scope scope(ops.program, "attention");
+    attention_forward(ops, b.attention, b.lse, b.qkv, batch.document_start, attention_shape_);
+  }
+  project(ops, b.middle, b.attention, w.proj, w.proj_bias, b.input, random_state, stream(micro_batch, 2 * layer));
+
+  norm_forward(ops, b.normed2, b.mean2, b.rstd2, b.middle, w.norm2, w.norm2_bias);
+  feed_forward(ops, b.activated, b.hidden, b.normed2, w.up, w.up_bias);
+  project(ops, output, b.activated, w.out, w.out_bias, b.middle, random_state, stream(micro_batch, 2 * layer + 1));
+}
+
+}  // namespace lapilli

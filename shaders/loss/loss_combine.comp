@@ -1,0 +1,50 @@
+#version 460
+#include "shaders/common/common.glsl"
+#include "shaders/common/reduce.glsl"
+#include "shaders/loss/loss.glsl"
+// Takes what loss_logits_*.comp found in the strips of a chunk into the state of each live row (online log-sum-exp, f32):
+//   m' = max(m, m_i),  s' = s exp(m - m') + sum_i s_i exp(m_i - m'),  sum z, argmax, lse = m' + ln s'.
+// A NaN logit does not have to win the max: it stays in s, and so in the loss. One workgroup a row, lanes stride its strips;
+// the order of the sums is fixed.
+
+layout(push_constant, std430) uniform Push { LossCombineArgs args; };
+
+void main() {
+  const uint row = linear_group();
+  if (row >= args.live.at[0]) return;
+  const uint base = row * args.strips_of_row * kStripState, state = row * kRowState;
+  const bool first = args.first_column == 0;
+  const float m_old = first ? kLowest : args.state.at[state + kRowMax];
+  const float s_old = first ? 0.0 : args.state.at[state + kRowSum];
+
+  float lane_max = kLowest;
+  uint best = kNoRow;
+  for (uint i = gl_LocalInvocationIndex; i < args.strips_of_row; i += kWorkgroup) {
+    const float m = args.strips.at[base + i * kStripState + kStripMax];
+    if (m > lane_max || best == kNoRow) {  // the first strip of equals has the lowest index
+      lane_max = max(lane_max, m);
+      best = uint(args.strips.at[base + i * kStripState + kStripBest]);
+    }
+  }
+  const float m = workgroup_max(lane_max);
+  best = workgroup_min(lane_max == m ? best : kNoRow);
+  const float m_new = max(m_old, m);
+
+  float s = 0.0, total = 0.0;
+  for (uint i = gl_LocalInvocationIndex; i < args.strips_of_row; i += kWorkgroup) {
+    const uint strip = base + i * kStripState;
+    s += args.strips.at[strip + kStripSum] * exp(args.strips.at[strip + kStripMax] - m_new);
+    total += args.strips.at[strip + kStripLogits];
+  }
+  s = workgroup_sum(s);
+  total = workgroup_sum(total);
+
+  if (gl_LocalInvocationIndex != 0) return;
+  s += s_old * exp(m_old - m_new);
+  args.state.at[state + kRowMax] = m_new;
+  args.state.at[state + kRowSum] = s;
+  args.state.at[state + kRowLogits] = (first ? 0.0 : args.state.at[state + kRowLogits]) + total;
+  args.state.at[state + kRowLse] = m_new + log(s);
+  if (first || m > m_old) args.state.at[state + kRowBest] = float(args.first_column + best);
+  if (first && args.targets.at[args.rows.at[row]] >= args.vocab) args.state.at[state + kRowTarget] = 0.0;  // the status says so
+}

@@ -1,0 +1,49 @@
+#version 460
+#include "shaders/common/common.glsl"
+#include "shaders/common/reduce.glsl"
+// Finds the valid rows of a batch: weight not 0 and target not kIgnoreIndex. A row of weight 0 has its target not read.
+// One workgroup; each lane takes a consecutive stretch of rows, counts, learns from a scan where to write, writes.
+
+layout(push_constant, std430) uniform Push { LossCompactArgs args; };
+
+bool is_valid(uint n) { return args.weights.at[n] != 0.0 && args.targets.at[n] != kIgnoreIndex; }
+
+void main() {
+  if (linear_group() != 0) return;
+  const uint stretch = (args.tokens + kWorkgroup - 1) / kWorkgroup;
+  const uint begin = min(gl_LocalInvocationIndex * stretch, args.tokens), end = min(begin + stretch, args.tokens);
+
+  uint count = 0, bad = 0, bad_row = kNoRow;
+  for (uint n = begin; n < end; ++n) {
+    if (!is_valid(n)) continue;
+    ++count;
+    if (args.targets.at[n] >= args.vocab) {
+      ++bad;
+      bad_row = min(bad_row, n);
+    }
+  }
+  uint total;
+  uint at = workgroup_exclusive_sum(count, total);
+  for (uint n = begin; n < end; ++n) {
+    if (is_valid(n)) {
+      args.rows.at[at] = n;
+      args.position.at[n] = at;
+      ++at;
+    } else {
+      args.position.at[n] = kNoRow;
+    }
+  }
+  uint bad_total;
+  workgroup_exclusive_sum(bad, bad_total);
+  bad_row = workgroup_min(bad_row);
+  const uint ranges = (args.tokens + args.range - 1) / args.range;
+  for (uint i = gl_LocalInvocationIndex; i < ranges; i += kWorkgroup)
+    args.live.at[1 + i] = min(max(total, i * args.range) - i * args.range, args.range);
+  if (gl_LocalInvocationIndex == 0) {
+    args.live.at[0] = total;
+    args.status.at[kStatusBadTargets] = bad_total;
+    args.status.at[kStatusBadRow] = bad_row;
+    args.status.at[kStatusBadId] = bad_row == kNoRow ? kNoRow : args.targets.at[bad_row];
+    args.status.at[kStatusNonFiniteRow] = kNoRow;
+  }
+}

@@ -1,0 +1,15 @@
+#version 460
+#include "shaders/common/common.glsl"
+#include "shaders/common/real.glsl"
+// compact[r, d] = x[rows[r], d] for the live rows, x of type A, compact rounded to its type. One workgroup a row: no division by the width.
+
+layout(constant_id = SPEC_A_TYPE) const uint kXType = kF32;
+layout(push_constant, std430) uniform Push { LossGatherArgs args; };
+
+void main() {
+  const uint row = linear_group();
+  if (row >= args.live.at[0]) return;
+  const uint from = args.rows.at[row] * args.dim, to = row * args.dim;
+  for (uint d = kStep * gl_LocalInvocationIndex; d < args.dim; d += kStep * kWorkgroup)
+    store_reals(args.compact, to + d, load_reals(args.x, kXType, from + d));
+}

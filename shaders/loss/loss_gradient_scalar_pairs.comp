@@ -1,0 +1,27 @@
+#version 460
+#include "shaders/common/common.glsl"
+#include "shaders/common/pairs.glsl"
+#include "shaders/loss/loss_gradient.glsl"
+// loss_gradient.comp on drivers that run on a processor, f32, two columns of a lane at once. One workgroup a live row. A pair may reach
+// into the gap between rows.
+
+layout(push_constant, std430) uniform Push { LossGradientArgs args; };
+
+const uint kTogether = 4;  // pairs of a lane each time round the loop, whose own cost is that of some of them
+
+void main() {
+  const uint row = spread(linear_group(), args.range, args.row_step);
+  if (row >= args.live.at[0]) return;
+  const uint base = row * args.logits_stride;
+  const RowGradient terms = row_gradient(args, 1.0, 1.0, row);
+  for (uint j0 = 2 * gl_LocalInvocationIndex; j0 < args.cols; j0 += 2 * kTogether * kWorkgroup) {
+    [[unroll]] for (uint i = 0; i < kTogether; ++i) {
+      const uint j = j0 + 2 * i * kWorkgroup;
+      if (j < args.cols) {
+        const vec2 logits = pair(InPairs(uvec2(args.logits)), base + j);
+        write_pair(OutPairs(uvec2(args.logits)), base + j,
+                   vec2(logit_gradient(terms, j, logits.x, args.softcap, 0.0), logit_gradient(terms, j + 1, logits.y, args.softcap, 0.0)));
+      }
+    }
+  }
+}

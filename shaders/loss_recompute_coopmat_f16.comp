@@ -1,8 +1,0 @@
-#version 460
-#extension GL_KHR_cooperative_matrix : require
-#include "shaders/common.glsl"
-// Logits again, stored as gradients of logits: f16 factors, f32 sums, cooperative matrices.
-const uint kContiguous = 3;  // x and w along D
-#include "shaders/factors_f16.glsl"
-#include "shaders/matmul_coopmat.glsl"
-#include "shaders/loss_recompute_blocks.glsl"

@@ -1,0 +1,241 @@
+// multiply() with cooperative matrices (VK_KHR_cooperative_matrix): factors of 16 bits, sums in f32. Each operand lies in memory as
+// f32 or as factors (SPEC_A_TYPE, SPEC_B_TYPE).
+//
+// A workgroup computes its tile kDepth steps of K at a time. Factors are fetched eight at a time; kept in shared memory in the order
+// they have in memory (a load's layout does the transposing), rows padded by 16 bytes; or, where SPEC_TRANSPOSES
+// says so, always along K: a thread then takes four neighbours of two or four steps, and writes them as so many steps of four rows. NVIDIA's
+// loads transpose on their way; AMD's read what does not lie along K 16 bits at a time: 256 loads of a stage of 128 x 128 where 32 do. Its
+// subgroups share the tile out kSubgroupsDown x the rest; each holds its part as fragments of the device's own size. The next
+// stage is fetched into registers after the barrier that publishes this one, and so travels during the math: one stage of
+// shared memory is enough. For that no instruction may want what was fetched before the math is done, not even a choice between it and
+// 0, or a copy at the end of a branch, for which AMD's compiler waits: so fetches are unconditional, from places that are there, and f32
+// becomes factors, and what lies beyond an edge 0, on the way to shared memory. At the end the fragments go through shared memory into the
+// blocks of matmul_blocks.glsl, a quarter of the largest tile at a time, and any epilogue written for blocks follows.
+//
+//   tile        threads  per subgroup (of 32)  accumulators  shared (kDepth 32)   fragment loads per multiply (16 x 16 x 16)
+//   32 x 32        64        32 x 16                16            5.1 KB                  3 for 2
+//   64 x 64       256        32 x 16                16           10.2 KB                  3 for 2
+//   128 x 128     256        64 x 32                64           20.5 KB                  6 for 8
+// Accumulators are registers of a thread; A fragments of one step (4 in the largest tile) are held, B is streamed. A wave of 64
+// holds twice the tile per subgroup and the same per thread.
+//   registers of a thread, 128 x 128: 64 sums, 16 + 4 of fragments, 16 on their way to shared memory, some 20 of addresses: ~120 (f32: 16 more)
+//                          64 x 64:   16 sums,  8 + 4 of fragments,  8 on their way,                    some 20: ~56
+// So 2 and 4 workgroups share a multiprocessor of 65,536 registers: 16 and 32 subgroups of 32, with 41 KB of its shared memory. RDNA 3 holds each
+// factor twice: 156 to 192 registers in waves of 64 (lapilli bench kernels).
+//   global memory      a stage of 128 x 128, a thread     FLOPs per byte, tile of 64    of 128
+//   a and b f32        8 reads of 16 bytes, 16 roundings          16                      32
+//   one of 16 bits     6 reads, 8 roundings                       21                      43
+//   both               4 reads, none                              32                      64
+//
+// Declared before this is included: FACTOR, the type of the factors; uint pack_factors(vec2), two of them rounded to it; and
+// kContiguous (matmul_blocks.glsl).
+#extension GL_EXT_shader_16bit_storage : require
+#define OPERAND InReal
+#include "shaders/matmul/matmul_blocks.glsl"
+
+layout(constant_id = SPEC_TILE_DEPTH) const uint kDepth = 32;
+layout(constant_id = SPEC_ALIGNED) const uint kAligned = 0;  // bit 0: each row of a in memory starts at 16 bytes, bit 1: of b
+layout(constant_id = SPEC_A_TYPE) const uint kAType = kF32;  // not kF32: FACTOR's
+layout(constant_id = SPEC_B_TYPE) const uint kBType = kF32;
+layout(constant_id = SPEC_FRAGMENT_ROWS) const uint kFragmentRows = 16;
+layout(constant_id = SPEC_FRAGMENT_COLS) const uint kFragmentCols = 16;
+layout(constant_id = SPEC_FRAGMENT_DEPTH) const uint kFragmentDepth = 16;
+layout(constant_id = SPEC_SUBGROUPS_DOWN) const uint kSubgroupsDown = 1;
+layout(constant_id = SPEC_TRANSPOSES) const uint kTransposes = 0;
+
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InF32x4 { vec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer InU32x4 { uvec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InU32x2 { uvec2 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 2) readonly buffer InHalves { uint16_t at[]; };
+
+const uint kSubgroupRows = kRows / kSubgroupsDown;
+const uint kSubgroupCols = kCols / (kWorkgroup / kSubgroup / kSubgroupsDown);
+const uint kFragmentsDown = kSubgroupRows / kFragmentRows;
+const uint kFragmentsAcross = kSubgroupCols / kFragmentCols;
+
+// Shared memory in 16-byte units (8 factors, 4 sums): that a fragment's rows begin at 16 bytes is a rule of its loads.
+// A row of it is kDepth factors, or where the operand lies the other way there, a step of K.
+const bool kAStagedAlong = kAAlongDepth || kTransposes != 0, kBStagedAlong = kBAlongDepth || kTransposes != 0;
+const uint kStrideA = (kAStagedAlong ? kDepth : kRows) / 8 + 1;
+const uint kStrideB = (kBStagedAlong ? kDepth : kCols) / 8 + 1;
+const uint kStageA = (kAStagedAlong ? kRows : kDepth) * kStrideA;
+const uint kStageB = (kBStagedAlong ? kCols : kDepth) * kStrideB;
+// The sums of one block of each thread, on their way from fragments to threads.
+const uint kPartRows = kRows / kBlocksR, kPartCols = kCols / kBlocksC;
+const uint kStridePart = kPartCols / 4 + 1;
+const uint kPart = kPartRows * kStridePart;
+shared uvec4 stage[kStageA + kStageB > kPart ? kStageA + kStageB : kPart];
+
+const uint kChunksA = kRows * kDepth / 8 / kWorkgroup;  // eights of factors that a thread stages
+const uint kChunksB = kCols * kDepth / 8 / kWorkgroup;
+
+// How an operand gets to its part of the stage, which begins at `base`.
+struct Way {
+  uint width;        // rows or columns of the tile
+  bool along_depth;  // in memory
+  bool turns;
+  uint chunks;       // eights of a thread
+  uint base, stride;
+  uint type;
+  bool aligned;
+};
+Way way_of_a() { return Way(kRows, kAAlongDepth, kAAlongDepth != kAStagedAlong, kChunksA, 0, kStrideA, kAType, (kAligned & 1) != 0); }
+Way way_of_b() { return Way(kCols, kBAlongDepth, kBAlongDepth != kBStagedAlong, kChunksB, kStageA, kStrideB, kBType, (kAligned & 2) != 0); }
+
+// Where a thread's i-th eight of an operand begins: x = row or column of the tile, y = step of K. One that turns is four neighbours of two
+// steps; a thread has all of its steps side by side, and a row's are of neighbouring threads.
+uvec2 chunk_place(uint i, Way way) {
+  if (way.turns) {
+    const uint steps = 2 * way.chunks, patches = kDepth / steps;
+    return uvec2(4 * (gl_LocalInvocationIndex / patches), steps * (gl_LocalInvocationIndex % patches) + 2 * i);
+  }
+  const uint at = gl_LocalInvocationIndex + i * kWorkgroup, eights = (way.along_depth ? kDepth : way.width) / 8;
+  return way.along_depth ? uvec2(at / eights, 8 * (at % eights)) : uvec2(8 * (at % eights), at / eights);
+}
+void stage_chunk(uint i, Way way, uvec4 eight) {
+  const uvec2 place = chunk_place(i, way);
+  if (!way.turns) {
+    stage[way.base + (way.along_depth ? place.x * way.stride + place.y / 8 : place.y * way.stride + place.x / 8)] = eight;
+    return;
+  }
+  const uint steps[4] = {bitfieldInsert(eight.x, eight.z, 16, 16), bitfieldInsert(eight.z, eight.x >> 16, 0, 16),
+                         bitfieldInsert(eight.y, eight.w, 16, 16), bitfieldInsert(eight.w, eight.y >> 16, 0, 16)};
+  [[unroll]] for (uint x = 0; x < 4; ++x) stage[way.base + (place.x + x) * way.stride + place.y / 8][place.y % 8 / 2] = steps[x];
+}
+
+// Neighbours in memory that one load takes: only with as many to a unit does a row begin where a load may.
+uint unit(Way way) { return !way.aligned ? 1 : (way.type == kF32 || way.turns ? 4 : 8); }
+// Where the last unit of so many begins. What a thread would fetch from beyond an edge it fetches from there.
+uint last_unit(uint extent, uint unit) { return (max(extent, 1) - 1) / unit * unit; }
+// How far from each other two of a unit's neighbours are fetched, i elements apart.
+uint apart(uint i, uint from, uint last) { return min(from + i, last) - min(from, last); }
+
+// An eight as it was read: in `low` where it was one unit, else in halves, an element a word or, of aligned factors, two.
+struct Words {
+  uvec4 low, high;
+};
+// `from` counts along the contiguous dimension, of which `last` is the last unit.
+uvec4 fetch_four(InReal memory, Way way, uint at, uint from, uint last) {
+  if (way.aligned) return way.type == kF32 ? InU32x4(memory).at[at / 4] : uvec4(InU32x2(memory).at[at / 4], 0, 0);
+  uvec4 four;
+  [[unroll]] for (uint i = 0; i < 4; ++i) {
+    const uint element = at + apart(i, from, last);
+    four[i] = way.type == kF32 ? floatBitsToUint(InF32(memory).at[element]) : uint(InHalves(memory).at[element]);
+  }
+  return four;
+}
+// `at`: where the eight begins; `step`: from a step of K to the next.
+Words fetch(InReal memory, Way way, uint at, uint step, uint from, uint last, bool next_step) {
+  if (unit(way) == 8) return Words(InU32x4(memory).at[at / 8], uvec4(0));
+  const uint second = way.turns ? (next_step ? step : 0) : apart(4, from, last);
+  return Words(fetch_four(memory, way, at, from, last), fetch_four(memory, way, at + second, way.turns ? from : from + 4, last));
+}
+uvec2 factors_of_four(uvec4 four, Way way) {
+  if (way.type == kF32) return uvec2(pack_factors(uintBitsToFloat(four.xy)), pack_factors(uintBitsToFloat(four.zw)));
+  return way.aligned ? four.xy : uvec2(four.x | four.y << 16, four.z | four.w << 16);
+}
+uvec4 factors_of(Words words, Way way) {
+  return unit(way) == 8 ? words.low : uvec4(factors_of_four(words.low, way), factors_of_four(words.high, way));
+}
+
+uint left(uint all, uint from) { return all > from ? all - from : 0; }
+// The first `count` of four factors, and zeros.
+uvec2 first_of_four(uvec2 four, uint count) {
+  const uvec2 pairs = uvec2(min(count, 2), min(left(count, 2), 2));
+  return four & uvec2(bitfieldInsert(0u, ~0u, 0, int(16 * pairs.x)), bitfieldInsert(0u, ~0u, 0, int(16 * pairs.y)));
+}
+// Zeros where a thread's eight, of which `across` rows or columns and `depth` steps are left, goes beyond an edge.
+uvec4 within_edges(uvec4 eight, Way way, uint across, uint depth) {
+  if (way.turns) return uvec4(first_of_four(eight.xy, depth > 0 ? across : 0), first_of_four(eight.zw, depth > 1 ? across : 0));
+  const uint count = way.along_depth ? (across > 0 ? depth : 0) : (depth > 0 ? across : 0);
+  return uvec4(first_of_four(eight.xy, count), first_of_four(eight.zw, left(count, 4)));
+}
+
+// All threads of the workgroup call it.
+void multiply(Operands o, uint row0, uint col0) {
+  coopmat<float, gl_ScopeSubgroup, kFragmentRows, kFragmentCols, gl_MatrixUseAccumulator> sums[kFragmentsDown][kFragmentsAcross];
+  [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+    [[unroll]] for (uint j = 0; j < kFragmentsAcross; ++j)
+      sums[i][j] = coopmat<float, gl_ScopeSubgroup, kFragmentRows, kFragmentCols, gl_MatrixUseAccumulator>(0.0);
+
+  const uint down = gl_SubgroupID % kSubgroupsDown, across = gl_SubgroupID / kSubgroupsDown;
+  const uint sub_row = down * kSubgroupRows, sub_col = across * kSubgroupCols;
+  const Way way_a = way_of_a(), way_b = way_of_b();
+  // Last units of rows, columns and steps of K, of the two operands.
+  const uint last_row = last_unit(o.rows, way_a.along_depth ? 1 : unit(way_a)), last_col = last_unit(o.cols, way_b.along_depth ? 1 : unit(way_b));
+  const uint last_a = last_unit(o.depth, way_a.along_depth ? unit(way_a) : 1), last_b = last_unit(o.depth, way_b.along_depth ? unit(way_b) : 1);
+  uint a_at[kChunksA], b_at[kChunksB];
+  [[unroll]] for (uint i = 0; i < kChunksA; ++i) a_at[i] = a_row_start(min(row0 + chunk_place(i, way_a).x, last_row));
+  [[unroll]] for (uint i = 0; i < kChunksB; ++i) b_at[i] = min(col0 + chunk_place(i, way_b).x, last_col) * o.b_col;
+
+  Words next_a[kChunksA], next_b[kChunksB];
+#define FETCH(from)                                                                                                                       \
+  [[unroll]] for (uint i = 0; i < kChunksA; ++i) {                                                                                        \
+    const uvec2 place = uvec2(row0, from) + chunk_place(i, way_a);                                                                        \
+    next_a[i] = fetch(o.a, way_a, a_at[i] + min(place.y, last_a) * o.a_depth, o.a_depth, way_a.along_depth ? place.y : place.x,          \
+                      way_a.along_depth ? last_a : last_row, place.y < last_a);                                                           \
+  }                                                                                                                                       \
+  [[unroll]] for (uint i = 0; i < kChunksB; ++i) {                                                                                        \
+    const uvec2 place = uvec2(col0, from) + chunk_place(i, way_b);                                                                        \
+    next_b[i] = fetch(o.b, way_b, b_at[i] + min(place.y, last_b) * o.b_depth, o.b_depth, way_b.along_depth ? place.y : place.x,          \
+                      way_b.along_depth ? last_b : last_col, place.y < last_b);                                                           \
+  }
+
+  FETCH(0)
+  [[dont_unroll]] for (uint k0 = 0; k0 < o.depth; k0 += kDepth) {
+    barrier();  // the last stage has been read
+    uvec4 eights_a[kChunksA], eights_b[kChunksB];
+    [[unroll]] for (uint i = 0; i < kChunksA; ++i) eights_a[i] = factors_of(next_a[i], way_a);
+    [[unroll]] for (uint i = 0; i < kChunksB; ++i) eights_b[i] = factors_of(next_b[i], way_b);
+    if (row0 + kRows > o.rows || col0 + kCols > o.cols || k0 + kDepth > o.depth) {
+      [[unroll]] for (uint i = 0; i < kChunksA; ++i) {
+        const uvec2 place = uvec2(row0, k0) + chunk_place(i, way_a);
+        eights_a[i] = within_edges(eights_a[i], way_a, left(o.rows, place.x), left(o.depth, place.y));
+      }
+      [[unroll]] for (uint i = 0; i < kChunksB; ++i) {
+        const uvec2 place = uvec2(col0, k0) + chunk_place(i, way_b);
+        eights_b[i] = within_edges(eights_b[i], way_b, left(o.cols, place.x), left(o.depth, place.y));
+      }
+    }
+    [[unroll]] for (uint i = 0; i < kChunksA; ++i) stage_chunk(i, way_a, eights_a[i]);
+    [[unroll]] for (uint i = 0; i < kChunksB; ++i) stage_chunk(i, way_b, eights_b[i]);
+    barrier();
+    FETCH(k0 + kDepth)  // after the last stage once more of what is there, for nobody
+    [[unroll]] for (uint k = 0; k < kDepth; k += kFragmentDepth) {
+      coopmat<FACTOR, gl_ScopeSubgroup, kFragmentRows, kFragmentDepth, gl_MatrixUseA> a[kFragmentsDown];
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+        const uint row = sub_row + i * kFragmentRows;
+        if (kAStagedAlong)
+          coopMatLoad(a[i], stage, row * kStrideA + k / 8, kStrideA, gl_CooperativeMatrixLayoutRowMajor);
+        else
+          coopMatLoad(a[i], stage, k * kStrideA + row / 8, kStrideA, gl_CooperativeMatrixLayoutColumnMajor);
+      }
+      [[unroll]] for (uint j = 0; j < kFragmentsAcross; ++j) {
+        coopmat<FACTOR, gl_ScopeSubgroup, kFragmentDepth, kFragmentCols, gl_MatrixUseB> b;
+        const uint col = sub_col + j * kFragmentCols;
+        if (kBStagedAlong)
+          coopMatLoad(b, stage, kStageA + col * kStrideB + k / 8, kStrideB, gl_CooperativeMatrixLayoutColumnMajor);
+        else
+          coopMatLoad(b, stage, kStageA + k * kStrideB + col / 8, kStrideB, gl_CooperativeMatrixLayoutRowMajor);
+        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) sums[i][j] = coopMatMulAdd(a[i], b, sums[i][j]);
+      }
+    }
+  }
+#undef FETCH
+
+  [[unroll]] for (uint block_r = 0; block_r < kBlocksR; ++block_r)
+    [[unroll]] for (uint block_c = 0; block_c < kBlocksC; ++block_c) {
+      barrier();  // the last stage, or part, has been read
+      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+        [[unroll]] for (uint j = 0; j < kFragmentsAcross; ++j) {
+          const uint row = sub_row + i * kFragmentRows, col = sub_col + j * kFragmentCols;
+          if (row / kPartRows == block_r && col / kPartCols == block_c)
+            coopMatStore(sums[i][j], stage, row % kPartRows * kStridePart + col % kPartCols / 4, kStridePart,
+                         gl_CooperativeMatrixLayoutRowMajor);
+        }
+      barrier();
+      [[unroll]] for (uint i = 0; i < 4; ++i)
+        sum[block_r * 4 + i][block_c] = uintBitsToFloat(stage[block_row(0) * kStridePart + i * kStridePart + thread_across()]);
+    }
+  barrier();  // an epilogue may use shared memory again
+}

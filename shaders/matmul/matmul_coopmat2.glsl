@@ -1,0 +1,90 @@
+// A product op(a) op(b) with cooperative matrices of whole workgroups (VK_NV_cooperative_matrix2): a and b of 16 bits in memory, rows of a
+// at regular distances, sums in f32. tile_sums() gives the tile that begins at `start` as one matrix; epilogues are
+// matmul_coopmat2_store.glsl and loss_*_coopmat2.glsl.
+//
+// A workgroup holds its tile kRows x kCols as one matrix of sums and takes kDepth steps of K at a time straight from memory: the
+// driver stages through shared memory of its own and places the barriers. A layout is a matrix as it lies in memory, a slice of it
+// what is loaded: NN, NT and TN differ in which dimension is the outer one, and the slice is turned where that is K for a, or the
+// columns for b. Tiles inside the matrices are loaded without bounds; at the edges, and for the last steps of K, what lies outside
+// is 0, and neither read nor written.
+//
+//   tile        threads  sums per thread  a and b of a stage (kDepth 64)  global memory, FLOPs per byte  MFLOP a stage
+//   64 x 64        128          32                   16 KB                           32                       0.5
+//   128 x 128      256          64                   32 KB                           64                       2.1
+//   128 x 256      256         128                   48 KB                           85                       4.2
+//   256 x 128      256         128                   48 KB                           85                       4.2
+// Sums are registers of a thread; fragments of a and b come on top of them (64 at most where 255 are to be enough). Shared memory is
+// the driver's affair: none here, and it says how much it keeps (DeviceCaps::matrix_shared_bytes). With some 30 registers of addresses a
+// multiprocessor of 65,536 has room for 5 workgroups of the smallest tile (20 subgroups of 32) and one of each other (8): the driver's own
+// stages have to hide the latency there. Only drivers with subgroups of 32 have the extension so far.
+//
+// Declared before this is included: FACTOR, the type of a and b; uint pack_factors(vec2) and vec2 unpack_factors(uint), f32 to two of
+// it and back; STORES_ROUNDED where the device has matrices of sums of that type; EMULATED to run without the extension (tests);
+// kContiguous: bit 0: a is contiguous along K (else along rows), bit 1: b (else columns).
+#define BAND_ROWS 8
+#include "shaders/matmul/matmul.glsl"
+
+layout(constant_id = SPEC_TILE_ROWS) const uint kRows = 128;
+layout(constant_id = SPEC_TILE_COLS) const uint kCols = 128;
+layout(constant_id = SPEC_TILE_DEPTH) const uint kDepth = 64;
+layout(constant_id = SPEC_ALIGNED) const uint kAligned = 0;  // bit 0: each row of a in memory starts at 16 bytes, bit 1: of b; bit 2: c does
+
+#ifdef EMULATED
+#include "shaders/matmul/workgroup_matrix_emulated.glsl"
+#else
+#include "shaders/matmul/workgroup_matrix.glsl"
+#endif
+
+const bool kAAlongDepth = (kContiguous & 1) != 0, kBAlongDepth = (kContiguous & 2) != 0;
+
+layout(buffer_reference, std430, buffer_reference_align = 2) buffer InOutHalves { uint16_t at[]; };
+
+// Elements from one row in memory to the next, told to be a multiple of 8 where it is. Layouts want at least a row's length, which
+// a single row need not have.
+uint outer_stride(uint stride, uint length, bool aligned) { return aligned ? stride & ~7u : max(stride, length); }
+
+// sums += the slices of a and b that begin at step k.
+#define MULTIPLY(a_layout, b_layout)                                                                 \
+  {                                                                                                  \
+    PartOfA part_a;                                                                                  \
+    PartOfB part_b;                                                                                  \
+    if (kAAlongDepth) LOAD(part_a, a, sliceTensorLayoutNV(a_layout, start.x, kRows, k, kDepth));     \
+    else LOAD_TURNED(part_a, a, sliceTensorLayoutNV(a_layout, k, kDepth, start.x, kRows));           \
+    if (kBAlongDepth) LOAD_TURNED(part_b, b, sliceTensorLayoutNV(b_layout, start.y, kCols, k, kDepth)); \
+    else LOAD(part_b, b, sliceTensorLayoutNV(b_layout, k, kDepth, start.y, kCols));                  \
+    sums = coopMatMulAdd(part_a, part_b, sums);                                                      \
+  }
+
+// Whether the tile lies inside a product that ends at `end`.
+bool is_inside(uvec2 start, uvec2 end) { return all(lessThanEqual(start + uvec2(kRows, kCols), end)); }
+
+Sums tile_sums(Operands o, uvec2 start) {
+  Factors a = Factors(uvec2(o.a)), b = Factors(uvec2(o.b));
+  const uvec2 a_size = kAAlongDepth ? uvec2(o.rows, o.depth) : uvec2(o.depth, o.rows);
+  const uvec2 b_size = kBAlongDepth ? uvec2(o.cols, o.depth) : uvec2(o.depth, o.cols);
+  const uint a_stride = outer_stride(kAAlongDepth ? a_row_start(1) : o.a_depth, a_size.y, (kAligned & 1) != 0);
+  const uint b_stride = outer_stride(kBAlongDepth ? o.b_col : o.b_depth, b_size.y, (kAligned & 2) != 0);
+  Layout a_inside = setTensorLayoutStrideNV(setTensorLayoutDimensionNV(NEW_LAYOUT, a_size.x, a_size.y), a_stride, 1);
+  Layout b_inside = setTensorLayoutStrideNV(setTensorLayoutDimensionNV(NEW_LAYOUT, b_size.x, b_size.y), b_stride, 1);
+  EdgeLayout a_edge = setTensorLayoutStrideNV(setTensorLayoutDimensionNV(NEW_EDGE_LAYOUT, a_size.x, a_size.y), a_stride, 1);
+  EdgeLayout b_edge = setTensorLayoutStrideNV(setTensorLayoutDimensionNV(NEW_EDGE_LAYOUT, b_size.x, b_size.y), b_stride, 1);
+
+  Sums sums = NEW_SUMS(0.0);
+  uint k = 0;
+  if (is_inside(start, uvec2(o.rows, o.cols))) {
+    [[dont_unroll]] for (; k + kStages * kDepth <= o.depth;)
+      [[unroll]] for (uint i = 0; i < kStages; ++i, k += kDepth) MULTIPLY(a_inside, b_inside)
+    [[dont_unroll]] for (; k + kDepth <= o.depth; k += kDepth) MULTIPLY(a_inside, b_inside)
+  }
+  [[dont_unroll]] for (; k < o.depth; k += kDepth) MULTIPLY(a_edge, b_edge)
+  return sums;
+}
+
+// Stores the tile in a matrix [end] of f32, or of the factors' type, whose rows are `stride` apart. REQUIRES: it begins at 16 bytes.
+#define STORE_TILE(matrix, to, start, end, stride)                                                                                        \
+  {                                                                                                                                       \
+    Layout tile_inside = setTensorLayoutStrideNV(setTensorLayoutDimensionNV(NEW_LAYOUT, end.x, end.y), stride, 1);                        \
+    EdgeLayout tile_edge = setTensorLayoutStrideNV(setTensorLayoutDimensionNV(NEW_EDGE_LAYOUT, end.x, end.y), stride, 1);                 \
+    if (is_inside(start, end)) STORE(matrix, to, sliceTensorLayoutNV(tile_inside, start.x, kRows, start.y, kCols));                       \
+    else STORE(matrix, to, sliceTensorLayoutNV(tile_edge, start.x, kRows, start.y, kCols));                                               \
+  }

@@ -1,0 +1,161 @@
+// multiply() reading two neighbouring floats with one 64-bit load: half the scattered reads of matmul_scalar_words.glsl, which
+// are what it waits for: tiles of 32 rows and 2 columns a lane spent half their time in them on lavapipe. Tall and wide tiles make each
+// of them count for more products. Lane l has columns kCols * l and those that follow; a block is 16 steps of K at 8
+// and at 16 lanes, a line of the cache of a row of a.
+//
+// All of a block's a is read before the first product, and left in memory, from where a broadcast is one load (pairs.glsl). At 8 lanes a masked
+// load is a ladder of eight branches, past which LLVM would else move products until each of them goes through memory; at 16 lanes (AVX-512) the
+// two shuffles of a broadcast from a register wait for the units that multiply. Four rows share each value of b while it is in a register, at 8
+// lanes, with half as many registers, two.
+//
+// Where rows lie an odd number of elements apart (kOddA, kOddB), every other row starts in the middle of a pair. Its pairs are those that
+// begin one element earlier; they give all but the last element that a lane or a block wants, which is read as a word: of a, where
+// broadcasts hand elements round, one such read serves kSpan rows, or kSubgroup steps of one. Scattered reads of a block at 64 rows, 4 columns and 16 lanes, 64
+// where both are even: NN 74, NT 68, TN 74.
+//
+// Include after constants kLayout (0 is NN, 1 is NT, 2 is TN), kOddA and kOddB. Needs 64-bit integers; a and b 8-byte aligned. A pair
+// may reach one element beyond the rows (TN) or columns (NN, TN), of the last step of K too, wherever there are fewer of them than elements
+// from step to step. kRows: a multiple of 4, and of kSpan where it is larger; kCols: even; kSubgroup: a multiple of 4.
+#include "shaders/common/pairs.glsl"
+#include "shaders/matmul/matmul_scalar.glsl"
+
+const uint kNN = 0, kNT = 1, kTN = 2;
+const uint kBlock = kSubgroup <= 8 ? 2 * kSubgroup : kSubgroup;
+const uint kTogether = kSubgroup <= 8 && kCols >= 4 ? 2 : 4;  // rows that share each value of b while it is in a register
+const uint kSpan = 2 * kSubgroup;  // elements of a that one load gives
+const uint kSpans = (kRows + kSpan - 1) / kSpan;
+
+float sum[kRows][kCols];
+float b[kBlock][kCols];  // of the block at hand
+
+uint lane_column(uint j) { return kCols * gl_SubgroupInvocationID + j; }
+uint lane_of(uint column) { return column / kCols; }
+
+const uint kNeighbours = 2;
+void write_neighbours(OutF32 to, uint at, float values[kCols], uint j) { write_pair(OutPairs(to), at, vec2(values[j], values[j + 1])); }
+
+uint even(uint index) { return index & ~1u; }
+// Of an even element in a row of `count`: itself, or beyond the edge one that may be read. In rows an odd number apart, with an even count,
+// that is the one behind the row's end: at even steps two elements of the next row, which is there (a block has an even number of steps), at
+// odd ones one of the gap between the rows.
+uint within(uint index, uint count, bool odd) { return min(index, even(odd ? count : count - 1)); }
+
+// The kBlock steps of K from k0 on of a lane's columns.
+void load_b(Operands o, uint k0, uint b_at[kCols]) {
+  InPairs pairs = InPairs(o.b);
+  if (kLayout == kNT) {
+    // A column at a time: a gather touches a line of memory of each lane, which the next steps of K find in the cache.
+    [[unroll]] for (uint j = 0; j < kCols; ++j) {
+      const uint early = kOddB ? j % 2 : 0;
+      [[unroll]] for (uint k = 0; k < kBlock; k += 2) {
+        const vec2 steps = pair(pairs, b_at[j] + k0 + k);
+        if (k >= early) b[k - early][j] = steps.x;
+        b[k + 1 - early][j] = steps.y;
+      }
+      if (early == 1) b[kBlock - 1][j] = o.b.at[b_at[j] + k0 + kBlock - 1];
+    }
+  } else {
+    [[unroll]] for (uint k = 0; k < kBlock; ++k) {
+      const uint row = (k0 + k) * o.b_depth, early = kOddB ? k % 2 : 0;
+      [[unroll]] for (uint j = 0; j < kCols; j += 2) {
+        const vec2 columns = pair(pairs, row + b_at[j]);
+        if (j >= early) b[k][j - early] = columns.x;
+        b[k][j + 1 - early] = columns.y;
+      }
+      if (early == 1) b[k][kCols - 1] = o.b.at[row + b_at[kCols - 1]];
+    }
+  }
+}
+
+void add_products(uint row, uint k, float a) {
+  [[unroll]] for (uint j = 0; j < kCols; ++j) sum[row][j] += a * b[k][j];
+}
+
+// Elements of a that pairs leave out, where every other row starts in the middle of one. Of a transposed a: the last row of each span, the
+// steps of one span after those of another, lane after lane. Of one that is not: the last step of odd rows, lane l has that of row 2l+1 of a
+// span.
+const uint kLasts = kLayout == kTN ? (kSpans * kBlock + kSubgroup - 1) / kSubgroup : kSpans;
+
+// A block of a transposed a. Lane l has rows 2l and 2l+1 of a span, or 2l-1 and 2l.
+const uint kSpanRows = kSpan < kRows ? kSpan : kRows;
+void add_block_transposed(Operands o, uint k0, uint a_span[kSpans], uint a_last[kLasts]) {
+  const uint lane = gl_SubgroupInvocationID;
+  InPairs pairs = InPairs(o.a);
+  float a[kSpans * kBlock * 2], last[kLasts];
+  [[unroll]] for (uint s = 0; s < kSpans; ++s)
+    [[unroll]] for (uint k = 0; k < kBlock; ++k) {
+      const vec2 rows = pair(pairs, (k0 + k) * o.a_depth + a_span[s]);
+      a[(s * kBlock + k) * 2] = rows.x;
+      a[(s * kBlock + k) * 2 + 1] = rows.y;
+    }
+  [[unroll]] for (uint m = 0; m < kLasts; ++m)
+    last[m] = kOddA && kRows >= kSpan ? o.a.at[(k0 + (m * kSubgroup + lane) % kBlock) * o.a_depth + a_last[m]] : 0.0;
+  leave_in_memory(a, o.rows == 0, o.cols);
+  [[unroll]] for (uint i = 0; i < kSpans * kSpanRows; i += kTogether)
+    [[unroll]] for (uint k = 0; k < kBlock; ++k)
+      [[unroll]] for (uint r = 0; r < kTogether; ++r) {
+        const uint step = (i + r) / kSpan * kBlock + k, at = (i + r) % kSpan + (kOddA ? k % 2 : 0);
+        add_products(i + r, k, at == kSpan ? subgroupBroadcast(last[step / kSubgroup], step % kSubgroup)
+                                           : subgroupBroadcast(a[step * 2 + at % 2], at % kSpan / 2));
+      }
+}
+
+// The same of one that is not: a load gives the block's steps of kRowsOfLoad rows, two to a lane, row after row.
+const uint kLanesOfRow = kBlock / 2;
+const uint kRowsOfLoad = kSubgroup / kLanesOfRow;
+const uint kLoads = kRows / kRowsOfLoad;
+void add_block(Operands o, uint k0, uint a_at[kLoads], uint a_last[kLasts]) {
+  InPairs pairs = InPairs(o.a);
+  float a[kLoads * 2], last[kLasts];
+  [[unroll]] for (uint load = 0; load < kLoads; ++load) {
+    const vec2 steps = pair(pairs, a_at[load] + k0);
+    a[load * 2] = steps.x;
+    a[load * 2 + 1] = steps.y;
+  }
+  [[unroll]] for (uint s = 0; s < kLasts; ++s) last[s] = kOddA ? o.a.at[a_last[s] + k0 + kBlock - 1] : 0.0;
+  leave_in_memory(a, o.rows == 0, o.cols);
+  [[unroll]] for (uint i = 0; i < kRows; i += kTogether)
+    [[unroll]] for (uint k = 0; k < kBlock; ++k)
+      [[unroll]] for (uint r = 0; r < kTogether; ++r) {
+        const uint row = i + r, at = k + (kOddA ? row % 2 : 0);
+        add_products(row, k, at == kBlock ? subgroupBroadcast(last[row / kSpan], row % kSpan / 2)
+                                          : subgroupBroadcast(a[row / kRowsOfLoad * 2 + at % 2], at / 2 + row % kRowsOfLoad * kLanesOfRow));
+      }
+}
+
+// One step of K.
+void add_step(Operands o, uint k, uint starts[kRowRegisters], uint col0) {
+  float a[kRowRegisters];
+  [[unroll]] for (uint g = 0; g < kRowRegisters; ++g) a[g] = o.a.at[starts[g] + k * o.a_depth];
+  [[unroll]] for (uint j = 0; j < kCols; ++j) b[0][j] = o.b.at[k * o.b_depth + min(col0 + lane_column(j), o.cols - 1) * o.b_col];
+  [[unroll]] for (uint i = 0; i < kRows; ++i) add_products(i, 0, of_row(a, i));
+}
+
+void multiply(Operands o, uint row0, uint col0) {
+  const uint lane = gl_SubgroupInvocationID;
+  // Rows and columns beyond the edge read the last ones; nobody uses their sums.
+  uint starts[kRowRegisters], a_at[kLoads], a_span[kSpans], a_last[kLasts];
+  [[unroll]] for (uint g = 0; g < kRowRegisters; ++g) starts[g] = a_row_start(row_of_lane(row0, g, o.rows));
+  [[unroll]] for (uint load = 0; load < kLoads; ++load)
+    a_at[load] = a_row_start(min(row0 + load * kRowsOfLoad + lane / kLanesOfRow, o.rows - 1)) + lane % kLanesOfRow * 2;
+  [[unroll]] for (uint s = 0; s < kSpans; ++s) a_span[s] = a_row_start(within(row0 + s * kSpan + 2 * lane, o.rows, kOddA));
+  [[unroll]] for (uint m = 0; m < kLasts; ++m) {
+    const uint row = kLayout == kTN ? ((m * kSubgroup + lane) / kBlock + 1) * kSpan - 1 : m * kSpan + 2 * lane + 1;
+    a_last[m] = a_row_start(min(row0 + row, o.rows - 1));
+  }
+  uint b_at[kCols];
+  [[unroll]] for (uint j = 0; j < kCols; ++j) {
+    const uint col = col0 + lane_column(j);
+    b_at[j] = kLayout == kNT ? min(col, o.cols - 1) * o.b_col : j % 2 == 0 ? within(col, o.cols, kOddB) : min(col, o.cols - 1);
+  }
+  [[unroll]] for (uint i = 0; i < kRows; ++i)
+    [[unroll]] for (uint j = 0; j < kCols; ++j) sum[i][j] = 0.0;
+
+  const uint whole = o.depth / kBlock * kBlock;
+  for (uint k0 = 0; k0 < whole; k0 += kBlock) {
+    load_b(o, k0, b_at);
+    if (kLayout == kTN) add_block_transposed(o, k0, a_span, a_last);
+    else add_block(o, k0, a_at, a_last);
+  }
+  for (uint k = whole; k < o.depth; ++k) add_step(o, k, starts, col0);
+}

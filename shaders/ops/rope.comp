@@ -1,0 +1,28 @@
+#version 460
+#include "shaders/common/common.glsl"
+#include "shaders/common/real.glsl"
+#include "shaders/common/rotary.glsl"
+// Rotary position embedding as a pass of its own, where no product takes it along (matmul_finish.glsl); f32. Backward turns by the
+// opposite angle (direction -1).
+//
+// qkv [rows, row_stride] in place: heads of width E = kHeadWidth, even; the first turned_heads (queries and keys) turn.
+// turns [>= context, E] at row n % context. One workgroup a row of qkv, its lanes stride the pairs. E is a specialization constant, so
+// that finding the element of the head is a multiplication.
+
+layout(constant_id = SPEC_HEAD_WIDTH) const uint kHeadWidth = 64;
+
+layout(push_constant, std430) uniform Push { RopeArgs args; };
+
+void main() {
+  const uint row = linear_group();
+  if (row >= args.rows) return;
+  const uint at = row * args.row_stride, turns_at = row % args.context * kHeadWidth;
+  for (uint col = 2 * gl_LocalInvocationIndex; col < args.turned_heads * kHeadWidth; col += 2 * kWorkgroup) {
+    InReal from = InReal(uvec2(args.qkv));
+    const vec2 pair = kStep == 2 ? load_reals(from, kOutType, at + col) : vec2(load_real(from, kOutType, at + col), load_real(from, kOutType, at + col + 1));
+    const vec2 turn = load_turn(args.turns, turns_at + col % kHeadWidth);
+    const vec2 result = turned(pair, vec2(turn.x, args.direction * turn.y));
+    store_reals(OutReal(uvec2(args.qkv)), at + col, result);
+    if (kStep == 1) store_reals(OutReal(uvec2(args.qkv)), at + col + 1, result.yx);
+  }
+}

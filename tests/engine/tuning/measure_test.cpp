@@ -1,0 +1,29 @@
+#include "engine/tuning/measure.h"
+
+#include <gtest/gtest.h>
+
+namespace lapilli::test {
+namespace {
+
+TEST(Measure, Rounds_AreThoseAsked_ElseAtLeastTheFewestAndAtMostTheMost) {
+  uint32_t runs = 0;
+  const std::vector<Contender> contenders{{"a", [&] { return static_cast<double>(runs++); }}};
+  const auto rounds = [&](const MeasureOptions& options) {
+    runs = 0;
+    return measure_in_turn(contenders, options).at(0).size();
+  };
+  EXPECT_EQ(rounds({.repeats = 2, .seconds_budget = 0}), 2U);
+  EXPECT_EQ(rounds({.seconds_budget = 0, .fewest = 3, .most = 7}), 3U);
+  EXPECT_EQ(rounds({.seconds_budget = 1000, .fewest = 3, .most = 7}), 7U);
+  EXPECT_EQ(measure_in_turn(contenders, {.repeats = 2}).at(0), (std::vector<double>{9, 10}));  // after 8 runs, and a warm-up
+}
+
+TEST(Measure, Quantile_InterpolatesBetweenOrderStatistics) {
+  EXPECT_EQ(quantile({3, 1, 2}, 0.5), 2);
+  EXPECT_EQ(quantile({4, 1, 2, 3}, 0.5), 2.5);
+  EXPECT_EQ(quantile({4, 1, 2, 3}, 0.25), 1.75);  // as numpy.quantile
+  EXPECT_EQ(quantile({7}, 1), 7);
+}
+
+}  // namespace
+}  // namespace lapilli::test

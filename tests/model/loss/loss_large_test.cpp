@@ -1,0 +1,85 @@
+// The loss where indices and counts grow: more logits than 32 bits count, more workgroups than one dimension of a dispatch
+// takes, a wide model. Few valid rows keep it short.
+#include "tests/model/loss/loss_support.h"
+
+namespace lapilli::test {
+namespace {
+
+constexpr uint32_t kAll = 0xFFFFFFFF;
+constexpr uint32_t kMostGroups = 65535;  // of a dimension; what more there are fold into y
+
+TEST(LossCounts, LogitsBeyond32BitsFewValidRows_MatchReference) {
+  if (is_swiftshader()) GTEST_SKIP() << "SwiftShader needs a minute for the millions of workgroups that find no row; lavapipe runs them";
+  LossProblem p = make_problem(32768, 4, 262144, 91);
+  p.weights.assign(p.tokens, 0);
+  for (const uint32_t n : {5U, 20011U, 32767U}) p.weights[n] = 1;
+  const LossResult expected = reference::loss(p);
+  const LossShape shape{p.tokens, p.dim, p.vocab};
+  ASSERT_GT(uint64_t{p.tokens} * p.vocab, uint64_t{1} << 32);
+
+  const LossPlan plan = plan_loss({.strategy = LossStrategy::vocab, .memory_mib = 1024}, shape, true);
+  ASSERT_LT(plan.slabs, plan.chunks);
+  ASSERT_GE(uint64_t{plan.range} / 32 * (plan.chunk / 16), kMostGroups);  // logits again, in the tiles of a CPU driver
+  const LossRun actual = run(p, plan);
+  expect_matches(actual, p, expected, 0);
+  EXPECT_EQ(actual.sums.rows, 3);
+
+  const LossPlan evaluation = plan_loss({}, shape, false);
+  expect_matches(run(p, evaluation), p, expected, 0, false);
+}
+
+TEST(LossCounts, MoreRowsThanADispatchHasGroupsInX_MatchReference) {
+  LossProblem p = make_problem(kMostGroups + 4600, 2, 8, 93);
+  for (uint32_t n = 0; n < p.tokens; n += 1000) p.weights[n] = 0;
+  const LossResult expected = reference::loss(p);
+  for (const Cut& cut : std::vector<Cut>{{"full", kAll, kAll, 1}, {"vocab, one slab", kAll, 3, 1}, {"two ranges", kMostGroups + 1, kAll, 1}}) {
+    SCOPED_TRACE(cut.name);
+    expect_matches(run(p, cut), p, expected, 0);
+  }
+}
+
+// More workgroups than x takes in the product itself: one row of tiles, a vocabulary in tiles and strips.
+TEST(LossCounts, MoreTilesThanADispatchHasGroupsInX_MatchReference) {
+  LossProblem p = make_problem(2, 1, 1U << 21, 95);
+  const LossResult expected = reference::loss(p);
+  const LossRun actual = run(p, Cut{"vocab, one slab", kAll, (1U << 21) - 1001, 1});
+  expect_matches(actual, p, expected, 0);
+}
+
+// Each lane that puts the strips of a row together has several of them, all with the same maximum.
+TEST(LossCounts, MoreStripsThanLanes_TheLowestIndexIsTheHitAndTheSumExact) {
+  const std::vector<double> equal(200003, 1.5);
+  const LossRun actual = run(with_logits({equal, equal}, {0, 512}), Cut{"full", kAll, kAll, 1});
+  EXPECT_EQ(actual.sums.hits, 1);
+  EXPECT_NEAR(actual.nll[0], std::log(200003), 16 * 6 * kEpsilon);  // ln: 3 ULP
+}
+
+// Two chunks, cut as N 8192, D 2304, V 256000 within 64 MiB would be, at that N and D: every row that is reached lies where it would.
+TEST(LossCounts, ChunksOfCutCrossEntropysShape_MatchReference) {
+  if (is_swiftshader()) GTEST_SKIP() << "SwiftShader needs minutes for wide rows; lavapipe runs them";
+  const LossOptions options{.strategy = LossStrategy::vocab, .memory_mib = 60};
+  LossPlan plan = plan_loss(options, {8192, 2304, 256000}, true);
+  LossProblem p = make_problem(8192, 2304, 2 * plan.chunk, 101, 0.125F);
+  p.weights.assign(p.tokens, 0);
+  for (uint32_t n = 0; n < p.tokens; n += 585) p.weights[n] = 1;
+  p.weights.back() = 1;
+  plan.chunks = 2;
+  plan.slabs = 1;
+  expect_matches(run(p, plan), p, reference::loss(p), 0);
+}
+
+class LossLarge : public LossTest {};
+
+TEST_P(LossLarge, WideModelFewRows_EveryCutMatchesReference) {
+  const LossProblem p = make_problem(5, 4096, 37, 97, 0.125F);
+  const LossResult expected = reference::loss(p);
+  for (const Cut& cut : cuts_of(p, 2, 13)) {
+    SCOPED_TRACE(cut.name);
+    expect_matches(run(p, cut, {.force = GetParam()}), p, expected, 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, LossLarge, testing::ValuesIn(all_kernels()), loss_case_name);
+
+}  // namespace
+}  // namespace lapilli::test

@@ -1,0 +1,143 @@
+// Products and attention choose their kernels by measurement: on this device, whatever it is, with whatever class of kernels it can run.
+#include "model/matmul/matmul_tuning.h"
+
+#include "engine/tuning/kernel_tuner.h"
+#include "model/loss/logits_tuning.h"
+#include "model/matmul/matmul_record.h"
+#include "tests/common/files.h"
+#include "tests/model/matmul/matmul_support.h"
+
+namespace lapilli::test {
+namespace {
+
+using lapilli::testing::TempDir;
+
+// A linear layer in all three layouts, the gradient of its weight accumulated. 160 rows cost a CPU driver the same in tiles of 64 and of 32.
+struct Layer {
+  Bench bench;
+  Tensor x = bench.input({160, 64}, random_values(160 * 64, 1)), w = bench.input({128, 64}, random_values(128 * 64, 2));
+  Tensor bias = bench.input({128}, random_values(128, 3)), y = bench.output({160, 128}), d_x = bench.output({160, 64});
+  Tensor d_w = bench.input({128, 64}, random_values(128 * 64, 4));
+  void run(KernelTuning* tuning) {
+    bench.run([&](Ops& ops) {
+      ops.tuning = tuning;
+      matmul_nt(ops, y, x, w, Into::overwrite, {.bias = bias});
+      matmul_nn(ops, d_x, y, w);
+      matmul_tn(ops, d_w, y, x, Into::accumulate);
+    });
+  }
+};
+
+TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
+  if (device().caps().kernel_class == KernelClass::scalar && !device().caps().fast_pair_loads)
+    GTEST_SKIP() << device().caps().name << " has one tile for a shape: its kernels are not those that read floats in pairs";
+  const TempDir folder;
+  Layer plain, tuned, again;
+  plain.run(nullptr);
+  Tuner tuner(device().caps(), {.file = folder / "tuning.json"});
+  KernelTuning tuning(kernels(), tuner);
+  tuned.run(&tuning);
+  EXPECT_GE(tuner.given().size(), 2U);
+  for (const auto& [key, record] : tuner.given()) {
+    EXPECT_GT(record.candidates.size(), 1U) << key;
+    for (const TunedCandidate& candidate : record.candidates) EXPECT_TRUE(std::isfinite(candidate.median_seconds)) << key << ": " << candidate.name;
+  }
+  EXPECT_TRUE(tuner.given().contains("matmul nt 160x128x64 f32 bias"));
+  EXPECT_TRUE(tuner.given().contains("matmul nn 160x64x128 f32"));
+  // Whole products add up K in ascending order, whatever their tile.
+  for (const auto& [a, b] : {std::pair(plain.y, tuned.y), std::pair(plain.d_x, tuned.d_x), std::pair(plain.d_w, tuned.d_w)})
+    expect_same_bits(plain.bench.read(a), tuned.bench.read(b), "result");
+
+  Tuner second(device().caps(), {.measure = false, .file = folder / "tuning.json"});
+  KernelTuning remembering(kernels(), second);
+  again.run(&remembering);
+  EXPECT_EQ(second.given().size(), tuner.given().size());
+  EXPECT_EQ(second.seconds_spent(), 0);
+}
+
+// A product as it comes to the tuning, in places that are planned only: the tuning multiplies in memory of its own.
+MatmulProduct product_of(Arena& planned, uint32_t rows, uint32_t cols, uint32_t depth) {
+  const auto place = [&](Shape shape) { return reserve_tensor(planned, shape, "test"); };
+  const Tensor a = place({depth, rows}), b = place({depth, cols}), c = place({rows, cols});
+  return {.args = {.rows = rows, .cols = cols, .depth = depth, .c_stride = cols, .a_row = 1, .a_depth = rows, .b_depth = cols, .b_col = 1, .alpha = 1},
+          .a = a, .b = b, .c = c, .addend = {}, .cost = {.flops = 2.0 * rows * cols * depth}};
+}
+
+// What a GPU would compare, here on any driver: tiles whole and in parts give the same result, and are measured.
+TEST(MatmulTuning, TiledCandidates_TilesAndPartsAllPass) {
+  const TempDir folder;
+  Arena planned(device().caps());
+  const Tensor workspace = reserve_tensor(planned, {1U << 18U}, "test");
+  Tuner tuner(device().caps(), {.file = folder / "tuning.json"});
+  KernelTuning tuning(kernels(), tuner);
+  const MatmulKernel chosen = tuning.choose(product_of(planned, 128, 64, 2048), {.kernel_class = KernelClass::tiled}, workspace);
+  EXPECT_EQ(chosen.kernel_class, KernelClass::tiled);
+  ASSERT_EQ(tuner.given().size(), 1U);
+  const TuningRecord& record = tuner.given().begin()->second;
+  std::vector<std::string> names;
+  for (const TunedCandidate& candidate : record.candidates) {
+    names.push_back(candidate.name);
+    EXPECT_TRUE(std::isfinite(candidate.median_seconds)) << candidate.name;
+  }
+  EXPECT_EQ(names.front(), "tiled 32x32");  // 8 workgroups: the smallest
+  for (const char* wanted : {"tiled 128x128", "tiled 64x64", "tiled 64x64 in 4 parts", "tiled 128x128 in 4 parts"})
+    EXPECT_NE(std::ranges::find(names, wanted), names.end()) << wanted;
+}
+
+TEST(LossTuning, KernelsOfLogits_AllPassAndAreRemembered) {
+  const TempDir folder;
+  std::vector<MatmulKernel> candidates{{KernelClass::tiled, 64}, {KernelClass::tiled, 32}};
+  const LossShape shape{.tokens = 150, .dim = 24, .vocab = 700};
+  const LossPlan plan = plan_loss({.strategy = LossStrategy::full}, shape, true);
+  for (const bool again : {false, true}) {
+    Tuner tuner(device().caps(), {.measure = !again, .file = folder / "tuning.json"});
+    KernelTuning tuning(kernels(), tuner);
+    EXPECT_EQ(tuning.choose(shape, plan, candidates).kernel_class, KernelClass::tiled);
+    ASSERT_TRUE(tuner.given().contains("loss logits 150x700x24 f32"));
+    for (const TunedCandidate& candidate : tuner.given().begin()->second.candidates)
+      EXPECT_TRUE(std::isfinite(candidate.median_seconds)) << candidate.name;
+  }
+}
+
+TEST(LossTuning, WrongResults_AreFound) {
+  const double bound = loss_tolerance(768, 2048, 9, Precision::f16).nll;
+  EXPECT_LT(bound, 1e-3) << "half of the exponentials are 0.7 nats";
+  EXPECT_NO_THROW(require_same_values({1.0F, 2.0F}, {1.0F, 2.0F + static_cast<float>(0.9 * bound)}, bound, "nll"));
+  EXPECT_THROW(require_same_values({1.0F, 2.0F}, {1.0F, 2.0F + static_cast<float>(1.1 * bound)}, bound, "nll"), Error);
+  EXPECT_THROW(require_same_values({std::nanf("")}, {1.0F}, bound, "nll"), Error);
+  EXPECT_THROW(require_same_values({1.0F}, {std::nanf("")}, bound, "nll"), Error);
+}
+
+TEST(AttentionTuning, EveryCandidate_IsRightAndMeasured) {
+  if (!attends_with_matrices(device().caps(), Precision::f16, 24))
+    GTEST_SKIP() << device().caps().name << " has one way only to attend: others have several cuts of cooperative matrices";
+  const TempDir folder;
+  Tuner tuner(device().caps(), {.file = folder / "tuning.json"});
+  KernelTuning tuning(kernels(), tuner);
+  const AttentionShape shape{.batch = 2, .context = 100, .heads = 4, .kv_heads = 2, .head_width = 24};
+  for (const AttentionPass pass : {AttentionPass::forward, AttentionPass::backward}) {
+    const AttentionKernel own = attention_kernel(device().caps(), Precision::f16, 24, pass, KernelClass::coopmat);
+    EXPECT_EQ(tuning.choose(shape, pass, Precision::f16, DType::f16, own).kernel_class, KernelClass::coopmat);
+  }
+  EXPECT_EQ(tuner.given().size(), 2U);
+  EXPECT_TRUE(tuner.given().contains("attention backward B2 T100 H4 G2 E24 f16"));
+  for (const auto& [key, record] : tuner.given())
+    for (const TunedCandidate& candidate : record.candidates) EXPECT_TRUE(std::isfinite(candidate.median_seconds)) << key << ": " << candidate.name;
+}
+
+TEST(MatmulTuning, ResultOfAnotherProduct_IsTold) {
+  std::vector<float> right = random_values(1000, 1, 10.0F);
+  right[999] = 8;
+  std::vector<float> reordered = right, wrong = right, hole = right;
+  for (float& value : reordered) value = std::nextafter(value, 20.0F);
+  wrong[999] += 0.02F;
+  hole[3] = std::nanf("");
+  require_same_product(reordered, right, 768, 1, DType::f32);
+  require_same_product(hole, hole, 768, 1, DType::f32);  // a gap between rows: nobody wrote it
+  require_same_product(wrong, right, 768, 1, DType::bf16);
+  EXPECT_THROW(require_same_product(wrong, right, 768, 1, DType::f32), Error);
+  EXPECT_THROW(require_same_product(hole, right, 768, 1, DType::f32), Error);
+}
+
+}  // namespace
+}  // namespace lapilli::test

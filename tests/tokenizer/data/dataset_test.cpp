@@ -1,0 +1,160 @@
+#include "tokenizer/data/dataset.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "tests/tokenizer/support.h"
+
+namespace lapilli::testing {
+namespace {
+
+std::vector<uint32_t> tokens_of(const TokenShard& shard) {
+  std::vector<uint32_t> tokens(shard.token_count());
+  shard.read(tokens, 0);
+  return tokens;
+}
+
+TEST(BuildDataset, SingleText_SplitsByPositionWithoutSeparators) {
+  const TempDir dir;
+  const std::string text = small_text(20);
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kUnigram, 400, text);
+  const fs::path input = dir.write("in.txt", text);
+  const DatasetSummary summary = build_dataset(tokenizer.path(), {&input, 1}, dir / "data", 0.25);
+
+  const std::vector<uint32_t> all = tokenizer.encode(text);
+  const auto train_tokens = static_cast<size_t>(0.75 * static_cast<double>(all.size()));
+  const TokenShard train(dir / "data" / kTrainShardName), val(dir / "data" / kValShardName);
+  EXPECT_EQ(tokens_of(train), std::vector<uint32_t>(all.begin(), all.begin() + static_cast<ptrdiff_t>(train_tokens)));
+  EXPECT_EQ(tokens_of(val), std::vector<uint32_t>(all.begin() + static_cast<ptrdiff_t>(train_tokens), all.end()));
+  EXPECT_EQ(train.text_bytes() + val.text_bytes(), text.size());
+  EXPECT_EQ(train.document_starts().size(), 1u);
+  EXPECT_EQ(val.document_starts().size(), 1u);
+  EXPECT_EQ(summary.val.tokens, val.token_count());
+  EXPECT_TRUE(std::isnan(val.source_entropy_nats()));
+  train.require_tokenizer(tokenizer.hash(), "this test");
+  EXPECT_EQ(read_text_file(dir / "data" / kTokenizerName), read_text_file(tokenizer.path()));
+}
+
+TEST(BuildDataset, SeveralDocuments_EachEndsWithEosAndStaysWhole) {
+  const TempDir dir;
+  const fs::path a = dir.write("a.txt", "aaaa\n<|endoftext|>\nbb\n<|endoftext|>\n"), b = dir.write("b.txt", "cccccc");
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
+  const std::vector<fs::path> inputs = {a, b};
+  build_dataset(tokenizer.path(), inputs, dir / "data", 0.4);
+  const TokenShard train(dir / "data" / kTrainShardName), val(dir / "data" / kValShardName);
+  // 6 + 4 + 7 tokens with EOS; floor(0.6 * 17) = 10, and the third document begins there.
+  EXPECT_EQ(tokenizer.decode(tokens_of(train)), "aaaa\nbb\n");
+  EXPECT_EQ(tokenizer.decode(tokens_of(val)), "cccccc");
+  EXPECT_EQ(train.token_count(), 10u);
+  EXPECT_EQ(train.token(5), 2u);
+  EXPECT_EQ(train.token(9), 2u);
+  EXPECT_EQ(val.token(6), 2u);
+  EXPECT_EQ(train.document_starts()[1], 6u);
+  EXPECT_EQ(train.text_bytes() + val.text_bytes(), 8u + 6u);
+}
+
+TEST(BuildDataset, SeveralDocuments_ValidationHoldsAtLeastTheFraction) {
+  const TempDir dir;
+  const fs::path input = dir / "synth.txt";
+  write_synth_corpus(input, 60000, 3);
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
+  for (const double fraction : {0.01, 0.1, 0.5, 0.9}) {
+    const DatasetSummary summary = build_dataset(tokenizer.path(), {&input, 1}, dir / "data", fraction);
+    const double total = static_cast<double>(summary.train.tokens + summary.val.tokens);
+    EXPECT_GE(static_cast<double>(summary.val.tokens), fraction * total);
+    EXPECT_LT(static_cast<double>(summary.val.tokens), fraction * total + 2000);
+    const TokenShard val(dir / "data" / kValShardName), train(dir / "data" / kTrainShardName);
+    EXPECT_EQ(train.token(train.token_count() - 1), 2u);
+    EXPECT_EQ(train.document_starts().size(), summary.train.documents);
+  }
+}
+
+TEST(BuildDataset, OneDocumentCorpus_FirstAlwaysTrains) {
+  const TempDir dir;
+  const fs::path input = dir.write("in.txt", std::string(1000, 'a') + "\n<|endoftext|>\nbbb\n");
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
+  const DatasetSummary summary = build_dataset(tokenizer.path(), {&input, 1}, dir / "data", 0.5);
+  EXPECT_EQ(summary.train.tokens, 1002u);
+  EXPECT_EQ(summary.val.tokens, 5u);
+}
+
+TEST(BuildDataset, SyntheticCorpus_SplitsCarryTheirExactSourceEntropy) {
+  const TempDir dir;
+  const fs::path input = dir / "synth.txt";
+  const SynthSummary corpus = write_synth_corpus(input, 40000, 9);
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kUnigram, 420, small_text());
+  const DatasetSummary summary = build_dataset(tokenizer.path(), {&input, 1}, dir / "data", 0.2);
+  EXPECT_EQ(summary.train.documents + summary.val.documents, corpus.stories);
+  double train_nats = 0;
+  for (uint64_t i = 0; i < summary.train.documents; ++i) train_nats += synth_story(9, i).nats;
+  const TokenShard train(dir / "data" / kTrainShardName), val(dir / "data" / kValShardName);
+  EXPECT_NEAR(train.source_entropy_nats(), train_nats, 1e-8 * train_nats);
+  EXPECT_NEAR(train.source_entropy_nats() + val.source_entropy_nats(), corpus.nats, 1e-8 * corpus.nats);
+  const auto json = nlohmann::json::parse(read_text_file(dir / "data" / kDatasetJsonName));
+  EXPECT_EQ(json["val"]["tokens"], val.token_count());
+  EXPECT_NEAR(json["val"]["source_entropy_nats_per_token"].get<double>(),
+              val.source_entropy_nats() / static_cast<double>(val.token_count()), 1e-9);
+}
+
+TEST(BuildDataset, SideFileOfAnotherCorpus_IsAnError) {
+  const TempDir dir;
+  const fs::path input = dir / "synth.txt";
+  write_synth_corpus(input, 5000, 9);
+  dir.write("synth.txt", read_text_file(input) + "more\n");
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
+  EXPECT_ERROR_MENTIONS(error_of([&] {
+                          build_dataset(tokenizer.path(), {&input, 1}, dir / "data", 0.2);
+                        }),
+                        "synth.txt.json", "does not belong");
+}
+
+TEST(BuildDataset, Failure_LeavesTheFolderAsItWas) {
+  const TempDir dir;
+  const fs::path good = dir.write("good.txt", "some text to split\n"), tiny = dir.write("tiny.txt", "abc");
+  const fs::path bad = dir.write("bad.txt", "some text\xFF");
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
+  const auto build = [&](const fs::path& input, double fraction) {
+    return error_of([&] { build_dataset(tokenizer.path(), {&input, 1}, dir / "data", fraction); });
+  };
+  EXPECT_ERROR_MENTIONS(build(tiny, 0.1), "too short to split", "3 tokens");
+  EXPECT_ERROR_MENTIONS(build(bad, 0.1), "bad.txt", "offset 9");
+  EXPECT_ERROR_MENTIONS(build(dir / "missing.txt", 0.1), "missing.txt");
+  for (const double fraction : {0.0, 1.0, -1.0, std::nan("")})
+    EXPECT_ERROR_MENTIONS(build(good, fraction), "between 0 and 1");
+  EXPECT_FALSE(fs::exists(dir / "data")) << "a failed build left its folder";
+
+  ASSERT_EQ(build(good, 0.5), "");
+  const std::string before = read_text_file(dir / "data" / kTrainShardName);
+  EXPECT_ERROR_MENTIONS(build(bad, 0.5), "bad.txt");
+  EXPECT_EQ(read_text_file(dir / "data" / kTrainShardName), before);
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir / "data"), fs::directory_iterator()), 4) << "staging was left";
+}
+
+TEST(BuildDataset, SameInput_SameBytes) {
+  const TempDir dir;
+  const fs::path input = dir.write("in.txt", small_text(10));
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kBpe, 400, small_text(10));
+  build_dataset(tokenizer.path(), {&input, 1}, dir / "one");
+  build_dataset(tokenizer.path(), {&input, 1}, dir / "two");
+  for (const char* name : {kTrainShardName, kValShardName, kDatasetJsonName}) {
+    EXPECT_EQ(read_text_file(dir / "one" / name), read_text_file(dir / "two" / name)) << name;
+  }
+}
+
+TEST(BuildDataset, TinyShakespeareInCharacters_HasTheTokenCountsEveryoneKnows) {
+  const std::optional<fs::path> shared = shared_dir();
+  if (!shared || !fs::exists(*shared / "data" / "tinyshakespeare.txt"))
+    GTEST_SKIP() << "no shared/data/tinyshakespeare.txt";
+  const fs::path input = *shared / "data" / "tinyshakespeare.txt";
+  const TempDir dir;
+  train_tokenizer({.type = TokenizerType::kChar}, {&input, 1}, dir / "char.model");
+  const DatasetSummary summary = build_dataset(dir / "char.model", {&input, 1}, dir / "data", 0.1);
+  EXPECT_EQ(summary.train.tokens, 1003854u);
+  EXPECT_EQ(summary.val.tokens, 111540u);
+  EXPECT_EQ(summary.vocab_size, 259u + 65u);
+}
+
+}  // namespace
+}  // namespace lapilli::testing

@@ -1,0 +1,101 @@
+#include "tokenizer/data/shard.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/base/error.h"
+#include "tokenizer/data/shard_layout.h"
+
+namespace lapilli {
+
+TokenShard::TokenShard(const std::filesystem::path& path, Verify verify) : path_(path), file_(path) {
+  parse_header();
+  if (verify == Verify::kAll) verify_payload();
+}
+
+void TokenShard::parse_header() {
+  const std::span<const std::byte> bytes = file_.bytes();
+  const std::string name = path_.string();
+  ShardHeader header;
+  if (bytes.size() < sizeof header || std::memcmp(bytes.data(), kShardMagic, sizeof header.magic) != 0) {
+    throw Error("'{}' is not a token shard; make one with `lapilli data build`", name);
+  }
+  std::memcpy(&header, bytes.data(), sizeof header);
+  if (header.version != kShardVersion) {
+    throw Error("'{}' is a token shard of version {}, and this program reads version {}: build the data again", name,
+                header.version, kShardVersion);
+  }
+  const bool is_intact = header.header_checksum == header_checksum(header) &&
+                         (header.token_width_bits == 16 || header.token_width_bits == 32) && header.vocab_size > 0 &&
+                         header.reserved == decltype(header.reserved){};
+  if (!is_intact) throw Error("'{}' is damaged (its header does not match its checksum): build the data again", name);
+  if (bytes.size() != header.file_bytes) {
+    throw Error("'{}' is cut short or has grown: it has {} bytes and should have {}; build the data again", name,
+                bytes.size(), header.file_bytes);
+  }
+  const ShardLayout layout(header.vocab_size, header.token_width_bits, header.token_count, header.document_count);
+  if (layout.file_bytes != header.file_bytes)
+    throw Error("'{}' is damaged (sizes disagree): build the data again", name);
+
+  vocab_size_ = header.vocab_size;
+  token_width_bits_ = header.token_width_bits;
+  if (header.eos_id != kNoToken) eos_id_ = header.eos_id;
+  token_count_ = header.token_count;
+  text_bytes_ = header.text_bytes;
+  tokenizer_hash_ = header.tokenizer_hash;
+  source_entropy_nats_ = header.source_entropy_nats;
+  payload_checksum_ = header.payload_checksum;
+  const auto view = [&]<typename T>(std::span<const T>& out, uint64_t offset, uint64_t count) {
+    out = {reinterpret_cast<const T*>(bytes.data() + offset), count};
+  };
+  view(token_bytes_, layout.token_bytes_offset, vocab_size_);
+  if (token_width_bits_ == 16) view(tokens16_, layout.tokens_offset, token_count_);
+  if (token_width_bits_ == 32) view(tokens32_, layout.tokens_offset, token_count_);
+  view(document_starts_, layout.documents_offset, header.document_count);
+}
+
+void TokenShard::verify_payload() const {
+  const std::string name = path_.string();
+  if (hash_bytes(file_.bytes().subspan(sizeof(ShardHeader))) != payload_checksum_) {
+    throw Error("'{}' is damaged (its contents do not match its checksum): build the data again", name);
+  }
+  const auto largest = [](const auto& tokens) -> uint32_t {
+    return tokens.empty() ? 0 : *std::max_element(tokens.begin(), tokens.end());
+  };
+  if (std::max(largest(tokens16_), largest(tokens32_)) >= vocab_size_) {
+    throw Error("'{}' holds tokens outside its vocabulary of {}: build the data again", name, vocab_size_);
+  }
+}
+
+void TokenShard::read(std::span<uint32_t> out, uint64_t begin) const {
+  CHECK(begin + out.size() <= token_count_, "tokens [{}, {}) of {}", begin, begin + out.size(), token_count_);
+  if (token_width_bits_ == 16) std::ranges::copy(tokens16_.subspan(begin, out.size()), out.begin());
+  if (token_width_bits_ == 32) std::ranges::copy(tokens32_.subspan(begin, out.size()), out.begin());
+}
+
+uint64_t TokenShard::bytes_of_range(uint64_t begin, uint64_t end) const {
+  CHECK(begin <= end && end <= token_count_, "tokens [{}, {}) of {}", begin, end, token_count_);
+  uint64_t bytes = 0;
+  for (uint64_t i = begin; i < end; ++i) bytes += token_bytes_[token(i)];
+  return bytes;
+}
+
+uint64_t TokenShard::document_of(uint64_t token_index) const {
+  CHECK(token_index < token_count_, "token {} of {}", token_index, token_count_);
+  const auto after = std::upper_bound(document_starts_.begin(), document_starts_.end(), token_index);
+  return static_cast<uint64_t>(after - document_starts_.begin()) - 1;
+}
+
+void TokenShard::require_tokenizer(uint64_t tokenizer_hash, std::string_view user) const {
+  if (tokenizer_hash == tokenizer_hash_) return;
+  throw Error("'{}' was made with another tokenizer than {} (hash {} against {}): build the data with that tokenizer",
+              path_.string(), user, to_hex(tokenizer_hash_), to_hex(tokenizer_hash));
+}
+
+void TokenShard::require_vocab_size(uint32_t vocab_size, std::string_view user) const {
+  if (vocab_size == vocab_size_) return;
+  throw Error("'{}' was made with a vocabulary of {}, and {} has {}: build the data with the same tokenizer",
+              path_.string(), vocab_size_, user, vocab_size);
+}
+
+}  // namespace lapilli

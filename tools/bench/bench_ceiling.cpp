@@ -1,0 +1,105 @@
+// lapilli bench ceiling: what the device can do at most: multiply-adds, copies, launches.
+
+#include "model/matmul/matmul.h"
+#include "tools/bench/bench_run.h"
+#include "tools/bench/bench_page.h"
+#include "tools/common/console.h"
+
+namespace lapilli {
+
+namespace {
+
+constexpr uint64_t kMib = uint64_t{1} << 20U;
+
+// One dispatch after the other, each twice as long, up to a second: watchdogs kill at two and up.
+struct LongSubmissions {
+  double longest_seconds = 0;  // that came back
+  std::string ended_by;        // the error of the next; empty: none
+  std::string to_string() const {
+    const std::string text = fmt::format("longest submission that came back: {}", format_seconds(longest_seconds));
+    return text + (ended_by.empty() ? "; none was tried that is longer" : fmt::format("; a longer one did not: {}", ended_by));
+  }
+};
+LongSubmissions try_long_submissions(const FmaCeiling& ceiling) {
+  LongSubmissions tried;
+  try {
+    for (double seconds = 0.125; seconds <= 1; seconds *= 2) tried.longest_seconds = ceiling.run_for(seconds);
+  } catch (const Error& error) {
+    tried.ended_by = error.what();
+  } catch (const DeviceLost& lost) {  // a watchdog; nothing is run after this
+    tried.ended_by = lost.what();
+  }
+  return tried;
+}
+
+std::vector<Chart> charts_of(const nlohmann::ordered_json& results) {
+  auto launches = nlohmann::ordered_json::array();
+  for (const nlohmann::ordered_json& result : results)
+    if (!result.contains("gflops") && !result.contains("gb_per_s")) launches.push_back(result);
+  return {chart_rates(results),
+          chart_bars({.title = "Memory", .axis = {.label = "read + written", .unit = "GB/s"}, .key = "gb_per_s"}, results),
+          chart_bars({.title = "Launches", .axis = {.label = "time", .unit = "us"}, .key = "median_ms", .factor = 1e3}, launches)};
+}
+
+struct CeilingOptions : BenchOptions {
+  uint64_t copy_mib = 0;  // 0: by the device
+};
+
+void run(const CeilingOptions& options) {
+  BenchRun bench(options);
+  const uint64_t bytes = options.copy_mib != 0 ? options.copy_mib * kMib : ceiling_copy_bytes(bench.device().caps());
+  const Shape shape{static_cast<uint32_t>(bytes / sizeof(float))};
+  BenchMemory memory(bench.device());
+  const Tensor source = memory.zeros(shape), destination = memory.zeros(shape), word = memory.zeros({1});
+  memory.commit();
+
+  TimedProgram copy(bench.kernels(), "copy", [&](Ops& ops) { ops.program.copy(destination.slice(), source.slice()); });
+  TimedProgram empty(bench.kernels(), "empty dispatch", [&](Ops& ops) { record_empty_dispatch(ops, word, false); });
+  TimedProgram ordered(bench.kernels(), "the same after a barrier", [&](Ops& ops) { record_empty_dispatch(ops, word, true); });
+  Program round_trip(bench.device(), "round trip");
+  Ops ops{round_trip, bench.kernels()};
+  record_empty_dispatch(ops, word, true);
+  round_trip.finish();
+  const Contender submit{"submit and wait", [&] { return wall_seconds([&] { round_trip.run(); }); }};
+
+  std::vector<BenchEntry> entries;
+  std::vector<std::unique_ptr<MatrixCeiling>> matrices;
+  for (const Precision precision : {Precision::f16, Precision::bf16}) {
+    const DeviceCaps& caps = bench.device().caps();
+    if (!multiplies(caps, precision)) continue;
+    if (!has_matrix_ceiling(caps, precision)) {
+      entries.push_back({.contender = {.name = fmt::format("{} matrices", to_string(precision)), .run = nullptr},
+                         .note = "not measured: a CPU driver's compiler works the constant products out beforehand"});
+      continue;
+    }
+    matrices.push_back(std::make_unique<MatrixCeiling>(bench.kernels(), precision));
+    entries.push_back({.contender = matrices.back()->contender(), .flops = matrices.back()->flops(), .note = matrices.back()->form() + ", f32 sums"});
+  }
+  entries.push_back({.contender = copy.contender(), .bytes = 2.0 * static_cast<double>(bytes), .note = "read + written"});
+  entries.push_back({.contender = empty.contender()});
+  entries.push_back({.contender = ordered.contender()});
+  entries.push_back({.contender = submit, .note = "host's clock"});
+  BenchReport report = bench.describe("ceiling", {{"copy_bytes", bytes}}, entries, bench.measure(entries));
+  const LongSubmissions submissions = try_long_submissions(bench.fma_ceiling());
+  report.json["longest_submission_ms"] = submissions.longest_seconds * 1e3;
+  if (!submissions.ended_by.empty()) report.json["longer_submission"] = submissions.ended_by;
+  report.text += submissions.to_string() + "\n";
+  report.page.title = "Ceilings: multiply-adds, copies, launches";
+  report.page.facts.push_back(submissions.to_string());
+  report.page.charts = charts_of(report.json["results"]);
+  bench.publish(report);
+}
+
+}  // namespace
+
+void add_bench_ceiling(CLI::App& bench) {
+  CLI::App* command = bench.add_subcommand("ceiling", "Multiply-adds in f32 and of 16-bit matrices, copy bandwidth, cost of a launch: the device's limits");
+  const auto options = std::make_shared<CeilingOptions>();
+  command->add_option("--copy-mib", options->copy_mib, "Size of the copy (default: 512, on a CPU 128, less where memory is short)")
+      ->check(CLI::Range(1, 2047))
+      ->type_name("MIB");
+  add_bench_options(*command, *options);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace lapilli

@@ -1,0 +1,224 @@
+// lapilli bench kernels: what the driver's compiler makes of every kernel - registers, spills, occupancy. Nothing runs.
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "engine/base/file.h"
+#include "engine/kernel/pipeline_statistics.h"
+#include "shaders/common/args.h"
+#include "tools/perf/amd_assembly.h"
+#include "tools/bench/bench_run.h"
+#include "tools/common/console.h"
+#include "tools/common/device_report.h"
+#include "tools/perf/kernel_variants.h"
+
+namespace lapilli {
+
+namespace {
+
+struct KernelBenchOptions {
+  std::string device;
+  bool as_json = false;
+  std::string save;  // a file for the JSON, whatever is printed; empty: none
+};
+
+// Of what drivers tell, what a table has room for; names of Mesa's RADV, for AMD. Another driver's statistics are shown by its
+// own names.
+struct Column {
+  const char* header;
+  const char* key;  // in --json
+  std::vector<std::string_view> statistics;  // added up
+};
+const std::vector<Column>& amd_columns() {
+  static const std::vector<Column> columns{{"VGPRs", "vgprs", {"VGPRs"}},
+                                           {"SGPRs", "sgprs", {"SGPRs"}},
+                                           {"spilled", "spilled_registers", {"Spilled VGPRs", "Spilled SGPRs"}},
+                                           {"scratch B", "scratch_bytes", {"Scratch size"}},
+                                           {"LDS B", "lds_bytes", {"LDS size"}},
+                                           {"waves/SIMD", "subgroups_per_simd", {"Subgroups per SIMD"}},
+                                           {"code B", "code_bytes", {"Code size"}},
+                                           {"cycles", "inverse_throughput", {"Inverse Throughput"}}};
+  return columns;
+}
+
+constexpr const char* kAboutAmd =
+    "VGPRs, SGPRs: registers of a subgroup. LDS: shared memory of a workgroup. waves/SIMD: subgroups that fit a SIMD at once; on\n"
+    "RDNA the driver counts one of 64 lanes as two.\n"
+    "cycles: RADV's \"Inverse Throughput\", cycles of a SIMD for 64 invocations, by a static model in which every loop turns 8 times\n"
+    "(4 within another) and every uniform branch is taken half the time. So it compares versions of a kernel with the same loops,\n"
+    "and not tiles, whose loops the compiler unrolls or not. FMA share: multiply-adds among the vector instructions of a product's\n"
+    "loop, counted in the assembly. A product can reach no more than this share of a card's multiply-add peak; waiting for memory\n"
+    "takes from it. What --json has beside: the same of products with matrices, and the multiply-adds that the model reckons with.\n";
+
+const std::map<uint32_t, const char*>& constant_names() {
+  static const std::map<uint32_t, const char*> names{{args::SPEC_WORKGROUP, "workgroup"}, {args::SPEC_SUBGROUP, "subgroup"},
+                                                     {args::SPEC_TILE_ROWS, "rows"},      {args::SPEC_TILE_COLS, "cols"},
+                                                     {args::SPEC_TILE_DEPTH, "depth"},    {args::SPEC_HEAD_WIDTH, "head_width"},
+                                                     {args::SPEC_VARIANT, "variant"},     {args::SPEC_ELEMENTS, "elements"},
+                                                     {args::SPEC_STRIP, "strip"},         {args::SPEC_ALIGNED, "aligned"},
+                                                     {args::SPEC_FRAGMENT_ROWS, "fragment_rows"},
+                                                     {args::SPEC_FRAGMENT_COLS, "fragment_cols"},
+                                                     {args::SPEC_FRAGMENT_DEPTH, "fragment_depth"},
+                                                     {args::SPEC_SUBGROUPS_DOWN, "subgroups_down"},
+                                                     {args::SPEC_A_TYPE, "a_type"},       {args::SPEC_B_TYPE, "b_type"},
+                                                     {args::SPEC_C_TYPE, "c_type"},        {args::SPEC_EPILOGUE, "epilogue"},
+                                                     {args::SPEC_SOFTCAP, "softcap"},       {args::SPEC_NONLINEARITY, "nonlinearity"},
+                                                     {args::SPEC_WIDTH, "width"},
+                                                     {args::SPEC_CONTEXT, "context"},       {args::SPEC_TURNED, "turned"},
+                                                     {args::SPEC_TRANSPOSES, "transposes"}};
+  return names;
+}
+
+uint32_t constant(const Kernel& kernel, uint32_t id) {
+  const auto found = std::ranges::find(kernel.constants(), id, &SpecConstant::id);
+  return found == kernel.constants().end() ? 0 : found->value;
+}
+
+// "128x128x16 variant 3": all but what every kernel has.
+std::string describe_constants(const Kernel& kernel) {
+  const uint32_t rows = constant(kernel, args::SPEC_TILE_ROWS), depth = constant(kernel, args::SPEC_TILE_DEPTH);
+  std::string text;
+  if (rows != 0) text = fmt::format("{}x{}", rows, constant(kernel, args::SPEC_TILE_COLS)) + (depth == 0 ? "" : fmt::format("x{}", depth));
+  for (const auto& [id, value] : kernel.constants()) {
+    const bool shown = id == args::SPEC_SUBGROUP || id == args::SPEC_TILE_ROWS || id == args::SPEC_TILE_COLS || id == args::SPEC_TILE_DEPTH;
+    if (!shown) text += fmt::format("{}{} {}", text.empty() ? "" : " ", constant_names().at(id), value);
+  }
+  return text;
+}
+
+nlohmann::ordered_json to_json(const StatisticValue& value) {
+  return std::visit([](auto v) { return nlohmann::ordered_json(v); }, value);
+}
+std::string to_text(const StatisticValue& value) {
+  return std::visit([](auto v) { return fmt::format("{}", v); }, value);
+}
+double to_number(const StatisticValue& value) {
+  return std::visit([](auto v) { return static_cast<double>(v); }, value);
+}
+
+// Nothing unless the driver tells all of them.
+std::optional<uint64_t> column_value(const Column& column, const PipelineExecutable& executable) {
+  uint64_t sum = 0;
+  for (const std::string_view name : column.statistics) {
+    const StatisticValue* value = executable.find(name);
+    if (value == nullptr) return std::nullopt;
+    sum += static_cast<uint64_t>(to_number(*value));
+  }
+  return sum;
+}
+
+std::string_view assembly_of(const PipelineExecutable& executable) {
+  const auto found = std::ranges::find(executable.texts, "Assembly", &PipelineText::name);
+  return found == executable.texts.end() ? std::string_view() : found->text;
+}
+
+// Of the loop of a product (matmul_tiled.glsl, matmul_coopmat.glsl); a turn of it is a stage.
+std::optional<VectorWork> loop_turn(const Kernel& kernel, const PipelineExecutable& executable) {
+  const uint32_t depth = constant(kernel, args::SPEC_TILE_DEPTH);
+  if (depth == 0) return std::nullopt;
+  const uint32_t elements = constant(kernel, args::SPEC_TILE_ROWS) * constant(kernel, args::SPEC_TILE_COLS);
+  return find_loop_turn(assembly_of(executable), elements * depth / constant(kernel, args::SPEC_WORKGROUP), executable.subgroup_size);
+}
+
+struct KernelReport {
+  const Kernel* kernel;
+  PipelineExecutable executable;
+};
+
+std::vector<KernelReport> read_reports(const KernelLibrary& kernels) {
+  std::vector<KernelReport> reports;
+  for (const Kernel* kernel : kernels.all())
+    for (PipelineExecutable& executable : read_pipeline_statistics(kernels.device(), *kernel)) reports.push_back({kernel, std::move(executable)});
+  if (reports.empty() || std::ranges::all_of(reports, [](const KernelReport& r) { return r.executable.statistics.empty(); }))
+    throw Error("the driver of {} ({}) has the extension for statistics of kernels, but tells none", kernels.device().caps().name,
+                kernels.device().caps().driver);
+  return reports;
+}
+
+nlohmann::ordered_json to_json(const KernelReport& report) {
+  nlohmann::ordered_json constants, statistics;
+  for (const auto& [id, value] : report.kernel->constants()) constants[constant_names().at(id)] = value;
+  for (const PipelineStatistic& statistic : report.executable.statistics) statistics[statistic.name] = to_json(statistic.value);
+  nlohmann::ordered_json json{{"name", report.kernel->name()},
+                              {"constants", constants},
+                              {"executable", report.executable.name},
+                              {"subgroup_size", report.executable.subgroup_size}};
+  for (const Column& column : amd_columns())
+    if (const auto value = column_value(column, report.executable)) json[column.key] = *value;
+  if (const auto turn = loop_turn(*report.kernel, report.executable))
+    json["loop_turn"] = {{"instructions", turn->instructions}, {"matrix_products", turn->matrix_products}, {"multiply_adds", turn->multiply_adds}};
+  if (const auto overlap = find_fetch_overlap(assembly_of(report.executable))) json["fetch_overlap"] = *overlap;
+  json["modelled_multiply_adds"] = count_modelled_multiply_adds(assembly_of(report.executable), report.executable.subgroup_size);
+  json["statistics"] = statistics;
+  return json;
+}
+
+TextTable amd_table(const std::vector<KernelReport>& reports) {
+  std::vector<std::string> header{"kernel", "constants"};
+  for (const Column& column : amd_columns()) header.emplace_back(column.header);
+  header.emplace_back("FMA share");
+  TextTable table(header);
+  for (const KernelReport& report : reports) {
+    std::vector<std::string> row{report.kernel->name(), describe_constants(*report.kernel)};
+    for (const Column& column : amd_columns()) row.push_back(fmt::format("{}", column_value(column, report.executable).value_or(0)));
+    const auto turn = loop_turn(*report.kernel, report.executable);
+    row.push_back(turn && turn->matrix_products == 0 ? fmt::format("{:.0f} %", 100 * turn->multiply_adds / turn->instructions) : "");
+    table.add(row);
+  }
+  return table;
+}
+
+// Whatever the driver tells, by its own names.
+TextTable plain_table(const std::vector<KernelReport>& reports) {
+  std::vector<std::string> header{"kernel", "constants", "subgroup"}, names;
+  for (const KernelReport& report : reports)
+    for (const PipelineStatistic& statistic : report.executable.statistics)
+      if (std::ranges::find(names, statistic.name) == names.end()) names.push_back(statistic.name);
+  header.insert(header.end(), names.begin(), names.end());
+  TextTable table(header);
+  for (const KernelReport& report : reports) {
+    std::vector<std::string> row{report.kernel->name(), describe_constants(*report.kernel), fmt::format("{}", report.executable.subgroup_size)};
+    for (const std::string& name : names) {
+      const StatisticValue* value = report.executable.find(name);
+      row.push_back(value == nullptr ? "" : to_text(*value));
+    }
+    table.add(row);
+  }
+  return table;
+}
+
+void run(const KernelBenchOptions& options) {
+  Device device({.selector = options.device, .pipeline_statistics = true, .record_only = true});
+  KernelLibrary kernels(device);
+  compile_kernel_forms(kernels);
+  const std::vector<KernelReport> reports = read_reports(kernels);
+  const DeviceCaps& caps = device.caps();
+  auto list = nlohmann::ordered_json::array();
+  for (const KernelReport& report : reports) list.push_back(to_json(report));
+  const std::string json = nlohmann::ordered_json{{"bench", "kernels"}, {"device", device_to_json(caps)}, {"kernels", list}}.dump(2) + "\n";
+  if (!options.save.empty()) write_file_atomically(options.save, json);
+  if (options.as_json) return print(json);
+  print(fmt::format("{} ({}): subgroups of {} (the device can {} to {})\n", caps.name, caps.driver, caps.subgroup_size, caps.min_subgroup_size,
+                    caps.max_subgroup_size));
+  const bool amd = std::ranges::all_of(amd_columns(), [&](const Column& c) { return column_value(c, reports.front().executable).has_value(); });
+  print((amd ? amd_table(reports) : plain_table(reports)).to_string());
+  if (amd) print(kAboutAmd);
+}
+
+}  // namespace
+
+void add_bench_kernels(CLI::App& bench) {
+  CLI::App* command = bench.add_subcommand("kernels", "What the driver's compiler makes of every kernel: registers, spills, occupancy");
+  command->footer("Every form of every kernel that training uses on the device is compiled, and none is run. Needs a driver with\n"
+                  "VK_KHR_pipeline_executable_properties. The RADV of Mesa 25 and older can show AMD's compiler without a card\n"
+                  "(for that of Mesa 26: tools/scripts/with_mesa26.sh --card FAMILY):\n"
+                  "RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json lapilli bench kernels");
+  const auto options = std::make_shared<KernelBenchOptions>();
+  add_device_option(*command, options->device);
+  command->add_flag("--json", options->as_json, "Print JSON instead of a table");
+  add_save_option(*command, options->save);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace lapilli

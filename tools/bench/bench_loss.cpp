@@ -1,0 +1,155 @@
+// lapilli bench loss: fused linear + cross-entropy over a chunked vocabulary, against plain products of the same shape.
+
+#include "tools/bench/bench_loss.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "tools/common/console.h"
+
+namespace lapilli {
+
+namespace {
+
+// Each value once, in the order given.
+template <typename T>
+std::vector<T> distinct(const std::vector<T>& values) {
+  std::vector<T> result;
+  for (const T& value : values)
+    if (std::ranges::find(result, value) == result.end()) result.push_back(value);
+  return result;
+}
+
+// As much as vocab needs to keep about half of the logits, and tokens for two ranges, with its compact copies of x and d_x: chunks
+// are whole tiles, and rows of slabs have gaps.
+uint64_t half_kept_mib(uint64_t tokens, uint64_t vocab, uint64_t dim) {
+  return (2 * tokens * vocab * 17 / 16 + 8 * tokens * dim + (1U << 20U) - 1) >> 20U;
+}
+
+std::vector<LossBenchPoint> cross_product(const LossBenchOptions& options) {
+  // All rows valid comes first: the others are told relative to it.
+  std::vector<double> fractions = distinct(options.valid_fraction);
+  std::ranges::sort(fractions, std::greater{});
+  const auto chunks = options.chunk.empty() ? std::vector<uint32_t>{0} : distinct(options.chunk);
+  std::vector<LossBenchPoint> points;
+  for (const uint32_t tokens : distinct(options.tokens))
+    for (const uint32_t vocab : distinct(options.vocab))
+      for (const uint32_t dim : distinct(options.dim)) {
+        std::vector<uint64_t> memories = distinct(options.memory_mib);
+        if (memories.empty()) memories.push_back(half_kept_mib(tokens, vocab, dim));
+        for (const uint32_t chunk : chunks)
+          for (const uint64_t memory : memories)
+            for (const double fraction : fractions)
+              points.push_back({.tokens = tokens,
+                                .vocab = vocab,
+                                .dim = dim,
+                                .chunk = chunk,
+                                .memory_mib = memory,
+                                .valid_fraction = fraction,
+                                .precision = options.precision});
+      }
+  for (const LossBenchPoint& point : points) {
+    require_indexable("the head", point.vocab, point.dim);
+    require_indexable("the input", point.tokens, point.dim);
+  }
+  return points;
+}
+
+// The options that take several values, as keys of a report's "shape".
+std::vector<std::string> swept_keys(const LossBenchOptions& options) {
+  std::vector<std::string> keys;
+  const auto add = [&](const char* key, const auto& values) {
+    if (distinct(values).size() > 1) keys.emplace_back(key);
+  };
+  add("tokens", options.tokens);
+  add("vocab", options.vocab);
+  add("dim", options.dim);
+  add("chunk", options.chunk);
+  add("memory_mib", options.memory_mib);
+  add("valid_fraction", options.valid_fraction);
+  return keys;
+}
+
+std::vector<std::string> chosen_strategies(const LossBenchOptions& options) {
+  std::vector<std::string> names;
+  for (const std::string& name : options.strategies) {
+    if (name == "all")
+      names.insert(names.end(), {"evaluate", "full", "tokens", "recompute", "vocab", "kept"});
+    else
+      names.push_back(name);
+  }
+  return distinct(names);
+}
+
+void run(const LossBenchOptions& options) {
+  const std::vector<LossBenchPoint> points = cross_product(options);
+  const std::vector<std::string> strategies = chosen_strategies(options);
+  BenchRun bench(options);
+  bench.compare_with(options.precision);
+  TunerOptions measuring = tuner_options(options.tuning);
+  measuring.seconds_in_all = std::numeric_limits<double>::infinity();  // a sweep has many shapes
+  Tuner tuner(bench.device().caps(), measuring);
+  KernelTuning tuning(bench.kernels(), tuner);
+  if (!options.as_json) print(bench.device_line() + "\n");
+
+  const bool is_sweep = points.size() > 1;
+  auto runs = nlohmann::ordered_json::array();
+  nlohmann::ordered_json all_valid;  // the last such run: points that differ in the fraction alone follow it
+  for (const LossBenchPoint& point : points) {
+    if (point.valid_fraction == *std::ranges::max_element(options.valid_fraction)) all_valid = nullptr;
+    BenchReport report = bench_loss_point(bench, tuning, point, strategies, options.most_mib << 20U, all_valid, !is_sweep || options.phases);
+    if (!options.as_json) print((runs.empty() ? "" : "\n") + report.text);
+    if (point.valid_fraction == 1) all_valid = report.json;
+    runs.push_back(std::move(report.json));
+    // Each time: a folder that is not there is told of at once, and a sweep that is stopped leaves what it has.
+    if (!options.html.empty()) write_loss_page(options.html, runs, swept_keys(options), bench.page_facts());
+  }
+  const nlohmann::ordered_json json =
+      is_sweep ? nlohmann::ordered_json{{"bench", "loss"}, {"device", runs[0]["device"]}, {"runs", runs}} : runs[0];
+  bench.save(json);
+  if (options.as_json) print(json.dump(2) + "\n");
+}
+
+}  // namespace
+
+void add_bench_loss(CLI::App& bench) {
+  CLI::App* command = bench.add_subcommand("loss", "Linear + cross-entropy: strategies in time, memory and error, one shape or a sweep");
+  command->footer(
+      "Several values (--vocab 8192,32000) make a sweep over all combinations; --seconds is for each of them.\n"
+      "FLOPs are 2NDV to evaluate and 6NDV to train for the N valid tokens, whatever is computed twice. \"of matmul\" is held\n"
+      "against plain products of the same shape, measured in the same run. Bytes are what the kernels\n"
+      "declare, told where all rows are valid.\n"
+      "Strategies: evaluate (no gradients), full, tokens, vocab (see `[loss]` in a configuration), recompute (vocab with one\n"
+      "slab: as little memory as possible), kept (vocab, no logits made twice), auto, all (every one but auto).\n"
+      "Examples:\n"
+      "  lapilli bench loss --tokens 1024 --vocab 32000 --dim 256 --strategy full,vocab --memory-mib 32\n"
+      "  lapilli bench loss --vocab 8192,32000,128000 --html loss.html");
+  const auto options = std::make_shared<LossBenchOptions>();
+  const auto add = [&](const char* name, auto& values, const char* help) {
+    return command->add_option(name, values, help)->delimiter(',')->allow_extra_args(false)->type_name("LIST");
+  };
+  add("--tokens", options->tokens, "Rows of the batch, N (default: 1024)")->check(positive());
+  add("--vocab", options->vocab, "Vocabulary, V, up to 2^24 (default: 8192)")
+      ->check(positive())
+      ->check(CLI::Range(1, 1 << 24).description(""));
+  add("--dim", options->dim, "Width, D (default: 256)")->check(positive());
+  std::vector<std::string> names = loss_strategy_names();
+  names.emplace_back("all");
+  add("--strategy", options->strategies, "Names as below (default: all)")->check(CLI::IsMember(names).description(""));
+  add("--chunk", options->chunk, "Columns of a chunk, for tokens rows of a range (default: by --memory-mib)")->check(positive());
+  add("--memory-mib", options->memory_mib, "Memory for logits (default: vocab keeps half of them)")->check(positive());
+  add("--valid-fraction", options->valid_fraction, "Share of the rows that have a target, 0 to 1 (default: 1)")
+      ->check(not_negative())
+      ->check(CLI::Range(0.0, 1.0).description(""));
+  add_dtype_option(*command, options->precision);
+  command->add_option("--most-mib", options->most_mib, "A strategy whose scratch would be larger is left out")
+      ->check(positive())
+      ->capture_default_str()
+      ->type_name("MIB");
+  command->add_flag("--phases", options->phases, "In a sweep too, print where the time goes");
+  add_bench_options(*command, *options);
+  add_tuning_options(*command, options->tuning);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace lapilli

@@ -1,0 +1,69 @@
+#include "tools/bench/bench_page.h"
+
+#include <fmt/chrono.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+
+namespace lapilli {
+
+namespace {
+
+constexpr double kGflopsToTellInTera = 10'000;
+
+}  // namespace
+
+std::string command_line(const CLI::App& command) {
+  constexpr std::array kWhereTo{"--html", "--json", "--save"};
+  std::string text = "lapilli bench " + command.get_name();
+  const auto quote = [](const std::string& value) { return value.find(' ') == std::string::npos ? value : "\"" + value + "\""; };
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->count() == 0 || std::ranges::find(kWhereTo, option->get_name()) != kWhereTo.end()) continue;
+    const std::string name = option->get_positional() ? "" : " " + option->get_name();
+    if (option->get_items_expected_max() == 0)  // a flag
+      text += name;
+    else if (option->get_delimiter() != '\0')  // a list
+      text += name + " " + quote(CLI::detail::join(option->results(), ","));
+    else
+      for (const std::string& value : option->results()) text += name + " " + quote(value);
+  }
+  return text;
+}
+
+std::string utc_date() { return fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::time(nullptr))); }
+
+std::string shape_text(const nlohmann::ordered_json& shape, std::string_view separator) {
+  std::string text;
+  for (const auto& [key, value] : shape.items())
+    text += fmt::format("{}{} {}", text.empty() ? "" : separator, key, value.is_string() ? value.get<std::string>() : value.dump());
+  return text;
+}
+
+Chart chart_bars(const BarFigure& figure, const nlohmann::ordered_json& results) {
+  Chart chart{.title = figure.title, .y = figure.axis, .series = {{.name = figure.axis.label, .points = {}}}};
+  for (const nlohmann::ordered_json& result : results) {
+    if (!result.contains(figure.key)) continue;
+    chart.series[0].points.emplace_back(chart.bars.size(), figure.factor * result[figure.key].get<double>());
+    chart.bars.push_back(result["name"]);
+  }
+  return chart;
+}
+
+Chart chart_rates(const nlohmann::ordered_json& results) {
+  const bool in_tera = std::ranges::any_of(results, [](const auto& result) { return result.value("gflops", 0.0) >= kGflopsToTellInTera; });
+  return chart_bars({.title = "Throughput",
+                     .axis = {.label = "throughput", .unit = in_tera ? "TFLOP/s" : "GFLOP/s"},
+                     .key = "gflops",
+                     .factor = in_tera ? 1e-3 : 1},
+                    results);
+}
+
+std::vector<Chart> chart_shares_and_rates(const nlohmann::ordered_json& results) {
+  nlohmann::ordered_json others = results;
+  others.erase(0);
+  return {chart_bars({.title = "Share of the ceiling", .axis = {.label = "of the ceiling", .unit = "%"}, .key = "share_of_ceiling", .factor = 100}, others),
+          chart_rates(results)};
+}
+
+}  // namespace lapilli

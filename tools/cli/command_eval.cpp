@@ -1,0 +1,171 @@
+// lapilli eval: exact loss, perplexity and bits per byte of a checkpoint on tokens or text.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <spdlog/spdlog.h>
+
+#include "model/train/evaluation.h"
+#include "tokenizer/text/corpus.h"
+#include "tokenizer/data/dataset.h"
+#include "tools/common/command_options.h"
+#include "tools/common/console.h"
+#include "tools/common/loaded_model.h"
+
+namespace lapilli {
+
+namespace {
+
+struct EvalOptions {
+  std::string checkpoint, data, split = "val", device;
+  uint32_t stride = 0;  // 0: the context
+  bool as_json = false;
+};
+
+bool is_shard(const std::filesystem::path& path) {
+  char magic[8] = {};
+  std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
+  return std::memcmp(magic, "LAPSHRD\n", sizeof magic) == 0;
+}
+
+// A folder of our own among the temporary files, gone with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() : path_(std::filesystem::temp_directory_path() / fmt::format("lapilli-eval-{}", getpid())) {
+    std::filesystem::create_directory(path_);
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// A text as `data build` would tokenize it, whole: documents end with EOS where there are several.
+TokenShard tokenize_text(const std::filesystem::path& text, const Tokenizer& tokenizer, const std::filesystem::path& folder) {
+  TokenShardWriter writer(folder / "text.bin",
+                          {.token_bytes = tokenizer.token_bytes(), .eos_id = tokenizer.eos_id(), .tokenizer_hash = tokenizer.hash()});
+  const std::filesystem::path inputs[] = {text};
+  CorpusReader reader(inputs);
+  std::string pending;
+  const auto flush = [&](bool is_end) {
+    std::vector<uint32_t> ids;
+    pending.erase(0, tokenizer.encode_prefix(ids, pending, is_end));
+    writer.append(ids);
+  };
+  const auto end_document = [&] {
+    flush(true);
+    if (reader.document_count() > 1 && tokenizer.eos_id()) writer.append(std::vector<uint32_t>{*tokenizer.eos_id()});
+  };
+  for (CorpusReader::Piece piece; reader.next(piece);) {
+    if (piece.starts_document) {
+      if (reader.document_count() > 1) end_document();
+      writer.begin_document();
+    }
+    pending.append(piece.text);
+    flush(false);
+  }
+  end_document();
+  writer.finish();
+  return TokenShard(folder / "text.bin", TokenShard::Verify::kHeader);
+}
+
+TokenShard open_data(const EvalOptions& options, const LoadedModel& model, std::optional<TemporaryFolder>& temporary) {
+  const std::filesystem::path data = options.data;
+  if (!std::filesystem::exists(data)) throw Error("'{}' is not there", options.data);
+  if (!std::filesystem::is_directory(data)) {
+    if (is_shard(data)) return TokenShard(data);
+    temporary.emplace();
+    return tokenize_text(data, model.tokenizer(), temporary->path());
+  }
+  const std::filesystem::path shard = data / (options.split == "train" ? kTrainShardName : kValShardName);
+  if (!std::filesystem::exists(shard))
+    throw Error("'{}' is not there; --data takes a folder made by `lapilli data build`, a token shard or a text file", shard.string());
+  return TokenShard(shard);
+}
+
+nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel& model, const TokenShard& shard, uint32_t stride) {
+  nlohmann::ordered_json json{{"checkpoint", model.checkpoint().folder.string()},
+                              {"step", model.checkpoint().state.step},
+                              {"data", shard.path().string()},
+                              {"context", model.config().model.context},
+                              {"stride", stride},
+                              {"tokens", result.tokens},
+                              {"loss", result.loss},
+                              {"perplexity", result.perplexity},
+                              {"bits_per_byte", result.bits_per_byte},
+                              {"top1", result.top1},
+                              {"stderr", result.standard_error}};
+  if (const double nats = shard.source_entropy_nats(); std::isfinite(nats))
+    json["source_entropy"] = nats / static_cast<double>(shard.token_count());
+  return json;
+}
+
+// As it was trained, where this device can; else exactly.
+Precision scoring_precision(const DeviceCaps& caps, Precision trained) {
+  try {
+    matmul_kernel(caps, trained);
+    return trained;
+  } catch (const Error& error) {
+    spdlog::warn("scored in f32: {}", error.what());
+    return Precision::f32;
+  }
+}
+
+void evaluate(const EvalOptions& options) {
+  LoadedModel model(options.checkpoint, options.device);
+  const Config& config = model.config();
+  const uint32_t stride = options.stride == 0 ? config.model.context : options.stride;
+  if (stride > config.model.context)
+    throw CLI::ValidationError("--stride", fmt::format("{} is more than the model's context of {}", stride, config.model.context));
+  std::optional<TemporaryFolder> temporary;
+  const TokenShard shard = open_data(options, model, temporary);
+  shard.require_tokenizer(model.checkpoint().state.tokenizer_hash, "the checkpoint");
+
+  const Precision precision = scoring_precision(model.device().caps(), config.train.precision);
+  EvaluationPass pass(model.device(), model.kept(), model.scratch(), config.model, config.loss, precision, config.data.batch,
+                      config.model.context, config.data.document_mask);
+  model.commit();
+  pass.record(model.kernels(), model.weights());
+  const EvaluationResult result = pass.run(shard, UINT64_MAX, stride);
+  if (options.as_json) return print(to_json(result, model, shard, stride).dump(2) + "\n");
+  print(fmt::format("checkpoint     {} (step {})\n", model.checkpoint().folder.string(), model.checkpoint().state.step));
+  print(fmt::format("data           {}: {} tokens scored, context {}, stride {}\n", options.data, group_digits(result.tokens),
+                    config.model.context, stride));
+  print(fmt::format("loss           {:.4f} +- {:.4f} nats per token\n", result.loss, result.standard_error));
+  if (const double nats = shard.source_entropy_nats(); std::isfinite(nats))
+    print(fmt::format("source entropy {:.4f} nats per token: no model does better for long\n",
+                      nats / static_cast<double>(shard.token_count())));
+  print(fmt::format("perplexity     {:.3f}\nbits per byte  {:.4f}\ntop-1          {:.1f} %\n", result.perplexity,
+                    result.bits_per_byte, 100 * result.top1));
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("eval", "Exact loss and perplexity of a checkpoint");
+  command->footer("Every token but the first is predicted once, from the tokens before it in its window. --stride S slides the "
+                  "window,\nso that each token has at least context - S tokens before it: lower loss, more work.\n"
+                  "Example: lapilli eval runs/first --data stories");
+  const auto options = std::make_shared<EvalOptions>();
+  add_checkpoint_argument(*command, options->checkpoint);
+  command->add_option("--data", options->data, "Folder made by `data build`, a token shard, or a text file")->required()->type_name("DIR|FILE");
+  command->add_option("--split", options->split, "Which part of a folder: train or val")
+      ->check(CLI::IsMember({"train", "val"}))
+      ->capture_default_str();
+  command->add_option("--stride", options->stride, "Tokens from window to window (default: the context)")->check(positive())->type_name("S");
+  add_device_option(*command, options->device);
+  command->add_flag("--json", options->as_json, "Print a JSON object instead of text");
+  command->callback([options] { evaluate(*options); });
+}
+
+}  // namespace lapilli

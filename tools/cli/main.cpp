@@ -1,0 +1,60 @@
+// The `lapilli` command. Exit codes: 0 good, 1 the world's fault (one sentence on stderr), 2 wrong usage.
+
+#include <csignal>
+#include <exception>
+#include <filesystem>
+#include <new>
+
+#include "engine/base/error.h"
+#include "tools/common/command_options.h"
+#include "tools/common/console.h"
+
+namespace {
+
+// In the order that --help shows.
+constexpr void (*kAddCommand[])(CLI::App&) = {
+    lapilli::add_devices_command,
+    lapilli::add_corpus_command,
+    lapilli::add_tokenizer_command,
+    lapilli::add_data_command,
+    lapilli::add_plan_command,
+    lapilli::add_train_command,
+    lapilli::add_eval_command,
+    lapilli::add_generate_command,
+    lapilli::add_export_command,
+    lapilli::add_bench_command,
+};
+
+int run(int argc, char** argv) {
+  CLI::App program("Trains small transformer language models on any device that speaks Vulkan.", "lapilli");
+  program.set_version_flag("--version", "lapilli " LAPILLI_VERSION);
+  lapilli::require_command(program);
+  program.get_formatter()->column_width(34);
+  program.footer("`lapilli COMMAND --help` explains a command. Start here: tools/quickstart.sh");
+  for (const auto add : kAddCommand) add(program);
+  try {
+    program.parse(argc, argv);
+    lapilli::flush_output();
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? 0 : 2;  // --help and --version come this way too
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // `lapilli devices | head -1` ends quietly, also under a parent that ignores the signal. Training overrides this.
+  std::signal(SIGPIPE, SIG_DFL);
+  lapilli::set_up_logging();
+  try {
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    lapilli::complain("this machine is out of memory");
+  } catch (const std::filesystem::filesystem_error& error) {
+    lapilli::complain("cannot use '" + error.path1().string() + "': " + error.code().message());
+  } catch (const std::exception& error) {  // Error, or what the standard library says about the world
+    lapilli::complain(error.what());
+  }
+  return 1;
+}

@@ -1,0 +1,23 @@
+#include "tools/common/loaded_model.h"
+
+#include "tokenizer/data/dataset.h"
+
+namespace lapilli {
+
+LoadedModel::LoadedModel(const std::string& path, const std::string& device_selector)
+    : checkpoint_(load_checkpoint(path)),
+      table_(checkpoint_.config.model),
+      device_({.selector = device_selector}),
+      kernels_(device_),
+      kept_(device_.caps(), "the model"),
+      scratch_(device_.caps(), "activations"),
+      weights_(kept_, checkpoint_.config.model, table_) {}
+
+void LoadedModel::commit() {
+  Arena::commit_all(device_, {&kept_, &scratch_});
+  weights_.load(device_, checkpoint_.state.values);
+}
+
+Tokenizer LoadedModel::tokenizer() const { return Tokenizer(checkpoint_.folder / kTokenizerName); }
+
+}  // namespace lapilli

@@ -1,0 +1,39 @@
+#pragma once
+// A checkpoint on a device, ready for evaluation or generation.
+
+#include "engine/kernel/kernel.h"
+#include "model/io/checkpoint.h"
+#include "model/transformer/weights.h"
+#include "tokenizer/text/tokenizer.h"
+
+namespace lapilli {
+
+class LoadedModel {
+ public:
+  // `path`: a run, a checkpoint or a checkpoints folder. Errors as load_checkpoint().
+  LoadedModel(const std::string& path, const std::string& device_selector);
+  LoadedModel(const LoadedModel&) = delete;
+
+  // What is made over the weights reserves here first ...
+  Device& device() { return device_; }
+  Arena& kept() { return kept_; }
+  Arena& scratch() { return scratch_; }
+  // ... then everything is allocated and the weights are written; once.
+  void commit();
+
+  KernelLibrary& kernels() { return kernels_; }
+  const ModelWeights& weights() const { return weights_; }
+  const Config& config() const { return checkpoint_.config; }
+  const LoadedCheckpoint& checkpoint() const { return checkpoint_; }
+  Tokenizer tokenizer() const;  // the checkpoint's copy
+
+ private:
+  LoadedCheckpoint checkpoint_;
+  ParameterTable table_;
+  Device device_;
+  KernelLibrary kernels_;
+  Arena kept_, scratch_;
+  ModelWeights weights_;
+};
+
+}  // namespace lapilli

@@ -1,0 +1,77 @@
+#include "tools/common/tuning_flags.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "tools/common/console.h"
+
+namespace lapilli {
+
+namespace {
+
+constexpr double kSecondsInAll = 20;
+
+void show_progress(const TunerProgress& at) {
+  const auto line = [&] {
+    const std::string limit = std::isfinite(at.seconds_in_all) ? fmt::format(" of at most {:.0f}", at.seconds_in_all) : "";
+    return fmt::format("measuring   {} s{}: kernel {} of {}, {}", std::lround(at.seconds_spent), limit, at.candidate, at.count, at.key);
+  };
+  // Without wrapping: what is wider than the terminal ends at its edge, and the next line begins where this one did.
+  std::fputs(fmt::format("\r\033[K\033[?7l{}\033[?7h", at.key.empty() ? "" : line()).c_str(), stderr);
+  std::fflush(stderr);
+}
+
+std::string time_text(const TunedCandidate& candidate) {
+  return std::isfinite(candidate.median_seconds) ? format_seconds(candidate.median_seconds) : "failed";
+}
+
+}  // namespace
+
+void add_tuning_options(CLI::App& command, TuningFlags& flags) {
+  command.add_flag("--no-tune", flags.no_tune, "Measure nothing to choose between kernels: what was measured before, else the default");
+  command
+      .add_option("--tuning", flags.file,
+                  "Where choices between kernels are remembered (default: a file for the device in the cache folder). With --no-tune the "
+                  "choices of FILE, and no others: the same kernels every time")
+      ->type_name("FILE");
+}
+
+TunerOptions tuner_options(const TuningFlags& flags) {
+  TunerOptions options{.measure = !flags.no_tune, .file = flags.file, .seconds_in_all = kSecondsInAll};
+  if (isatty(STDERR_FILENO) == 1) options.on_measuring = show_progress;
+  return options;
+}
+
+std::string tuning_table(const TuningRecords& records) {
+  size_t width = 0;
+  for (const auto& [key, record] : records) width = std::max(width, key.size());
+  std::string text;
+  for (const auto& [key, record] : records) {
+    std::vector<TunedCandidate> others = record.candidates;
+    const TunedCandidate chosen = others.at(record.chosen);
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(record.chosen));
+    std::ranges::stable_sort(others, {}, &TunedCandidate::median_seconds);
+    std::string beat;
+    for (const TunedCandidate& other : others) beat += fmt::format("{}{} {}", beat.empty() ? "" : ", ", other.name, time_text(other));
+    text += fmt::format("{:<{}}  {} {}; beat {}\n", key, width, chosen.name, time_text(chosen), beat);
+  }
+  return text;
+}
+
+nlohmann::ordered_json tuning_to_json(const TuningRecords& records) {
+  auto list = nlohmann::ordered_json::array();
+  for (const auto& [key, record] : records) {
+    auto medians = nlohmann::ordered_json::object();
+    for (const TunedCandidate& candidate : record.candidates)
+      medians[candidate.name] = std::isfinite(candidate.median_seconds) ? nlohmann::ordered_json(candidate.median_seconds * 1e3) : nullptr;
+    list.push_back({{"operation", key}, {"chosen", record.candidates.at(record.chosen).name}, {"median_ms", std::move(medians)}});
+  }
+  return list;
+}
+
+}  // namespace lapilli

@@ -1,0 +1,31 @@
+#include "tools/perf/ceilings.h"
+
+#include <spdlog/spdlog.h>
+
+#include <functional>
+
+namespace lapilli {
+
+Ceilings measure_ceilings(Device& device, Precision precision, MeasureMemory memory) {
+  Ceilings ceilings{.flops_per_s = measure_fma_ceiling(device)};
+  KernelLibrary kernels(device);
+  // Neither stands in the way of what they are to be compared with.
+  const auto try_to = [](const char* what, const std::function<void()>& measure_it) {
+    try {
+      measure_it();
+    } catch (const Error& error) {
+      spdlog::warn("the ceiling of {} was not measured: {}", what, error.what());
+    }
+  };
+  if (memory == MeasureMemory::yes) try_to("copies", [&] { ceilings.bytes_per_s = measure_copy_ceiling(kernels); });
+  if (has_matrix_ceiling(device.caps(), precision)) {
+    try_to("matrices", [&] {
+      MatrixCeiling matrices(kernels, precision);
+      const Contender contenders[] = {matrices.contender()};
+      ceilings.matrix_flops_per_s = matrices.flops() / measure(contenders, {.repeats = 5})[0].median;
+    });
+  }
+  return ceilings;
+}
+
+}  // namespace lapilli

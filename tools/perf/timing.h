@@ -1,0 +1,18 @@
+#pragma once
+// What a bench reports of a measurement: the median and the spread of each contender.
+
+#include "engine/tuning/measure.h"
+
+namespace lapilli {
+
+// Seconds over the rounds.
+struct Timing {
+  std::string name;
+  double median = 0, lower_quartile = 0, upper_quartile = 0, min = 0, max = 0;
+  uint32_t repeats = 0;
+};
+
+// In the order of the contenders, measured in turn after a warm-up.
+std::vector<Timing> measure(std::span<const Contender> contenders, const MeasureOptions& options);
+
+}  // namespace lapilli

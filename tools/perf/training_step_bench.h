@@ -1,0 +1,41 @@
+#pragma once
+// Whole training steps of a configuration on random tokens, timed by the wall clock: what a run would take.
+
+#include "engine/tuning/tuner.h"
+#include "model/train/training_memory.h"
+#include "tools/perf/timing.h"
+
+namespace lapilli {
+
+// Sets model.vocab_size: `vocab_size` if not 0, else that of the data set that data.dir names. Throws Error, saying both
+// ways, when neither is there.
+void set_vocab_size(Config& config, uint32_t vocab_size);
+
+// Settles what the configuration leaves to a measurement (loss.strategy = "auto"), as training would.
+void settle_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner);
+
+class StepBench {
+ public:
+  // Allocates what training would, has the tuner choose its kernels, and starts from fresh weights. REQUIRES: config.model.vocab_size set.
+  StepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled);
+
+  double run();  // seconds of one optimizer step, host work included; weights stay (the learning rate is 0)
+  Contender contender() {
+    return {"step", [this] { return run(); }};
+  }
+  double flops() const { return memory_.step->step_flops(); }
+  uint64_t tokens() const { return uint64_t{config_.data.batch} * config_.data.accumulate * config_.model.context; }
+  uint64_t parameters() const { return table_.count(); }
+  uint64_t memory_bytes() const { return memory_.planned_bytes(); }
+  // Runs so many more steps. REQUIRES: profiled.
+  std::vector<StepProfile> profile(uint32_t steps);
+
+ private:
+  Config config_;
+  ParameterTable table_;
+  TrainingMemory memory_;
+  std::vector<Batch> batches_;
+  uint64_t step_ = 0;
+};
+
+}  // namespace lapilli

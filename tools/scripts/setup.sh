@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Installs what building and running Lapilli needs, on Debian 12, Debian 13 and Ubuntu 24.04, as root or with sudo.
+# Says nothing when nothing is missing.  Usage: tools/scripts/setup.sh [EXTRA_PACKAGE...]
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build pkg-config ccache git               # build
+  glslc spirv-tools                                         # shaders
+  libvulkan-dev vulkan-validationlayers mesa-vulkan-drivers # Vulkan, its checker, and a driver that needs no GPU
+  libsentencepiece-dev libprotobuf-dev                      # SentencePiece's .pc file asks for protobuf's
+  libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libtomlplusplus-dev
+  libjs-chart.js                                            # put into the program, for the pages it writes
+  libgtest-dev
+)
+
+die() {
+  printf 'setup: %s\n' "$1" >&2
+  exit 1
+}
+
+system=unknown
+if [[ -r /etc/os-release ]]; then
+  # shellcheck source=/dev/null
+  system=$(. /etc/os-release && printf '%s-%s' "${ID:-unknown}" "${VERSION_ID:-rolling}")
+fi
+case $system in # Boost.PFR came with 1.75; Debian 12's default is 1.74
+  debian-12) packages+=(libboost1.81-dev) ;;
+  debian-1[3-9] | debian-rolling | ubuntu-2[4-9].*) packages+=(libboost-dev) ;;
+  *)
+    die "this script knows Debian 12, Debian 13 and Ubuntu 24.04, not '$system'; install these yourself (Debian's names) \
+and run tools/scripts/build.sh: ${packages[*]} and Boost headers 1.75 or newer"
+    ;;
+esac
+packages+=("$@")
+
+installed=$'\n'$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)$'\n'
+missing=()
+for package in "${packages[@]}"; do
+  [[ $installed == *$'\n'"$package installed"$'\n'* ]] || missing+=("$package")
+done
+((${#missing[@]})) || exit 0
+
+as_root=()
+if ((EUID != 0)); then
+  if ! command -v sudo >/dev/null || ! { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
+    die "not root and no usable sudo; have an administrator install: ${missing[*]}"
+  fi
+  as_root=(sudo)
+fi
+
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/lapilli-setup.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+chmod 755 "$scratch"
+log=$scratch/log
+apt_options=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "${apt_options[@]}" "$@" >>"$log" 2>&1; }
+
+printf 'setup: installing %s\n' "${missing[*]}"
+
+# Lavapipe from Debian 12's backports trains twice as fast as the stock one. Apt is shown that suite, on the mirror the
+# machine already uses, through a private copy of its source list: what is on the machine stays as it is.
+if [[ $system == debian-12 && " ${missing[*]} " == *' mesa-vulkan-drivers '* ]]; then
+  mirror=$(apt-get indextargets --format "\$(RELEASE) \$(REPO_URI)" 'Created-By: Packages' 2>/dev/null |
+    awk '$1 == "bookworm" { print $2; exit }')
+  if [[ $mirror ]]; then
+    eval "$(apt-config shell source_parts Dir::Etc::sourceparts/d)"
+    mkdir "$scratch/parts" "$scratch/lists"
+    find "${source_parts:?}" -maxdepth 1 \( -name '*.list' -o -name '*.sources' \) -exec cp -L -t "$scratch/parts" {} +
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s bookworm-backports main\n' "$mirror" \
+      >"$scratch/parts/lapilli-backports.list"
+    apt_options+=(-o Dir::Etc::SourceParts="$scratch/parts" -o Dir::State::Lists="$scratch/lists")
+  fi
+fi
+
+apt update || true # one broken source must not stop us; what matters is whether the packages can be had
+if [[ -d $scratch/parts ]] && apt install --simulate mesa-vulkan-drivers/bookworm-backports; then
+  missing=("${missing[@]/#mesa-vulkan-drivers/mesa-vulkan-drivers/bookworm-backports}")
+fi
+if ! apt install --yes --no-install-recommends --no-remove "${missing[@]}"; then
+  reason=$(grep '^E: ' "$log" | tail -1) || reason='it gave no reason'
+  if grep -qE 'Could not (resolve|connect)|Temporary failure resolving|Network is unreachable' "$log"; then
+    die "no network: apt cannot reach its package mirror; with a network, run this again, or install: ${missing[*]}"
+  fi
+  die "apt could not install ${missing[*]} ($reason)"
+fi

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Runs a program on the lavapipe of Mesa 26.1, the software driver that multiplies cooperative matrices (8 lanes wide: at 16 it
+# crashes on them), under the newest validation layer; or, with --card, on its RADV with an AMD card that is not there
+# (tests/drivers/amd_card.cpp), for what AMD's compiler makes of shaders. The drivers come from Debian 13's backports, unpacked into
+# build/drivers/ with their own C library: nothing is installed.
+# Usage: tools/scripts/with_mesa26.sh [--card FAMILY] PROGRAM ARGUMENT...     exit 77 when the driver cannot be had
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+mesa=$root/build/drivers/mesa-26
+
+driver=lvp
+if [[ ${1:-} == --card ]]; then
+  driver=radeon
+  export LAPILLI_AMD_CARD=$2
+  shift 2
+fi
+
+fetch() {
+  [[ -e $mesa/usr/include/libdrm/amdgpu.h ]] ||
+    # libdrm-dev: the headers that the card is built with.
+    "$root/tools/fetch_packages.sh" "$mesa" sid,trixie,trixie-backports mesa-vulkan-drivers/trixie-backports libvulkan1 \
+      vulkan-validationlayers libdrm-dev
+}
+if [[ ! -e $mesa/usr/include/libdrm/amdgpu.h ]]; then
+  mkdir -p "$root/build/drivers"
+  (flock 9 && fetch) 9>"$root/build/drivers/lock" || exit 77 # one process fetches, others wait
+fi
+
+# What is made here is made beside and renamed: another run may be reading it.
+preload=()
+if [[ $driver == radeon ]]; then
+  card=$mesa/amd_card.so
+  if [[ ! $card -nt $root/tests/amd_card.cpp ]]; then
+    "${CXX:-c++}" -std=c++20 -O2 -Wall -Wextra -Werror -fPIC -shared -isystem "$mesa/usr/include/libdrm" -idirafter "$mesa/usr/include" \
+      "$root/tests/amd_card.cpp" -o "$card.$$"
+    mv -f "$card.$$" "$card"
+  fi
+  preload=(--preload "$card")
+fi
+library=$(find "$mesa/usr/lib" -name "libvulkan_$driver.so" -print -quit)
+manifest=$mesa/$driver.json
+printf '{"ICD": {"api_version": "1.4.0", "library_path": "%s"}, "file_format_version": "1.0.0"}\n' "$library" >"$manifest.$$"
+mv -f "$manifest.$$" "$manifest"
+export VK_DRIVER_FILES=$manifest VK_ICD_FILENAMES=$manifest VK_LAYER_PATH=$mesa/usr/share/vulkan/explicit_layer.d
+export LP_NATIVE_VECTOR_WIDTH=${LP_NATIVE_VECTOR_WIDTH:-256}
+exec "$mesa/run" "${preload[@]}" "$@"
