@@ -9,7 +9,6 @@
 #include "engine/kernel/device_cache.h"
 #include "engine/kernel/shader_objects.h"
 #include "engine/kernel/thread_pool.h"
-#include "shaders/embedded_shaders.h"
 
 namespace lapilli {
 
@@ -29,22 +28,6 @@ std::vector<std::byte> load_cache(const DeviceCaps& caps) {
 
 constexpr VkPushConstantRange kPush{.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = kMaxPushBytes};
 
-const EmbeddedShader* find_shader(std::string_view name) {
-  for (const EmbeddedShader& shader : embedded_shaders())
-    if (shader.name == name) return &shader;
-  return nullptr;
-}
-
-// Whether a shader's lanes deal with those of their subgroup, by what it says it needs; else any size of subgroup will do.
-bool uses_subgroups(const EmbeddedShader& shader) {
-  constexpr uint32_t kOpCapability = 17, kHeaderWords = 5, kGroupNonUniform = 61, kGroupNonUniformQuad = 68, kCooperativeMatrix = 6022;
-  for (size_t at = kHeaderWords; (shader.words[at] & 0xFFFFU) == kOpCapability; at += shader.words[at] >> 16U) {
-    const uint32_t capability = shader.words[at + 1];
-    if ((capability >= kGroupNonUniform && capability <= kGroupNonUniformQuad) || capability == kCooperativeMatrix) return true;
-  }
-  return false;
-}
-
 // Whether it is, and without an error. Does not wait.
 bool is_compiled(const std::shared_future<CompiledKernel>& kernel) {
   if (kernel.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
@@ -57,15 +40,14 @@ bool is_compiled(const std::shared_future<CompiledKernel>& kernel) {
 
 }  // namespace
 
-bool has_shader(std::string_view name) { return find_shader(name) != nullptr; }
-
 void Kernel::bind(VkCommandBuffer commands) const {
   const CompiledKernel& kernel = compiled();
   if (kernel.object != VK_NULL_HANDLE) objects_->bind(commands, kernel.object);
   else vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, kernel.pipeline);
 }
 
-KernelLibrary::KernelLibrary(Device& device) : device_(device), compiler_(std::make_unique<TaskPool>()) {
+KernelLibrary::KernelLibrary(Device& device, std::span<const EmbeddedShader> shaders)
+    : device_(device), shaders_(shaders), compiler_(std::make_unique<TaskPool>()) {
   if (device.caps().shader_objects) {
     objects_ = std::make_unique<ShaderObjects>(device);
   } else if (!device.has_pipeline_statistics()) {
@@ -95,8 +77,8 @@ KernelLibrary::~KernelLibrary() {
 }
 
 const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& constants, uint32_t subgroup_size) {
-  const EmbeddedShader* shader = find_shader(name);
-  CHECK(shader != nullptr, "this build has no shaders/{}.comp", name);
+  const EmbeddedShader* shader = find_shader(shaders_, name);
+  CHECK(shader != nullptr, "this build has no kernel {}", name);
   const bool any_size = device_.caps().fits_subgroups_to_registers && !uses_subgroups(*shader);
   Key key{std::string(name), constants, any_size ? 0 : subgroup_size};
   const auto known = kernels_.find(key);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/kernel/embedded_shader.h"
 #include "engine/vulkan/device.h"
 #include "engine/vulkan/vulkan_headers.h"
 
@@ -25,7 +26,6 @@ struct SpecConstant {
 };
 using SpecConstants = std::vector<SpecConstant>;
 
-struct EmbeddedShader;
 class ShaderObjects;
 class TaskPool;
 
@@ -55,17 +55,15 @@ class Kernel {
   VkPipelineLayout layout_ = VK_NULL_HANDLE;
 };
 
-// Whether this build has shaders/<name>.comp: some need a shader compiler that knows an extension.
-bool has_shader(std::string_view name);
-
 class KernelLibrary {
  public:
-  explicit KernelLibrary(Device& device);
+  // `shaders` and what they point at outlive the library.
+  KernelLibrary(Device& device, std::span<const EmbeddedShader> shaders);
   ~KernelLibrary();
   KernelLibrary(const KernelLibrary&) = delete;
   KernelLibrary& operator=(const KernelLibrary&) = delete;
 
-  // The kernel of shaders/<name>.comp with these constants. The first call for it has it compiled beside the caller, as many at a time as
+  // The kernel `name` with these constants. The first call for it has it compiled beside the caller, as many at a time as
   // there are processors: compiled() waits. `subgroup_size` 0 leaves the choice to the driver; another value is required of it (REQUIRES:
   // within the device's range), unless the kernel does nothing with its subgroup and DeviceCaps::fits_subgroups_to_registers. Not thread-safe.
   const Kernel& get(std::string_view name, const SpecConstants& constants = {}, uint32_t subgroup_size = 0);
@@ -93,6 +91,7 @@ class KernelLibrary {
   size_t count_compiled() const;
 
   Device& device_;
+  std::span<const EmbeddedShader> shaders_;
   VkPipelineCache cache_ = VK_NULL_HANDLE;  // none when statistics are wanted: a pipeline from a cache may have lost its own
   VkPipelineLayout layout_ = VK_NULL_HANDLE;  // one for all: push constants and nothing else
   std::unique_ptr<ShaderObjects> objects_;    // instead of pipelines, or none

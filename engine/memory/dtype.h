@@ -6,6 +6,7 @@
 namespace lapilli {
 
 enum class Precision { f32, f16, bf16 };
-const char* to_string(Precision precision);
+constexpr const char* kPrecisionNames[] = {"f32", "f16", "bf16"};
+constexpr const char* to_string(Precision precision) { return kPrecisionNames[static_cast<int>(precision)]; }
 
 }  // namespace lapilli

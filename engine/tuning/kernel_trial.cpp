@@ -4,8 +4,8 @@
 #include <cstring>
 #include <random>
 
-#include "engine/tuning/measure.h"
 #include "engine/memory/half.h"
+#include "engine/tuning/measure.h"
 
 namespace lapilli {
 
@@ -34,6 +34,12 @@ void poison(Device& device, const Tensor& tensor) {
   Program program(device, "poison");
   program.fill(tensor.slice().sub(0, tensor.slice().size_bytes() / 4 * 4), 0xFFFFFFFF);
   program.finish();
+  program.run();
+}
+
+void run_on_poison(Device& device, Program& program, const std::vector<Tensor>& outputs) {
+  for (const Tensor& output : outputs)
+    if (output) poison(device, output);
   program.run();
 }
 

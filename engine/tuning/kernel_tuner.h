@@ -1,52 +1,81 @@
 #pragma once
-// Which kernel an operation gets: measured for each shape as it is recorded, among those that device and shape leave sensible.
+// Which kernel an operation gets: measured for each shape as it is recorded, among candidates that the operation's family names.
 //
 // Candidates work on random numbers in memory of their own, of the operation's shape, or of a part of it where the whole would take long.
-// One whose result is not that of the first that works, beginning with `own`, the kernel taken without a measurement, is out, and said so: a
-// driver that computes it wrongly is not trusted. The first is held against what can be known: sampled elements of a product, the mean loss of
-// random logits, that attention gives numbers.
+// A candidate whose result is wrong, or differs from the first one's by more than rounding explains, is out and logged: a driver that
+// computes it wrongly is not trusted.
 
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/tuning/kernel_trial.h"
 #include "engine/tuning/tuner.h"
-#include "model/attention/attention.h"
-#include "model/loss/loss_plan.h"
-#include "model/matmul/matmul.h"
 
 namespace lapilli {
 
-struct MatmulProduct;
-
-class KernelTuning {
+class KernelTuner {
  public:
   // Both must outlive the object.
-  KernelTuning(KernelLibrary& kernels, Tuner& tuner) : kernels_(kernels), tuner_(tuner) {}
+  KernelTuner(KernelLibrary& kernels, Tuner& tuner) : kernels_(kernels), tuner_(tuner) {}
 
-  // `workspace` bounds splits. Fewer rows are measured (tn: less depth) where that would take long.
-  MatmulKernel choose(const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace);
-  // `memory`: the type of qkv, and of what is read and written with it. Fewer sequences are measured where that would take long.
-  AttentionKernel choose(const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, const AttentionKernel& own);
+  KernelLibrary& kernels() const { return kernels_; }
+  const DeviceCaps& caps() const { return kernels_.device().caps(); }
 
-  // What makes the logits of a loss, out of kernels of one precision, `own` first. One chunk is measured, scored only; fewer rows of it
-  // where that would take long. What is compared is a small loss with all its options and gradients.
-  MatmulKernel choose(const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates);
+  // Allocates what the candidates are tried on. A candidate has to pass each trial, in order; the last is what is timed.
+  template <typename Candidate>
+  using SetUp = std::function<std::vector<std::unique_ptr<KernelTrial<Candidate>>>()>;
+
+  // The index of the fastest candidate that is right, and the reason (Tuner::choose()). `key` begins with the operation's name; a Candidate
+  // has to_string(). Where there is no memory to measure with, the first is taken: that is no reason not to train. Throws Error where no
+  // candidate works. `seconds`: for the rounds; nullopt: as the Tuner has it.
+  template <typename Candidate>
+  TunedChoice tune(const std::string& key, const std::vector<Candidate>& candidates, const SetUp<Candidate>& set_up,
+                   std::optional<double> seconds = kSecondsPerChoice) {
+    std::vector<std::string> names;
+    for (const Candidate& candidate : candidates) names.push_back(candidate.to_string());
+    std::vector<std::unique_ptr<KernelTrial<Candidate>>> trials;
+    const auto record = [&](KernelTrial<Candidate>& trial, size_t index) {
+      auto program = std::make_shared<Program>(kernels_.device(), "measurement", /*profiled=*/true);
+      trial.record(*program, candidates[index]);
+      program->finish();
+      return program;
+    };
+    return tune_by_index(key, names,
+                         {.set_up = [&] { trials = set_up(); },
+                          .compile =
+                              [&](size_t index) {
+                                for (const auto& trial : trials) record(*trial, index);
+                              },
+                          .check =
+                              [&](size_t index) {
+                                std::shared_ptr<Program> program;
+                                for (const auto& trial : trials) {
+                                  program = record(*trial, index);
+                                  run_on_poison(kernels_.device(), *program, trial->outputs());
+                                  trial->check(candidates[index]);
+                                }
+                                return timed_run(program);
+                              }},
+                         seconds);
+  }
+
+  template <typename Candidate>
+  Candidate choose(const std::string& key, const std::vector<Candidate>& candidates, const SetUp<Candidate>& set_up) {
+    return candidates[tune(key, candidates, set_up).index];
+  }
 
  private:
-  // Its memory is there when `set_up` returns; `record` then records a candidate, which asks for its kernels, and `check` gives what runs it
-  // once. Where there is no memory to measure with, the first is taken: that is no reason not to train. Throws Error where no candidate works.
-  template <typename Kernel>
-  struct Trials {
+  static constexpr double kSecondsPerChoice = 0.25;
+
+  struct Steps {
     std::function<void()> set_up;
-    std::function<void(const Kernel&)> record;
-    std::function<std::function<double()>(const Kernel&)> check;
+    std::function<void(size_t)> compile;                    // asks for the kernels of a candidate
+    std::function<std::function<double()>(size_t)> check;  // gives what runs it once, and the seconds of that
   };
-  template <typename Kernel>
-  Kernel choose_of(const std::string& key, const std::vector<Kernel>& candidates, const Trials<Kernel>& trials) {
-    std::vector<std::string> names;
-    for (const Kernel& candidate : candidates) names.push_back(candidate.to_string());
-    return candidates[choose_index(key, names, {.set_up = trials.set_up,
-                                                .record = [&](const size_t& index) { trials.record(candidates[index]); },
-                                                .check = [&](const size_t& index) { return trials.check(candidates[index]); }})];
-  }
-  size_t choose_index(const std::string& key, const std::vector<std::string>& names, const Trials<size_t>& trials);
+  TunedChoice tune_by_index(const std::string& key, const std::vector<std::string>& names, const Steps& steps, std::optional<double> seconds);
 
   KernelLibrary& kernels_;
   Tuner& tuner_;

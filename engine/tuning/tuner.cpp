@@ -118,8 +118,8 @@ std::string describe_remembered(const TuningRecord& record) {
 
 }  // namespace
 
-Tuner::Tuner(const DeviceCaps& caps, TunerOptions options)
-    : options_(std::move(options)), device_name_(caps.name), file_(caps, options_.file), remembered_(file_.read()) {}
+Tuner::Tuner(const DeviceCaps& caps, std::string kernels, TunerOptions options)
+    : options_(std::move(options)), device_name_(caps.name), file_(caps, std::move(kernels), options_.file), remembered_(file_.read()) {}
 
 TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
                           std::optional<double> seconds_budget, const Compile& compile) {

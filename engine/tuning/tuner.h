@@ -50,7 +50,8 @@ class Tuner {
   using Prepare = std::function<std::function<double()>(size_t index)>;
 
   // A file that cannot be read or written costs measurements, never a run.
-  explicit Tuner(const DeviceCaps& caps, TunerOptions options = {});
+  // `kernels`: hash_shaders() of those that are measured; what is remembered of others counts for nothing.
+  Tuner(const DeviceCaps& caps, std::string kernels, TunerOptions options = {});
 
   // `key` names operation and shape ("loss 1024x256x32000 f32"); `names` the candidates, the preferred first: it wins when
   // the best is not more than 2 % faster, so that noise does not flip a choice. `prepare` is called only to measure.

@@ -11,24 +11,13 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
-#include "engine/base/hash.h"
 #include "engine/kernel/device_cache.h"
-#include "shaders/embedded_shaders.h"
 
 namespace lapilli {
 
 namespace {
 
 using Json = nlohmann::ordered_json;  // candidates keep their order
-
-std::string hash_of_kernels() {
-  StreamingHash hash;
-  for (const EmbeddedShader& shader : embedded_shaders()) {
-    hash.update(std::as_bytes(std::span(shader.name)));
-    hash.update(std::as_bytes(shader.words));
-  }
-  return to_hex(hash.digest());
-}
 
 // {"chosen": "full", "median_ms": {"full": 12.1, "tokens": 13.0, "broken": null}}
 Json to_json(const TuningRecord& record) {
@@ -72,12 +61,12 @@ class FolderLock {
 
 }  // namespace
 
-TuningFile::TuningFile(const DeviceCaps& caps, std::filesystem::path path)
+TuningFile::TuningFile(const DeviceCaps& caps, std::string kernels, std::filesystem::path path)
     : path_(std::move(path)),
       named_(!path_.empty()),
       device_(fmt::format("{}, {}", caps.name, caps.driver)),
       identity_(device_identity(caps)),
-      kernels_(hash_of_kernels()) {
+      kernels_(std::move(kernels)) {
   if (!path_.empty()) return;
   try {
     path_ = device_cache_path(caps, "tuning", ".json");

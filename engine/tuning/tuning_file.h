@@ -36,9 +36,9 @@ struct TuningMemory {
 
 class TuningFile {
  public:
-  // `path` empty: the device's file in cache_directory(). No Error is thrown here or below: a file that cannot be read counts
+  // `kernels`: hash_shaders() of those that are measured. `path` empty: the device's file in cache_directory(). No Error is thrown here or below: a file that cannot be read counts
   // as empty, one that cannot be written (or placed) is given up with a warning.
-  TuningFile(const DeviceCaps& caps, std::filesystem::path path);
+  TuningFile(const DeviceCaps& caps, std::string kernels, std::filesystem::path path);
 
   // What is in the file, and what marks of trials tell that processes left behind (engine/tuning/crash_marker.h).
   TuningMemory read() const;
@@ -58,7 +58,7 @@ class TuningFile {
   bool named_;                  // by the caller: that it is void is worth a warning
   std::string device_;          // for people: name and driver
   std::string identity_;        // of the device
-  std::string kernels_;         // hash of all SPIR-V
+  std::string kernels_;         // their hash
 };
 
 }  // namespace lapilli

@@ -2,7 +2,8 @@
 
 #include <cmath>
 
-#include "engine/tuning/kernel_tuner.h"
+#include "model/attention/attention_tuning.h"
+#include "model/matmul/matmul.h"
 
 namespace lapilli {
 
@@ -16,7 +17,7 @@ AttentionKernel kernel_of(Ops& ops, const AttentionShape& s, AttentionPass pass,
   const bool coopmat = attends_with_matrices(ops.caps(), ops.precision, s.head_width);
   const KernelClass own_class = s.force.value_or(coopmat ? KernelClass::coopmat : ops.caps().kernel_class);
   const AttentionKernel own = attention_kernel(ops.caps(), ops.precision, s.head_width, pass, own_class);
-  return ops.tuning == nullptr || s.force ? own : ops.tuning->choose(s, pass, ops.precision, memory, own);
+  return ops.tuner == nullptr || s.force ? own : tune_attention(*ops.tuner, s, pass, ops.precision, memory, own);
 }
 
 // What the kernels of a dispatch are told of memory.

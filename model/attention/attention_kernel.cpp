@@ -4,6 +4,7 @@
 
 #include "model/attention/attention.h"
 #include "model/matmul/matmul.h"
+#include "shaders/embedded_shaders.h"
 
 namespace lapilli {
 

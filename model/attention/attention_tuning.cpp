@@ -1,9 +1,8 @@
+#include "model/attention/attention_tuning.h"
+
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-
-#include "engine/tuning/kernel_tuner.h"
-#include "engine/tuning/kernel_trial.h"
 
 namespace lapilli {
 
@@ -22,9 +21,9 @@ AttentionShape bounded(AttentionShape s, double flops_limit) {
 }
 
 // Attention forward and backward in memory of its own, and what it should give.
-class Trial {
+class AttentionTrial final : public KernelTrial<AttentionKernel> {
  public:
-  Trial(KernelLibrary& kernels, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory)
+  AttentionTrial(KernelLibrary& kernels, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory)
       : kernels_(kernels), shape_(shape), pass_(pass), precision_(precision), arena_(kernels.device().caps(), "attention measurement") {
     const uint32_t n = shape.batch * shape.context, width = (shape.heads + 2 * shape.kv_heads) * shape.head_width;
     const auto tensor = [&](Shape of, DType dtype) { return reserve_tensor(arena_, of, "measurement", dtype); };
@@ -45,30 +44,24 @@ class Trial {
     program.run();
   }
 
-  std::shared_ptr<Program> record(const AttentionKernel& kernel) {
-    auto program = std::make_shared<Program>(kernels_.device(), "attention measurement", true);
-    Ops ops{.program = *program, .kernels = kernels_, .precision = precision_};
+  void record(Program& program, const AttentionKernel& kernel) override {
+    Ops ops{.program = program, .kernels = kernels_, .precision = precision_};
     AttentionShape shape = shape_;
     shape.kernel = kernel;
     if (pass_ == AttentionPass::forward)
       attention_forward(ops, out_, lse_, qkv_, {}, shape);
     else
       attention_backward(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, {}, shape);
-    program->finish();
-    return program;
   }
 
-  // Returns what runs the pass once and gives the seconds. Throws Error when a result is no number, or another than the first kernel's.
-  std::function<double()> check(const AttentionKernel& kernel) {
-    const auto program = record(kernel);
-    const Tensor result = pass_ == AttentionPass::forward ? out_ : d_qkv_;
-    poison(kernels_.device(), result);
-    if (pass_ == AttentionPass::forward) poison(kernels_.device(), lse_);
-    program->run();
-    std::vector<float> values = read_ends(kernels_.device(), result);
-    if (pass_ == AttentionPass::forward) std::ranges::copy(read_ends(kernels_.device(), lse_), std::back_inserter(values));
-    check_result(kernel, values, result.dtype());
-    return timed_run(program);
+  std::vector<Tensor> outputs() const override {
+    return pass_ == AttentionPass::forward ? std::vector<Tensor>{out_, lse_} : std::vector<Tensor>{d_qkv_};
+  }
+
+  void check(const AttentionKernel& kernel) override {
+    std::vector<float> values;
+    for (const Tensor& output : outputs()) std::ranges::copy(read_ends(kernels_.device(), output), std::back_inserter(values));
+    check_result(kernel, values, qkv_.dtype());
   }
 
  private:
@@ -102,14 +95,15 @@ class Trial {
 
 }  // namespace
 
-AttentionKernel KernelTuning::choose(const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, const AttentionKernel& own) {
-  const DeviceCaps& caps = kernels_.device().caps();
-  std::unique_ptr<Trial> trial;
-  const Trials<AttentionKernel> trials{
-      .set_up = [&] { trial = std::make_unique<Trial>(kernels_, bounded(shape, trial_flops(kernels_.device())), pass, precision, memory); },
-      .record = [&](const AttentionKernel& kernel) { trial->record(kernel); },
-      .check = [&](const AttentionKernel& kernel) { return trial->check(kernel); }};
-  return choose_of(key_of(shape, pass, precision, memory), attention_candidates(caps, precision, shape.head_width, pass, memory, own), trials);
+AttentionKernel tune_attention(KernelTuner& tuner, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory,
+                               const AttentionKernel& own) {
+  const auto set_up = [&] {
+    std::vector<std::unique_ptr<KernelTrial<AttentionKernel>>> trials;
+    trials.push_back(std::make_unique<AttentionTrial>(tuner.kernels(), bounded(shape, trial_flops(tuner.kernels().device())), pass, precision, memory));
+    return trials;
+  };
+  return tuner.choose<AttentionKernel>(key_of(shape, pass, precision, memory),
+                                       attention_candidates(tuner.caps(), precision, shape.head_width, pass, memory, own), set_up);
 }
 
 }  // namespace lapilli

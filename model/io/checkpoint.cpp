@@ -14,6 +14,7 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
+#include "model/io/config_toml.h"
 #include "model/io/state_file.h"
 
 namespace lapilli {

@@ -9,21 +9,14 @@
 #include <utility>
 
 #include "engine/base/error.h"
+#include "model/attention/attention.h"
 
 namespace lapilli {
 
 namespace {
 
-// Names in the order of the enumerators.
-constexpr const char* kArchs[] = {"gpt2", "llama"};
-constexpr const char* kNorms[] = {"layernorm", "rmsnorm"};
-constexpr const char* kMlps[] = {"gelu", "swiglu"};
-constexpr const char* kPositions[] = {"learned", "rope"};
-constexpr const char* kSchedules[] = {"cosine", "linear", "constant", "wsd"};
-constexpr const char* kStrategies[] = {"auto", "full", "tokens", "vocab"};
-// Of strings.
+// Strings that may be one of a few.
 constexpr const char* kOptimizers[] = {"adamw"};
-constexpr const char* kPrecisions[] = {"f32", "f16", "bf16"};
 
 template <typename E>
 const char* name_of(E value, std::span<const char* const> names) {
@@ -60,16 +53,16 @@ constexpr Range kWidth = between(1, 1 << 20);
 constexpr Range kCount = between(1, 1 << 16);
 
 constexpr Key kKeys[] = {
-    {"model", "arch", [](Config& c) { return choice(c.model.arch, kArchs); }},
+    {"model", "arch", [](Config& c) { return choice(c.model.arch, kArchNames); }},
     {"model", "layers", [](Config& c) { return Field(&c.model.layers); }, kCount},
     {"model", "heads", [](Config& c) { return Field(&c.model.heads); }, kCount},
     {"model", "kv_heads", [](Config& c) { return Field(&c.model.kv_heads); }, kCount},
     {"model", "dim", [](Config& c) { return Field(&c.model.dim); }, kWidth},
     {"model", "ffn_dim", [](Config& c) { return Field(&c.model.ffn_dim); }, kWidth},
     {"model", "context", [](Config& c) { return Field(&c.model.context); }, kWidth},
-    {"model", "norm", [](Config& c) { return choice(c.model.norm, kNorms); }},
-    {"model", "mlp", [](Config& c) { return choice(c.model.mlp, kMlps); }},
-    {"model", "position", [](Config& c) { return choice(c.model.position, kPositions); }},
+    {"model", "norm", [](Config& c) { return choice(c.model.norm, kNormNames); }},
+    {"model", "mlp", [](Config& c) { return choice(c.model.mlp, kMlpNames); }},
+    {"model", "position", [](Config& c) { return choice(c.model.position, kPositionNames); }},
     {"model", "bias", [](Config& c) { return Field(&c.model.bias); }},
     {"model", "tie_embeddings", [](Config& c) { return Field(&c.model.tie_embeddings); }},
     {"model", "dropout", [](Config& c) { return Field(&c.model.dropout); }, kFraction},
@@ -83,14 +76,14 @@ constexpr Key kKeys[] = {
     {"optim", "lr", [](Config& c) { return Field(&c.optim.lr); }, above(0)},
     {"optim", "min_lr", [](Config& c) { return Field(&c.optim.min_lr); }, at_least(0)},
     {"optim", "warmup", [](Config& c) { return Field(&c.optim.warmup); }},
-    {"optim", "schedule", [](Config& c) { return choice(c.optim.schedule, kSchedules); }},
+    {"optim", "schedule", [](Config& c) { return choice(c.optim.schedule, kScheduleNames); }},
     {"optim", "weight_decay", [](Config& c) { return Field(&c.optim.weight_decay); }, at_least(0)},
     {"optim", "beta1", [](Config& c) { return Field(&c.optim.beta1); }, kFraction},
     {"optim", "beta2", [](Config& c) { return Field(&c.optim.beta2); }, kFraction},
     {"optim", "eps", [](Config& c) { return Field(&c.optim.eps); }, above(0)},
     {"optim", "clip", [](Config& c) { return Field(&c.optim.clip); }, at_least(0)},
 
-    {"loss", "strategy", [](Config& c) { return choice(c.loss.strategy, kStrategies); }},
+    {"loss", "strategy", [](Config& c) { return choice(c.loss.strategy, kLossStrategyNames); }},
     {"loss", "chunk", [](Config& c) { return Field(&c.loss.chunk); }},
     {"loss", "memory_mib", [](Config& c) { return Field(&c.loss.memory_mib); }, between(1, 1 << 24)},
     {"loss", "label_smoothing", [](Config& c) { return Field(&c.loss.label_smoothing); }, kFraction},
@@ -107,7 +100,7 @@ constexpr Key kKeys[] = {
     {"train", "keep", [](Config& c) { return Field(&c.train.keep); }},
     {"train", "seed", [](Config& c) { return Field(&c.train.seed); }},
     {"train", "recompute", [](Config& c) { return Field(&c.train.recompute); }},
-    {"train", "precision", [](Config& c) { return choice(c.train.precision, kPrecisions); }},
+    {"train", "precision", [](Config& c) { return choice(c.train.precision, kPrecisionNames); }},
 };
 
 std::string number_text(const auto& value) {
@@ -116,15 +109,23 @@ std::string number_text(const auto& value) {
   return is_float ? text : text + ".0";
 }
 
-}  // namespace
+struct RangeCheck {
+  const Key& key;
+  void number(double value, const Field& field) const {
+    if (key.range.contains(value)) return;
+    throw Error("{} = {} must be {}", key.path(), schema::value_text(field), key.range.to_string());
+  }
+  template <typename T>
+  void operator()(T* field) const {
+    if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) number(static_cast<double>(*field), field);
+  }
+  void operator()(const Choice& choice) const {
+    if (choice.has(choice.get())) return;
+    throw Error("{} = {} must be {}", key.path(), schema::value_text(choice), schema::words_text(choice));
+  }
+};
 
-const char* to_string(Arch value) { return name_of(value, kArchs); }
-const char* to_string(NormKind value) { return name_of(value, kNorms); }
-const char* to_string(MlpKind value) { return name_of(value, kMlps); }
-const char* to_string(PositionKind value) { return name_of(value, kPositions); }
-const char* to_string(Precision value) { return name_of(value, kPrecisions); }
-const char* to_string(Schedule value) { return name_of(value, kSchedules); }
-const char* to_string(LossStrategy value) { return name_of(value, kStrategies); }
+}  // namespace
 
 namespace schema {
 
@@ -214,5 +215,41 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 }  // namespace schema
+
+void validate_config(const Config& config) {
+  Config copy = config;
+  for (const Key& key : schema::keys()) std::visit(RangeCheck{key}, key.field(copy));
+
+  const ModelConfig& m = config.model;
+  if (m.dim % m.heads != 0) throw Error("model.dim = {} is not a multiple of model.heads = {}", m.dim, m.heads);
+  if (m.heads % m.kv_heads != 0) {
+    throw Error("model.heads = {} is not a multiple of model.kv_heads = {}", m.heads, m.kv_heads);
+  }
+  if (m.head_width() > kWidestHead) {
+    throw Error("model.dim / model.heads = {} is wider than the {} that attention takes; raise model.heads", m.head_width(), kWidestHead);
+  }
+  if (m.position == PositionKind::rope && m.head_width() % 2 != 0) {
+    throw Error("model.dim / model.heads = {} must be even for model.position = \"rope\", which turns pairs",
+                m.head_width());
+  }
+  if (uint64_t{config.data.batch} * m.context >= uint64_t{1} << 31) {
+    throw Error("data.batch = {} times model.context = {} must be below 2^31 tokens", config.data.batch, m.context);
+  }
+  // Kernels count elements in 31 bits.
+  const uint64_t widest = std::max({m.mlp == MlpKind::swiglu ? 2 * m.ffn_dim : m.ffn_dim, m.qkv_width(), m.dim});
+  if (uint64_t{config.data.batch} * m.context * widest >= uint64_t{1} << 31) {
+    throw Error("data.batch = {} times model.context = {} is too large a micro-batch for layers {} wide (2^31 elements and "
+                "more); lower data.batch and raise data.accumulate",
+                config.data.batch, m.context, widest);
+  }
+  const OptimConfig& o = config.optim;
+  if (o.schedule != Schedule::constant && o.min_lr > o.lr) {
+    throw Error("optim.min_lr = {} is above optim.lr = {}", o.min_lr, o.lr);
+  }
+  if (config.loss.distillation > 0 && config.teacher.empty())
+    throw Error("loss.distillation = {} needs a model to learn from: set loss.teacher to a run or a checkpoint", config.loss.distillation);
+  if (!config.teacher.empty() && config.loss.distillation == 0)
+    throw Error("loss.teacher = \"{}\" has no say with loss.distillation = 0: set it to its share of the objective, up to 1", config.teacher);
+}
 
 }  // namespace lapilli

@@ -1,6 +1,6 @@
 #pragma once
 // The one list of configuration keys. Parsing, defaults written out, overrides, range checks and the nearest right name
-// all walk it. Private to model/config*.cpp and its tests.
+// all walk it.
 
 #include <functional>
 #include <limits>
@@ -11,7 +11,12 @@
 
 #include "model/transformer/config.h"
 
-namespace lapilli::schema {
+namespace lapilli {
+
+// Throws Error naming key and value when one is out of range or two cannot work together.
+void validate_config(const Config& config);
+
+namespace schema {
 
 // One of a few words: an enumeration, or a string that may only be one of them.
 struct Choice {
@@ -56,4 +61,6 @@ std::string words_text(const Choice& choice);  // one of "auto", "full", "vocab"
 // Insertions, deletions and replacements of one character (Levenshtein).
 size_t edit_distance(std::string_view a, std::string_view b);
 
-}  // namespace lapilli::schema
+}  // namespace schema
+
+}  // namespace lapilli

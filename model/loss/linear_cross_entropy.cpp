@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/tuning/kernel_tuner.h"
+#include "model/loss/logits_tuning.h"
 
 namespace lapilli {
 
@@ -33,7 +33,7 @@ uint32_t strip_columns(const DeviceCaps& caps, const LossPlan& plan, const Matmu
 LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options,
                                        const LossPlan& plan, const std::optional<MatmulKernel>& kernel)
     : shape_(shape), options_(options), plan_(plan), caps_(caps), kernel_(kernel ? *kernel : matmul_kernel(caps, Precision::f32)) {
-  CHECK(takes_plan(kernel_, shape, plan), "{} for {}, D {}", kernel_.to_string(), plan.describe(), shape.dim);
+  CHECK(takes_plan(kernel_, shape, plan), "{} for {}, D {}", kernel_.to_string(), plan.to_string(), shape.dim);
   // What any kernel needs that may come to be chosen.
   uint32_t most_strips = 0;
   bool may_gather_first = false;
@@ -94,12 +94,12 @@ std::vector<MatmulKernel> LinearCrossEntropy::kernels() const {
 }
 
 void LinearCrossEntropy::settle_kernel(Ops& ops, const LossInputs& inputs) {
-  if (ops.tuning == nullptr) return;
+  if (ops.tuner == nullptr) return;
   std::vector<MatmulKernel> candidates = kernels();
   const auto fits = [&](const ConstTensor& w) { return !w || (w.dtype() == gradient_type() && w.slice().buffer_offset_bytes() % 16 == 0); };
   if (!fits(inputs.w) || !fits(inputs.teacher_w))
     std::erase_if(candidates, [](const MatmulKernel& kernel) { return kernel.kernel_class == KernelClass::coopmat2; });
-  kernel_ = ops.tuning->choose(shape_, plan_, candidates);
+  kernel_ = tune_logits(*ops.tuner, shape_, plan_, candidates);
 }
 
 MatmulTile LinearCrossEntropy::tile(const ConstTensor& x, const ConstTensor& w) const {

@@ -5,9 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/tuning/kernel_tuner.h"
 #include "model/loss/linear_cross_entropy.h"
-#include "engine/tuning/kernel_trial.h"
 
 namespace lapilli {
 
@@ -35,9 +33,9 @@ LossPlan bounded(const LossPlan& plan, uint32_t dim, double flops_limit) {
 
 // Random factors and targets, a loss for each candidate in the same place. The temperature makes logits spread by about 1, so that sums of
 // exponentials are sums of many.
-class Trial {
+class LogitsTrial final : public KernelTrial<MatmulKernel> {
  public:
-  Trial(KernelLibrary& kernels, const LossPlan& plan, uint32_t dim, LossOptions options, const std::vector<MatmulKernel>& candidates)
+  LogitsTrial(KernelLibrary& kernels, const LossPlan& plan, uint32_t dim, LossOptions options, const std::vector<MatmulKernel>& candidates)
       : kernels_(kernels), plan_(plan), options_(options), precision_(candidates.front().precision), arena_(kernels.device().caps(), "loss measurement") {
     const uint32_t vocab = plan.chunks == 1 ? plan.chunk : kComparedColumns;
     options_.temperature = static_cast<float>(std::sqrt(dim) / 3);
@@ -70,29 +68,22 @@ class Trial {
     write_slice(kernels.device(), inverse_weight.slice(), std::vector<float>{1.0F});
   }
 
-  std::shared_ptr<Program> record(const MatmulKernel& kernel) {
-    auto program = std::make_shared<Program>(kernels_.device(), "loss measurement", true);
-    Ops ops{.program = *program, .kernels = kernels_, .precision = precision_};
+  void record(Program& program, const MatmulKernel& kernel) override {
+    Ops ops{.program = program, .kernels = kernels_, .precision = precision_};
     const auto same = [&](const auto& each) { return each.first.to_string() == kernel.to_string(); };
     LinearCrossEntropy& loss = *std::ranges::find_if(losses_, same)->second;
     if (plan_.slabs > 0) loss.forward_backward(ops, outputs_, gradients_, inputs_, inverse_weight_);
     else loss.forward(ops, outputs_, inputs_);
-    program->finish();
-    return program;
   }
 
-  // A program that runs the candidate once, the results compared with the first candidate's. Throws Error when they are others.
-  std::shared_ptr<Program> check(const MatmulKernel& kernel) {
-    const auto program = record(kernel);
-    for (const Tensor& written : {outputs_.nll, gradients_.d_x, gradients_.d_w})
-      if (written) poison(kernels_.device(), written);
-    program->run();
+  std::vector<Tensor> outputs() const override { return {outputs_.nll, gradients_.d_x, gradients_.d_w}; }
+
+  void check(const MatmulKernel& kernel) override {
     try {
       require_same_results();
     } catch (const Error& error) {
       throw Error("{} makes a wrong loss: {}", kernel.to_string(), error.what());
     }
-    return program;
   }
 
  private:
@@ -155,23 +146,18 @@ void require_same_values(const std::vector<float>& values, const std::vector<flo
       throw Error("{} is {} where {} is right", what, values[i], expected[i]);
 }
 
-MatmulKernel KernelTuning::choose(const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates) {
+MatmulKernel tune_logits(KernelTuner& tuner, const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates) {
   const LossPlan compared{.strategy = LossStrategy::vocab, .range = kComparedRows, .chunk = kComparedChunk, .chunks = 3, .slabs = 1};
   const LossOptions all_options{.label_smoothing = 0.1F, .z_loss = 1e-3F, .softcap = 10};
-  std::unique_ptr<Trial> timed, comparison;
-  const Trials<MatmulKernel> trials{
-      .set_up =
-          [&] {
-            timed = std::make_unique<Trial>(kernels_, bounded(plan, shape.dim, trial_flops(kernels_.device())), shape.dim, LossOptions(), candidates);
-            comparison = std::make_unique<Trial>(kernels_, compared, shape.dim, all_options, candidates);
-          },
-      .record = [&](const MatmulKernel& kernel) { comparison->record(kernel), timed->record(kernel); },
-      .check =
-          [&](const MatmulKernel& kernel) {
-            comparison->check(kernel);
-            return timed_run(timed->check(kernel));
-          }};
-  return choose_of(key_of(shape, plan, candidates), candidates, trials);
+  const auto set_up = [&] {
+    KernelLibrary& kernels = tuner.kernels();
+    std::vector<std::unique_ptr<KernelTrial<MatmulKernel>>> trials;
+    trials.push_back(std::make_unique<LogitsTrial>(kernels, compared, shape.dim, all_options, candidates));
+    trials.push_back(
+        std::make_unique<LogitsTrial>(kernels, bounded(plan, shape.dim, trial_flops(kernels.device())), shape.dim, LossOptions(), candidates));
+    return trials;
+  };
+  return tuner.choose<MatmulKernel>(key_of(shape, plan, candidates), candidates, set_up);
 }
 
 }  // namespace lapilli

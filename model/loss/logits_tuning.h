@@ -3,10 +3,15 @@
 
 #include <vector>
 
+#include "engine/tuning/kernel_tuner.h"
 #include "model/loss/loss_plan.h"
-#include "engine/memory/dtype.h"
+#include "model/matmul/matmul.h"
 
 namespace lapilli {
+
+// What makes the logits of a loss, out of kernels of one precision, the preferred first. One chunk is measured, scored only; fewer rows of it
+// where that would take long. What is compared is a small loss with all its options and gradients.
+MatmulKernel tune_logits(KernelTuner& tuner, const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates);
 
 // How far two results of the loss over `vocab` logits of one row may lie from each other when both are right and the factors, uniform in
 // [-1, 1], are the same. Sums behave like random walks, as in matmul_tuning.h; a gradient of a logit may also be rounded to another

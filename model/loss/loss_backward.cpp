@@ -94,7 +94,7 @@ void LinearCrossEntropy::backward_range(Ops& ops, const Range& range, const Loss
   for (uint32_t i = plan_.chunks; i-- > 0;) {
     const Chunk chunk = this->chunk(i, range, inputs);
     logit_gradients(ops, range, chunk, inputs);
-    const MatmulOptions options{.live = range.live, .alpha = 1.0F / options_.temperature / unit, .scale = inverse_weight, .force = ops.tuning == nullptr ? std::optional(kernel_) : std::nullopt};
+    const MatmulOptions options{.live = range.live, .alpha = 1.0F / options_.temperature / unit, .scale = inverse_weight, .force = ops.tuner == nullptr ? std::optional(kernel_) : std::nullopt};
     {
       const Program::Scope scope(ops.program, "d_x");
       matmul_nn(ops, range.d_x, chunk.gradient, chunk.w, i + 1 == plan_.chunks ? Into::overwrite : Into::accumulate, options);

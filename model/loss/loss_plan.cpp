@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "model/transformer/config.h"
 #include "model/ops/ops.h"
 
 namespace lapilli {
@@ -118,8 +117,8 @@ double LossPlan::flops_per_logit_and_dim(uint32_t vocab) const {
   return 6 + 2 * static_cast<double>(again) / vocab;
 }
 
-std::string LossPlan::describe() const {
-  std::string text = fmt::format("{}: {} {} of {} rows", to_string(strategy), ranges, ranges == 1 ? "range" : "ranges", range);
+std::string LossPlan::to_string() const {
+  std::string text = fmt::format("{}: {} {} of {} rows", lapilli::to_string(strategy), ranges, ranges == 1 ? "range" : "ranges", range);
   text += fmt::format(", {} {} of {} columns", chunks, chunks == 1 ? "chunk" : "chunks", chunk);
   return slabs == chunks ? text + ", all kept" : text + fmt::format(", {} kept", slabs);
 }

@@ -17,6 +17,8 @@
 namespace lapilli {
 
 enum class LossStrategy { automatic, full, tokens, vocab };
+constexpr const char* kLossStrategyNames[] = {"auto", "full", "tokens", "vocab"};
+constexpr const char* to_string(LossStrategy strategy) { return kLossStrategyNames[static_cast<int>(strategy)]; }
 
 struct LossOptions {
   LossStrategy strategy = LossStrategy::automatic;
@@ -52,7 +54,7 @@ struct LossPlan {
   uint32_t slab_of(uint32_t chunk_index) const { return chunk_index + 1 < slabs ? chunk_index : slabs - 1; }
   // FLOPs of the student's training pass over N D V: 6, and up to 8 where logits are made twice.
   double flops_per_logit_and_dim(uint32_t vocab) const;
-  std::string describe() const;  // "tokens, 4 ranges of 512 rows"
+  std::string to_string() const;  // "tokens, 4 ranges of 512 rows"
 };
 
 // What a pass over a shape needs: `training` false is the forward pass alone, which keeps no logits.

@@ -1,13 +1,8 @@
 #include "model/loss/loss_plan_tuning.h"
 
-#include <spdlog/spdlog.h>
-
 #include <bit>
 
-#include "engine/tuning/measure.h"
-#include "model/transformer/config.h"
 #include "engine/memory/half.h"
-#include "engine/tuning/kernel_trial.h"
 
 namespace lapilli {
 
@@ -33,10 +28,17 @@ LossPlan scaled(LossPlan plan, uint32_t from_columns, uint32_t to_columns) {
   return plan;
 }
 
-// One batch, and a loss and a recorded program for each plan. The losses share memory: one runs at a time.
-class Trial {
+// A plan, and what it becomes for the columns that are measured.
+struct PlanCandidate {
+  LossPlan whole, measured;
+  std::string to_string() const { return whole.to_string(); }
+};
+
+// One batch, and a loss for each plan. The losses share memory: one runs at a time. Any plan gives the same loss, so none is compared.
+class LossPlanTrial final : public KernelTrial<PlanCandidate> {
  public:
-  Trial(KernelLibrary& kernels, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel, const std::vector<LossPlan>& plans)
+  LossPlanTrial(KernelLibrary& kernels, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel,
+                const std::vector<PlanCandidate>& candidates)
       : kernels_(kernels), shape_(shape), precision_(kernel.precision), arena_(kernels.device().caps(), "loss measurement") {
     const auto reserve = [&](Shape tensor_shape, DType dtype = DType::f32) { return reserve_tensor(arena_, tensor_shape, "measurement", dtype); };
     // As training has them.
@@ -54,8 +56,9 @@ class Trial {
     inverse_weight_ = reserve({1});
     {
       Arena::Alternatives one_at_a_time(arena_);
-      for (const LossPlan& plan : plans) {
-        losses_.push_back(std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), shape, options, plan, kernel));
+      for (const PlanCandidate& candidate : candidates) {
+        losses_.emplace(candidate.to_string(),
+                        std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), shape, options, candidate.measured, kernel));
         one_at_a_time.next();
       }
     }
@@ -63,14 +66,12 @@ class Trial {
     fill();
   }
 
-  // Returns what runs plan `index` once and gives its seconds.
-  std::function<double()> record(size_t index) const {
-    const auto program = std::make_shared<Program>(kernels_.device(), "loss measurement", true);
-    Ops ops{.program = *program, .kernels = kernels_, .precision = precision_};
-    losses_[index]->forward_backward(ops, outputs_, gradients_, inputs_, inverse_weight_);
-    program->finish();
-    return timed_run(program);
+  void record(Program& program, const PlanCandidate& candidate) override {
+    Ops ops{.program = program, .kernels = kernels_, .precision = precision_};
+    losses_.at(candidate.to_string())->forward_backward(ops, outputs_, gradients_, inputs_, inverse_weight_);
   }
+  std::vector<Tensor> outputs() const override { return {}; }
+  void check(const PlanCandidate& /*candidate*/) override {}
 
  private:
   // Any ordinary numbers do.
@@ -98,37 +99,27 @@ class Trial {
   LossOutputs outputs_;
   LossGradients gradients_;
   Tensor inverse_weight_;
-  std::vector<std::unique_ptr<LinearCrossEntropy>> losses_;
+  std::map<std::string, std::unique_ptr<LinearCrossEntropy>> losses_;  // by the name of the candidate
 };
 
 }  // namespace
 
-TunedLoss tune_loss(KernelLibrary& kernels, Tuner& tuner, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel) {
+TunedLoss tune_loss(KernelTuner& tuner, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel) {
   const std::vector<LossPlan> plans = loss_candidates(options, shape);
   TunedLoss tuned{.options = options, .plan = plans.front()};
   if (options.strategy == LossStrategy::automatic) {
-    const LossShape fewer = with_fewer_columns(shape, most_flops(kernels.device().caps()));
-    std::vector<std::string> names;
-    std::vector<LossPlan> scaled_plans;
-    for (const LossPlan& plan : plans) {
-      names.push_back(plan.describe());
-      scaled_plans.push_back(scaled(plan, shape.vocab, fewer.vocab));
-    }
-    std::unique_ptr<Trial> trial;
-    try {
-      const std::string key = fmt::format("loss {}x{}x{} teacher {} {}", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim, to_string(kernel.precision));
-      // Not in a candidate's preparation: none is to blame for the memory of all.
-      if (tuner.would_measure(key, names)) {
-        kernels.wait();
-        trial = std::make_unique<Trial>(kernels, options, fewer, kernel, scaled_plans);
-      }
-      const TunedChoice choice = tuner.choose(key, names, [&](size_t index) { return trial->record(index); });
-      tuned.plan = plans[choice.index];
-      tuned.reason = choice.reason;
-    } catch (const Error& error) {  // no memory to measure with: that is no reason not to train
-      spdlog::warn("the loss was not measured: {}", error.what());
-      tuned.reason = "not measured";
-    }
+    const LossShape fewer = with_fewer_columns(shape, most_flops(tuner.caps()));
+    std::vector<PlanCandidate> candidates;
+    for (const LossPlan& plan : plans) candidates.push_back({plan, scaled(plan, shape.vocab, fewer.vocab)});
+    const auto set_up = [&] {
+      std::vector<std::unique_ptr<KernelTrial<PlanCandidate>>> trials;
+      trials.push_back(std::make_unique<LossPlanTrial>(tuner.kernels(), options, fewer, kernel, candidates));
+      return trials;
+    };
+    const std::string key = fmt::format("loss {}x{}x{} teacher {} {}", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim, to_string(kernel.precision));
+    const TunedChoice choice = tuner.tune<PlanCandidate>(key, candidates, set_up, /*seconds=*/std::nullopt);  // it takes longer than a product
+    tuned.plan = plans[choice.index];
+    tuned.reason = choice.reason;
   }
   tuned.options.strategy = tuned.plan.strategy;
   if (options.strategy == LossStrategy::automatic)

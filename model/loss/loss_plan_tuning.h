@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "engine/tuning/tuner.h"
+#include "engine/tuning/kernel_tuner.h"
 #include "model/loss/linear_cross_entropy.h"
 
 namespace lapilli {
@@ -16,7 +16,7 @@ struct TunedLoss {
 
 // Compares the candidates of loss_candidates() on random data. A shape too large for a moment's work is measured with fewer
 // columns, the chunks scaled alike. Allocates for the measurement what the candidates need, one after the other. `kernel` is
-// that of all products: what KernelTuning chooses later is faster for each of them alike.
-TunedLoss tune_loss(KernelLibrary& kernels, Tuner& tuner, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel);
+// that of all products: what KernelTuner chooses later is faster for each of them alike.
+TunedLoss tune_loss(KernelTuner& tuner, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel);
 
 }  // namespace lapilli

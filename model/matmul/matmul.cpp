@@ -1,5 +1,5 @@
 #include "model/matmul/matmul_record.h"
-#include "engine/tuning/kernel_tuner.h"
+#include "model/matmul/matmul_tuning.h"
 
 namespace lapilli {
 
@@ -8,7 +8,7 @@ namespace {
 MatmulKernel choose_kernel(Ops& ops, const MatmulProduct& product, const MatmulOptions& options) {
   if (options.force) return *options.force;
   const MatmulKernel own = settle_matmul_kernel(ops.caps(), matmul_kernel(ops.caps(), ops.precision), product, ops.workspace);
-  return ops.tuning == nullptr ? own : ops.tuning->choose(product, own, ops.workspace);
+  return ops.tuner == nullptr ? own : tune_matmul(*ops.tuner, product, own, ops.workspace, record_product);
 }
 
 void check_nonlinearity(const Tensor& c, Into into, const MatmulOptions& options) {

@@ -1,6 +1,7 @@
 // Products by whole workgroups (VK_NV_cooperative_matrix2): who can run them, in which tiles, and what the kernel is told.
 
 #include "model/matmul/matmul.h"
+#include "shaders/embedded_shaders.h"
 
 namespace lapilli {
 

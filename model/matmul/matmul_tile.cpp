@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "model/matmul/matmul_record.h"
+#include "shaders/embedded_shaders.h"
 
 namespace lapilli {
 
@@ -145,7 +146,7 @@ MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
   if (!has_shader(coopmat_shader(precision)))
     throw Error("this program was built by a shader compiler that knows no {} matrices (glslc with {}); build it again with one",
                 to_string(precision), precision == Precision::f16 ? "GL_KHR_cooperative_matrix" : "GL_EXT_bfloat16");
-  // Not coopmat2, even where the device has it: it has only run emulated so far. KernelTuning takes it where it proves right and faster.
+  // Not coopmat2, even where the device has it: it has only run emulated so far. KernelTuner takes it where it proves right and faster.
   constexpr uint32_t kAmd = 0x1002;  // see shaders/matmul/matmul_coopmat.glsl
   return {.kernel_class = KernelClass::coopmat, .precision = precision, .transposes = caps.vendor_id == kAmd};
 }

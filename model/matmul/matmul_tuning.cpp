@@ -6,9 +6,7 @@
 #include <iterator>
 
 #include "engine/memory/half.h"
-#include "engine/tuning/kernel_tuner.h"
 #include "model/matmul/matmul_record.h"
-#include "engine/tuning/kernel_trial.h"
 
 namespace lapilli {
 
@@ -61,10 +59,10 @@ std::vector<float> right_angles(uint32_t elements) {
 }
 
 // A product in memory of its own, and what it should give.
-class Trial {
+class MatmulTrial final : public KernelTrial<MatmulKernel> {
  public:
-  Trial(KernelLibrary& kernels, const MatmulProduct& like, Precision precision, const Tensor& workspace)
-      : kernels_(kernels), precision_(precision), arena_(kernels.device().caps(), "product measurement"), product_(like) {
+  MatmulTrial(KernelLibrary& kernels, const MatmulProduct& like, Precision precision, const Tensor& workspace, const MatmulRecorder& recorder)
+      : kernels_(kernels), recorder_(recorder), precision_(precision), arena_(kernels.device().caps(), "product measurement"), product_(like) {
     args::MatmulArgs& args = product_.args;
     const bool tn = layout_of(args) == MatmulLayout::tn, nt = layout_of(args) == MatmulLayout::nt;
     const auto matrix = [&](uint32_t rows, const ConstTensor& of, uint32_t cols) {
@@ -107,27 +105,14 @@ class Trial {
     product_.rotary.turns = turns;
   }
 
-  std::shared_ptr<Program> record(const MatmulKernel& kernel) {
-    auto program = std::make_shared<Program>(kernels_.device(), "product measurement", true);
-    Ops ops{.program = *program, .kernels = kernels_, .precision = precision_, .workspace = workspace_};
-    record_product(ops, kernel, product_);
-    program->finish();
-    return program;
+  void record(Program& program, const MatmulKernel& kernel) override {
+    Ops ops{.program = program, .kernels = kernels_, .precision = precision_, .workspace = workspace_};
+    recorder_(ops, kernel, product_);
   }
 
-  // Returns what multiplies once and gives the seconds. Throws Error when the first result is not that of sampled elements in double
-  // precision, or another than the first.
-  std::function<double()> check(const MatmulKernel& kernel) {
-    const auto program = record(kernel);
-    for (const Tensor& written : {c_, kept_})
-      if (written) poison(kernels_.device(), written);
-    program->run();
-    check_result(kernel);
-    return timed_run(program);
-  }
+  std::vector<Tensor> outputs() const override { return {c_, kept_}; }
 
- private:
-  void check_result(const MatmulKernel& kernel) {
+  void check(const MatmulKernel& kernel) override {
     const std::vector<float> of_c = read_ends(kernels_.device(), c_);
     std::vector<float> values = of_c;
     if (kept_) std::ranges::copy(read_ends(kernels_.device(), kept_), std::back_inserter(values));
@@ -142,6 +127,7 @@ class Trial {
     }
   }
 
+ private:
   // Before anything is held against the first result: elements of it in double precision, where it is a plain sum; else that all are numbers.
   void require_right(const std::vector<float>& values) const {
     const uint64_t count = values.size() / 2;  // of the first of both ends
@@ -169,6 +155,7 @@ class Trial {
   }
 
   KernelLibrary& kernels_;
+  MatmulRecorder recorder_;
   Precision precision_;
   Arena arena_;
   MatmulProduct product_;
@@ -252,14 +239,14 @@ void require_same_product(const std::vector<float>& values, const std::vector<fl
   }
 }
 
-MatmulKernel KernelTuning::choose(const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace) {
-  const DeviceCaps& caps = kernels_.device().caps();
-  std::unique_ptr<Trial> trial;
-  const Trials<MatmulKernel> trials{
-      .set_up = [&] { trial = std::make_unique<Trial>(kernels_, bounded(product, trial_flops(kernels_.device())), own.precision, workspace); },
-      .record = [&](const MatmulKernel& kernel) { trial->record(kernel); },
-      .check = [&](const MatmulKernel& kernel) { return trial->check(kernel); }};
-  return choose_of(key_of(product, own.precision), matmul_candidates(caps, product, own, workspace), trials);
+MatmulKernel tune_matmul(KernelTuner& tuner, const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace,
+                         const MatmulRecorder& recorder) {
+  const auto set_up = [&] {
+    std::vector<std::unique_ptr<KernelTrial<MatmulKernel>>> trials;
+    trials.push_back(std::make_unique<MatmulTrial>(tuner.kernels(), bounded(product, trial_flops(tuner.kernels().device())), own.precision, workspace, recorder));
+    return trials;
+  };
+  return tuner.choose<MatmulKernel>(key_of(product, own.precision), matmul_candidates(tuner.caps(), product, own, workspace), set_up);
 }
 
 }  // namespace lapilli

@@ -1,13 +1,24 @@
 #pragma once
 // Which kernels are compared for a product, and what they must agree on.
 
+#include <functional>
+
+#include "engine/tuning/kernel_tuner.h"
 #include "model/matmul/matmul.h"
 
 namespace lapilli {
 
 struct MatmulProduct;
 
-// The kernels that KernelTuning compares, `own` first, with their names.
+// Records a product with a kernel: record_product(), handed in by those who call it.
+using MatmulRecorder = std::function<void(Ops&, const MatmulKernel&, const MatmulProduct&)>;
+
+// The fastest kernel for the product that is right on this device. `own` is taken where nothing is measured; `workspace` bounds splits. Fewer
+// rows are measured (tn: less depth) where that would take long. The first result is held against sampled elements in double precision.
+MatmulKernel tune_matmul(KernelTuner& tuner, const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace,
+                         const MatmulRecorder& recorder);
+
+// The kernels that are compared, `own` first, with their names.
 std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const MatmulProduct& product, const MatmulKernel& own, const Tensor& workspace);
 
 // Throws Error unless two results of one product, of factors uniform in [-1, 1], differ by no more than their roundings explain: errors

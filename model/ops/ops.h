@@ -12,7 +12,7 @@
 
 namespace lapilli {
 
-class KernelTuning;
+class KernelTuner;
 
 struct Ops {
   Program& program;
@@ -21,7 +21,7 @@ struct Ops {
   uint32_t row_subgroups = 0;
   Precision precision = Precision::f32;
   Tensor workspace = {};           // f32 [any]: partial results of products that are split along their depth; empty: none is
-  KernelTuning* tuning = nullptr;  // chooses each product's kernel by measurement; null: device and shape suggest it
+  KernelTuner* tuner = nullptr;  // chooses each product's kernel by measurement; null: device and shape suggest it
 
   const DeviceCaps& caps() const { return kernels.device().caps(); }
 

@@ -30,9 +30,9 @@ EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, cons
             plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false), matmul_kernel(device.caps(), precision)),
       workspace_(reserve_matmul_workspace(scratch, device.caps())) {}
 
-void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuning* tuning) {
+void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuner* tuner) {
   program_ = std::make_unique<Program>(device_, "evaluation");
-  Ops ops{.program = *program_, .kernels = kernels, .precision = precision_, .workspace = workspace_, .tuning = tuning};
+  Ops ops{.program = *program_, .kernels = kernels, .precision = precision_, .workspace = workspace_, .tuner = tuner};
   inputs_.record(*program_);
   const BatchTensors batch = inputs_.tensors(0);
   const uint32_t n = batch_ * context_;

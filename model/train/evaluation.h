@@ -23,7 +23,7 @@ class EvaluationPass {
   EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, Precision precision,
                  uint32_t batch, uint32_t context, bool document_mask);
   // REQUIRES: the arenas are committed. Call once.
-  void record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuning* tuning = nullptr);
+  void record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuner* tuner = nullptr);
 
   // Waits for the kernels; the first run() does it otherwise. Throws Error where one could not be compiled.
   void prepare() { program_->prepare(); }

@@ -6,9 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/file.h"
+#include "model/io/config_schema.h"
+#include "model/io/config_toml.h"
 #include "model/loss/loss_plan_tuning.h"
 #include "engine/tuning/kernel_tuner.h"
+#include "model/train/lr_schedule.h"
 #include "model/train/run_plan.h"
+#include "shaders/embedded_shaders.h"
 #include "tokenizer/data/dataset.h"
 #include "tokenizer/text/tokenizer.h"
 
@@ -53,8 +57,9 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
       val_shard_(open_shard(config_, kValShardName)),
       tokenizer_path_(std::filesystem::path(config_.data.dir) / kTokenizerName),
       table_((config_ = with_vocabulary(config_, train_shard_.vocab_size())).model),
-      kernels_(device),
-      tuner_(device.caps(), options_.tuning) {
+      kernels_(device, embedded_shaders()),
+      tuner_(device.caps(), embedded_shaders_hash(), options_.tuning),
+      kernel_tuner_(kernels_, tuner_) {
   validate_config(config_);
   val_shard_.require_tokenizer(train_shard_.tokenizer_hash(), "the training split");
   const uint64_t needed = uint64_t{config_.model.context} + 1;
@@ -64,8 +69,7 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   if (!config_.teacher.empty()) train_shard_.require_tokenizer(load_teacher(config_).state.tokenizer_hash, "the teacher");
   choose_loss();
   allocate_memory();
-  KernelTuning tuning(kernels_, tuner_);
-  memory_->record(kernels_, options_.profile_steps > 0, &tuning);
+  memory_->record(kernels_, options_.profile_steps > 0, &kernel_tuner_);
   load_or_make_weights();
   memory_->step->prepare();
   memory_->evaluation->prepare();
@@ -75,7 +79,7 @@ Trainer::~Trainer() = default;
 
 // The choice becomes part of the configuration, so that a resumed run, or one from its config.toml, does the same.
 void Trainer::choose_loss() {
-  const TunedLoss tuned = tune_loss(kernels_, tuner_, config_.loss, micro_batch_loss_shape(config_), matmul_kernel(device_.caps(), config_.train.precision));
+  const TunedLoss tuned = tune_loss(kernel_tuner_, config_.loss, micro_batch_loss_shape(config_), matmul_kernel(device_.caps(), config_.train.precision));
   config_.loss = tuned.options;
   loss_reason_ = tuned.reason;
 }
@@ -124,7 +128,7 @@ void Trainer::run() {
   std::filesystem::create_directories(options_.run_dir / "checkpoints");
   log_ = std::make_unique<RunLog>(options_.run_dir, resumed_, state_.step);
   write_file_atomically(options_.run_dir / "config.toml", to_toml(config_));
-  TuningFile(device_.caps(), options_.run_dir / kRunTuningName).add(tuner_.given(), tuner_.crashes());
+  TuningFile(device_.caps(), embedded_shaders_hash(), options_.run_dir / kRunTuningName).add(tuner_.given(), tuner_.crashes());
   std::filesystem::copy_file(tokenizer_path_, options_.run_dir / kTokenizerName, std::filesystem::copy_options::overwrite_existing);
 
   const Clock::time_point start = Clock::now();
@@ -193,7 +197,7 @@ void Trainer::tell_start() {
              {"parameters", table_.count()},
              {"tokens_per_step", tokens_per_step},
              {"memory_bytes", memory_->planned_bytes()},
-             {"loss_plan", memory_->step->loss_plan().describe()},
+             {"loss_plan", memory_->step->loss_plan().to_string()},
              {"seed", state_.seed}};
   if (resumed_) event["resumed_from"] = state_.step;
   log_->event(event);
@@ -207,7 +211,7 @@ void Trainer::tell_start() {
                          mib(memory_->scratch.planned_bytes())));
   const LossPlan& loss = memory_->step->loss_plan();
   if (!config_.teacher.empty()) log_->line(fmt::format("teacher     {}, {:g} of the objective", config_.teacher, config_.loss.distillation));
-  log_->line("loss        " + loss.describe() + (loss_reason_.empty() ? "" : " (" + loss_reason_ + ")"));
+  log_->line("loss        " + loss.to_string() + (loss_reason_.empty() ? "" : " (" + loss_reason_ + ")"));
   if (!tuner_.given().empty())
     log_->line(fmt::format("kernels     {} chosen by measurement{}; lapilli bench --explain tells what they beat", tuner_.given().size(),
                            tuner_.seconds_spent() > 0 ? fmt::format(" in {:.1f} s", tuner_.seconds_spent()) : ", all of them remembered"));

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "engine/tuning/tuner.h"
+#include "engine/tuning/kernel_tuner.h"
 #include "model/io/checkpoint.h"
 #include "model/train/run_log.h"
 #include "model/train/training_memory.h"
@@ -65,6 +65,7 @@ class Trainer {
   ParameterTable table_;
   KernelLibrary kernels_;
   Tuner tuner_;
+  KernelTuner kernel_tuner_;
   std::string loss_reason_;  // why this strategy; empty when the configuration says it
   std::unique_ptr<TrainingMemory> memory_;
   TrainingState state_;

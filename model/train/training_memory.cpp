@@ -19,9 +19,9 @@ TrainingMemory::TrainingMemory(Device& device, const Config& student, const Para
   generator = std::make_unique<Generator>(device, kept, scratch, config.model, config.loss);
 }
 
-void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning) {
-  step->record(kernels, profiled, tuning);
-  evaluation->record(kernels, *weights, tuning);
+void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner) {
+  step->record(kernels, profiled, tuner);
+  evaluation->record(kernels, *weights, tuner);
   generator->record(kernels, *weights);
 }
 

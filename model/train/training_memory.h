@@ -21,7 +21,7 @@ struct TrainingMemory {
   }
   // Kernels are compiled beside the caller, in the order of use: see Program::prepare(). `tuning`: of the products of training and evaluation;
   // null: by device and shape.
-  void record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning = nullptr);
+  void record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner = nullptr);
   uint64_t planned_bytes() const { return kept.planned_bytes() + scratch.planned_bytes(); }
 
   Arena kept;     // weights, gradients, moments, inputs, results

@@ -88,10 +88,10 @@ void TrainingStep::record_update(Ops& ops) {
   update(decayed, table_.count(), {}, 0);
 }
 
-void TrainingStep::record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning) {
+void TrainingStep::record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner) {
   CHECK(program_ == nullptr, "recorded twice");
   program_ = std::make_unique<Program>(device_, "training step", profiled);
-  Ops ops{.program = *program_, .kernels = kernels, .precision = config_.train.precision, .workspace = workspace_, .tuning = tuning};
+  Ops ops{.program = *program_, .kernels = kernels, .precision = config_.train.precision, .workspace = workspace_, .tuner = tuner};
   {
     const Program::Scope scope(*program_, "transfer");
     inputs_.record(*program_);

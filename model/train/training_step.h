@@ -27,7 +27,7 @@ class TrainingStep {
                Teacher* teacher = nullptr);
 
   // Records the program. REQUIRES: the arenas are committed. Call once.
-  void record(KernelLibrary& kernels, bool profiled, KernelTuning* tuning = nullptr);
+  void record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner = nullptr);
 
   // Waits for the kernels; the first run() does it otherwise. Throws Error where one could not be compiled.
   void prepare() { program_->prepare(); }

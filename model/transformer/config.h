@@ -2,20 +2,22 @@
 // A run's configuration: what a CONFIG.toml may say, with every default. Sections and keys are a promise to users.
 
 #include <cstdint>
-#include <filesystem>
 #include <string>
-#include <string_view>
-#include <vector>
 
-#include "model/loss/loss_plan.h"
 #include "engine/memory/dtype.h"
+#include "model/loss/loss_plan.h"
 
 namespace lapilli {
 
+// Names as configurations have them, in the order of the enumerators.
 enum class Arch { gpt2, llama };
+constexpr const char* kArchNames[] = {"gpt2", "llama"};
 enum class NormKind { layernorm, rmsnorm };
+constexpr const char* kNormNames[] = {"layernorm", "rmsnorm"};
 enum class MlpKind { gelu, swiglu };
+constexpr const char* kMlpNames[] = {"gelu", "swiglu"};
 enum class PositionKind { learned, rope };
+constexpr const char* kPositionNames[] = {"learned", "rope"};
 
 struct ModelConfig {
   Arch arch = Arch::gpt2;  // preset for the keys from norm to tie_embeddings
@@ -49,6 +51,7 @@ struct DataConfig {
 };
 
 enum class Schedule { cosine, linear, constant, wsd };
+constexpr const char* kScheduleNames[] = {"cosine", "linear", "constant", "wsd"};
 
 struct OptimConfig {
   std::string optimizer = "adamw";
@@ -90,29 +93,15 @@ inline LossShape micro_batch_loss_shape(const Config& config) {
           .teacher_dim = config.teacher_dim};
 }
 
-// Reads TOML text. `origin` names it in errors; `overrides` are "section.key=value", applied after it; a value that is
-// no TOML is taken as a string (model.arch=llama). The preset of `arch`, wherever that was said last, is applied first,
-// then what text and overrides say, then the defaults that follow from other keys. Errors are one sentence with the
-// line, the key and the value: unknown key or section (and the nearest right name), wrong type, impossible value.
-Config parse_config(std::string_view toml, const std::string& origin, const std::vector<std::string>& overrides = {});
-Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
-
-// Every key with its value: parse_config() of it gives the same configuration, but for the vocabulary size.
-std::string to_toml(const Config& config);
-
-// Throws Error naming key and value when one is out of range or two cannot work together.
-void validate_config(const Config& config);
-
-// Learning rate of step 1, 2, ... steps: linear from lr / warmup to lr over the warm-up, then the schedule from lr down
-// to min_lr at `steps`. cosine and linear as named; constant stays; wsd stays at lr and falls linearly over the last
-// fifth. Beyond `steps` it stays as it ended.
-double learning_rate(const OptimConfig& optim, uint64_t step, uint64_t steps);
+// What `arch` stands for: norm, mlp, position, bias and tie_embeddings.
+void apply_preset(ModelConfig& model);
+// 4D, and two thirds of that for SwiGLU, in whole 32s.
+uint32_t default_ffn_dim(const ModelConfig& model);
 
 const char* to_string(Arch);
 const char* to_string(NormKind);
 const char* to_string(MlpKind);
 const char* to_string(PositionKind);
 const char* to_string(Schedule);
-const char* to_string(LossStrategy);  // automatic is written "auto"
 
 }  // namespace lapilli

@@ -68,8 +68,8 @@ std::string error_of(Action&& action) {
     const std::string message_text = (message);                                                             \
     EXPECT_FALSE(message_text.empty()) << "no Error was thrown";                                            \
     EXPECT_EQ(message_text.find('\n'), std::string::npos) << "more than one line: " << message_text;        \
-    for (const std::string& part : std::initializer_list<std::string>{__VA_ARGS__}) {                        \
-      EXPECT_NE(message_text.find(part), std::string::npos) << "'" << part << "' not in: " << message_text; \
+    for (const std::string& mentioned : std::initializer_list<std::string>{__VA_ARGS__}) {                   \
+      EXPECT_NE(message_text.find(mentioned), std::string::npos) << "'" << mentioned << "' not in: " << message_text; \
     }                                                                                                       \
   } while (false)
 

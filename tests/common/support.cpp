@@ -1,3 +1,4 @@
+#include "shaders/embedded_shaders.h"
 #include "tests/common/support.h"
 
 #include <bit>
@@ -12,7 +13,7 @@ Device& device() {
 }
 
 KernelLibrary& kernels() {
-  static KernelLibrary instance(device());
+  static KernelLibrary instance(device(), embedded_shaders());
   return instance;
 }
 

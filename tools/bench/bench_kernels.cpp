@@ -7,6 +7,7 @@
 #include "engine/base/file.h"
 #include "engine/kernel/pipeline_statistics.h"
 #include "shaders/common/args.h"
+#include "shaders/embedded_shaders.h"
 #include "tools/perf/amd_assembly.h"
 #include "tools/bench/bench_run.h"
 #include "tools/common/console.h"
@@ -190,7 +191,7 @@ TextTable plain_table(const std::vector<KernelReport>& reports) {
 
 void run(const KernelBenchOptions& options) {
   Device device({.selector = options.device, .pipeline_statistics = true, .record_only = true});
-  KernelLibrary kernels(device);
+  KernelLibrary kernels(device, embedded_shaders());
   compile_kernel_forms(kernels);
   const std::vector<KernelReport> reports = read_reports(kernels);
   const DeviceCaps& caps = device.caps();

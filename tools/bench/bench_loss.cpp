@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "shaders/embedded_shaders.h"
 #include "tools/common/console.h"
 
 namespace lapilli {
@@ -88,8 +89,8 @@ void run(const LossBenchOptions& options) {
   bench.compare_with(options.precision);
   TunerOptions measuring = tuner_options(options.tuning);
   measuring.seconds_in_all = std::numeric_limits<double>::infinity();  // a sweep has many shapes
-  Tuner tuner(bench.device().caps(), measuring);
-  KernelTuning tuning(bench.kernels(), tuner);
+  Tuner tuner(bench.device().caps(), embedded_shaders_hash(), measuring);
+  KernelTuner kernel_tuner(bench.kernels(), tuner);
   if (!options.as_json) print(bench.device_line() + "\n");
 
   const bool is_sweep = points.size() > 1;
@@ -97,7 +98,7 @@ void run(const LossBenchOptions& options) {
   nlohmann::ordered_json all_valid;  // the last such run: points that differ in the fraction alone follow it
   for (const LossBenchPoint& point : points) {
     if (point.valid_fraction == *std::ranges::max_element(options.valid_fraction)) all_valid = nullptr;
-    BenchReport report = bench_loss_point(bench, tuning, point, strategies, options.most_mib << 20U, all_valid, !is_sweep || options.phases);
+    BenchReport report = bench_loss_point(bench, kernel_tuner, point, strategies, options.most_mib << 20U, all_valid, !is_sweep || options.phases);
     if (!options.as_json) print((runs.empty() ? "" : "\n") + report.text);
     if (point.valid_fraction == 1) all_valid = report.json;
     runs.push_back(std::move(report.json));

@@ -42,7 +42,7 @@ struct LossBenchPoint {
 
 // Measures the strategies and the plain products at one point, both of kernels that `tuning` chooses. `all_valid`: the JSON of the same point with every row valid,
 // null if that was not measured. The text has the table of the phases behind the other one when `with_phases`.
-BenchReport bench_loss_point(BenchRun& bench, KernelTuning& tuning, const LossBenchPoint& point, const std::vector<std::string>& strategies,
+BenchReport bench_loss_point(BenchRun& bench, KernelTuner& tuner, const LossBenchPoint& point, const std::vector<std::string>& strategies,
                              uint64_t most_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases);
 
 // Throughput and memory over each of the swept keys of "shape" ("vocab", "chunk", ...), or, for "valid_fraction", time; bars where nothing

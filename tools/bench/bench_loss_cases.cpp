@@ -31,11 +31,11 @@ LossPlan plan_of(const std::string& name, const LossBenchPoint& point) {
 // How products are multiplied, the loss's own and those beside it.
 struct BenchProducts {
   Precision precision;
-  KernelTuning* tuning;
+  KernelTuner* tuner;
   Tensor workspace;
   void apply(Ops& ops) const {
     ops.precision = precision;
-    ops.tuning = tuning;
+    ops.tuner = tuner;
     ops.workspace = workspace;
   }
 };
@@ -221,11 +221,11 @@ const std::vector<std::string>& loss_strategy_names() {
   return names;
 }
 
-BenchReport bench_loss_point(BenchRun& bench, KernelTuning& tuning, const LossBenchPoint& point, const std::vector<std::string>& strategies,
+BenchReport bench_loss_point(BenchRun& bench, KernelTuner& tuner, const LossBenchPoint& point, const std::vector<std::string>& strategies,
                              uint64_t most_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases) {
   BenchMemory memory(bench.device());
   const LossBatch batch(memory, point.shape(), point.valid_fraction, point.precision);
-  const BenchProducts with{.precision = point.precision, .tuning = &tuning, .workspace = reserve_matmul_workspace(memory.arena(), bench.device().caps())};
+  const BenchProducts with{.precision = point.precision, .tuner = &tuner, .workspace = reserve_matmul_workspace(memory.arena(), bench.device().caps())};
   const uint64_t batch_bytes = memory.planned_bytes();
   std::vector<LossCase> cases = make_cases(strategies, point);
   std::optional<Arena::Alternatives> shared(memory.arena());  // one of them runs at a time

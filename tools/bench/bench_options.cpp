@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/io/config_toml.h"
 #include "model/matmul/matmul.h"
 #include "tools/bench/bench_run.h"
 

@@ -3,6 +3,8 @@
 #include <filesystem>
 
 #include "engine/base/file.h"
+#include "model/io/config_toml.h"
+#include "shaders/embedded_shaders.h"
 #include "tools/bench/bench_run.h"
 #include "tools/common/console.h"
 #include "tools/perf/training_step_bench.h"
@@ -74,7 +76,7 @@ void run(const StepBenchOptions& options) {
   set_vocab_size(config, options.vocab_size);
   BenchRun bench(options);
   bench.compare_with(config.train.precision);
-  Tuner tuner(bench.device().caps(), tuner_options(options.tuning));
+  Tuner tuner(bench.device().caps(), embedded_shaders_hash(), tuner_options(options.tuning));
   settle_by_measurement(config, bench.kernels(), tuner);
   const bool profiled = options.profile || !options.trace.empty() || !options.html.empty();
   StepBench step(bench.device(), bench.kernels(), tuner, config, profiled);

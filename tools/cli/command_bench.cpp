@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/base/file.h"
+#include "shaders/embedded_shaders.h"
 #include "tools/bench/bench_run.h"
 #include "tools/bench/bench_page.h"
 #include "tools/common/command_options.h"
@@ -13,7 +14,7 @@
 
 namespace lapilli {
 
-BenchRun::BenchRun(const BenchOptions& options) : options_(options), device_({.selector = options.device}), kernels_(device_) {}
+BenchRun::BenchRun(const BenchOptions& options) : options_(options), device_({.selector = options.device}), kernels_(device_, embedded_shaders()) {}
 
 namespace {
 
@@ -163,7 +164,7 @@ struct ExplainOptions {
 
 void explain(const ExplainOptions& options) {
   const Device device({.selector = options.device, .record_only = true});
-  const TuningRecords known = Tuner(device.caps()).known();
+  const TuningRecords known = Tuner(device.caps(), embedded_shaders_hash()).known();
   if (options.as_json) return print(tuning_to_json(known).dump(2) + "\n");
   print(known.empty() ? "nothing has been measured on this device yet: lapilli train and lapilli bench step do\n" : tuning_table(known));
 }

@@ -5,7 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/file.h"
+#include "model/io/config_toml.h"
 #include "model/train/run_plan.h"
+#include "shaders/embedded_shaders.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/device_report.h"
@@ -94,7 +96,7 @@ void print_plan(const RunPlan& plan, const Config& config, double ceiling, const
   print(fmt::format("memory           {} of {} free\n", format_bytes(plan.memory_bytes), format_bytes(plan.available_bytes)));
   for (const auto& [kind, bytes] : plan.kept_bytes) print(fmt::format("  {:<28} {}\n", kind, format_bytes(bytes)));
   for (const auto& [kind, bytes] : plan.scratch_bytes) print(fmt::format("  {:<28} {} (shared)\n", kind, format_bytes(bytes)));
-  print(fmt::format("loss             {}\n", plan.loss.describe()));
+  print(fmt::format("loss             {}\n", plan.loss.to_string()));
   print(fmt::format("work             {:.3f} MFLOP per token, {:.2f} GFLOP per step of {} tokens\n", plan.flops_per_token * 1e-6,
                     step_flops * 1e-9, group_digits(plan.tokens_per_step)));
   print(fmt::format("device           at most {:.0f} GFLOP/s: {} per step and {} for {} steps, never less\n", ceiling * 1e-9,
@@ -145,8 +147,8 @@ void plan(const PlanOptions& options) {
   Config config = load_config(options.config, options.sets);
   set_vocab_size(config, options.vocab_size);
   Device device({.selector = options.device});
-  KernelLibrary kernels(device);
-  Tuner tuner(device.caps(), tuner_options({.no_tune = options.no_measure}));
+  KernelLibrary kernels(device, embedded_shaders());
+  Tuner tuner(device.caps(), embedded_shaders_hash(), tuner_options({.no_tune = options.no_measure}));
   settle_by_measurement(config, kernels, tuner);
   const RunPlan made = plan_run(device, config);
   const double ceiling = measure_ceilings(device, config.train.precision, MeasureMemory::no).product_flops_per_s();

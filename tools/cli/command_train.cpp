@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "model/io/config_toml.h"
 #include "model/train/trainer.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"

@@ -1,3 +1,4 @@
+#include "shaders/embedded_shaders.h"
 #include "tools/common/loaded_model.h"
 
 #include "tokenizer/data/dataset.h"
@@ -8,7 +9,7 @@ LoadedModel::LoadedModel(const std::string& path, const std::string& device_sele
     : checkpoint_(load_checkpoint(path)),
       table_(checkpoint_.config.model),
       device_({.selector = device_selector}),
-      kernels_(device_),
+      kernels_(device_, embedded_shaders()),
       kept_(device_.caps(), "the model"),
       scratch_(device_.caps(), "activations"),
       weights_(kept_, checkpoint_.config.model, table_) {}

@@ -1,3 +1,4 @@
+#include "shaders/embedded_shaders.h"
 #include "tools/perf/ceilings.h"
 
 #include <spdlog/spdlog.h>
@@ -8,7 +9,7 @@ namespace lapilli {
 
 Ceilings measure_ceilings(Device& device, Precision precision, MeasureMemory memory) {
   Ceilings ceilings{.flops_per_s = measure_fma_ceiling(device)};
-  KernelLibrary kernels(device);
+  KernelLibrary kernels(device, embedded_shaders());
   // Neither stands in the way of what they are to be compared with.
   const auto try_to = [](const char* what, const std::function<void()>& measure_it) {
     try {

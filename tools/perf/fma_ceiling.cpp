@@ -1,5 +1,6 @@
 #include "tools/perf/fma_ceiling.h"
 
+#include "shaders/embedded_shaders.h"
 #include <algorithm>
 
 namespace lapilli {
@@ -97,8 +98,8 @@ uint32_t FmaCeiling::steps_for(const Form& form, double seconds) const {
 }
 
 double measure_fma_ceiling(Device& device) {
-  KernelLibrary kernels(device);
-  Tuner tuner(device.caps(), {.seconds_budget = 0.5});
+  KernelLibrary kernels(device, embedded_shaders());
+  Tuner tuner(device.caps(), embedded_shaders_hash(), {.seconds_budget = 0.5});
   FmaCeiling ceiling(kernels, &tuner);
   const Contender contenders[] = {ceiling.contender()};
   const double flops_per_s = ceiling.flops() / measure(contenders, {.repeats = 5})[0].median;

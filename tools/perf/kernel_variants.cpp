@@ -3,6 +3,7 @@
 #include <array>
 
 #include "model/attention/attention.h"
+#include "model/io/config_toml.h"
 #include "model/loss/linear_cross_entropy.h"
 #include "model/train/training_memory.h"
 

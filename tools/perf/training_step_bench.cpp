@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <random>
 
+#include "model/io/config_schema.h"
 #include "model/loss/loss_plan_tuning.h"
 #include "engine/tuning/kernel_tuner.h"
 #include "tokenizer/data/dataset.h"
@@ -42,14 +43,15 @@ void set_vocab_size(Config& config, uint32_t vocab_size) {
 }
 
 void settle_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner) {
-  config.loss = tune_loss(kernels, tuner, config.loss, micro_batch_loss_shape(config), matmul_kernel(kernels.device().caps(), config.train.precision)).options;
+  KernelTuner kernel_tuner(kernels, tuner);
+  config.loss = tune_loss(kernel_tuner, config.loss, micro_batch_loss_shape(config), matmul_kernel(kernels.device().caps(), config.train.precision)).options;
 }
 
 StepBench::StepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled)
     : config_(config), table_(config.model), memory_(device, config_, table_) {
   memory_.commit(device);
-  KernelTuning tuning(kernels, tuner);
-  memory_.step->record(kernels, profiled, &tuning);
+  KernelTuner kernel_tuner(kernels, tuner);
+  memory_.step->record(kernels, profiled, &kernel_tuner);
   memory_.weights->load(device, initial_values(table_, config.train.seed));
   memory_.step->load_moments({}, {});
   for (uint32_t m = 0; m < config.data.accumulate; ++m) batches_.push_back(random_batch(config, m));

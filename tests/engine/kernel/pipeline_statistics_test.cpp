@@ -1,6 +1,7 @@
 #include "engine/kernel/pipeline_statistics.h"
 
 #include "model/ops/elementwise.h"
+#include "shaders/embedded_shaders.h"
 #include "tests/common/support.h"
 
 namespace lapilli::test {
@@ -15,7 +16,7 @@ const Kernel& some_kernel(KernelLibrary& kernels) {
 TEST(PipelineStatistics, Device_GivesThemOrSaysWhatItLacks) {
   try {
     Device telling({.pipeline_statistics = true, .record_only = true});
-    KernelLibrary kernels(telling);
+    KernelLibrary kernels(telling, embedded_shaders());
     EXPECT_FALSE(read_pipeline_statistics(telling, some_kernel(kernels)).empty());
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find(VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME), std::string::npos) << error.what();
@@ -28,7 +29,7 @@ TEST(PipelineStatistics, AskedOfADeviceMadeWithoutThem_BreaksThePromise) {
 
 TEST(RecordOnly, Program_CompilesAndCountsWithoutMemory) {
   Device recording({.record_only = true});
-  KernelLibrary kernels(recording);
+  KernelLibrary kernels(recording, embedded_shaders());
   Arena arena(recording.caps());
   const uint32_t n = 1U << 20;
   const Tensor x = reserve_tensor(arena, {n}, "x"), y = reserve_tensor(arena, {n}, "y");

@@ -11,6 +11,7 @@
 #include "engine/program/transfer.h"
 #include "model/ops/elementwise.h"
 #include "model/matmul/matmul.h"
+#include "shaders/embedded_shaders.h"
 #include "tests/common/support.h"
 
 namespace lapilli::test {
@@ -170,7 +171,7 @@ TEST(Program, SubmissionsAreCutByWhatTheDeviceWasSeenToDo) {
   arena.commit(recording);
   const auto submissions = [&](const Cost& cost) {
     Program program(recording, "long");
-    KernelLibrary library(recording);
+    KernelLibrary library(recording, embedded_shaders());
     Ops ops{program, library};
     for (int i = 0; i < 40; ++i)
       program.dispatch(ops.kernel("add", ops.row_workgroup(), {{args::SPEC_ELEMENTS, 64}}), args::AddArgs{.y = x, .a = x, .b = x, .count = 64}, 1, cost);
@@ -189,7 +190,7 @@ TEST(Program, SubmissionsAreCutByWhatTheDeviceWasSeenToDo) {
 TEST(KernelLibrary, EndsWhileItCompiles) {
   Device card(DeviceOptions{.validation = true});
   {
-    KernelLibrary library(card);
+    KernelLibrary library(card, embedded_shaders());
     for (uint32_t elements = 1; elements <= 64; ++elements) get_add(library, elements);
     EXPECT_EQ(library.all().size(), 64U);
   }
@@ -197,7 +198,7 @@ TEST(KernelLibrary, EndsWhileItCompiles) {
 }
 
 TEST(KernelLibrary, EveryKernel_IsThereAfterTheWait) {
-  KernelLibrary library(device());
+  KernelLibrary library(device(), embedded_shaders());
   const Kernel& one = get_add(library, 3);
   EXPECT_EQ(&get_add(library, 3), &one);
   const Kernel& other = get_add(library, 4);
@@ -290,7 +291,7 @@ TEST(Transfer, StagingPath_CarriesTheSameBytes) {
     TransferRegion in(card, arena, 4096, "in", Direction::to_device), out(card, arena, 4096, "out", Direction::to_host);
     const Slice stored = arena.reserve(4096, "kept");
     arena.commit(card);
-    KernelLibrary library(card);
+    KernelLibrary library(card, embedded_shaders());
     Program program(card, "transfer");
     Ops ops{program, library};
     in.record(program);

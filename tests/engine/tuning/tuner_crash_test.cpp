@@ -84,8 +84,8 @@ TEST_F(TunerCrashTest, Crashes_GoIntoAnotherFileWithTheChoices) {
   EXPECT_NE(lost_device_of([&] { broken.choose(first); }), "");
   Tuner second = tuner();
   const std::filesystem::path own = dir_ / "own.json";
-  TuningFile(caps(), own).add(second.given(), second.crashes());
-  Tuner resumed(caps(), {.measure = false, .file = own});
+  TuningFile(caps(), kKernels, own).add(second.given(), second.crashes());
+  Tuner resumed(caps(), kKernels, {.measure = false, .file = own});
   EXPECT_EQ(broken.choose(resumed).index, 1U);
 }
 
@@ -170,7 +170,7 @@ TEST_F(TunerDeathTest, AProcessThatDiesBetweenTrials_BlamesNobody) {
   // In the preparation of nothing: all of the first choice have proved themselves.
   EXPECT_EXIT(
       {
-        Tuner first(caps(), {.file = file_, .on_measuring = [](const TunerProgress& at) {
+        Tuner first(caps(), kKernels, {.file = file_, .on_measuring = [](const TunerProgress& at) {
                                if (at.key == "second") std::abort();
                              }});
         candidates.choose(first, "first");

@@ -15,6 +15,7 @@ namespace lapilli::test {
 using testing::error_of;
 using testing::TempDir;
 
+constexpr const char* kKernels = "0123456789abcdef";  // the hash of shaders that nobody asks for
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Candidates and what was done with them.
@@ -60,8 +61,8 @@ inline DeviceCaps caps() {
 
 class TunerTest : public ::testing::Test {
  protected:
-  Tuner tuner() const { return Tuner(caps(), {.file = file_}); }
-  Tuner quiet_tuner() const { return Tuner(caps(), {.measure = false, .file = file_}); }
+  Tuner tuner() const { return Tuner(caps(), kKernels, {.file = file_}); }
+  Tuner quiet_tuner() const { return Tuner(caps(), kKernels, {.measure = false, .file = file_}); }
 
   void replace_in_file(const std::string& what, const std::string& by) const {
     std::string text = read_text_file(file_);
@@ -71,7 +72,7 @@ class TunerTest : public ::testing::Test {
   }
   // Has `choose` measured with a new tuner on this file, on a device of these caps?
   bool measures_again(Candidates candidates, const DeviceCaps& device = caps()) const {
-    Tuner tuner(device, {.file = file_});
+    Tuner tuner(device, kKernels, {.file = file_});
     candidates.choose(tuner);
     return !candidates.prepared.empty();
   }

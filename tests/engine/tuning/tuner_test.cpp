@@ -43,7 +43,7 @@ TEST_F(TunerTest, Choose_CandidatesTakeTurns_AndOneSlowRunDoesNotDecide) {
 }
 
 TEST_F(TunerTest, Choose_TheWarmUpDoesNotCount) {
-  Tuner tuner(caps(), {.file = file_, .seconds_budget = 0});  // one round
+  Tuner tuner(caps(), kKernels, {.file = file_, .seconds_budget = 0});  // one round
   Candidates candidates{{"a", "b"}, {[](int run) { return run == 0 ? 100.0 : 1.0; }, takes(2)}};
   EXPECT_EQ(candidates.choose(tuner).seconds, (std::vector<double>{1, 2}));
 }
@@ -124,7 +124,7 @@ TEST_F(TunerTest, Remembered_OnAnotherDeviceOrDriver_IsVoid) {
 TEST_F(TunerTest, WithoutAFile_TheDevicesOwnInTheCacheFolderIsUsed) {
   const auto before = environment("LAPILLI_CACHE_DIR");
   setenv("LAPILLI_CACHE_DIR", dir_.path().c_str(), 1);
-  Tuner tuner(caps());
+  Tuner tuner(caps(), kKernels);
   full_and_tokens(2, 1).choose(tuner);
   EXPECT_EQ(dir_.names(), (std::vector<std::string>{fmt::format("tuning-{}.json", device_identity(caps()))}));
   if (before) setenv("LAPILLI_CACHE_DIR", before->c_str(), 1);
@@ -237,7 +237,7 @@ TEST_F(TunerTest, File_SharedByTwoTuners_KeepsTheEntriesOfBoth) {
 }
 
 TEST_F(TunerTest, SecondsInAll_OnceSpentTheFirstIsTaken) {
-  Tuner tuner(caps(), {.file = file_, .seconds_budget = 0, .seconds_in_all = 0.001});
+  Tuner tuner(caps(), kKernels, {.file = file_, .seconds_budget = 0, .seconds_in_all = 0.001});
   const auto sleeps = [](int) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     return 1.0;
@@ -256,7 +256,7 @@ TEST_F(TunerTest, GivenAndKnown_AreThisTunersChoicesAndAllOfTheDevices) {
   full_and_tokens(2, 1).choose(earlier, "old");
   full_and_tokens(2, 1).choose(earlier, "older");
   std::vector<std::string> progress;
-  Tuner tuner(caps(), {.file = file_, .on_measuring = [&](const TunerProgress& at) {
+  Tuner tuner(caps(), kKernels, {.file = file_, .on_measuring = [&](const TunerProgress& at) {
     progress.push_back(fmt::format("{} {}/{}", at.key, at.candidate, at.count));
   }});
   full_and_tokens(1, 3).choose(tuner, "new");
@@ -276,7 +276,7 @@ TEST_F(TunerTest, TimeBound_StopsTheRounds_AndTheFirstDecidesWhenItIsTooLongAlre
     return 0.005;
   };
   const auto runs_within = [&](double seconds) {
-    Tuner tuner(caps(), {.file = file_, .seconds_budget = seconds});
+    Tuner tuner(caps(), kKernels, {.file = file_, .seconds_budget = seconds});
     Candidates candidates{{"a", "b"}, {sleeps, sleeps}};
     candidates.choose(tuner, fmt::format("within {} s", seconds));
     return candidates.runs.size();

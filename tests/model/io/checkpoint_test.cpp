@@ -10,6 +10,7 @@
 #include <random>
 
 #include "engine/base/file.h"
+#include "model/io/config_toml.h"
 #include "tests/common/files.h"
 
 namespace lapilli::testing {

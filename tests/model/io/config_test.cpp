@@ -1,5 +1,7 @@
 // Configuration: presets, defaults, overrides, errors, and the learning rate.
 
+#include "model/io/config_toml.h"
+#include "model/train/lr_schedule.h"
 #include "model/transformer/config.h"
 
 #include <cmath>

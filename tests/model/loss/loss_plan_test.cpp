@@ -86,12 +86,12 @@ TEST(LossPlan, EveryStrategyShapeAndBudget_IsWhole) {
     for (const LossStrategy strategy : {LossStrategy::automatic, LossStrategy::full, LossStrategy::tokens, LossStrategy::vocab}) {
       const LossOptions options{.strategy = strategy, .memory_mib = c.memory_mib};
       const LossPlan plan = plan_loss(options, c.shape, true);
-      ASSERT_EQ(fault_of(plan, c.shape, true), "") << c.name() << ": " << plan.describe();
+      ASSERT_EQ(fault_of(plan, c.shape, true), "") << c.name() << ": " << plan.to_string();
       ASSERT_TRUE(strategy == LossStrategy::automatic || plan.strategy == strategy) << c.name();
       const LossPlan evaluation = plan_loss(options, c.shape, false);
-      ASSERT_EQ(fault_of(evaluation, c.shape, false), "") << c.name() << ": evaluation, " << evaluation.describe();
+      ASSERT_EQ(fault_of(evaluation, c.shape, false), "") << c.name() << ": evaluation, " << evaluation.to_string();
       for (const LossPlan& candidate : loss_candidates(options, c.shape))
-        ASSERT_EQ(fault_of(candidate, c.shape, true), "") << c.name() << ": candidate, " << candidate.describe();
+        ASSERT_EQ(fault_of(candidate, c.shape, true), "") << c.name() << ": candidate, " << candidate.to_string();
     }
 }
 
@@ -105,11 +105,11 @@ TEST(LossPlan, ChunkGiven_IsKeptWhereIndicesAllow) {
       if (slab < kMostSlabFloats) {
         ASSERT_EQ(vocab.chunk, std::min(chunk, c.shape.vocab)) << c.name();
       }
-      ASSERT_LT(uint64_t{vocab.range} * vocab.slab_stride(), kMostSlabFloats) << c.name() << ": " << vocab.describe();
+      ASSERT_LT(uint64_t{vocab.range} * vocab.slab_stride(), kMostSlabFloats) << c.name() << ": " << vocab.to_string();
       ASSERT_GE(uint64_t{vocab.chunks} * vocab.chunk, c.shape.vocab) << c.name();
       const LossPlan tokens = plan_loss({.strategy = LossStrategy::tokens, .chunk = chunk, .memory_mib = c.memory_mib}, c.shape, true);
       ASSERT_EQ(tokens.range, std::min(chunk, c.shape.tokens)) << c.name();
-      ASSERT_EQ(fault_of(tokens, c.shape, true), "") << c.name() << ": " << tokens.describe();
+      ASSERT_EQ(fault_of(tokens, c.shape, true), "") << c.name() << ": " << tokens.to_string();
     }
 }
 
@@ -119,9 +119,9 @@ TEST(LossPlan, MinimumFits_VocabAutomaticAndCandidatesStayWithinTheBudget) {
     if (!minimum_fits(c)) continue;
     tight += !minimum_fits({c.shape, c.memory_mib / 4});
     const LossPlan vocab = plan_loss({.strategy = LossStrategy::vocab, .memory_mib = c.memory_mib}, c.shape, true);
-    ASSERT_LE(bytes_of(vocab, c.shape), c.budget()) << c.name() << ": " << vocab.describe();
+    ASSERT_LE(bytes_of(vocab, c.shape), c.budget()) << c.name() << ": " << vocab.to_string();
     for (const LossPlan& plan : loss_candidates({.memory_mib = c.memory_mib}, c.shape))
-      ASSERT_LE(bytes_of(plan, c.shape), c.budget()) << c.name() << ": " << plan.describe();
+      ASSERT_LE(bytes_of(plan, c.shape), c.budget()) << c.name() << ": " << plan.to_string();
   }
   EXPECT_GT(tight, 100U);  // the cases try it
 }
@@ -132,7 +132,7 @@ TEST(LossPlan, TokensOfOneRowGrainFit_TokensStaysWithinTheBudget) {
     const LossPlan least = plan_loss({.strategy = LossStrategy::tokens, .chunk = 128, .memory_mib = c.memory_mib}, c.shape, true);
     if (bytes_of(least, c.shape) > c.budget()) continue;
     const LossPlan plan = plan_loss({.strategy = LossStrategy::tokens, .memory_mib = c.memory_mib}, c.shape, true);
-    ASSERT_LE(bytes_of(plan, c.shape), c.budget()) << c.name() << ": " << plan.describe();
+    ASSERT_LE(bytes_of(plan, c.shape), c.budget()) << c.name() << ": " << plan.to_string();
   }
 }
 
@@ -140,9 +140,9 @@ TEST(LossPlan, Candidates_AreDifferentAndTheFirstIsAutomatic) {
   for (const PlanCase& c : plan_cases()) {
     const auto candidates = loss_candidates({.memory_mib = c.memory_mib}, c.shape);
     ASSERT_FALSE(candidates.empty()) << c.name();
-    ASSERT_EQ(plan_loss({.memory_mib = c.memory_mib}, c.shape, true).describe(), candidates.front().describe()) << c.name();
+    ASSERT_EQ(plan_loss({.memory_mib = c.memory_mib}, c.shape, true).to_string(), candidates.front().to_string()) << c.name();
     for (size_t i = 0; i < candidates.size(); ++i)
-      for (size_t j = 0; j < i; ++j) ASSERT_NE(candidates[i].describe(), candidates[j].describe()) << c.name();
+      for (size_t j = 0; j < i; ++j) ASSERT_NE(candidates[i].to_string(), candidates[j].to_string()) << c.name();
   }
 }
 

@@ -1,6 +1,7 @@
 // strategy = "auto": the budget rules out, a measurement decides, and the choice can be repeated without measuring.
 #include "model/loss/loss_plan_tuning.h"
 
+#include "shaders/embedded_shaders.h"
 #include "tests/common/files.h"
 #include "tests/common/support.h"
 
@@ -10,8 +11,9 @@ namespace {
 constexpr LossShape kShape{.tokens = 1536, .dim = 16, .vocab = 640};  // 3.75 MiB of logits
 
 TunedLoss tune(const std::filesystem::path& file, const LossOptions& options, const LossShape& shape = kShape, bool measure = true) {
-  Tuner tuner(device().caps(), {.measure = measure, .file = file, .seconds_budget = 0.2});
-  return tune_loss(kernels(), tuner, options, shape, matmul_kernel(device().caps(), Precision::f32));
+  Tuner tuner(device().caps(), embedded_shaders_hash(), {.measure = measure, .file = file, .seconds_budget = 0.2});
+  KernelTuner kernel_tuner(kernels(), tuner);
+  return tune_loss(kernel_tuner, options, shape, matmul_kernel(device().caps(), Precision::f32));
 }
 
 TEST(LossTuning, OneCandidate_IsTakenWithoutMeasuring) {
@@ -31,7 +33,7 @@ TEST(LossTuning, RoomForAll_MeasuresThenRemembers) {
   EXPECT_NE(first.reason.find("tokens"), std::string::npos) << first.reason;
   const TunedLoss second = tune(folder / "tuning.json", {.memory_mib = 64});
   EXPECT_EQ(second.reason.find("remembered"), 0U) << second.reason;
-  EXPECT_EQ(second.plan.describe(), first.plan.describe());
+  EXPECT_EQ(second.plan.to_string(), first.plan.to_string());
 }
 
 TEST(LossTuning, ChosenOptions_GiveTheChosenPlanAgain) {
@@ -39,14 +41,14 @@ TEST(LossTuning, ChosenOptions_GiveTheChosenPlanAgain) {
   for (const uint64_t memory_mib : {64, 4, 1}) {
     const TunedLoss tuned = tune(folder / "tuning.json", {.memory_mib = memory_mib});
     EXPECT_NE(tuned.options.strategy, LossStrategy::automatic);
-    EXPECT_EQ(plan_loss(tuned.options, kShape, true).describe(), tuned.plan.describe()) << memory_mib << " MiB";
+    EXPECT_EQ(plan_loss(tuned.options, kShape, true).to_string(), tuned.plan.to_string()) << memory_mib << " MiB";
   }
 }
 
 TEST(LossTuning, Budget_RulesOutWhatDoesNotFit) {
   for (const LossPlan& plan : loss_candidates({.memory_mib = 2}, kShape)) {
     EXPECT_NE(plan.strategy, LossStrategy::full);
-    EXPECT_LE(plan.slab_bytes() + uint64_t{8} * plan.range * kShape.dim, 2U << 20) << plan.describe();
+    EXPECT_LE(plan.slab_bytes() + uint64_t{8} * plan.range * kShape.dim, 2U << 20) << plan.to_string();
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "shaders/embedded_shaders.h"
 #include "tests/model/matmul/matmul_support.h"
 
 namespace lapilli::test {

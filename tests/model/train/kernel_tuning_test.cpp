@@ -1,9 +1,10 @@
 // Products and attention choose their kernels by measurement: on this device, whatever it is, with whatever class of kernels it can run.
 #include "model/matmul/matmul_tuning.h"
 
-#include "engine/tuning/kernel_tuner.h"
+#include "model/attention/attention_tuning.h"
 #include "model/loss/logits_tuning.h"
 #include "model/matmul/matmul_record.h"
+#include "shaders/embedded_shaders.h"
 #include "tests/common/files.h"
 #include "tests/model/matmul/matmul_support.h"
 
@@ -18,9 +19,9 @@ struct Layer {
   Tensor x = bench.input({160, 64}, random_values(160 * 64, 1)), w = bench.input({128, 64}, random_values(128 * 64, 2));
   Tensor bias = bench.input({128}, random_values(128, 3)), y = bench.output({160, 128}), d_x = bench.output({160, 64});
   Tensor d_w = bench.input({128, 64}, random_values(128 * 64, 4));
-  void run(KernelTuning* tuning) {
+  void run(KernelTuner* tuner) {
     bench.run([&](Ops& ops) {
-      ops.tuning = tuning;
+      ops.tuner = tuner;
       matmul_nt(ops, y, x, w, Into::overwrite, {.bias = bias});
       matmul_nn(ops, d_x, y, w);
       matmul_tn(ops, d_w, y, x, Into::accumulate);
@@ -34,9 +35,9 @@ TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
   const TempDir folder;
   Layer plain, tuned, again;
   plain.run(nullptr);
-  Tuner tuner(device().caps(), {.file = folder / "tuning.json"});
-  KernelTuning tuning(kernels(), tuner);
-  tuned.run(&tuning);
+  Tuner tuner(device().caps(), embedded_shaders_hash(), {.file = folder / "tuning.json"});
+  KernelTuner kernel_tuner(kernels(), tuner);
+  tuned.run(&kernel_tuner);
   EXPECT_GE(tuner.given().size(), 2U);
   for (const auto& [key, record] : tuner.given()) {
     EXPECT_GT(record.candidates.size(), 1U) << key;
@@ -48,8 +49,8 @@ TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
   for (const auto& [a, b] : {std::pair(plain.y, tuned.y), std::pair(plain.d_x, tuned.d_x), std::pair(plain.d_w, tuned.d_w)})
     expect_same_bits(plain.bench.read(a), tuned.bench.read(b), "result");
 
-  Tuner second(device().caps(), {.measure = false, .file = folder / "tuning.json"});
-  KernelTuning remembering(kernels(), second);
+  Tuner second(device().caps(), embedded_shaders_hash(), {.measure = false, .file = folder / "tuning.json"});
+  KernelTuner remembering(kernels(), second);
   again.run(&remembering);
   EXPECT_EQ(second.given().size(), tuner.given().size());
   EXPECT_EQ(second.seconds_spent(), 0);
@@ -68,9 +69,9 @@ TEST(MatmulTuning, TiledCandidates_TilesAndPartsAllPass) {
   const TempDir folder;
   Arena planned(device().caps());
   const Tensor workspace = reserve_tensor(planned, {1U << 18U}, "test");
-  Tuner tuner(device().caps(), {.file = folder / "tuning.json"});
-  KernelTuning tuning(kernels(), tuner);
-  const MatmulKernel chosen = tuning.choose(product_of(planned, 128, 64, 2048), {.kernel_class = KernelClass::tiled}, workspace);
+  Tuner tuner(device().caps(), embedded_shaders_hash(), {.file = folder / "tuning.json"});
+  KernelTuner kernel_tuner(kernels(), tuner);
+  const MatmulKernel chosen = tune_matmul(kernel_tuner, product_of(planned, 128, 64, 2048), {.kernel_class = KernelClass::tiled}, workspace, record_product);
   EXPECT_EQ(chosen.kernel_class, KernelClass::tiled);
   ASSERT_EQ(tuner.given().size(), 1U);
   const TuningRecord& record = tuner.given().begin()->second;
@@ -90,9 +91,9 @@ TEST(LossTuning, KernelsOfLogits_AllPassAndAreRemembered) {
   const LossShape shape{.tokens = 150, .dim = 24, .vocab = 700};
   const LossPlan plan = plan_loss({.strategy = LossStrategy::full}, shape, true);
   for (const bool again : {false, true}) {
-    Tuner tuner(device().caps(), {.measure = !again, .file = folder / "tuning.json"});
-    KernelTuning tuning(kernels(), tuner);
-    EXPECT_EQ(tuning.choose(shape, plan, candidates).kernel_class, KernelClass::tiled);
+    Tuner tuner(device().caps(), embedded_shaders_hash(), {.measure = !again, .file = folder / "tuning.json"});
+    KernelTuner kernel_tuner(kernels(), tuner);
+    EXPECT_EQ(tune_logits(kernel_tuner, shape, plan, candidates).kernel_class, KernelClass::tiled);
     ASSERT_TRUE(tuner.given().contains("loss logits 150x700x24 f32"));
     for (const TunedCandidate& candidate : tuner.given().begin()->second.candidates)
       EXPECT_TRUE(std::isfinite(candidate.median_seconds)) << candidate.name;
@@ -112,12 +113,12 @@ TEST(AttentionTuning, EveryCandidate_IsRightAndMeasured) {
   if (!attends_with_matrices(device().caps(), Precision::f16, 24))
     GTEST_SKIP() << device().caps().name << " has one way only to attend: others have several cuts of cooperative matrices";
   const TempDir folder;
-  Tuner tuner(device().caps(), {.file = folder / "tuning.json"});
-  KernelTuning tuning(kernels(), tuner);
+  Tuner tuner(device().caps(), embedded_shaders_hash(), {.file = folder / "tuning.json"});
+  KernelTuner kernel_tuner(kernels(), tuner);
   const AttentionShape shape{.batch = 2, .context = 100, .heads = 4, .kv_heads = 2, .head_width = 24};
   for (const AttentionPass pass : {AttentionPass::forward, AttentionPass::backward}) {
     const AttentionKernel own = attention_kernel(device().caps(), Precision::f16, 24, pass, KernelClass::coopmat);
-    EXPECT_EQ(tuning.choose(shape, pass, Precision::f16, DType::f16, own).kernel_class, KernelClass::coopmat);
+    EXPECT_EQ(tune_attention(kernel_tuner, shape, pass, Precision::f16, DType::f16, own).kernel_class, KernelClass::coopmat);
   }
   EXPECT_EQ(tuner.given().size(), 2U);
   EXPECT_TRUE(tuner.given().contains("attention backward B2 T100 H4 G2 E24 f16"));
