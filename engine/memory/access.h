@@ -1,5 +1,5 @@
 #pragma once
-// How a kernel uses a piece of memory: the pointer types of the argument structs in shaders/common/args.h. On the device each is
+// How a kernel uses a piece of memory: the pointer types of the argument structs in the args.h files of shaders/. On the device each is
 // a 64-bit address; here it is a slice, so that the recorder knows the range and the direction.
 // T is the element type the shader sees.
 

@@ -41,7 +41,7 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   // Runs `groups` workgroups of a kernel; more than the device's limit in x are folded into y (shaders use
-  // linear_group() and ignore what is beyond their range). REQUIRES: Args is the struct of shaders/common/args.h that the
+  // linear_group() and ignore what is beyond their range). REQUIRES: Args is the struct of an args.h under shaders/ that the
   // kernel declares, pointers first.
   template <typename Args>
   void dispatch(const Kernel& kernel, const Args& args, uint64_t groups, Cost cost = {}) {

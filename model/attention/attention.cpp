@@ -4,6 +4,7 @@
 
 #include "model/attention/attention_tuning.h"
 #include "model/matmul/matmul.h"
+#include "shaders/attention/args.h"
 
 namespace lapilli {
 

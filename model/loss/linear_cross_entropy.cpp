@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/loss/logits_tuning.h"
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 

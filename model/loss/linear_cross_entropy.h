@@ -28,6 +28,7 @@
 #include "model/loss/loss_plan.h"
 #include "model/loss/loss_sums.h"
 #include "model/matmul/matmul.h"
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 

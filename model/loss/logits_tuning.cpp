@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "model/loss/linear_cross_entropy.h"
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 

@@ -1,6 +1,7 @@
 // The loss's way back: logits, kept or made again, become gradients of logits, and those d_x and d_w.
 
 #include "model/loss/linear_cross_entropy.h"
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "engine/memory/half.h"
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 

@@ -2,6 +2,7 @@
 
 #include "engine/base/error.h"
 #include "shaders/common/args.h"
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 

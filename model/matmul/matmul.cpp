@@ -1,5 +1,6 @@
 #include "model/matmul/matmul_record.h"
 #include "model/matmul/matmul_tuning.h"
+#include "shaders/matmul/args.h"
 
 namespace lapilli {
 

@@ -1,6 +1,7 @@
 #include "model/matmul/matmul_record.h"
 
 #include "model/ops/elements.h"
+#include "shaders/matmul/args.h"
 
 namespace lapilli {
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "model/matmul/matmul.h"
+#include "shaders/matmul/args.h"
 
 namespace lapilli {
 

@@ -7,6 +7,7 @@
 
 #include "engine/memory/half.h"
 #include "model/matmul/matmul_record.h"
+#include "shaders/matmul/args.h"
 
 namespace lapilli {
 

@@ -1,5 +1,6 @@
 #include "model/ops/column_sum.h"
 
+#include "shaders/ops/args.h"
 #include <cmath>
 
 namespace lapilli {

@@ -4,6 +4,7 @@
 
 #include "model/ops/column_sum.h"
 #include "model/ops/elements.h"
+#include "shaders/ops/args.h"
 
 namespace lapilli {
 

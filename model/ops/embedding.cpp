@@ -1,6 +1,7 @@
 #include "model/ops/embedding.h"
 
 #include "model/ops/elements.h"
+#include "shaders/ops/args.h"
 
 namespace lapilli {
 

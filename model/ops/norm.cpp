@@ -1,5 +1,6 @@
 #include "model/ops/norm.h"
 
+#include "shaders/ops/args.h"
 #include <algorithm>
 
 namespace lapilli {

@@ -1,5 +1,6 @@
 #include "model/ops/rope.h"
 
+#include "shaders/ops/args.h"
 #include <cmath>
 
 namespace lapilli {

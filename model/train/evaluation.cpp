@@ -1,5 +1,6 @@
 #include "model/train/evaluation.h"
 
+#include "shaders/loss/args.h"
 #include <cmath>
 #include <cstring>
 

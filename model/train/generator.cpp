@@ -7,6 +7,7 @@
 
 #include "model/matmul/matmul.h"
 #include "engine/base/philox.h"
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 

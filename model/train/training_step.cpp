@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "model/transformer/flops.h"
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 

@@ -1,5 +1,7 @@
-// What the two backward kernels of cooperative matrices share. Declares the push constants; include after factors_*.glsl and
+// What the two backward kernels of cooperative matrices share. Declares the push constants; include after operands.glsl and
 // attention.glsl. kQueries: of a tile.
+#include "shaders/attention/args.h"
+
 const uint kMetTiles = 2;
 layout(push_constant, std430) uniform Push { AttentionBackwardArgs args; };
 #include "shaders/attention/attention_coopmat.glsl"

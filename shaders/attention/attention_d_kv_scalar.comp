@@ -1,5 +1,93 @@
 #version 460
+// Attention backward for keys and values on drivers that run on a processor, f32. Over the queries i of all heads of the
+// group that see key j, with p_ij = exp(score_ij - lse_i):
+//   d_v_j = sum_i p_ij d_o_i        d_k_j = sum_i p_ij (d_o_i . v_j - delta_i) q_i / sqrt(E)
+//
+// A workgroup owns kOwned * kSubgroup consecutive keys of one key/value head, with their k, v, d_k and d_v. Queries come kMet at a time.
+// REQUIRES: kMet <= kSubgroup.
+// Accumulator: f32, heads and then queries in ascending order.
+//
+// kernel attention_d_kv_scalar
+// kernel attention_d_kv_scalar_pairs: PAIRS
+#include "shaders/common/form.glsl"
 #include "shaders/common/common.glsl"
+#include "shaders/attention/args.h"
 #include "shaders/attention/attention.glsl"
+#ifdef PAIRS
+#include "shaders/common/pairs.glsl"
+#else
 #include "shaders/common/pairs_vec2.glsl"
-#include "shaders/attention/attention_d_kv_scalar.glsl"
+#endif
+#include "shaders/attention/attention_scalar.glsl"
+
+layout(push_constant, std430) uniform Push { AttentionBackwardArgs args; };
+
+void main() {
+  const uint lane = gl_SubgroupInvocationID;
+  const uint T = args.context, H = args.heads, G = args.kv_heads;
+  const uint tiles = (T + kOwned * kSubgroup - 1) / (kOwned * kSubgroup);
+  const uint b = linear_group() / (tiles * G);
+  if (b >= args.batch) return;
+  const uint g = linear_group() / tiles % G;
+  const uint key0 = linear_group() % tiles * kOwned * kSubgroup;
+  const uint last_key = min(key0 + kOwned * kSubgroup, T) - 1;
+
+  uint key[kOwned];
+  float k[kOwned][kWidth], v[kOwned][kWidth], d_k[kOwned][kWidth], d_v[kOwned][kWidth];
+  [[unroll]] for (uint r = 0; r < kOwned; ++r) {
+    key[r] = min(key0 + r * kSubgroup + lane, T - 1);
+    const uint at = qkv_at(b * T + key[r], H + g, H, G);
+    load_own(k[r], args.qkv, at, args.scale);
+    load_own(v[r], args.qkv, at + G * kWidth, 1.0);
+    [[unroll]] for (uint e = 0; e < kWidth; ++e) d_k[r][e] = d_v[r][e] = 0.0;
+  }
+
+  for (uint h = g * (H / G); h < (g + 1) * (H / G); ++h) {
+    for (uint i0 = key0; i0 < T; i0 += kMet) {
+      // What belongs to a query: lane l reads that of query i0 + l; queries beyond the edge read the last one.
+      const uint my_query = min(i0 + min(lane, kMet - 1), T - 1);
+      const float my_lse = args.lse.at[(b * H + h) * T + my_query];
+      const float my_delta = args.delta.at[(b * H + h) * T + my_query];
+      const uint my_start = start_at(args.document_start, args.qkv, b * T + my_query);
+      if (subgroupBroadcast(my_start, 0) > last_key) break;  // starts do not decrease: no later query sees these keys
+
+      float q[kMetFloats], d_o[kMetFloats];
+      [[unroll]] for (uint i = 0; i < kMet; ++i) {
+        const uint token = b * T + min(i0 + i, T - 1);
+        load_met(q, i, args.qkv, qkv_at(token, h, H, G));
+        load_met(d_o, i, args.d_attended, (token * H + h) * kWidth);
+      }
+      leave_met_in_memory(q);
+      leave_met_in_memory(d_o);
+      float p[kOwned][kMet], d_s[kOwned][kMet];
+      multiply_rows(p, k, q);
+      multiply_rows(d_s, v, d_o);
+
+      bool seen[kOwned][kMet], all_seen = i0 >= last_key && i0 + kMet <= T;
+      [[unroll]] for (uint i = 0; i < kMet; ++i) {
+        const float lse = subgroupBroadcast(my_lse, i), delta = subgroupBroadcast(my_delta, i);
+        const uint start = subgroupBroadcast(my_start, i);
+        all_seen = all_seen && start <= key0;
+        [[unroll]] for (uint r = 0; r < kOwned; ++r) {
+          seen[r][i] = key[r] <= i0 + i && key[r] >= start && i0 + i < T;
+          p[r][i] = exp_or_nan(p[r][i] - lse);
+          d_s[r][i] = p[r][i] * (d_s[r][i] - delta);
+        }
+      }
+      if (all_seen) {
+        add_factors(d_v, p, d_o);
+        add_factors(d_k, d_s, q);
+      } else {
+        add_seen_factors(d_v, p, seen, d_o);
+        add_seen_factors(d_k, d_s, seen, q);
+      }
+    }
+  }
+
+  [[unroll]] for (uint r = 0; r < kOwned; ++r) {
+    if (key0 + r * kSubgroup + lane >= T) break;
+    const uint at = qkv_at(b * T + key[r], H + g, H, G);
+    store_turned_back(args.d_qkv, at, d_k[r], args.scale, args.turns, key[r]);
+    store_own(args.d_qkv, at + G * kWidth, d_v[r], 1.0);
+  }
+}

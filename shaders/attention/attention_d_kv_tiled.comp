@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/attention/args.h"
 #include "shaders/attention/attention.glsl"
 #include "shaders/attention/attention_tile.glsl"
 // Attention backward for keys and values on any GPU, f32. Over the queries i of all heads of the group that see key j, with

@@ -1,5 +1,79 @@
 #version 460
+// Attention backward for queries on drivers that run on a processor, f32. Over the keys j that query i sees, with
+// p_ij = exp(score_ij - lse_i):
+//   d_q_i = sum_j p_ij (d_o_i . v_j - delta_i) k_j / sqrt(E)
+//
+// A workgroup owns kOwned * kSubgroup consecutive queries of one head, with their q, d_o and d_q. Keys come kMet at a time.
+// Accumulator: f32, keys in ascending order.
+//
+// kernel attention_d_q_scalar
+// kernel attention_d_q_scalar_pairs: PAIRS
+#include "shaders/common/form.glsl"
 #include "shaders/common/common.glsl"
+#include "shaders/attention/args.h"
 #include "shaders/attention/attention.glsl"
+#ifdef PAIRS
+#include "shaders/common/pairs.glsl"
+#else
 #include "shaders/common/pairs_vec2.glsl"
-#include "shaders/attention/attention_d_q_scalar.glsl"
+#endif
+#include "shaders/attention/attention_scalar.glsl"
+
+layout(push_constant, std430) uniform Push { AttentionBackwardArgs args; };
+
+void main() {
+  const uint T = args.context, H = args.heads, G = args.kv_heads;
+  const uint tiles = (T + kOwned * kSubgroup - 1) / (kOwned * kSubgroup);
+  const uint b = linear_group() / (tiles * H);
+  if (b >= args.batch) return;
+  const uint h = linear_group() / tiles % H;
+  const uint g = h / (H / G);
+  const uint query0 = (tiles - 1 - linear_group() % tiles) * kOwned * kSubgroup;  // the longest first
+  const uint last = min(query0 + kOwned * kSubgroup, T) - 1;
+
+  uint query[kOwned], start[kOwned];
+  uint first_start = T, last_start = 0;
+  float q[kOwned][kWidth], d_o[kOwned][kWidth], d_q[kOwned][kWidth], lse[kOwned], delta[kOwned];
+  [[unroll]] for (uint r = 0; r < kOwned; ++r) {
+    query[r] = min(query0 + r * kSubgroup + gl_SubgroupInvocationID, T - 1);
+    start[r] = start_at(args.document_start, args.qkv, b * T + query[r]);
+    first_start = min(first_start, start[r]);
+    last_start = max(last_start, start[r]);
+    lse[r] = args.lse.at[(b * H + h) * T + query[r]];
+    delta[r] = args.delta.at[(b * H + h) * T + query[r]];
+    const uint token = b * T + query[r];
+    load_own(q[r], args.qkv, qkv_at(token, h, H, G), args.scale);
+    load_own(d_o[r], args.d_attended, (token * H + h) * kWidth, 1.0);
+    [[unroll]] for (uint e = 0; e < kWidth; ++e) d_q[r][e] = 0.0;
+  }
+  first_start = subgroupMin(first_start);
+  last_start = subgroupMax(last_start);
+
+  for (uint j0 = first_start / kMet * kMet; j0 <= last; j0 += kMet) {
+    const bool all_seen = j0 + kMet - 1 <= query0 && j0 >= last_start;
+    float k[kMetFloats], v[kMetFloats];  // keys beyond the edge read the last one
+    [[unroll]] for (uint j = 0; j < kMet; ++j) {
+      const uint at = qkv_at(b * T + min(j0 + j, T - 1), H + g, H, G);
+      load_met(k, j, args.qkv, at);
+      load_met(v, j, args.qkv, at + G * kWidth);
+    }
+    leave_met_in_memory(k);
+    leave_met_in_memory(v);
+    float p[kOwned][kMet], d_s[kOwned][kMet];
+    multiply_rows(p, q, k);
+    multiply_rows(d_s, d_o, v);
+    bool seen[kOwned][kMet];
+    [[unroll]] for (uint r = 0; r < kOwned; ++r)
+      [[unroll]] for (uint j = 0; j < kMet; ++j) {
+        seen[r][j] = j0 + j <= query[r] && j0 + j >= start[r];
+        d_s[r][j] = exp_or_nan(p[r][j] - lse[r]) * (d_s[r][j] - delta[r]);
+      }
+    if (all_seen) add_factors(d_q, d_s, k);
+    else add_seen_factors(d_q, d_s, seen, k);
+  }
+
+  [[unroll]] for (uint r = 0; r < kOwned; ++r) {
+    if (query0 + r * kSubgroup + gl_SubgroupInvocationID >= T) break;
+    store_turned_back(args.d_qkv, qkv_at(b * T + query[r], h, H, G), d_q[r], args.scale, args.turns, query[r]);
+  }
+}

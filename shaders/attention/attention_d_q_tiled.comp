@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/attention/args.h"
 #include "shaders/attention/attention.glsl"
 #include "shaders/attention/attention_tile.glsl"
 // Attention backward for queries on any GPU, f32. Over the keys j that query i sees, with p_ij = exp(score_ij - lse_i):

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/attention/args.h"
 #include "shaders/attention/attention.glsl"
 #include "shaders/common/real.glsl"
 // delta [B,H,T] = sum over E of d_attended * attended: what softmax's backward subtracts, f32.

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/attention/args.h"
 #include "shaders/attention/attention.glsl"
 #include "shaders/attention/attention_tile.glsl"
 // Attention forward on any GPU: out_i = sum_j softmax_j(q_i . k_j / sqrt(E)) v_j, lse_i, f32.

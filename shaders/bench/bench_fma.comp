@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/bench/args.h"
 // The most f32 multiply-adds a driver gets out of its device: chains of x = x * scale + shift in registers, no memory.
 //
 // One invocation holds kChains independent chains, so that the latency of one is hidden behind the others. 64 steps are

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/loss/args.h"
 #include "shaders/common/reduce.glsl"
 #include "shaders/loss/loss.glsl"
 // Takes what loss_logits_*.comp found in the strips of a chunk into the state of each live row (online log-sum-exp, f32):

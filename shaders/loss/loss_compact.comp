@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/loss/args.h"
 #include "shaders/common/reduce.glsl"
 // Finds the valid rows of a batch: weight not 0 and target not kIgnoreIndex. A row of weight 0 has its target not read.
 // One workgroup; each lane takes a consecutive stretch of rows, counts, learns from a scan where to write, writes.

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/loss/args.h"
 #include "shaders/common/reduce.glsl"
 #include "shaders/loss/loss.glsl"
 // From the rows' state to the loss: nll = (m - z_y) + ln s (never -ln of a probability),

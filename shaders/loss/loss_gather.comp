@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/loss/args.h"
 #include "shaders/common/real.glsl"
 // compact[r, d] = x[rows[r], d] for the live rows, x of type A, compact rounded to its type. One workgroup a row: no division by the width.
 

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/loss/args.h"
 // In place, one chunk of logits becomes gradients of logits.
 layout(push_constant, std430) uniform Push { LossGradientArgs args; };
 

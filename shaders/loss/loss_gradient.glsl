@@ -2,6 +2,7 @@
 // teacher's q = exp(zt - lse_t):
 //   dz = p (1 + 2 lambda lse) - (1 - beta) ((1 - eps) [column = y] + eps / V) - beta q,  du = dz (1 - (z/kappa)^2) w.
 // p - 1 of the target is formed here in f32. What a kernel stores is `unit` times that: 1 in f32, kGradientScale in 16 bits.
+#include "shaders/loss/args.h"
 #include "shaders/loss/loss.glsl"
 
 // What is the same for all columns of a row. A kernel calls the macros with its args, any of the structs that have these fields.

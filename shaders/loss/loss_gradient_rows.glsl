@@ -6,6 +6,7 @@
 // Declared before this is included: args. Defined after: hard_share(), what the hard target counts, and soft_target(), beta q of the
 // logit at element `at`.
 #extension GL_KHR_memory_scope_semantics : require
+#include "shaders/loss/args.h"
 #include "shaders/common/real.glsl"
 #include "shaders/loss/loss_gradient.glsl"
 float hard_share();

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/loss/args.h"
 #include "shaders/common/pairs.glsl"
 #include "shaders/loss/loss_gradient.glsl"
 // loss_gradient.comp on drivers that run on a processor, f32, two columns of a lane at once. One workgroup a live row. A pair may reach

@@ -4,6 +4,7 @@
 // and travels to memory only when it is to be kept for the backward pass. A strip is the columns one workgroup goes through;
 // loss_combine.comp puts the strips together.
 // SPEC_VARIANT: bit 0: keep the logits, bit 1: sum z is wanted (label smoothing).
+#include "shaders/loss/args.h"
 #include "shaders/loss/loss.glsl"
 
 layout(constant_id = SPEC_VARIANT) const uint kVariant = 0;

@@ -1,5 +1,6 @@
 // What the classes of loss_recompute_*.comp share: a tile of logits is computed once more, and leaves the registers as
 // gradients of logits.
+#include "shaders/loss/args.h"
 #include "shaders/loss/loss_gradient.glsl"
 
 layout(push_constant, std430) uniform Push { LossRecomputeArgs args; };

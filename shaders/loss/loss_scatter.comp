@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/loss/args.h"
 // d_x[n, d] = d_compact[position[n] - first, d] for the tokens whose compact row lies in the range. The first range also gives
 // exactly 0 to the tokens that have none. One workgroup a token.
 

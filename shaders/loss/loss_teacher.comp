@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/loss/args.h"
 #include "shaders/common/reduce.glsl"
 #include "shaders/loss/loss.glsl"
 // Distillation: takes a chunk of the student's and the teacher's logits into the sums from which loss_finish.comp makes entropy,

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/loss/args.h"
 // Distillation: in place, one chunk of the student's logits becomes gradients of them.
 layout(push_constant, std430) uniform Push { LossTeacherGradientArgs args; };
 

@@ -1,5 +1,6 @@
 // The epilogue of products: c = f(alpha * scale * op(a) op(b) + bias + addend), any strides; f (args.h's kLinear, kGelu, ...) in f32. What is
 // common to all; matmul_finish.glsl is the end of it.
+#include "shaders/matmul/args.h"
 layout(push_constant, std430) uniform Push { MatmulArgs args; };
 
 // What is known not to be there costs nothing: a driver on a processor works out both sides of a condition.

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/matmul/args.h"
 #include "shaders/common/elements.glsl"
 #include "shaders/common/real.glsl"
 // c = alpha * scale * (the parts of a product that was split along K) + bias + addend.

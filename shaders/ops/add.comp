@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/ops/args.h"
 #include "shaders/common/elements.glsl"
 // y = a + b, f32. [count], shared as elements.glsl says.
 

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/ops/args.h"
 #include "shaders/common/real.glsl"
 // sum[k, col] (+)= sum of values[row, col] over the rows of block k, f32.
 //

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/ops/args.h"
 #include "shaders/common/real.glsl"
 #include "shaders/common/elements.glsl"
 #include "shaders/common/philox.glsl"

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/ops/args.h"
 // d_wte[v] += sum of d_x[n] over the positions n of token v, f32.
 //
 // d_wte [vocab, dim], d_x [rows, dim]. The positions come sorted by token: one workgroup a segment of equal tokens, its

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/ops/args.h"
 // x[n] = wte[tokens[n]] + wpe[n % context], f32; NaN when the token is outside [0, vocab).
 //
 // x [rows, dim], wte [vocab, dim], wpe [context, dim] or null. One workgroup a row, its lanes stride the columns.

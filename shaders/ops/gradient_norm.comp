@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/ops/args.h"
 #include "shaders/common/reduce.glsl"
 // result = {norm, scale}: norm = unscale sqrt(sum of sums), scale = unscale min(1, clip / (norm + 1e-6)), or unscale when clip is
 // 0 or the norm is not finite; f32. sums [count], result [2]. A single workgroup, its lanes stride the sums.

@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/ops/args.h"
 #include "shaders/common/real.glsl"
 #include "shaders/common/rotary.glsl"
 // Rotary position embedding as a pass of its own, where no product takes it along (matmul_finish.glsl); f32. Backward turns by the

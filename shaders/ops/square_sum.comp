@@ -1,5 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
+#include "shaders/ops/args.h"
 #include "shaders/common/reduce.glsl"
 // sums[k] = sum of squares of the values of block k, f32.
 //

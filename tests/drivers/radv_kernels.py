@@ -13,6 +13,7 @@ import glob
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -76,9 +77,9 @@ def describe(kernel):
     return kernel["name"] + " " + json.dumps(kernel["constants"]).replace('"', "")
 
 
-def was_built(shader):
-    """Kernels with cooperative matrices need a newer shader compiler than a system may have."""
-    return (pathlib.Path(LAPILLI).parent / "shaders" / f"{shader}.spv").exists()
+def built_kernels():
+    """Names of the kernels in this build: those with cooperative matrices need a newer shader compiler than a system may have."""
+    return re.findall(r'\{"(\w+)", k_', (pathlib.Path(LAPILLI).parent / "shaders" / "embedded.cpp").read_text())
 
 
 def check(family, kernels, device, matrices):
@@ -91,8 +92,7 @@ def check(family, kernels, device, matrices):
         raise Failure("\n".join(f"{describe(k)}: {k['spilled_registers']} registers spilled, {k['scratch_bytes']} bytes of scratch, "
                                 f"{k['vgprs']} VGPRs" for k in spilling))
     # What is neither for CPU drivers nor a bench's own; only tests add.
-    wanted = [(shader.stem, {}) for shader in sorted((ROOT / "shaders").glob("*/*.comp"))
-              if "_scalar" not in shader.stem and "_coopmat" not in shader.stem and not shader.stem.startswith("bench_") and shader.stem != "add"]
+    wanted = [(name, {}) for name in built_kernels() if "_scalar" not in name and "_coopmat" not in name and not name.startswith("bench_") and name != "add"]
     wanted += [("matmul_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
     wanted += [("matmul_tiled", {"rows": tile, "nonlinearity": f}) for tile in (32, 64, 128) for f in NONLINEARITIES]
     wanted += [("loss_logits_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in range(4)]
@@ -100,7 +100,7 @@ def check(family, kernels, device, matrices):
     wanted += [(name, {"head_width": width}) for width in (32, 64, 128, 256)
                for name in ("attention_tiled", "attention_d_kv_tiled", "attention_d_q_tiled")]
     for kind, half in (("f16", 1), ("bf16", 2)):
-        if device[f"matrix_{kind}"] and was_built(f"matmul_coopmat_{kind}"):
+        if device[f"matrix_{kind}"] and f"matmul_coopmat_{kind}" in built_kernels():
             # In 16-bit memory: products in every mixture, and what trains around them.
             wanted += [(f"matmul_coopmat_{kind}", {"variant": variant, "a_type": a, "b_type": b, "c_type": c})
                        for variant in LAYOUTS for a in (0, half) for b in (0, half) for c in (0, half)]

@@ -1,5 +1,6 @@
 #include "tools/perf/fma_ceiling.h"
 
+#include "shaders/bench/args.h"
 #include "shaders/embedded_shaders.h"
 #include <algorithm>
 

@@ -6,6 +6,7 @@
 #include "model/io/config_toml.h"
 #include "model/loss/linear_cross_entropy.h"
 #include "model/train/training_memory.h"
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 

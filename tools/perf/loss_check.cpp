@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "engine/memory/half.h"
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "model/matmul/matmul.h"
+#include "shaders/bench/args.h"
 
 namespace lapilli {
 

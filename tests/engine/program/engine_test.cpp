@@ -12,6 +12,7 @@
 #include "model/ops/elementwise.h"
 #include "model/matmul/matmul.h"
 #include "shaders/embedded_shaders.h"
+#include "shaders/ops/args.h"
 #include "tests/common/support.h"
 
 namespace lapilli::test {

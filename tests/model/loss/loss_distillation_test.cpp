@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "model/loss/linear_cross_entropy.h"
+#include "shaders/loss/args.h"
 #include "tests/reference/finite_difference.h"
 #include "tests/reference/loss.h"
 #include "tests/common/support.h"

@@ -2,6 +2,7 @@
 // against the reference, is in loss_test.cpp.
 #include <bit>
 
+#include "shaders/loss/args.h"
 #include "tests/model/loss/loss_support.h"
 
 namespace lapilli::test {

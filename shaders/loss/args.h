@@ -1,0 +1,178 @@
+// Arguments of the fused loss. See shaders/common/args.h.
+#ifndef LAPILLI_SHADERS_LOSS_ARGS_H
+#define LAPILLI_SHADERS_LOSS_ARGS_H
+
+#include "shaders/common/args.h"
+
+ARGS_BEGIN
+
+// ---- loss_*.comp: fused linear + softmax cross-entropy, model/loss/linear_cross_entropy.h ----
+// "compact" rows are the valid rows of the batch (weight not 0, target not kIgnoreIndex), in order, without gaps. Kernels that
+// take a range of them (model/loss/linear_cross_entropy.h) get pointers to its first row, and the number of rows of the range that are live.
+const uint kIgnoreIndex = 0xFFFFFFFFu;  // as a target: this row has none
+const uint kNoRow = 0xFFFFFFFFu;
+// Words of a loss status.
+const uint kStatusBadTargets = 0;     // valid rows whose target is not below V
+const uint kStatusBadRow = 1;         // the first of them (token index), kNoRow if none
+const uint kStatusBadId = 2;          // its target
+const uint kStatusNonFiniteRow = 3;   // the first row (token index) whose loss is not finite, kNoRow if none
+const uint kStatusWords = 4;
+// Sums over the valid rows of a batch, each times the row's weight unless said otherwise.
+const uint kSumWeight = 0;     // the weights themselves
+const uint kSumNll = 1;        // lse - z_y, nats
+const uint kSumObjective = 2;  // what is minimised: nll, smoothing and z-loss together
+const uint kSumHits = 3;       // 1 where the largest logit is the target's (the lowest index wins a tie)
+const uint kSumZLoss = 4;      // lambda * lse^2
+const uint kSumRows = 5;       // valid rows, unweighted
+// With a teacher (distillation): its entropy, the cross-entropy of the student under it, and the divergence between them.
+const uint kSumTeacherEntropy = 6;
+const uint kSumTeacherCrossEntropy = 7;
+const uint kSumTeacherKl = 8;
+const uint kSumCount = 12;
+
+struct LossCompactArgs {
+  OutU32 rows;       // [N] token index of each compact row; beyond the live ones undefined
+  OutU32 position;   // [N] compact row of each token, or kNoRow
+  OutU32 live;       // [1 + ranges] valid rows: of the batch, then of each range
+  OutU32 status;     // [kStatusWords] reset, then the bad targets
+  InU32 targets;     // [N]
+  InF32 weights;     // [N]
+  uint tokens;       // N
+  uint vocab;        // V
+  uint range;        // compact rows of a range
+};
+
+struct LossGatherArgs {
+  OutReal compact;   // [rows,D] x[rows[r]] in row r, r < live
+  InReal x;          // [N,D]
+  InU32 rows;        // [rows]
+  InU32 live;        // [1]
+  uint dim;
+};
+
+struct LossScatterArgs {
+  OutF32 d_x;        // [N,D] d_compact[position[n] - first] in row n if that lies in the range, 0 if n has no position and
+                     // first is 0
+  InF32 d_compact;   // [range,D]
+  InU32 position;    // [N]
+  uint tokens, dim;
+  uint first, range; // compact rows of d_compact
+};
+
+// State of one compact row over the chunks: kRowState floats.
+const uint kRowMax = 0;        // m: the largest logit so far
+const uint kRowSum = 1;        // s: sum exp(z - m)
+const uint kRowTarget = 2;     // z_y
+const uint kRowLogits = 3;     // sum z, for label smoothing
+const uint kRowBest = 4;       // index of the largest logit, the lowest of them; exact as a float, V <= 2^24
+const uint kRowLse = 5;        // m + ln s
+const uint kRowState = 6;
+
+// What one workgroup of loss_logits_*.comp finds in its strip of a row's logits: kStripState floats.
+const uint kStripMax = 0, kStripSum = 1, kStripLogits = 2, kStripBest = 3;  // as kRow*; best counts from the chunk's first column
+const uint kStripState = 4;
+
+struct LossLogitsArgs {
+  OutF32 logits;     // [rows,logits_stride] u = alpha x wt, before the softcap; or null
+  OutF32 strips;     // [rows,strips,kStripState]
+  InOutF32 state;    // [rows,kRowState] kRowTarget, when the target lies in this chunk
+  InReal x;          // [N,D] by token; for coopmat2 [rows,D] as `rows` says
+  InReal w;          // [cols,D] rows first_column.. of the head
+  InU32 rows;        // [rows]
+  InU32 live;        // [1]
+  InU32 targets;     // [N] by token
+  uint range, cols, dim;
+  uint row_step;     // order of the rows of tiles
+  uint logits_stride;
+  uint first_column;
+  float alpha;       // 1 / temperature
+  float softcap;     // kappa; 0: none
+};
+
+struct LossCombineArgs {
+  InOutF32 state;    // [rows,kRowState] takes the chunk in
+  InF32 strips;      // [rows,strips,kStripState]
+  InU32 rows, live, targets;
+  uint strips_of_row;
+  uint first_column, vocab;
+};
+
+// Gradients of logits are stored before the divisor, so in [-1, 1] times the row's weight: the products that take them bring in
+// 1 / sum w. In 16 bits they are this many times as large: what f16 flushes to zero begins at 2^-33 then, what it rounds
+// to less than 11 bits at 2^-22, and what overflows at 255.
+const float kGradientScale = 256.0f;
+
+// What makes gradients of logits out of logits; see shaders/loss/loss_gradient.glsl.
+struct LossGradientArgs {
+  InOutReal logits;    // [rows,logits_stride] u in f32 becomes the gradient of w objective by u, SPEC_C_TYPE: in 16 bits in the first half
+                       // of the row
+  InF32 state;         // [rows,kRowState]
+  InU32 rows, live, targets;
+  InF32 weights;       // [N]
+  uint range, row_step;  // rows, and their order (common.glsl's spread)
+  uint cols, logits_stride, first_column, vocab;
+  float softcap, smoothing, z_loss;
+};
+// The same with a teacher.
+struct LossTeacherGradientArgs {
+  InOutReal logits;
+  InF32 state;
+  InU32 rows, live, targets;
+  InF32 weights;
+  InF32 teacher_logits;  // [rows,logits_stride] before the softcap
+  InF32 teacher_state;   // [rows,kRowState]
+  uint range, row_step;
+  uint cols, logits_stride, first_column, vocab;
+  float softcap, smoothing, z_loss;
+  float teacher_softcap, distillation;
+};
+// The same from x and w again, without reading logits.
+struct LossRecomputeArgs {
+  OutReal gradient;    // [rows,logits_stride] as LossGradientArgs.logits is left
+  InReal x;            // as in LossLogitsArgs
+  InReal w;            // [cols,D]
+  InF32 state;         // the rest as in LossGradientArgs
+  InU32 rows, live, targets;
+  InF32 weights;
+  uint range, dim;
+  uint row_step;       // order of the rows of tiles
+  uint cols, logits_stride, first_column, vocab;
+  float alpha;         // 1 / temperature
+  float softcap, smoothing, z_loss;
+};
+
+// What the rows of the teacher have in common with those of the student over the chunks, e = exp(zt - m), zt the teacher's
+// logits and m their maximum so far: kTeacherState floats of a compact row.
+const uint kTeacherMax = 0;      // m
+const uint kTeacherSum = 1;      // sum e
+const uint kTeacherEntropy = 2;  // sum e (zt - m)
+const uint kTeacherCross = 3;    // sum e z
+const uint kTeacherKl = 4;       // sum e (zt - z)
+const uint kTeacherState = 5;
+
+struct LossTeacherArgs {
+  InOutF32 sums;          // [rows,kTeacherState]
+  InF32 logits;           // [rows,logits_stride] of the student, before the softcap
+  InF32 teacher_logits;   // [rows,logits_stride] of the teacher, likewise
+  InF32 teacher_state;    // [rows,kRowState] this chunk taken in
+  InU32 live;             // [1]
+  uint range, row_step;   // rows, and their order (common.glsl's spread)
+  uint cols, logits_stride, first_column;
+  float softcap, teacher_softcap;
+};
+
+struct LossFinishArgs {
+  InF32 state;       // [N,kRowState]
+  OutF32 nll;        // [N] by token, nats; 0 where there is no target
+  OutF32 sums;       // [kSumCount]
+  InOutU32 status;   // [kStatusWords]
+  InU32 rows, position, live, targets;
+  InF32 weights;     // [N]
+  InF32 teacher_state, teacher_sums;  // [N,kRowState], [N,kTeacherState]; or both null
+  uint tokens, vocab;
+  float smoothing, z_loss, distillation;
+};
+
+ARGS_END
+
+#endif

@@ -1,8 +1,0 @@
-#version 460
-#extension GL_KHR_cooperative_matrix : require
-#include "shaders/common/common.glsl"
-// Logits and their online log-sum-exp: f16 factors, f32 sums, cooperative matrices.
-const uint kContiguous = 3;  // x and w along D
-#include "shaders/common/operands_f16.glsl"
-#include "shaders/matmul/matmul_coopmat.glsl"
-#include "shaders/loss/loss_logits_blocks.glsl"

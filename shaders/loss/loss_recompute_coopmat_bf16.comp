@@ -1,9 +1,0 @@
-#version 460
-#extension GL_KHR_cooperative_matrix : require
-#extension GL_EXT_bfloat16 : require
-#include "shaders/common/common.glsl"
-// Logits again, stored as gradients of logits: bf16 factors, f32 sums, cooperative matrices.
-const uint kContiguous = 3;  // x and w along D
-#include "shaders/common/operands_bf16.glsl"
-#include "shaders/matmul/matmul_coopmat.glsl"
-#include "shaders/loss/loss_recompute_blocks.glsl"

@@ -1,7 +1,0 @@
-#version 460
-#include "shaders/common/common.glsl"
-// Logits again, stored as gradients of logits, on any GPU.
-const uint kContiguous = 3;  // x and w along D
-const bool kEvenRows = false;
-#include "shaders/matmul/matmul_tiled.glsl"
-#include "shaders/loss/loss_recompute_blocks.glsl"

@@ -1,7 +1,0 @@
-#version 460
-#extension GL_EXT_shader_16bit_storage : require
-#extension GL_KHR_memory_scope_semantics : require
-#include "shaders/common/common.glsl"
-// matmul_coopmat2_bf16.comp without cooperative matrices: for tests.
-#include "shaders/matmul/workgroup_bf16_emulated.glsl"
-#include "shaders/matmul/matmul_coopmat2_store.glsl"
