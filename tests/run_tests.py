@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -162,6 +163,9 @@ def main():
     parser.add_argument("--turn", type=int, help="where to begin; default: the number of commits")
     arguments = parser.parse_args()
     os.chdir(ROOT)
+    # A shell starts programs in its background with these ignored; tests of signals need them as they are.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     arguments.name_filter = re.compile(arguments.filter).search
     if arguments.turn is None:
         count = subprocess.run(["git", "rev-list", "--count", "HEAD"], capture_output=True, text=True).stdout.strip()

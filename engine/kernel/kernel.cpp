@@ -28,6 +28,28 @@ std::vector<std::byte> load_cache(const DeviceCaps& caps) {
 
 constexpr VkPushConstantRange kPush{.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = kMaxPushBytes};
 
+// Constants as Vulkan takes them.
+struct Specialization {
+  explicit Specialization(const SpecConstants& constants) {
+    for (const SpecConstant& constant : constants) {
+      entries.push_back({.constantID = constant.id,
+                         .offset = static_cast<uint32_t>(values.size() * sizeof(uint32_t)),
+                         .size = sizeof(uint32_t)});
+      values.push_back(constant.value);
+    }
+    info = {.mapEntryCount = static_cast<uint32_t>(entries.size()),
+            .pMapEntries = entries.data(),
+            .dataSize = values.size() * sizeof(uint32_t),
+            .pData = values.data()};
+  }
+  Specialization(const Specialization&) = delete;
+  Specialization& operator=(const Specialization&) = delete;
+
+  std::vector<VkSpecializationMapEntry> entries;
+  std::vector<uint32_t> values;
+  VkSpecializationInfo info{};
+};
+
 // Whether it is, and without an error. Does not wait.
 bool is_compiled(const std::shared_future<CompiledKernel>& kernel) {
   if (kernel.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
@@ -82,14 +104,24 @@ const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& con
   const bool any_size = device_.caps().fits_subgroups_to_registers && !uses_subgroups(*shader);
   Key key{std::string(name), constants, any_size ? 0 : subgroup_size};
   const auto known = kernels_.find(key);
-  if (known != kernels_.end()) return known->second;
+  if (known != kernels_.end()) {
+    const auto deferred = std::ranges::find(deferred_, key, &Deferred::key);
+    if (!defers_ && deferred != deferred_.end()) {
+      start(deferred->task);
+      deferred_.erase(deferred);
+    }
+    return known->second;
+  }
   Kernel kernel;
   kernel.name_ = key.name;
   kernel.constants_ = key.constants;
   kernel.layout_ = layout_;
   kernel.objects_ = objects_.get();
   const VkShaderModule module = objects_ ? VK_NULL_HANDLE : module_of(*shader);
-  kernel.compiled_ = compiler_->run([this, key, shader, module] { return compile(key, *shader, module); });
+  const auto task = std::make_shared<Task>([this, key, shader, module] { return compile(key, *shader, module); });
+  kernel.compiled_ = task->get_future().share();
+  if (defers_) deferred_.push_back({key, shader, task});
+  else start(task);
   return kernels_.emplace(std::move(key), std::move(kernel)).first->second;
 }
 
@@ -99,7 +131,25 @@ std::vector<const Kernel*> KernelLibrary::all() const {
   return list;
 }
 
-void KernelLibrary::wait() const {
+void KernelLibrary::start(const std::shared_ptr<Task>& task) {
+  compiler_->run([task] { (*task)(); });
+}
+
+void KernelLibrary::start_deferred() {
+  defers_ = false;
+  for (const Deferred& deferred : deferred_) start(deferred.task);
+  deferred_.clear();
+}
+
+bool KernelLibrary::has_kept_deferred() const {
+  return objects_ && std::ranges::all_of(deferred_, [&](const Deferred& deferred) {
+           const Specialization specialization(deferred.key.constants);
+           return objects_->is_kept(deferred.shader->words, specialization.info, kPush);
+         });
+}
+
+void KernelLibrary::wait() {
+  start_deferred();
   for (const auto& [key, kernel] : kernels_) kernel.compiled_.wait();
 }
 
@@ -115,20 +165,9 @@ VkShaderModule KernelLibrary::module_of(const EmbeddedShader& shader) {
 }
 
 CompiledKernel KernelLibrary::compile(const Key& key, const EmbeddedShader& shader, VkShaderModule module) const {
-  std::vector<VkSpecializationMapEntry> entries;
-  std::vector<uint32_t> values;
-  for (const SpecConstant& constant : key.constants) {
-    entries.push_back({.constantID = constant.id,
-                       .offset = static_cast<uint32_t>(values.size() * sizeof(uint32_t)),
-                       .size = sizeof(uint32_t)});
-    values.push_back(constant.value);
-  }
-  const VkSpecializationInfo specialization{.mapEntryCount = static_cast<uint32_t>(entries.size()),
-                                            .pMapEntries = entries.data(),
-                                            .dataSize = values.size() * sizeof(uint32_t),
-                                            .pData = values.data()};
-  if (objects_) return {.object = objects_->create(key.name, shader.words, specialization, kPush)};
-  return {.pipeline = compile_pipeline(key, specialization, module)};
+  const Specialization specialization(key.constants);
+  if (objects_) return {.object = objects_->create(key.name, shader.words, specialization.info, kPush)};
+  return {.pipeline = compile_pipeline(key, specialization.info, module)};
 }
 
 VkPipeline KernelLibrary::compile_pipeline(const Key& key, const VkSpecializationInfo& specialization, VkShaderModule module) const {

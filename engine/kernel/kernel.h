@@ -2,7 +2,9 @@
 // Kernels: embedded SPIR-V + specialization constants -> machine code, remembered on disk between runs: pipelines, or shader objects where a
 // driver's pipeline cache remembers nothing.
 
+#include <chrono>
 #include <cstdint>
+#include <deque>
 #include <future>
 #include <map>
 #include <memory>
@@ -41,10 +43,12 @@ class Kernel {
  public:
   const std::string& name() const { return name_; }
   const SpecConstants& constants() const { return constants_; }
-  // These wait until it is compiled. They throw Error with what the driver said where it could not be.
+  // These wait until it is compiled. They throw Error with what the driver said where it could not be. REQUIRES: not deferred.
   const CompiledKernel& compiled() const { return compiled_.get(); }
   void bind(VkCommandBuffer commands) const;
   VkPipelineLayout layout() const { return layout_; }
+  // Whether compiled() would not wait.
+  bool is_ready() const { return compiled_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
 
  private:
   friend class KernelLibrary;
@@ -70,8 +74,17 @@ class KernelLibrary {
 
   // Every kernel asked for so far, by name and constants.
   std::vector<const Kernel*> all() const;
-  // Waits until nothing is being compiled, so that a measurement has the processors to itself. Failures are left to compiled().
-  void wait() const;
+  // Waits until nothing is being compiled, so that a measurement has the processors to itself; starts what was deferred, and ends
+  // deferring. Failures are left to compiled().
+  void wait();
+
+  // Between defer() and stop_deferring() a kernel that get() sees for the first time is not compiled yet. It is when get() is asked for it
+  // again later, or else by start_deferred(): so kernels that are needed first can be compiled first.
+  void defer() { defers_ = true; }
+  void stop_deferring() { defers_ = false; }
+  // Whether machine code of all deferred kernels is kept from an earlier start, so that they are ready in a moment.
+  bool has_kept_deferred() const;
+  void start_deferred();
 
   Device& device() const { return device_; }
   // Writes what is compiled by now to the pipeline cache on disk, if it is news; a cache that cannot be written costs compile time, never a
@@ -86,6 +99,13 @@ class KernelLibrary {
     auto operator<=>(const Key&) const = default;
   };
   VkShaderModule module_of(const EmbeddedShader& shader);
+  using Task = std::packaged_task<CompiledKernel()>;
+  struct Deferred {
+    Key key;
+    const EmbeddedShader* shader;
+    std::shared_ptr<Task> task;
+  };
+  void start(const std::shared_ptr<Task>& task);
   CompiledKernel compile(const Key& key, const EmbeddedShader& shader, VkShaderModule module) const;
   VkPipeline compile_pipeline(const Key& key, const VkSpecializationInfo& specialization, VkShaderModule module) const;
   size_t count_compiled() const;
@@ -98,6 +118,8 @@ class KernelLibrary {
   std::map<std::string, VkShaderModule, std::less<>> modules_;
   std::map<Key, Kernel> kernels_;
   size_t saved_kernels_ = 0;          // are in the cache on disk
+  bool defers_ = false;
+  std::deque<Deferred> deferred_;     // in the order in which they were asked for
   std::unique_ptr<TaskPool> compiler_;  // last: what it runs uses the rest
 };
 

@@ -9,6 +9,7 @@
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
 #include "engine/kernel/device_cache.h"
+#include "engine/kernel/first_dispatch.h"
 #include "engine/vulkan/extensions.h"
 
 namespace lapilli {
@@ -67,15 +68,30 @@ std::vector<std::byte> read_kept(const fs::path& path) {
   return {};
 }
 
+void keep(const fs::path& path, std::span<const std::byte> binary) {
+  try {
+    const uint64_t checksum = hash_bytes(binary);
+    AtomicFile file(path);
+    file.write(std::as_bytes(std::span(&checksum, 1)));
+    file.write(binary);
+    file.commit();
+  } catch (const Error& error) {
+    spdlog::debug("compiled kernel not kept: {}", error.what());
+  }
+}
+
 }  // namespace
 
-ShaderObjects::ShaderObjects(const Device& device)
+ShaderObjects::ShaderObjects(const Device& device, Keeps keeps)
     : device_(device),
-      folder_(make_folder(device.caps())),
+      folder_(keeps == Keeps::binaries ? make_folder(device.caps()) : fs::path()),
+      first_dispatch_(keeps == Keeps::binaries ? std::make_unique<FirstDispatch>(device) : nullptr),
       create_(load_device_function<PFN_vkCreateShadersEXT>(device.handle(), "vkCreateShadersEXT")),
       destroy_(load_device_function<PFN_vkDestroyShaderEXT>(device.handle(), "vkDestroyShaderEXT")),
       get_binary_(load_device_function<PFN_vkGetShaderBinaryDataEXT>(device.handle(), "vkGetShaderBinaryDataEXT")),
       bind_(load_device_function<PFN_vkCmdBindShadersEXT>(device.handle(), "vkCmdBindShadersEXT")) {}
+
+ShaderObjects::~ShaderObjects() = default;
 
 VkResult ShaderObjects::create_from(VkShaderCodeTypeEXT type, std::span<const std::byte> code, const VkSpecializationInfo& specialization,
                                     const VkPushConstantRange& push, VkShaderEXT& object) const {
@@ -92,33 +108,38 @@ VkResult ShaderObjects::create_from(VkShaderCodeTypeEXT type, std::span<const st
   return create_(device_.handle(), 1, &info, nullptr, &object);
 }
 
+bool ShaderObjects::is_kept(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const {
+  std::error_code unreadable;  // then it is compiled
+  return !folder_.empty() && fs::exists(folder_ / name_of(spirv, specialization, push), unreadable);
+}
+
 VkShaderEXT ShaderObjects::create(const std::string& name, std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization,
                                   const VkPushConstantRange& push) const {
   const fs::path path = folder_.empty() ? fs::path() : folder_ / name_of(spirv, specialization, push);
   const std::vector<std::byte> binary = path.empty() ? std::vector<std::byte>() : read_kept(path);
+  if (!binary.empty())
+    if (const VkShaderEXT known = create_from_binary(binary, specialization, push); known != VK_NULL_HANDLE) return known;
   VkShaderEXT object = VK_NULL_HANDLE;
-  // Any other result than success: the driver's version is part of a binary.
-  if (!binary.empty() && create_from(VK_SHADER_CODE_TYPE_BINARY_EXT, binary, specialization, push, object) == VK_SUCCESS) return object;
   vk_check(create_from(VK_SHADER_CODE_TYPE_SPIRV_EXT, std::as_bytes(spirv), specialization, push, object),
            fmt::format("vkCreateShadersEXT ({})", name).c_str());
-  if (!path.empty()) keep(path, object);
+  const std::vector<std::byte> made = binary_of(object);
+  if (!made.empty() && first_dispatch_) first_dispatch_->run(made, specialization, push);
+  if (!made.empty() && !path.empty()) keep(path, made);
   return object;
 }
 
-void ShaderObjects::keep(const fs::path& path, VkShaderEXT object) const {
+VkShaderEXT ShaderObjects::create_from_binary(std::span<const std::byte> binary, const VkSpecializationInfo& specialization,
+                                              const VkPushConstantRange& push) const {
+  VkShaderEXT object = VK_NULL_HANDLE;
+  // Any other result than success: the driver's version is part of a binary.
+  return create_from(VK_SHADER_CODE_TYPE_BINARY_EXT, binary, specialization, push, object) == VK_SUCCESS ? object : VK_NULL_HANDLE;
+}
+
+std::vector<std::byte> ShaderObjects::binary_of(VkShaderEXT object) const {
   size_t size = 0;
-  if (get_binary_(device_.handle(), object, &size, nullptr) != VK_SUCCESS) return;
+  if (get_binary_(device_.handle(), object, &size, nullptr) != VK_SUCCESS) return {};
   std::vector<std::byte> binary(size);
-  if (get_binary_(device_.handle(), object, &size, binary.data()) != VK_SUCCESS) return;
-  try {
-    const uint64_t checksum = hash_bytes(binary);
-    AtomicFile file(path);
-    file.write(std::as_bytes(std::span(&checksum, 1)));
-    file.write(binary);
-    file.commit();
-  } catch (const Error& error) {
-    spdlog::debug("compiled kernel not kept: {}", error.what());
-  }
+  return get_binary_(device_.handle(), object, &size, binary.data()) == VK_SUCCESS ? binary : std::vector<std::byte>();
 }
 
 void ShaderObjects::bind(VkCommandBuffer commands, VkShaderEXT object) const {

@@ -5,33 +5,44 @@
 
 #include <filesystem>
 #include <span>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/vulkan/device.h"
 #include "engine/vulkan/vulkan_headers.h"
 
 namespace lapilli {
 
+class FirstDispatch;
+
 class ShaderObjects {
  public:
+  enum class Keeps { binaries, nothing };
   // REQUIRES: device.caps().shader_objects.
-  explicit ShaderObjects(const Device& device);
+  explicit ShaderObjects(const Device& device, Keeps keeps = Keeps::binaries);
+  ~ShaderObjects();
 
   // A compute shader without descriptors: read from what an earlier call left on disk, else compiled, and left there. A binary that the
   // driver does not know any more is replaced; a disk that cannot be written costs time, never a run. May be called from many threads.
   // `name`: for an error. Throws Error with what the driver said.
   VkShaderEXT create(const std::string& name, std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization,
                      const VkPushConstantRange& push) const;
+  // Whether an earlier call left such a binary on disk.
+  bool is_kept(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const;
+  // Null where the driver does not take the binary.
+  VkShaderEXT create_from_binary(std::span<const std::byte> binary, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const;
   void bind(VkCommandBuffer commands, VkShaderEXT object) const;
   void destroy(VkShaderEXT object) const;
 
  private:
   VkResult create_from(VkShaderCodeTypeEXT type, std::span<const std::byte> code, const VkSpecializationInfo& specialization,
                        const VkPushConstantRange& push, VkShaderEXT& object) const;
-  void keep(const std::filesystem::path& path, VkShaderEXT object) const;
+  std::vector<std::byte> binary_of(VkShaderEXT object) const;  // empty: the driver gives none
 
   const Device& device_;
   std::filesystem::path folder_;  // of this device and driver; empty: there is no place to write
+  std::unique_ptr<FirstDispatch> first_dispatch_;  // or none
   PFN_vkCreateShadersEXT create_;
   PFN_vkDestroyShaderEXT destroy_;
   PFN_vkGetShaderBinaryDataEXT get_binary_;

@@ -147,6 +147,7 @@ void Program::dispatch_packed(const Kernel& kernel, const PushBytes& push, uint6
   order_after_hazards(push.reads, push.writes, DeviceWork::kernels);
   ++dispatch_count_;
   if (bound_ != &kernel) {
+    kernels_.insert(&kernel);
     record([&kernel](VkCommandBuffer commands) { kernel.bind(commands); });
     bound_ = &kernel;
   }
@@ -186,6 +187,10 @@ void Program::finish() {
   if (profiled_) record_timestamp();
   record(show_to_host);
   finished_ = true;
+}
+
+bool Program::is_compiled() const {
+  return std::ranges::all_of(kernels_, [](const Kernel* kernel) { return kernel->is_ready(); });
 }
 
 void Program::prepare() {

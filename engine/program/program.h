@@ -14,6 +14,7 @@
 #include <cstring>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -66,6 +67,8 @@ class Program {
   };
 
   void finish();  // recording ends; submit() may be called any number of times
+  // Whether prepare() would not wait for a kernel.
+  bool is_compiled() const;
   // Waits for the kernels and makes the command buffers; the first submit() does it otherwise. Throws Error where a kernel could not be
   // compiled.
   void prepare();
@@ -139,6 +142,7 @@ class Program {
   CommandPool pool_;
   std::vector<Segment> segments_;
   const Kernel* bound_ = nullptr;
+  std::set<const Kernel*> kernels_;  // that are dispatched
   double segment_seconds_ = 0, seconds_ = 0;  // at sure rates: of the last submission, of all
   bool finished_ = false, prepared_ = false, in_flight_ = false;
 

@@ -33,7 +33,7 @@ uint32_t strip_columns(const DeviceCaps& caps, const LossPlan& plan, const Matmu
 
 LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options,
                                        const LossPlan& plan, const std::optional<MatmulKernel>& kernel)
-    : shape_(shape), options_(options), plan_(plan), caps_(caps), kernel_(kernel ? *kernel : matmul_kernel(caps, Precision::f32)) {
+    : shape_(shape), options_(options), plan_(plan), caps_(caps), own_kernel_(kernel ? *kernel : matmul_kernel(caps, Precision::f32)), kernel_(own_kernel_) {
   CHECK(takes_plan(kernel_, shape, plan), "{} for {}, D {}", kernel_.to_string(), plan.to_string(), shape.dim);
   // What any kernel needs that may come to be chosen.
   uint32_t most_strips = 0;
@@ -95,6 +95,7 @@ std::vector<MatmulKernel> LinearCrossEntropy::kernels() const {
 }
 
 void LinearCrossEntropy::settle_kernel(Ops& ops, const LossInputs& inputs) {
+  kernel_ = ops.quick ? quick_matmul_kernel(own_kernel_) : own_kernel_;
   if (ops.tuner == nullptr) return;
   std::vector<MatmulKernel> candidates = kernels();
   const auto fits = [&](const ConstTensor& w) { return !w || (w.dtype() == gradient_type() && w.slice().buffer_offset_bytes() % 16 == 0); };

@@ -137,6 +137,7 @@ class LinearCrossEntropy {
   LossOptions options_;
   LossPlan plan_;
   const DeviceCaps& caps_;
+  const MatmulKernel own_kernel_;  // without a measurement
   MatmulKernel kernel_;            // of the logits, and of d_x and d_w where no tuning chooses one
   Tensor rows_, position_, live_;  // u32 [N], [N], [1 + ranges]
   Tensor state_;                   // [N, args::kRowState]

@@ -114,7 +114,8 @@ TunedLoss tune_loss(KernelTuner& tuner, const LossOptions& options, const LossSh
     for (const LossPlan& plan : plans) candidates.push_back({plan, scaled(plan, shape.vocab, fewer.vocab)});
     const auto set_up = [&] {
       std::vector<std::unique_ptr<KernelTrial<PlanCandidate>>> trials;
-      trials.push_back(std::make_unique<LossPlanTrial>(tuner.kernels(), options, fewer, kernel, candidates));
+      // All plans multiply alike; the quick kernel spares a CPU driver half a minute of compiling at the first start.
+      trials.push_back(std::make_unique<LossPlanTrial>(tuner.kernels(), options, fewer, quick_matmul_kernel(kernel), candidates));
       return trials;
     };
     const std::string key = fmt::format("loss {}x{}x{} teacher {} {}", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim, to_string(kernel.precision));

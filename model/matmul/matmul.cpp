@@ -9,6 +9,7 @@ namespace {
 MatmulKernel choose_kernel(Ops& ops, const MatmulProduct& product, const MatmulOptions& options) {
   if (options.force) return *options.force;
   const MatmulKernel own = settle_matmul_kernel(ops.caps(), matmul_kernel(ops.caps(), ops.precision), product, ops.workspace);
+  if (ops.quick) return quick_matmul_kernel(own);
   return ops.tuner == nullptr ? own : tune_matmul(*ops.tuner, product, own, ops.workspace, record_product);
 }
 

@@ -32,6 +32,8 @@ struct MatmulKernel {
 // The kernel that a device multiplies with in this precision. Throws Error when it, or this build, cannot. Never coopmat2, which has not
 // yet run on a driver with the extension: it is taken where a measurement finds it right and faster, or MatmulOptions::force asks for it.
 MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision);
+// The kernel of the same class with the least code, where it gives the same bits: small register tiles on CPU drivers. Else `kernel` itself.
+MatmulKernel quick_matmul_kernel(MatmulKernel kernel);
 // What its subgroups multiply at once with 16-bit factors of this precision; all 0: nothing.
 MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision);
 // Whether matmul_kernel would not throw.

@@ -151,6 +151,11 @@ MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
   return {.kernel_class = KernelClass::coopmat, .precision = precision, .transposes = caps.vendor_id == kAmd};
 }
 
+MatmulKernel quick_matmul_kernel(MatmulKernel kernel) {
+  if (kernel.kernel_class == KernelClass::scalar) kernel.tile = 8;  // K in ascending order in all of them
+  return kernel;
+}
+
 SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
                                std::initializer_list<ConstTensor> like_c) {
   if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_constants(kernel, a, b, c, like_c);

@@ -21,6 +21,7 @@ struct Ops {
   uint32_t row_subgroups = 0;
   Precision precision = Precision::f32;
   Tensor workspace = {};           // f32 [any]: partial results of products that are split along their depth; empty: none is
+  bool quick = false;              // matmuls take the kernels that compile fastest and give the same bits (quick_matmul_kernel())
   KernelTuner* tuner = nullptr;  // chooses each product's kernel by measurement; null: device and shape suggest it
 
   const DeviceCaps& caps() const { return kernels.device().caps(); }

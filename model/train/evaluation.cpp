@@ -31,10 +31,10 @@ EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, cons
             plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false), matmul_kernel(device.caps(), precision)),
       workspace_(reserve_matmul_workspace(scratch, device.caps())) {}
 
-void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuner* tuner) {
-  program_ = std::make_unique<Program>(device_, "evaluation");
-  Ops ops{.program = *program_, .kernels = kernels, .precision = precision_, .workspace = workspace_, .tuner = tuner};
-  inputs_.record(*program_);
+std::unique_ptr<Program> EvaluationPass::recorded(KernelLibrary& kernels, const ModelWeights& weights, KernelTuner* tuner, bool quick) {
+  auto program = std::make_unique<Program>(device_, "evaluation");
+  Ops ops{.program = *program, .kernels = kernels, .precision = precision_, .workspace = workspace_, .quick = quick, .tuner = tuner};
+  inputs_.record(*program);
   const BatchTensors batch = inputs_.tensors(0);
   const uint32_t n = batch_ * context_;
   const Slice& results = results_.device_slice();
@@ -44,13 +44,25 @@ void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights,
   transformer_.forward(ops, weights, batch, {}, 0);
   loss_.forward(ops, {.nll = nll, .sums = sums, .status = status},
                 {.x = transformer_.output(), .w = weights.factor(weights.head(), precision_), .targets = batch.targets, .weights = batch.weights});
-  results_.record(*program_);
-  program_->finish();
+  results_.record(*program);
+  program->finish();
+  return program;
+}
+
+void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuner* tuner) {
+  program_ = recorded(kernels, weights, tuner, /*quick=*/false);
+}
+
+void EvaluationPass::record_quick(KernelLibrary& kernels, const ModelWeights& weights) { quick_ = recorded(kernels, weights, nullptr, /*quick=*/true); }
+
+Program& EvaluationPass::current() {
+  if (quick_ && program_->is_compiled()) quick_.reset();
+  return quick_ ? *quick_ : *program_;
 }
 
 std::vector<float> EvaluationPass::run_batch(const Batch& batch, LossSums* sums) {
   inputs_.write(0, batch);
-  program_->run();
+  current().run();
   const uint32_t n = batch_ * context_;
   const std::byte* words = results_.host().data();
   std::vector<float> nll(n);

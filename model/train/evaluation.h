@@ -24,9 +24,11 @@ class EvaluationPass {
                  uint32_t batch, uint32_t context, bool document_mask);
   // REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuner* tuner = nullptr);
+  // As TrainingStep::record_quick().
+  void record_quick(KernelLibrary& kernels, const ModelWeights& weights);
 
   // Waits for the kernels; the first run() does it otherwise. Throws Error where one could not be compiled.
-  void prepare() { program_->prepare(); }
+  void prepare() { current().prepare(); }
 
   // Scores every window. Sums are made in double on the host. Throws Error for a target outside the vocabulary.
   EvaluationResult run(const TokenShard& shard, uint64_t max_targets = UINT64_MAX, uint32_t stride = 0);
@@ -35,6 +37,9 @@ class EvaluationPass {
   std::vector<float> run_batch(const Batch& batch, LossSums* sums = nullptr);
 
  private:
+  std::unique_ptr<Program> recorded(KernelLibrary& kernels, const ModelWeights& weights, KernelTuner* tuner, bool quick);
+  Program& current();  // what runs
+
   Device& device_;
   ModelConfig config_;
   Precision precision_;
@@ -45,7 +50,7 @@ class EvaluationPass {
   Transformer transformer_;
   LinearCrossEntropy loss_;
   Tensor workspace_;  // of products
-  std::unique_ptr<Program> program_;
+  std::unique_ptr<Program> program_, quick_;  // quick_: none, or no longer
 };
 
 }  // namespace lapilli

@@ -20,9 +20,18 @@ TrainingMemory::TrainingMemory(Device& device, const Config& student, const Para
 }
 
 void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner) {
+  // A driver that compiles for a minute at its first start begins with small kernels, and has the others compiled beside the first steps.
+  const bool may_start_quickly = kernels.device().caps().shader_objects && !profiled;
+  if (may_start_quickly) kernels.defer();
   step->record(kernels, profiled, tuner);
   evaluation->record(kernels, *weights, tuner);
   generator->record(kernels, *weights);
+  kernels.stop_deferring();
+  if (may_start_quickly && !kernels.has_kept_deferred()) {
+    step->record_quick(kernels);
+    evaluation->record_quick(kernels, *weights);
+  }
+  kernels.start_deferred();
 }
 
 }  // namespace lapilli

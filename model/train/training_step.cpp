@@ -72,7 +72,7 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
 }
 
 void TrainingStep::record_update(Ops& ops) {
-  const Program::Scope scope(*program_, "optimizer");
+  const Program::Scope scope(ops.program, "optimizer");
   const OptimConfig& optim = config_.optim;
   const Tensor norm(results_.device_slice().sub(0, kNormWords * 4), {2});
   gradient_norm(ops, norm, norm_scratch_, gradients_.all(), control_tensor(kUnscaleWord, 1, DType::f32), static_cast<float>(optim.clip));
@@ -89,20 +89,34 @@ void TrainingStep::record_update(Ops& ops) {
   update(decayed, table_.count(), {}, 0);
 }
 
-void TrainingStep::record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner) {
-  CHECK(program_ == nullptr, "recorded twice");
-  program_ = std::make_unique<Program>(device_, "training step", profiled);
-  Ops ops{.program = *program_, .kernels = kernels, .precision = config_.train.precision, .workspace = workspace_, .tuner = tuner};
+std::unique_ptr<Program> TrainingStep::recorded(KernelLibrary& kernels, bool profiled, KernelTuner* tuner, bool quick) {
+  auto program = std::make_unique<Program>(device_, "training step", profiled);
+  Ops ops{.program = *program, .kernels = kernels, .precision = config_.train.precision, .workspace = workspace_, .quick = quick, .tuner = tuner};
   {
-    const Program::Scope scope(*program_, "transfer");
-    inputs_.record(*program_);
-    control_.record(*program_);
+    const Program::Scope scope(*program, "transfer");
+    inputs_.record(*program);
+    control_.record(*program);
   }
   for (uint32_t m = 0; m < config_.data.accumulate; ++m) record_micro_batch(ops, m);
   record_update(ops);
-  const Program::Scope scope(*program_, "transfer");
-  results_.record(*program_);
-  program_->finish();
+  {
+    const Program::Scope scope(*program, "transfer");
+    results_.record(*program);
+  }
+  program->finish();
+  return program;
+}
+
+void TrainingStep::record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner) {
+  CHECK(program_ == nullptr, "recorded twice");
+  program_ = recorded(kernels, profiled, tuner, /*quick=*/false);
+}
+
+void TrainingStep::record_quick(KernelLibrary& kernels) { quick_ = recorded(kernels, /*profiled=*/false, nullptr, /*quick=*/true); }
+
+Program& TrainingStep::current() {
+  if (quick_ && program_->is_compiled()) quick_.reset();
+  return quick_ ? *quick_ : *program_;
 }
 
 void TrainingStep::load_moments(const std::vector<float>& first_moment, const std::vector<float>& second_moment) {
@@ -151,9 +165,10 @@ StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, doub
   std::memcpy(control + kInverseWeightWord * 4, inverse, sizeof inverse);
 
   end_span("upload");
-  program_->submit();
+  Program& program = current();
+  program.submit();
   end_span("submit");
-  program_->wait();
+  program.wait();
   end_span("wait for the device", true);
   StepResult result = read_results(batches, step);
   end_span("read results");

@@ -28,9 +28,12 @@ class TrainingStep {
 
   // Records the program. REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner = nullptr);
+  // Records it once more, of kernels that compile fast and give the same bits (Ops::quick): run() takes that one until the kernels of the
+  // other are compiled. Not for profiled steps.
+  void record_quick(KernelLibrary& kernels);
 
-  // Waits for the kernels; the first run() does it otherwise. Throws Error where one could not be compiled.
-  void prepare() { program_->prepare(); }
+  // Waits for the kernels of the first step; the first run() does it otherwise. Throws Error where one could not be compiled.
+  void prepare() { current().prepare(); }
 
   // How far loss scaling has come, for checkpoints.
   const LossScale& loss_scale() const { return loss_scale_; }
@@ -56,6 +59,8 @@ class TrainingStep {
   const LossPlan& loss_plan() const { return loss_.plan(); }
 
  private:
+  std::unique_ptr<Program> recorded(KernelLibrary& kernels, bool profiled, KernelTuner* tuner, bool quick);
+  Program& current();  // what run() runs
   void record_micro_batch(Ops& ops, uint32_t micro_batch);
   void record_update(Ops& ops);  // gradient norm, clip, AdamW
   StepResult read_results(std::span<const Batch> batches, uint64_t step);
@@ -75,7 +80,7 @@ class TrainingStep {
   Tensor nll_;              // [N]
   Tensor norm_scratch_;
   Tensor workspace_;        // of products
-  std::unique_ptr<Program> program_;
+  std::unique_ptr<Program> program_, quick_;  // quick_: none, or no longer
   LossScale loss_scale_;
   double run_scale_ = 1;  // of the gradients that are on the device
   uint64_t last_step_ = 0;

@@ -33,9 +33,13 @@ inline Batch make_batch(const Config& config, uint64_t index) {
 }
 
 struct Session {
-  explicit Session(const Config& of) : config(of), table(config.model), memory(device(), config, table) {
+  explicit Session(const Config& of, bool record = true) : config(of), table(config.model), memory(device(), config, table) {
     memory.commit(device());
+    if (!record) return;
     memory.record(kernels(), false);
+    load();
+  }
+  void load() {
     memory.weights->load(device(), initial_values(table, 5));
     memory.step->load_moments({}, {});
   }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "model/train/run_plan.h"
+#include "shaders/embedded_shaders.h"
 #include "tests/model/train/training_session.h"
 
 namespace lapilli::test {
@@ -15,6 +16,30 @@ TEST(Training, TwoRuns_AreBitwiseEqual) {
   for (uint64_t s = 1; s <= 10; ++s) EXPECT_EQ(a.step(s).sums.nll, b.step(s).sums.nll) << s;
   expect_same_bits(a.memory.step->read_values(), b.memory.step->read_values(), "weights");
   EXPECT_EQ(device().validation_messages(), 0U);
+}
+
+// Steps of the quick recording, then of the other one, which is compiled meanwhile.
+TEST(Training, QuickStart_GivesTheSameBits) {
+  Session plain(small_config()), quick(small_config(), /*record=*/false);
+  KernelLibrary library(device(), embedded_shaders());
+  library.defer();
+  quick.memory.step->record(library, false);
+  quick.memory.evaluation->record(library, *quick.memory.weights);
+  library.stop_deferring();
+  quick.memory.step->record_quick(library);
+  quick.memory.evaluation->record_quick(library, *quick.memory.weights);
+  quick.load();
+  const Batch batch = make_batch(plain.config, 77);
+  for (uint64_t s = 1; s <= 6; ++s) {
+    if (s == 4) library.wait();
+    EXPECT_EQ(plain.step(s).sums.nll, quick.step(s).sums.nll) << s;
+    EXPECT_EQ(plain.memory.evaluation->run_batch(batch), quick.memory.evaluation->run_batch(batch)) << s;
+    // Where products have one kernel only, both recordings are of the same.
+    if (device().caps().fast_pair_loads) EXPECT_EQ(quick.memory.step->program().is_compiled(), s >= 4) << s;
+  }
+  expect_same_bits(plain.memory.step->read_values(), quick.memory.step->read_values(), "weights");
+  quick.memory.step.reset();  // programs go before the library that compiled their kernels
+  quick.memory.evaluation.reset();
 }
 
 TEST(Training, LossFalls_AndSteadyStateAllocatesNothing) {
