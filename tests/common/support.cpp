@@ -7,14 +7,31 @@
 
 namespace lapilli::test {
 
+namespace {
+
+std::unique_ptr<Device> the_device;
+std::unique_ptr<KernelLibrary> the_kernels;
+
+// They go before main() returns: the validation layer does not outlive it in good order.
+class DeviceEnvironment : public ::testing::Environment {
+ public:
+  void TearDown() override {
+    the_kernels.reset();
+    the_device.reset();
+  }
+};
+const ::testing::Environment* const kDeviceEnvironment = ::testing::AddGlobalTestEnvironment(new DeviceEnvironment);
+
+}  // namespace
+
 Device& device() {
-  static Device instance(DeviceOptions{.validation = true});
-  return instance;
+  if (!the_device) the_device = std::make_unique<Device>(DeviceOptions{.validation = true});
+  return *the_device;
 }
 
 KernelLibrary& kernels() {
-  static KernelLibrary instance(device(), embedded_shaders());
-  return instance;
+  if (!the_kernels) the_kernels = std::make_unique<KernelLibrary>(device(), embedded_shaders());
+  return *the_kernels;
 }
 
 std::vector<float> random_values(uint64_t count, uint32_t seed, float scale) {
