@@ -151,7 +151,47 @@ const Key* find_key(std::string_view section, std::string_view name) {
   return nullptr;
 }
 
+namespace {
+
+// Names that users of nanoGPT, llm.c and Hugging Face know, and ours.
+constexpr std::pair<std::string_view, std::string_view> kNamesElsewhere[] = {
+    {"model_type", "model.arch"},
+    {"n_layer", "model.layers"}, {"n_layers", "model.layers"}, {"num_layers", "model.layers"}, {"num_hidden_layers", "model.layers"},
+    {"depth", "model.layers"},
+    {"n_head", "model.heads"}, {"n_heads", "model.heads"}, {"num_heads", "model.heads"}, {"num_attention_heads", "model.heads"},
+    {"n_kv_head", "model.kv_heads"}, {"n_kv_heads", "model.kv_heads"}, {"num_kv_heads", "model.kv_heads"},
+    {"num_key_value_heads", "model.kv_heads"},
+    {"n_embd", "model.dim"}, {"d_model", "model.dim"}, {"hidden_size", "model.dim"}, {"embed_dim", "model.dim"}, {"channels", "model.dim"},
+    {"d_ff", "model.ffn_dim"}, {"n_inner", "model.ffn_dim"}, {"intermediate_size", "model.ffn_dim"},
+    {"block_size", "model.context"}, {"n_ctx", "model.context"}, {"n_positions", "model.context"}, {"max_seq_len", "model.context"},
+    {"seq_len", "model.context"}, {"sequence_length", "model.context"}, {"context_length", "model.context"}, {"max_length", "model.context"},
+    {"max_position_embeddings", "model.context"},
+    {"hidden_act", "model.mlp"}, {"activation_function", "model.mlp"},
+    {"tie_word_embeddings", "model.tie_embeddings"}, {"tie_weights", "model.tie_embeddings"},
+    {"attn_pdrop", "model.dropout"}, {"resid_pdrop", "model.dropout"}, {"embd_pdrop", "model.dropout"},
+    {"dataset", "data.dir"}, {"data_dir", "data.dir"},
+    {"batch_size", "data.batch"}, {"micro_batch_size", "data.batch"}, {"per_device_train_batch_size", "data.batch"},
+    {"grad_accum", "data.accumulate"}, {"gradient_accumulation_steps", "data.accumulate"},
+    {"learning_rate", "optim.lr"}, {"max_lr", "optim.lr"},
+    {"warmup_iters", "optim.warmup"}, {"warmup_steps", "optim.warmup"},
+    {"lr_scheduler", "optim.schedule"}, {"lr_scheduler_type", "optim.schedule"},
+    {"wd", "optim.weight_decay"}, {"adam_beta1", "optim.beta1"}, {"adam_beta2", "optim.beta2"}, {"adam_epsilon", "optim.eps"},
+    {"grad_clip", "optim.clip"}, {"max_grad_norm", "optim.clip"},
+    {"label_smoothing_factor", "loss.label_smoothing"},
+    {"max_iters", "train.steps"}, {"max_steps", "train.steps"}, {"num_iterations", "train.steps"}, {"train_steps", "train.steps"},
+    {"eval_interval", "train.eval_every"}, {"eval_steps", "train.eval_every"}, {"val_loss_every", "train.eval_every"},
+    {"eval_iters", "train.eval_tokens"}, {"val_max_steps", "train.eval_tokens"},
+    {"save_steps", "train.checkpoint_every"}, {"save_interval", "train.checkpoint_every"}, {"checkpoint_interval", "train.checkpoint_every"},
+    {"save_total_limit", "train.keep"},
+    {"gradient_checkpointing", "train.recompute"}, {"recompute_activations", "train.recompute"},
+    {"dtype", "train.precision"}, {"torch_dtype", "train.precision"}, {"fp16", "train.precision"}, {"bf16", "train.precision"},
+};
+
+}  // namespace
+
 std::string nearest_key(std::string_view section, std::string_view name) {
+  const auto known = std::ranges::find(kNamesElsewhere, name, &std::pair<std::string_view, std::string_view>::first);
+  if (known != std::end(kNamesElsewhere)) return std::string(known->second);
   // A key in the wrong section is as good a guess as one wrong letter.
   const auto distance = [&](const Key& key) { return 2 * edit_distance(key.name, name) + (key.section != section); };
   const auto nearest = std::min_element(std::begin(kKeys), std::end(kKeys), [&](const Key& a, const Key& b) {

@@ -1,4 +1,4 @@
-// What a run says before its first update: where the loss starts, and the ladder of lines to read it against.
+#include "model/train/trainer_report.h"
 
 #include <algorithm>
 #include <cmath>
@@ -26,6 +26,13 @@ uint64_t init_tokens(double forward_flops_per_token) {
 
 }  // namespace
 
+std::string describe_baselines(std::vector<std::pair<std::string, double>> baselines) {
+  std::ranges::stable_sort(baselines, std::ranges::greater(), &std::pair<std::string, double>::second);
+  std::string text;
+  for (const auto& [name, nats] : baselines) text += fmt::format("{}{} {:.3f}", text.empty() ? "" : " > ", name, nats);
+  return text;
+}
+
 // Logits of unit-RMS features against N(0, s^2) rows have variance s2 = D s^2, and E ln sum exp of V of them is about
 // ln V + s2/2.
 double expected_initial_loss(const ModelConfig& config, const LossOptions& loss) {
@@ -48,16 +55,17 @@ void Trainer::tell_init() {
                                {"gap", gap},
                                {"unigram_entropy", ngram.unigram_entropy},
                                {"bigram_cross_entropy", ngram.bigram_cross_entropy}};
-  std::string ladder = fmt::format("ln|V| {:.3f} > unigram {:.3f} > bigram {:.3f}", ln_vocab, ngram.unigram_entropy, ngram.bigram_cross_entropy);
+  std::vector<std::pair<std::string, double>> baselines{
+      {"ln|V|", ln_vocab}, {"unigram", ngram.unigram_entropy}, {"bigram", ngram.bigram_cross_entropy}};
   if (const double nats = val_shard_.source_entropy_nats(); std::isfinite(nats)) {
     const double per_token = nats / static_cast<double>(val_shard_.token_count());
     event["source_entropy"] = per_token;
-    ladder += fmt::format(" > the source's own entropy {:.3f}", per_token);
+    baselines.emplace_back("the source's own entropy", per_token);
   }
   log_->event(event);
   log_->line(fmt::format("init        loss {:.4f}; expected ln|V| + s2/2 = {:.4f} + {:.4f} = {:.4f}; gap {:+.4f} ({:+.2f} %)", initial.loss, ln_vocab,
                          expected - ln_vocab, expected, gap, 100 * gap / expected));
-  log_->line("ladder      " + ladder + "   (nats per token of the validation text)");
+  log_->line("baselines   " + describe_baselines(std::move(baselines)) + "   (nats per token of the validation text)");
   if (std::abs(gap) > kInitTolerance * expected)
     log_->warn(fmt::format("the loss before training, {:.4f}, is {:.1f} % off the {:.4f} that random weights give: look at the initialisation, "
                            "the vocabulary and the mask before trusting this run",

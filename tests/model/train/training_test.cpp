@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "model/train/run_plan.h"
+#include "model/train/trainer_report.h"
 #include "shaders/embedded_shaders.h"
 #include "tests/model/train/training_session.h"
 
@@ -16,6 +17,11 @@ TEST(Training, TwoRuns_AreBitwiseEqual) {
   for (uint64_t s = 1; s <= 10; ++s) EXPECT_EQ(a.step(s).sums.nll, b.step(s).sums.nll) << s;
   expect_same_bits(a.memory.step->read_values(), b.memory.step->read_values(), "weights");
   EXPECT_EQ(device().validation_messages(), 0U);
+}
+
+TEST(Baselines, AreSortedByValue_SoThatEveryComparisonIsTrue) {
+  EXPECT_EQ(describe_baselines({{"ln|V|", 5.781}, {"unigram", 3.337}, {"bigram", 2.484}}), "ln|V| 5.781 > unigram 3.337 > bigram 2.484");
+  EXPECT_EQ(describe_baselines({{"ln|V|", 5.781}, {"unigram", 1.792}, {"bigram", 3.966}}), "ln|V| 5.781 > bigram 3.966 > unigram 1.792");
 }
 
 // Steps of the quick recording, then of the other one, which is compiled meanwhile.
