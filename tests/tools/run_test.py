@@ -68,6 +68,9 @@ class Run(CommandTest):
         self.assertEqual(of_shard["tokens"], about["train"]["tokens"] - 1)
         of_text = json.loads(self.run_lapilli("eval", "run", "--data", "text", "--json").stdout)
         self.assertEqual(of_text["tokens"], about["train"]["tokens"] + about["val"]["tokens"] - 1)
+        self.assertEqual(of_text["data"], "text")
+        (self.folder / "one.txt").write_text("a")
+        self.fails("eval", "run", "--data", "one.txt", says="'one.txt' has 1 token(s)")
         strided = json.loads(self.run_lapilli("eval", "run", "--data", "data", "--stride", 5, "--json").stdout)
         self.assertEqual(strided["tokens"], about["val"]["tokens"] - 1)
 

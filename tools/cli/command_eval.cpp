@@ -93,10 +93,11 @@ TokenShard open_data(const EvalOptions& options, const LoadedModel& model, std::
   return TokenShard(shard);
 }
 
-nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel& model, const TokenShard& shard, uint32_t stride) {
+nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel& model, const TokenShard& shard, const std::string& named,
+                               uint32_t stride) {
   nlohmann::ordered_json json{{"checkpoint", model.checkpoint().folder.string()},
                               {"step", model.checkpoint().state.step},
-                              {"data", shard.path().string()},
+                              {"data", named},
                               {"context", model.config().model.context},
                               {"stride", stride},
                               {"tokens", result.tokens},
@@ -129,6 +130,9 @@ void evaluate(const EvalOptions& options) {
     throw CLI::ValidationError("--stride", fmt::format("{} is more than the model's context of {}", stride, config.model.context));
   std::optional<TemporaryFolder> temporary;
   const TokenShard shard = open_data(options, model, temporary);
+  // What users named, not the shard that a text becomes.
+  const std::string named = temporary ? options.data : shard.path().string();
+  if (shard.token_count() < 2) throw Error("'{}' has {} token(s): evaluation needs at least 2", named, shard.token_count());
   shard.require_tokenizer(model.checkpoint().state.tokenizer_hash, "the checkpoint");
 
   const Precision precision = scoring_precision(model.device().caps(), config.train.precision);
@@ -137,7 +141,7 @@ void evaluate(const EvalOptions& options) {
   model.commit();
   pass.record(model.kernels(), model.weights());
   const EvaluationResult result = pass.run(shard, UINT64_MAX, stride);
-  if (options.as_json) return print(to_json(result, model, shard, stride).dump(2) + "\n");
+  if (options.as_json) return print(to_json(result, model, shard, named, stride).dump(2) + "\n");
   print(fmt::format("checkpoint     {} (step {})\n", model.checkpoint().folder.string(), model.checkpoint().state.step));
   print(fmt::format("data           {}: {} tokens scored, context {}, stride {}\n", options.data, group_digits(result.tokens),
                     config.model.context, stride));
