@@ -41,7 +41,9 @@ TEST(Training, QuickStart_GivesTheSameBits) {
     EXPECT_EQ(plain.step(s).sums.nll, quick.step(s).sums.nll) << s;
     EXPECT_EQ(plain.memory.evaluation->run_batch(batch), quick.memory.evaluation->run_batch(batch)) << s;
     // Where products have one kernel only, both recordings are of the same.
-    if (device().caps().fast_pair_loads) EXPECT_EQ(quick.memory.step->program().is_compiled(), s >= 4) << s;
+    if (device().caps().fast_pair_loads) {
+      EXPECT_EQ(quick.memory.step->program().is_compiled(), s >= 4) << s;
+    }
   }
   expect_same_bits(plain.memory.step->read_values(), quick.memory.step->read_values(), "weights");
   quick.memory.step.reset();  // programs go before the library that compiled their kernels
