@@ -25,12 +25,12 @@ void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuner* 
   if (may_start_quickly) kernels.defer();
   step->record(kernels, profiled, tuner);
   evaluation->record(kernels, *weights, tuner);
-  generator->record(kernels, *weights);
   kernels.stop_deferring();
   if (may_start_quickly && !kernels.has_kept_deferred()) {
     step->record_quick(kernels);
     evaluation->record_quick(kernels, *weights);
   }
+  generator->record(kernels, *weights);  // its kernels are small, and a sample comes with the first evaluation
   kernels.start_deferred();
 }
 
