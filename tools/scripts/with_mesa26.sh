@@ -18,7 +18,7 @@ fi
 fetch() {
   [[ -e $mesa/usr/include/libdrm/amdgpu.h ]] ||
     # libdrm-dev: the headers that the card is built with.
-    "$root/tools/fetch_packages.sh" "$mesa" sid,trixie,trixie-backports mesa-vulkan-drivers/trixie-backports libvulkan1 \
+    "$root/tools/scripts/fetch_packages.sh" "$mesa" sid,trixie,trixie-backports mesa-vulkan-drivers/trixie-backports libvulkan1 \
       vulkan-validationlayers libdrm-dev
 }
 if [[ ! -e $mesa/usr/include/libdrm/amdgpu.h ]]; then
@@ -30,9 +30,9 @@ fi
 preload=()
 if [[ $driver == radeon ]]; then
   card=$mesa/amd_card.so
-  if [[ ! $card -nt $root/tests/amd_card.cpp ]]; then
+  if [[ ! $card -nt $root/tests/drivers/amd_card.cpp ]]; then
     "${CXX:-c++}" -std=c++20 -O2 -Wall -Wextra -Werror -fPIC -shared -isystem "$mesa/usr/include/libdrm" -idirafter "$mesa/usr/include" \
-      "$root/tests/amd_card.cpp" -o "$card.$$"
+      "$root/tests/drivers/amd_card.cpp" -o "$card.$$"
     mv -f "$card.$$" "$card"
   fi
   preload=(--preload "$card")
