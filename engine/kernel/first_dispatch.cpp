@@ -1,8 +1,7 @@
 #include "engine/kernel/first_dispatch.h"
 
-#include <spdlog/spdlog.h>
-
 #include "engine/base/error.h"
+#include "engine/base/log.h"
 #include "engine/kernel/shader_objects.h"
 #include "engine/memory/command_buffer.h"
 
@@ -50,7 +49,7 @@ void FirstDispatch::run(std::span<const std::byte> binary, const VkSpecializatio
     const std::lock_guard lock(mutex_);
     idle_.push_back(std::move(context));
   } catch (const Error& error) {
-    spdlog::debug("a kernel is not compiled ahead: {}", error.what());
+    log_debug("a kernel is not compiled ahead: {}", error.what());
   }
 }
 

@@ -1,6 +1,6 @@
 #include "engine/program/program.h"
 
-#include <spdlog/spdlog.h>
+#include "engine/base/log.h"
 
 #include <algorithm>
 #include <cmath>
@@ -35,7 +35,7 @@ bool any_overlap(const std::vector<Slice>& some, const std::vector<Slice>& other
 
 // Destructors would wait for the device in their turn. What is being tried just now stays marked on disk as if the process had crashed.
 [[noreturn]] void end_process(const std::string& program, const std::string& device, double seconds) {
-  spdlog::critical("{} has not ended on {} after {:.0f} s: the device hangs, and so this process ends. A kernel that was being measured will not be "
+  log_message(LogLevel::critical, "{} has not ended on {} after {:.0f} s: the device hangs, and so this process ends. A kernel that was being measured will not be "
                    "tried again; else update the driver, or choose another device",
                    program, device, seconds);
   std::fflush(nullptr);

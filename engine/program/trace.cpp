@@ -9,6 +9,8 @@
 
 #include "engine/program/step_profile.h"
 
+#include "engine/base/json.h"
+
 namespace lapilli {
 
 namespace {
@@ -104,7 +106,7 @@ std::string trace_json(std::span<const StepProfile> steps, const Ceilings& ceili
   if (ceilings.matrix_flops_per_s > 0) metadata["ceiling_matrix_gflops_per_s"] = ceilings.matrix_flops_per_s * 1e-9;
   for (const auto& [name, value] : facts) metadata[name] = value;
   const Json trace{{"displayTimeUnit", "ms"}, {"otherData", std::move(metadata)}, {"traceEvents", events.take()}};
-  return trace.dump() + "\n";
+  return json_text(trace) + "\n";
 }
 
 }  // namespace lapilli

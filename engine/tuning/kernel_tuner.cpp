@@ -1,8 +1,7 @@
 #include "engine/tuning/kernel_tuner.h"
 
-#include <spdlog/spdlog.h>
-
 #include "engine/base/error.h"
+#include "engine/base/log.h"
 
 namespace lapilli {
 
@@ -12,7 +11,7 @@ TunedChoice KernelTuner::tune_by_index(const std::string& key, const std::vector
     try {
       steps.set_up();
     } catch (const Error& error) {
-      spdlog::warn("{} was not measured: {}", key, error.what());
+      log_warning("{} was not measured: {}", key, error.what());
       return {.index = tuner_.first_trusted(key, names), .reason = "not measured"};
     }
   }

@@ -1,13 +1,12 @@
 #include "engine/tuning/tuner.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
 
 #include "engine/base/error.h"
+#include "engine/base/log.h"
 #include "engine/tuning/measure.h"
 #include "engine/tuning/crash_marker.h"
 
@@ -69,7 +68,7 @@ class Candidate {
   }
   void fail(std::string_view why) {
     failure_ = fmt::format("{} failed: {}", label_, why);
-    spdlog::warn("{}; it is not used", failure_);
+    log_warning("{}; it is not used", failure_);
     run_ = nullptr;
   }
 
@@ -131,7 +130,7 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
   }
   if (!options_.measure) return {.index = first_trusted(key, names), .reason = "not measured"};
   if (all_crashed(key, names)) {
-    spdlog::warn("{}: all candidates crashed when they were measured; taking {} as it is (what crashed is remembered in '{}')", key, names.front(),
+    log_warning("{}: all candidates crashed when they were measured; taking {} as it is (what crashed is remembered in '{}')", key, names.front(),
                  file_.path().string());
     return {.index = 0, .reason = "not measured: all crashed before"};
   }

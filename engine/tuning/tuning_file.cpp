@@ -1,7 +1,6 @@
 #include "engine/tuning/tuning_file.h"
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -11,6 +10,8 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/json.h"
+#include "engine/base/log.h"
 #include "engine/kernel/device_cache.h"
 
 namespace lapilli {
@@ -71,7 +72,7 @@ TuningFile::TuningFile(const DeviceCaps& caps, std::string kernels, std::filesys
   try {
     path_ = device_cache_path(caps, "tuning", ".json");
   } catch (const Error& error) {
-    spdlog::warn("tuning results are not remembered: {}", error.what());
+    log_warning("tuning results are not remembered: {}", error.what());
   }
 }
 
@@ -86,9 +87,9 @@ TuningMemory TuningFile::read() const {
 void TuningFile::read_file(TuningMemory& memory) const {
   try {
     if (!std::filesystem::exists(path_)) return;
-    const Json json = Json::parse(read_text_file(path_));
+    const Json json = parse_json(read_text_file(path_));
     if (json.at("identity") != identity_ || json.at("kernels") != kernels_) {
-      spdlog::log(named_ ? spdlog::level::warn : spdlog::level::debug, "tuning results in '{}' are of another device, driver or kernels, and are void",
+      log_message(named_ ? LogLevel::warning : LogLevel::debug, "tuning results in '{}' are of another device, driver or kernels, and are void",
                   path_.string());
       return;
     }
@@ -97,19 +98,19 @@ void TuningFile::read_file(TuningMemory& memory) const {
     if (json.contains("crashes")) found.crashes = json.at("crashes").get<TuningCrashes>();
     memory = std::move(found);
   } catch (const std::exception& error) {  // ours, the JSON parser's, the file system's: whatever is wrong with the file
-    spdlog::debug("tuning results in '{}' not read: {}", path_.string(), error.what());
+    log_debug("tuning results in '{}' not read: {}", path_.string(), error.what());
   }
 }
 
 // {"identity": ..., "kernels": ..., "key": "loss 4x4 f32", "trying": "full"}
 std::string TuningFile::mark_of(const std::string& key, const std::string& name) const {
-  return Json{{"identity", identity_}, {"kernels", kernels_}, {"key", key}, {"trying", name}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text({{"identity", identity_}, {"kernels", kernels_}, {"key", key}, {"trying", name}}) + "\n";
 }
 
 void TuningFile::read_marks(TuningMemory& memory, const std::vector<LeftMark>& marks) const {
   for (const LeftMark& mark : marks) {
     try {
-      const Json json = Json::parse(mark.what);
+      const Json json = parse_json(mark.what);
       if (json.at("identity") == identity_ && json.at("kernels") == kernels_) memory.crashes[json.at("key")].insert(json.at("trying"));
     } catch (const Json::exception&) {  // empty, or cut short: it blames nothing
     }
@@ -130,11 +131,10 @@ void TuningFile::add(const TuningRecords& records, const TuningCrashes& crashes)
   Json json{{"device", device_}, {"identity", identity_}, {"kernels", kernels_}, {"choices", std::move(choices)}};
   if (!all.crashes.empty()) json["crashes"] = all.crashes;
   try {
-    // Names from drivers may hold bytes that are not UTF-8.
-    write_file_atomically(path_, json.dump(1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace) + "\n");
+    write_file_atomically(path_, json_text(json, 1) + "\n");
     for (const LeftMark& mark : marks) unlink(mark.path.c_str());
   } catch (const Error& error) {
-    spdlog::warn("tuning results are not remembered: {}", error.what());
+    log_warning("tuning results are not remembered: {}", error.what());
     path_.clear();
   }
 }

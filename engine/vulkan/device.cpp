@@ -1,13 +1,12 @@
 #include "engine/vulkan/device.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <optional>
 
 #include "engine/base/environment.h"
+#include "engine/base/log.h"
 #include "engine/vulkan/cooperative_matrix.h"
 #include "engine/vulkan/physical_device.h"
 
@@ -51,7 +50,7 @@ bool has_layer(const char* name) {
 VKAPI_ATTR VkBool32 VKAPI_CALL count_message(VkDebugUtilsMessageSeverityFlagBitsEXT, VkDebugUtilsMessageTypeFlagsEXT,
                                              const VkDebugUtilsMessengerCallbackDataEXT* data, void* counter) {
   ++*static_cast<std::atomic<uint64_t>*>(counter);
-  spdlog::error("validation: {}", data->pMessage);
+  log_message(LogLevel::error, "validation: {}", data->pMessage);
   return VK_FALSE;
 }
 

@@ -4,6 +4,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "model/io/checkpoint.h"
 #include "model/io/safetensors.h"
 #include "tokenizer/text/tokenizer.h"
@@ -163,7 +164,7 @@ void export_safetensors(const LoadedCheckpoint& checkpoint, const std::filesyste
   std::filesystem::create_directories(out_dir, failure);
   if (failure) throw Error("cannot make the folder '{}': {}", out_dir.string(), failure.message());
   write_weights(out_dir / "model.safetensors", table, arch, checkpoint.state.values);
-  write_file_atomically(out_dir / "config.json", config.dump(2) + "\n");
+  write_file_atomically(out_dir / "config.json", json_text(config, 2) + "\n");
   AtomicFile tokenizer(out_dir / "tokenizer.model");
   tokenizer.write(read_binary_file(tokenizer_path));
   tokenizer.commit();

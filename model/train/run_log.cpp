@@ -8,6 +8,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 
 namespace lapilli {
 
@@ -18,8 +19,8 @@ void drop_later_steps(const std::filesystem::path& path, uint64_t last_step) {
   std::istringstream lines(read_text_file(path));
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
-    const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (object.is_discarded() || !object.is_object()) continue;  // cut short when the power went
+    const auto object = parse_json(line);
+    if (!object.is_object()) continue;  // cut short when the power went
     if (object.value("event", "") == "end" || object.value("step", uint64_t{0}) > last_step) continue;
     kept += line + '\n';
   }
@@ -45,7 +46,7 @@ RunLog::RunLog(const std::filesystem::path& run_dir, bool resuming, uint64_t res
 }
 
 void RunLog::event(const nlohmann::ordered_json& object) {
-  metrics_ << object.dump() << '\n';
+  metrics_ << json_text(object) << '\n';
   metrics_.flush();
   if (!metrics_) throw Error("cannot write '{}': is the disk full?", metrics_path_.string());
 }

@@ -12,6 +12,7 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
+#include "engine/base/json.h"
 #include "tokenizer/text/corpus.h"
 #include "tokenizer/data/shard.h"
 #include "tokenizer/synth/synth.h"
@@ -184,8 +185,7 @@ void write_dataset_json(const std::filesystem::path& path, const DatasetSummary&
                                  {"train", to_json(summary.train)},
                                  {"val", to_json(summary.val)}};
   for (const std::filesystem::path& input : inputs) json["inputs"].push_back(input.filename().string());
-  using Json = nlohmann::ordered_json;
-  write_file_atomically(path, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_file_atomically(path, json_text(json, 2) + "\n");
 }
 
 }  // namespace

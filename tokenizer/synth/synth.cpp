@@ -6,6 +6,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "tokenizer/text/corpus.h"
 #include "engine/base/philox.h"
 #include "tokenizer/synth/synth_story.h"
@@ -48,7 +49,7 @@ void write_json(const std::filesystem::path& output, const SynthSummary& summary
                                        {"nats_per_byte", summary.nats_per_byte},
                                        {"entropy_per_story_nats", summary.entropy_per_story_nats},
                                        {"expected_bytes_per_story", summary.expected_bytes_per_story}};
-  write_file_atomically(synth_json_path(output), json.dump(2) + "\n");
+  write_file_atomically(synth_json_path(output), json_text(json, 2) + "\n");
 }
 
 }  // namespace
@@ -112,7 +113,7 @@ std::optional<std::vector<double>> read_synth_nats(const std::filesystem::path& 
     return Error("'{}' does not belong to '{}' (or is damaged): make the corpus again, or remove that file",
                  path.string(), corpus.string());
   };
-  const nlohmann::json json = nlohmann::json::parse(read_text_file(json_path), nullptr, false);
+  nlohmann::ordered_json json = parse_json(read_text_file(json_path));  // not const: a key that is missing reads as null
   if (!json.is_object() || json.value("format", "") != "lapilli synthetic corpus") return std::nullopt;
   if (!json["bytes"].is_number_unsigned() || json["bytes"] != std::filesystem::file_size(corpus))
     throw foreign(json_path);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "engine/kernel/pipeline_statistics.h"
 #include "shaders/common/args.h"
 #include "shaders/embedded_shaders.h"
@@ -197,7 +198,7 @@ void run(const KernelBenchOptions& options) {
   const DeviceCaps& caps = device.caps();
   auto list = nlohmann::ordered_json::array();
   for (const KernelReport& report : reports) list.push_back(to_json(report));
-  const std::string json = nlohmann::ordered_json{{"bench", "kernels"}, {"device", device_to_json(caps)}, {"kernels", list}}.dump(2) + "\n";
+  const std::string json = json_text({{"bench", "kernels"}, {"device", device_to_json(caps)}, {"kernels", list}}, 2) + "\n";
   if (!options.save.empty()) write_file_atomically(options.save, json);
   if (options.as_json) return print(json);
   print(fmt::format("{} ({}): subgroups of {} (the device can {} to {})\n", caps.name, caps.driver, caps.subgroup_size, caps.min_subgroup_size,
@@ -209,8 +210,8 @@ void run(const KernelBenchOptions& options) {
 
 }  // namespace
 
-void add_bench_kernels(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("kernels", "What the driver's compiler makes of every kernel: registers, spills, occupancy");
+void add_bench_kernels(Command& bench) {
+  Command* command = bench.add_subcommand("kernels", "What the driver's compiler makes of every kernel: registers, spills, occupancy");
   command->footer("Every form of every kernel that training uses on the device is compiled, and none is run. Needs a driver with\n"
                   "VK_KHR_pipeline_executable_properties. The RADV of Mesa 25 and older can show AMD's compiler without a card\n"
                   "(for that of Mesa 26: tools/scripts/with_mesa26.sh --card FAMILY):\n"

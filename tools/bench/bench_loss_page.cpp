@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tools/bench/bench_loss.h"
+#include "engine/base/json.h"
 #include "tools/bench/bench_page.h"
 #include "tools/html/chart.h"
 #include "tools/common/console.h"
@@ -78,7 +79,7 @@ std::vector<Group> groups_along(const std::string& key, const Json& runs, const 
   for (const Json& run : runs) {
     std::string others;
     for (const std::string& other : swept)
-      if (other != key) others += (others.empty() ? " (" : ", ") + axis_of(other).label + " " + run["shape"][other].dump();
+      if (other != key) others += (others.empty() ? " (" : ", ") + axis_of(other).label + " " + json_text(run["shape"][other]);
     if (!others.empty()) others += ")";
     auto group = std::ranges::find(groups, others, &Group::others);
     if (group == groups.end()) group = groups.insert(groups.end(), {others, Json::array()});
@@ -185,7 +186,7 @@ ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
   for (const Json& run : runs) {
     const auto add = [&](const std::vector<std::string>& cells) {
       std::vector<std::string> row;
-      for (const auto& [key, header] : place) row.push_back(run["shape"][key].dump());
+      for (const auto& [key, header] : place) row.push_back(json_text(run["shape"][key]));
       row.insert(row.end(), cells.begin(), cells.end());
       row.resize(table.header.size());
       table.rows.push_back(std::move(row));

@@ -1,5 +1,7 @@
 #include "tools/bench/bench_page.h"
 
+#include "engine/base/json.h"
+
 #include <fmt/chrono.h>
 
 #include <algorithm>
@@ -14,19 +16,19 @@ constexpr double kGflopsToTellInTera = 10'000;
 
 }  // namespace
 
-std::string command_line(const CLI::App& command) {
+std::string command_line(const Command& command) {
   constexpr std::array kWhereTo{"--html", "--json", "--save"};
-  std::string text = "lapilli bench " + command.get_name();
+  std::string text = "lapilli bench " + command.name();
   const auto quote = [](const std::string& value) { return value.find(' ') == std::string::npos ? value : "\"" + value + "\""; };
-  for (const CLI::Option* option : command.get_options()) {
-    if (option->count() == 0 || std::ranges::find(kWhereTo, option->get_name()) != kWhereTo.end()) continue;
-    const std::string name = option->get_positional() ? "" : " " + option->get_name();
-    if (option->get_items_expected_max() == 0)  // a flag
+  for (const Command::Given& given : command.given()) {
+    if (std::ranges::find(kWhereTo, given.name) != kWhereTo.end()) continue;
+    const std::string name = given.name.empty() ? "" : " " + given.name;
+    if (given.values.empty())
       text += name;
-    else if (option->get_delimiter() != '\0')  // a list
-      text += name + " " + quote(CLI::detail::join(option->results(), ","));
+    else if (given.is_list)
+      text += fmt::format("{} {}", name, quote(fmt::format("{}", fmt::join(given.values, ","))));
     else
-      for (const std::string& value : option->results()) text += name + " " + quote(value);
+      for (const std::string& value : given.values) text += name + " " + quote(value);
   }
   return text;
 }
@@ -36,7 +38,7 @@ std::string utc_date() { return fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime
 std::string shape_text(const nlohmann::ordered_json& shape, std::string_view separator) {
   std::string text;
   for (const auto& [key, value] : shape.items())
-    text += fmt::format("{}{} {}", text.empty() ? "" : separator, key, value.is_string() ? value.get<std::string>() : value.dump());
+    text += fmt::format("{}{} {}", text.empty() ? "" : separator, key, value.is_string() ? value.get<std::string>() : json_text(value));
   return text;
 }
 

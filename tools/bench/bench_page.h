@@ -12,7 +12,7 @@
 namespace lapilli {
 
 // "lapilli bench matmul --size 64", such that the same is measured again; without what only says where the figures go.
-std::string command_line(const CLI::App& command);
+std::string command_line(const Command& command);
 
 std::string utc_date();  // "2026-01-31 09:05 UTC"
 

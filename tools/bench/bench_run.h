@@ -22,11 +22,11 @@ struct BenchOptions {
   bool as_json = false;
   std::string save;  // a file for the JSON, whatever is printed; empty: none
   std::string html;  // a file for a page with charts; empty: none
-  const CLI::App* command = nullptr;  // what was asked for
+  const Command* command = nullptr;  // what was asked for
 };
-void add_bench_options(CLI::App& command, BenchOptions& options);
+void add_bench_options(Command& command, BenchOptions& options);
 // --dtype: to what the factors of products are rounded.
-void add_dtype_option(CLI::App& command, Precision& precision);
+void add_dtype_option(Command& command, Precision& precision);
 
 // The class of that name. Wrong usage unless it is one of those `known` and multiplies in the precision; `about` tells what there is.
 KernelClass parse_kernel_class(const std::string& name, Precision precision, std::initializer_list<KernelClass> known, const char* about);
@@ -36,9 +36,9 @@ struct ShapesFromConfig {
   std::string config;  // empty: none
   std::vector<std::string> sets;
 };
-void add_config_options(CLI::App& command, ShapesFromConfig& from, std::initializer_list<CLI::Option*> excluded);
+void add_config_options(Command& command, ShapesFromConfig& from, std::initializer_list<Option*> excluded);
 // The configuration, if there is one; `precision` becomes its own unless --dtype was given. Throws Error.
-std::optional<Config> load_shapes(const ShapesFromConfig& from, const CLI::App& command, Precision& precision);
+std::optional<Config> load_shapes(const ShapesFromConfig& from, const Command& command, Precision& precision);
 
 // One thing measured, with the work its algorithm asks for (0: does not say).
 struct BenchEntry {
@@ -107,11 +107,11 @@ class BenchRun {
 // Wrong usage unless a matrix of so many rows and columns can be indexed by the kernels (below 2^31 elements).
 void require_indexable(const char* what, uint64_t rows, uint64_t cols);
 
-void add_bench_matmul(CLI::App& bench);
-void add_bench_ceiling(CLI::App& bench);
-void add_bench_kernels(CLI::App& bench);
-void add_bench_attention(CLI::App& bench);
-void add_bench_loss(CLI::App& bench);
-void add_bench_step(CLI::App& bench);
+void add_bench_matmul(Command& bench);
+void add_bench_ceiling(Command& bench);
+void add_bench_kernels(Command& bench);
+void add_bench_attention(Command& bench);
+void add_bench_loss(Command& bench);
+void add_bench_step(Command& bench);
 
 }  // namespace lapilli

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "model/io/config_toml.h"
 #include "shaders/embedded_shaders.h"
 #include "tools/bench/bench_run.h"
@@ -60,7 +61,7 @@ void add_profile(ChartPage& page, const nlohmann::ordered_json& profile) {
     if (share > 0) nearness.series[of_memory ? 1 : 0].points.emplace_back(time.bars.size(), 100 * share);
     time.bars.push_back(scope["scope"]);
     const auto rate = [&](const char* work) { return ms > 0 ? fmt::format("{:.2f}", scope[work].get<double>() / ms * 1e-6) : ""; };
-    table.rows.push_back({scope["scope"], scope["calls"].dump(), fmt::format("{:.3f} ms", ms), fmt::format("{:.1f} %", 100 * ms / step_ms),
+    table.rows.push_back({scope["scope"], json_text(scope["calls"]), fmt::format("{:.3f} ms", ms), fmt::format("{:.1f} %", 100 * ms / step_ms),
                           rate("flops"), rate("bytes"), share > 0 ? fmt::format("{:.1f} %", 100 * share) : "", share > 0 ? scope["ceiling"] : ""});
   }
   nearness.bars = time.bars;
@@ -114,8 +115,8 @@ void run(const StepBenchOptions& options) {
 
 }  // namespace
 
-void add_bench_step(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("step", "Whole training steps of a configuration, on random tokens");
+void add_bench_step(Command& bench) {
+  Command* command = bench.add_subcommand("step", "Whole training steps of a configuration, on random tokens");
   command->footer("Timed by the host's clock, its own work included. FLOPs as for MFU: forward and backward by formula.\n"
                   "Example: lapilli bench step tools/configs/quickstart.toml --vocab-size 1024 --profile");
   const auto options = std::make_shared<StepBenchOptions>();

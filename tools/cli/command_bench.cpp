@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "shaders/embedded_shaders.h"
 #include "tools/bench/bench_run.h"
 #include "tools/bench/bench_page.h"
@@ -148,11 +149,11 @@ std::vector<std::string> BenchRun::page_facts() const { return {device_line(), c
 void BenchRun::publish(const BenchReport& report) const {
   save(report.json);
   if (!options_.html.empty()) write_chart_page(options_.html, report.page);
-  print(options_.as_json ? report.json.dump(2) + "\n" : device_line() + "\n" + report.text);
+  print(options_.as_json ? json_text(report.json, 2) + "\n" : device_line() + "\n" + report.text);
 }
 
 void BenchRun::save(const nlohmann::ordered_json& json) const {
-  if (!options_.save.empty()) write_file_atomically(options_.save, json.dump(2) + "\n");
+  if (!options_.save.empty()) write_file_atomically(options_.save, json_text(json, 2) + "\n");
 }
 
 namespace {
@@ -165,21 +166,21 @@ struct ExplainOptions {
 void explain(const ExplainOptions& options) {
   const Device device({.selector = options.device, .record_only = true});
   const TuningRecords known = Tuner(device.caps(), embedded_shaders_hash()).known();
-  if (options.as_json) return print(tuning_to_json(known).dump(2) + "\n");
+  if (options.as_json) return print(json_text(tuning_to_json(known), 2) + "\n");
   print(known.empty() ? "nothing has been measured on this device yet: lapilli train and lapilli bench step do\n" : tuning_table(known));
 }
 
 }  // namespace
 
-void add_bench_command(CLI::App& program) {
-  CLI::App* bench = program.add_subcommand("bench", "Measure kernels and training steps on a device");
+void add_bench_command(Command& program) {
+  Command* bench = program.add_subcommand("bench", "Measure kernels and training steps on a device");
   const auto options = std::make_shared<ExplainOptions>();
   bench->add_flag("--explain", options->explain, "Tell which kernels were chosen by measurement on the device, and what they beat");
   bench->add_flag("--json", options->as_json, "With --explain: print JSON instead of a table");
   add_device_option(*bench, options->device);
   bench->callback([bench, options] {
-    if (!bench->get_subcommands().empty()) return;
-    if (!options->explain) throw CLI::RequiredError("A command");
+    if (bench->has_chosen_subcommand()) return;
+    if (!options->explain) complain_of_missing_command();
     explain(*options);
   });
   bench->footer("All but kernels is timed by the device's own timestamps, in turn with its multiply-add ceiling; GFLOP/s count what "

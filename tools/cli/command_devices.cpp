@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/common/command_options.h"
+#include "engine/base/json.h"
 #include "tools/common/console.h"
 #include "tools/common/device_report.h"
 
@@ -123,7 +124,7 @@ void list(bool as_json) {
       entry.update(device_to_json(devices[i]));
       array.push_back(std::move(entry));
     }
-    print(array.dump(2) + "\n");
+    print(json_text(array, 2) + "\n");
     return;
   }
   for (size_t i = 0; i < devices.size(); ++i) print(device_text(i, devices[i]));
@@ -131,8 +132,8 @@ void list(bool as_json) {
 
 }  // namespace
 
-void add_devices_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("devices", "List Vulkan devices, what they can do and the kernels they get");
+void add_devices_command(Command& program) {
+  Command* command = program.add_subcommand("devices", "List Vulkan devices, what they can do and the kernels they get");
   command->footer("The number in front of a device, its UUID or a part of its name is what --device takes.");
   const auto as_json = std::make_shared<bool>(false);
   command->add_flag("--json", *as_json, "Print a JSON array instead of text");

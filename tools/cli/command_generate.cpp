@@ -22,7 +22,7 @@ void generate(const GenerateOptions& options) {
   std::vector<uint32_t> prompt = tokenizer.encode(options.prompt);
   // Nothing said: what follows the end of a document is the beginning of another.
   if (prompt.empty() && tokenizer.eos_id()) prompt.push_back(*tokenizer.eos_id());
-  if (prompt.empty()) throw CLI::ValidationError("--prompt", "must not be empty: this tokenizer has no end-of-text token to begin with");
+  if (prompt.empty()) throw UsageError("--prompt", "must not be empty: this tokenizer has no end-of-text token to begin with");
 
   Generator generator(model.device(), model.kept(), model.scratch(), model.config().model, model.config().loss);
   model.commit();
@@ -41,8 +41,8 @@ void generate(const GenerateOptions& options) {
 
 }  // namespace
 
-void add_generate_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("generate", "Continue a text");
+void add_generate_command(Command& program) {
+  Command* command = program.add_subcommand("generate", "Continue a text");
   command->footer("The same seed, checkpoint, prompt and device give the same text. It ends after --tokens, or where the model ends it.\n"
                   "Example: lapilli generate runs/first --prompt 'Once upon a time' --tokens 100");
   const auto options = std::make_shared<GenerateOptions>();
@@ -52,13 +52,13 @@ void add_generate_command(CLI::App& program) {
   command->add_option("--tokens", sampling.tokens, "Tokens to draw")->check(positive())->type_name("N")->capture_default_str();
   command->add_option("--temperature", sampling.temperature, "0: always the likeliest token; 1: as the model says")
       ->check(not_negative())
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(between(0.0, 100.0))
       ->type_name("T")
       ->capture_default_str();
   command->add_option("--top-k", sampling.top_k, "Draw from the K likeliest tokens; 0: from all")->type_name("K")->capture_default_str();
   command->add_option("--top-p", sampling.top_p, "Draw from the fewest tokens that have this much probability together")
       ->check(positive())
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(between(0.0, 1.0))
       ->type_name("P")
       ->capture_default_str();
   command->add_option("--seed", sampling.seed, "Seed of the draws")->check(not_negative())->type_name("S")->capture_default_str();

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "model/io/config_toml.h"
 #include "model/train/run_plan.h"
 #include "shaders/embedded_shaders.h"
@@ -155,7 +156,7 @@ void plan(const PlanOptions& options) {
   const bool fits = made.memory_bytes <= made.available_bytes;
   const StepTimes times = options.no_measure ? StepTimes{} : time_step(kernels, tuner, config, fits);
   const Alternative other = turn_recompute(kernels, tuner, config, !options.no_measure);
-  const std::string json = to_json(made, config, device.caps(), ceiling, times, other).dump(2) + "\n";
+  const std::string json = json_text(to_json(made, config, device.caps(), ceiling, times, other), 2) + "\n";
   if (!options.save.empty()) write_file_atomically(options.save, json);
   if (options.as_json) return print(json);
   print(fmt::format("{} ({})\n", device.caps().name, device.caps().driver));
@@ -165,8 +166,8 @@ void plan(const PlanOptions& options) {
 
 }  // namespace
 
-void add_plan_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("plan", "What a run will take: parameters, memory, work and time");
+void add_plan_command(Command& program) {
+  Command* command = program.add_subcommand("plan", "What a run will take: parameters, memory, work and time");
   command->footer("Runs a few steps on random tokens to tell the time: first of two layers, from which the whole is predicted, then of the\n"
                   "whole model, if it fits. Says what train.recompute the other way would take. Starts no run.\n"
                   "Example: lapilli plan tools/configs/quickstart.toml --vocab-size 1024");

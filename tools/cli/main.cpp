@@ -1,4 +1,4 @@
-// The `lapilli` command. Exit codes: 0 good, 1 the world's fault (one sentence on stderr), 2 wrong usage.
+// The `lapilli` command. Exit codes: 0 good, 1 runtime error (one sentence on stderr), 2 wrong usage.
 
 #include <csignal>
 #include <exception>
@@ -12,7 +12,7 @@
 namespace {
 
 // In the order that --help shows.
-constexpr void (*kAddCommand[])(CLI::App&) = {
+constexpr void (*kAddCommand[])(lapilli::Command&) = {
     lapilli::add_devices_command,
     lapilli::add_corpus_command,
     lapilli::add_tokenizer_command,
@@ -26,19 +26,15 @@ constexpr void (*kAddCommand[])(CLI::App&) = {
 };
 
 int run(int argc, char** argv) {
-  CLI::App program("Trains small transformer language models on any device that speaks Vulkan.", "lapilli");
-  program.set_version_flag("--version", "lapilli " LAPILLI_VERSION);
+  lapilli::Command program("Trains small transformer language models on any device that speaks Vulkan.", "lapilli");
+  program.add_version_flag("--version", "lapilli " LAPILLI_VERSION);
   lapilli::require_command(program);
-  program.get_formatter()->column_width(34);
+  program.option_column_width(34);
   program.footer("`lapilli COMMAND --help` explains a command. Start here: tools/quickstart.sh");
   for (const auto add : kAddCommand) add(program);
-  try {
-    program.parse(argc, argv);
-    lapilli::flush_output();
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    return program.exit(error) == 0 ? 0 : 2;  // --help and --version come this way too
-  }
+  const int exit_code = program.parse(argc, argv);
+  lapilli::flush_output();
+  return exit_code;
 }
 
 }  // namespace
@@ -53,7 +49,7 @@ int main(int argc, char** argv) {
     lapilli::complain("this machine is out of memory");
   } catch (const std::filesystem::filesystem_error& error) {
     lapilli::complain("cannot use '" + error.path1().string() + "': " + error.code().message());
-  } catch (const std::exception& error) {  // Error, or what the standard library says about the world
+  } catch (const std::exception& error) {  // Error, or the standard library's
     lapilli::complain(error.what());
   }
   return 1;

@@ -32,7 +32,7 @@ std::string time_text(const TunedCandidate& candidate) {
 
 }  // namespace
 
-void add_tuning_options(CLI::App& command, TuningFlags& flags) {
+void add_tuning_options(Command& command, TuningFlags& flags) {
   command.add_flag("--no-tune", flags.no_tune, "Measure nothing to choose between kernels: what was measured before, else the default");
   command
       .add_option("--tuning", flags.file,

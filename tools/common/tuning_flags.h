@@ -14,7 +14,7 @@ struct TuningFlags {
   std::string file;  // empty: the device's own, among the caches
 };
 // --no-tune and --tuning.
-void add_tuning_options(CLI::App& command, TuningFlags& flags);
+void add_tuning_options(Command& command, TuningFlags& flags);
 // Bounded in time; shows on a terminal what is being measured.
 TunerOptions tuner_options(const TuningFlags& flags);
 

@@ -9,6 +9,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "tools/html/chart_assets.h"
 
 namespace lapilli {
@@ -38,7 +39,7 @@ std::string escape_html(std::string_view text) {
 // only, where it may be written by its number.
 std::string dump_for_script(const Json& json) {
   std::string text;
-  for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace)) {
+  for (const char c : json_text(json)) {
     if (c == '<')
       text += "\\u003c";
     else
