@@ -1,9 +1,8 @@
 #pragma once
 // The three kinds of failure.
 //
-//  Error  a runtime or user error (a file, a device, a setting): thrown by the libraries, caught once in main(),
-//  printed
-//         as one clear sentence that names the cause and the remedy; exit code 1.
+//  Error  a runtime or user error (a file, a device, a setting): thrown by the libraries, caught once in main() and
+//         printed as one clear sentence that names the cause and the remedy; exit code 1.
 //  DeviceLost  the driver lost the device: it runs nothing more in this process. Not an Error, so that code which
 //         continues after an Error (a failed measurement) does not continue after this; main() prints it like an Error.
 //  CHECK  a failed check, a bug in the program: prints the expression, the values and the place, then aborts. Active in

@@ -10,7 +10,7 @@
 namespace lapilli {
 
 struct EmbeddedShader {
-  std::string_view name;            // of the kernel: its .comp file without the ending, or the NAME of a "// kernel" line
+  std::string_view name;            // of the kernel: its .comp file without the ending, or a NAME that the file states
   std::span<const uint32_t> words;  // of a valid module
 };
 

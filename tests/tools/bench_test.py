@@ -217,7 +217,7 @@ class Bench(BenchTest):
             calls, us = scopes[scope["scope"]]
             self.assertEqual(calls, scope["calls"] * profile["steps"])
             self.assertAlmostEqual(us, scope["ms"] * 1e3 * profile["steps"], delta=0.001 * calls)  # rounded to nanoseconds
-        self.assertIn("scopes explain", self.run_lapilli("bench", "step", "small.toml", "--vocab-size", 300, "--profile", *QUICK).stdout)
+        self.assertIn("GPU coverage", self.run_lapilli("bench", "step", "small.toml", "--vocab-size", 300, "--profile", *QUICK).stdout)
 
     def test_Table_IsReadable(self):
         said = self.run_lapilli("bench", "matmul", "--size", 32, *QUICK).stdout

@@ -71,7 +71,7 @@ class Report(CommandTest):
             verdict = "**This driver cannot.**\n\n" if section["exit_code"] else ""
             self.assertIn(f"\n## {section['title']}\n\n`{section['command']}`\n\n{verdict}```\n{section['output']}\n```\n", self.markdown)
             self.assertTrue(section["command"].startswith("lapilli "))
-        self.assertIn("scopes explain", self.markdown)
+        self.assertIn("GPU coverage", self.markdown)
         self.assertNotIn("lapilli-report.", self.markdown)  # the scratch folder is nobody's business
 
     def test_Failures_AreToldInTheirSections(self):

@@ -208,7 +208,7 @@ class Run(CommandTest):
             self.assertEqual(int(rows[scope][1]), calls / 4)
             self.assertAlmostEqual(float(rows[scope][2]), us / 4e3, delta=0.00051 + 1e-6 * calls)
         worked = sum(step["dur"] for step, _ in trace.device)
-        told = float(re.search(r"scopes explain (\S+) % of the step", table)[1])
+        told = float(re.search(r"GPU coverage (\S+) % of the step", table)[1])
         self.assertAlmostEqual(told, 100 * worked / wall, delta=0.06)
         if not trace.metadata["clock_alignment"].startswith("calibrated"):
             return

@@ -45,7 +45,7 @@ TEST(StepProfile, Summary_AveragesSteps_AndTellsWhatIsExplained) {
   EXPECT_EQ(summary.device.spans[0].dispatches, 4U);
   EXPECT_EQ(summary.device.spans[0].flops, 6000);
   const std::string table = profile_table(summary, kCeilings);
-  EXPECT_NE(table.find("scopes explain 60.0 % of the step; host 2.67 %"), std::string::npos) << table;
+  EXPECT_NE(table.find("GPU coverage 60.0 % of the step; host 2.67 %"), std::string::npos) << table;
   EXPECT_NE(table.find("50.0% compute"), std::string::npos) << table;  // 10 of 20 FLOP/ns
 }
 

@@ -118,7 +118,7 @@ TEST_F(TunerDeathTest, ADriverThatAborts_IsPassedAtTheNextStart_WhichSaysSo) {
     spdlog::set_default_logger(before);
     EXPECT_EQ(choice.reason, "measured: full 2000 ms, tokens failed");
     EXPECT_EQ(candidates.prepared, "f");
-    const std::string said = key + ": tokens failed: the device was lost, or the program died, when it was tried before; it is not used";
+    const std::string said = key + ": tokens failed: it crashed the device or the program in an earlier run; it is not used";
     EXPECT_NE(log.str().find(said), std::string::npos) << log.str();
     EXPECT_NE(read_text_file(file_).find("\"crashes\": {"), std::string::npos);
     EXPECT_EQ(dir_.names(), (std::vector<std::string>{"tuning.json"}));
