@@ -151,13 +151,13 @@ esac
 step=(step "${model[@]}" --vocab-size "$vocabulary" --profile "${common[@]}")
 
 section 'Kernels as the driver compiles them' kernels.json bench kernels "${device[@]}" --save "$work/kernels.json"
-bench 'Matrix products' matmul matmul "${matmul[@]}" "${common[@]}"
+bench 'Matrix multiplication' matmul matmul "${matmul[@]}" "${common[@]}"
 bench 'Attention' attention attention "${attention[@]}" "${common[@]}"
 bench 'Loss' loss loss "${loss[@]}" "${common[@]}"
 bench 'A training step' step "${step[@]}" --explain
 for dtype in f16 bf16; do
   grep -qs "\"matrix_$dtype\": \[" "$work/ceiling.json" || continue # the device does not multiply them
-  bench "Matrix products of $dtype" "matmul-$dtype" matmul "${matmul[@]}" --dtype $dtype "${common[@]}"
+  bench "Matrix multiplication in $dtype" "matmul-$dtype" matmul "${matmul[@]}" --dtype $dtype "${common[@]}"
   bench "Attention with $dtype" "attention-$dtype" attention "${attention[@]}" --dtype $dtype "${common[@]}"
   bench "Loss with $dtype" "loss-$dtype" loss "${loss[@]}" --dtype $dtype "${common[@]}"
   bench "A training step with $dtype" "step-$dtype" "${step[@]}" --set train.precision=$dtype

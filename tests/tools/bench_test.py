@@ -111,7 +111,7 @@ class Bench(BenchTest):
     def test_Kernels_TellsOfEachOrWhyNot(self):
         done = subprocess.run([LAPILLI, "bench", "kernels", "--json"], capture_output=True, text=True)
         if done.returncode != 0:  # most software drivers
-            return self.fails("bench", "kernels", says="tells no")
+            return self.fails("bench", "kernels", says="reports no")
         kernels = json.loads(done.stdout)["kernels"]
         self.assertIn("adamw", {kernel["name"] for kernel in kernels})
         self.assertTrue(all(kernel["statistics"] for kernel in kernels))
@@ -182,7 +182,7 @@ class Bench(BenchTest):
         self.assertEqual({choice["operation"]: choice["chosen"] for choice in again}[operation], other)
         self.assertEqual(json.loads(file.read_text()), pinned)
         self.assertEqual(json.loads(self.run_lapilli("bench", "--explain", "--json", env=environment).stdout), [])
-        self.assertIn("nothing has been measured", self.run_lapilli("bench", "--explain", env=environment).stdout)
+        self.assertIn("no kernels have been measured", self.run_lapilli("bench", "--explain", env=environment).stdout)
         self.run_lapilli(*step, env=environment)
         self.assertIn("; beat ", self.run_lapilli("bench", "--explain", env=environment).stdout)
         self.misused("bench", says="A command")
@@ -270,7 +270,7 @@ class BenchPages(BenchTest):
         self.assertEqual([name for name, _ in time], [scope["scope"] for scope in profile["scopes"]])
         self.assertEqual(time, sorted(time, key=lambda bar: -bar[1]))
         self.assertAlmostEqual(sum(share for _, share in time), 100 * profile["explained"], places=6)
-        for (name, compute, memory), scope in zip(bars["Nearness to the ceiling"], profile["scopes"], strict=True):
+        for (name, compute, memory), scope in zip(bars["Share of the roofline"], profile["scopes"], strict=True):
             known, other = (memory, compute) if scope["ceiling"] == "memory" else (compute, memory)
             self.assertIsNone(other, name)
             self.assertAlmostEqual(known or 0, 100 * scope["share_of_ceiling"], places=9)
@@ -372,7 +372,7 @@ class BenchLoss(BenchTest):
         page = (self.folder / "page.html").read_text()
         self.assertIn("lapilli bench loss --tokens 32 --vocab 512,1031 --dim 8,16 --strategy all,auto --repeats 3", page)
         charts = self.charts()
-        kinds = ["Throughput", "Relative to plain products", "Scratch memory"]
+        kinds = ["Throughput", "Relative to plain matmuls", "Scratch memory"]
         self.assertEqual([chart["title"] for chart in charts],
                          [f"{kind} ({other})" for other in ("width 8", "width 16", "vocabulary 512", "vocabulary 1031") for kind in kinds])
         for chart, vocab_runs in (charts[0], report["runs"][::2]), (charts[3], report["runs"][1::2]):
@@ -405,8 +405,8 @@ class BenchLoss(BenchTest):
         reasons = {it["name"]: it["reason"] for it in report["left_out"]}
         self.assertEqual(set(reasons), {"full", "tokens", "kept"})
         for reason in reasons.values():
-            self.assertRegex(reason, r"^skipped: would hold [12]\.\d MiB$")
-        self.assertRegex(self.run_lapilli("bench", *arguments, *QUICK).stdout, r"\nfull +skipped: would hold \S+ MiB\n")
+            self.assertRegex(reason, r"^skipped: needs [12]\.\d MiB$")
+        self.assertRegex(self.run_lapilli("bench", *arguments, *QUICK).stdout, r"\nfull +skipped: needs \S+ MiB\n")
 
     def test_Table_HasPhasesOfAShape_AndOfASweepWhenAsked(self):
         said = self.run_lapilli("bench", *LOSS, *QUICK).stdout

@@ -16,7 +16,7 @@ PROMISED = {"devices", "corpus synth", "tokenizer train", "data build", "train",
 
 class Usage(CommandTest):
     def commands(self, *prefix):
-        """Every command that --help tells of, with its help text."""
+        """Every command that --help lists, with its help text."""
         text = self.run_lapilli(*prefix, "--help").stdout
         below = text.partition("Subcommands:")[2]
         names = re.findall(r"^  ([a-z]+)(?:\s|$)", below, re.MULTILINE)

@@ -1,4 +1,4 @@
-// The `lapilli` command. Exit codes: 0 good, 1 the world's fault (one sentence on stderr), 2 wrong usage.
+// The `lapilli` command. Exit codes: 0 success, 1 runtime or user error (one sentence on stderr), 2 wrong usage.
 
 #include <csignal>
 #include <exception>
@@ -11,7 +11,7 @@
 
 namespace {
 
-// In the order that --help shows.
+// In the order of --help.
 constexpr void (*kAddCommand[])(CLI::App&) = {
     lapilli::add_devices_command,
     lapilli::add_corpus_command,
@@ -26,7 +26,7 @@ constexpr void (*kAddCommand[])(CLI::App&) = {
 };
 
 int run(int argc, char** argv) {
-  CLI::App program("Trains small transformer language models on any device that speaks Vulkan.", "lapilli");
+  CLI::App program("Trains small transformer language models on any Vulkan device.", "lapilli");
   program.set_version_flag("--version", "lapilli " LAPILLI_VERSION);
   lapilli::require_command(program);
   program.get_formatter()->column_width(34);
@@ -37,7 +37,7 @@ int run(int argc, char** argv) {
     lapilli::flush_output();
     return 0;
   } catch (const CLI::ParseError& error) {
-    return program.exit(error) == 0 ? 0 : 2;  // --help and --version come this way too
+    return program.exit(error) == 0 ? 0 : 2;  // also for --help and --version
   }
 }
 
@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
     lapilli::complain("this machine is out of memory");
   } catch (const std::filesystem::filesystem_error& error) {
     lapilli::complain("cannot use '" + error.path1().string() + "': " + error.code().message());
-  } catch (const std::exception& error) {  // Error, or what the standard library says about the world
+  } catch (const std::exception& error) {  // Error, or a runtime error of the standard library
     lapilli::complain(error.what());
   }
   return 1;

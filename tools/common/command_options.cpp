@@ -20,11 +20,11 @@ void add_set_option(CLI::App& command, std::vector<std::string>& sets) {
 }
 
 void add_save_option(CLI::App& command, std::string& path) {
-  command.add_option("--save", path, "Also write the JSON to a file, whatever is printed")->type_name("FILE");
+  command.add_option("--save", path, "Also write the JSON to a file")->type_name("FILE");
 }
 
 void add_checkpoint_argument(CLI::App& command, std::string& path) {
-  command.add_option("checkpoint", path, "Run folder (its newest checkpoint is taken) or checkpoint folder")
+  command.add_option("checkpoint", path, "Run folder (uses its newest checkpoint) or checkpoint folder")
       ->required()
       ->type_name("RUN|CHECKPOINT");
 }
@@ -77,7 +77,7 @@ CLI::Validator as_size() {
 
 void require_other_output(const std::filesystem::path& output, const std::vector<std::string>& inputs) {
   for (const std::string& input : inputs) {
-    std::error_code ignored;  // what does not exist has no second name
+    std::error_code ignored;  // a missing file has no other name
     if (output.lexically_normal() == std::filesystem::path(input).lexically_normal() ||
         std::filesystem::equivalent(output, input, ignored))
       throw CLI::ValidationError("-o", "'" + output.string() + "' is also an input; name another output");
