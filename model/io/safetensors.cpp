@@ -15,7 +15,7 @@ namespace lapilli {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "values are read and written as memory lies");
+static_assert(std::endian::native == std::endian::little, "values are read and written without byte swapping");
 
 using nlohmann::json;
 

@@ -11,7 +11,7 @@ namespace lapilli {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "files are written as memory lies");
+static_assert(std::endian::native == std::endian::little, "files are written without byte swapping");
 
 using Bytes = std::span<const std::byte>;
 
@@ -97,7 +97,7 @@ Header checked_header(Bytes file, const std::filesystem::path& path) {
   }
   constexpr uint64_t kLimit = uint64_t{1} << 40;  // keeps the sum below in 64 bits
   if (header.elements > kLimit || header.table_bytes > kLimit || (header.arrays != 1 && header.arrays != 3)) {
-    throw Error("'{}' is damaged: its header makes no sense", name);
+    throw Error("'{}' is damaged: its header has impossible sizes", name);
   }
   const uint64_t size_bytes = sizeof header + header.table_bytes + header.arrays * header.elements * sizeof(float) +
                               sizeof(uint64_t);

@@ -132,9 +132,9 @@ BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered
                               {"shape", shape},
                               {"ceiling_gflops", figures.ceiling_rate * 1e-9},
                               {"results", std::move(results)}},
-                     .text = fmt::format("{}: {}; {} rounds in turn\n{}", bench, shape_text(shape, " "), figures.ceiling.repeats, table.to_string()),
+                     .text = fmt::format("{}: {}; {} rounds, interleaved\n{}", bench, shape_text(shape, " "), figures.ceiling.repeats, table.to_string()),
                      .page = {.facts = page_facts(), .tables = {std::move(page_table)}}};
-  report.page.facts.push_back(fmt::format("{}; {} rounds in turn", shape_text(shape, ", "), figures.ceiling.repeats));
+  report.page.facts.push_back(fmt::format("{}; {} rounds, interleaved", shape_text(shape, ", "), figures.ceiling.repeats));
   if (!left_out.empty()) report.json["left_out"] = std::move(left_out);
   return report;
 }
