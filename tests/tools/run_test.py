@@ -78,7 +78,7 @@ class Run(CommandTest):
         self.train("whole")
         self.train("parts", "--stop-at", 4)
         self.assertEqual(len(self.events("parts", "step")), 4)
-        # The run knows its configuration, and the kernels it chose: a machine that has forgotten them measures nothing.
+        # The run stores its configuration and its kernel choices: without a tuning file nothing is measured again.
         forgetful = os.environ | {"LAPILLI_CACHE_DIR": str(self.folder / "empty")}
         self.run_lapilli("train", "--run", "parts", "--resume", env=forgetful)
         self.assertTrue((self.folder / "parts" / "tuning.json").exists())

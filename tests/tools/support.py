@@ -64,7 +64,7 @@ class CommandTest(unittest.TestCase):
         self.assertIn(says, lines[0])
 
     def misused(self, *arguments, says=""):
-        """Wrong usage: exit code 2, what is wrong and where to read on."""
+        """Wrong usage: exit code 2, the error and a hint to the help."""
         done = self.run_lapilli(*arguments, code=2)
         self.assertIn(says, done.stderr)
         self.assertIn("--help", done.stderr)

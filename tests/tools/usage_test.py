@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How `lapilli` treats its user: help everywhere, exit codes, pipes, full disks, the list of devices."""
+"""The command line of `lapilli`: help, exit codes, pipes, full disks, the list of devices."""
 import json
 import os
 import re

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A training step beside PyTorch's of the same shape, on the same machine: in turn, and what the ratio is.
+"""Compares a training step with PyTorch's of the same shape, on the same machine: interleaved runs and their ratio.
 
 Usage: tools/scripts/compare_torch.py CONFIG.toml --vocab-size V [--rounds 3] [--precision bf16] [--device cuda] [--compile] [--set a.b=value]...
 

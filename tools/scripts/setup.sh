@@ -6,8 +6,8 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build pkg-config ccache git               # build
   glslc spirv-tools                                         # shaders
-  libvulkan-dev vulkan-validationlayers mesa-vulkan-drivers # Vulkan, its checker, and a driver that needs no GPU
-  libsentencepiece-dev libprotobuf-dev                      # SentencePiece's .pc file asks for protobuf's
+  libvulkan-dev vulkan-validationlayers mesa-vulkan-drivers # Vulkan, its validation layer, and a driver that needs no GPU
+  libsentencepiece-dev libprotobuf-dev                      # SentencePiece's .pc file requires protobuf's
   libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libtomlplusplus-dev
   libjs-chart.js                                            # put into the program, for the pages it writes
   libgtest-dev
@@ -58,7 +58,7 @@ apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "${apt_op
 printf 'setup: installing %s\n' "${missing[*]}"
 
 # Lavapipe from Debian 12's backports trains twice as fast as the stock one. Apt is shown that suite, on the mirror the
-# machine already uses, through a private copy of its source list: what is on the machine stays as it is.
+# machine already uses, through a private copy of its source list: the machine's own list does not change.
 if [[ $system == debian-12 && " ${missing[*]} " == *' mesa-vulkan-drivers '* ]]; then
   mirror=$(apt-get indextargets --format "\$(RELEASE) \$(REPO_URI)" 'Created-By: Packages' 2>/dev/null |
     awk '$1 == "bookworm" { print $2; exit }')
