@@ -34,7 +34,7 @@ TEST(Safetensors, WriteThenRead_GivesEverythingBack) {
   writer.write(ids);
   writer.write(std::vector<float>{});
   writer.write(vector);
-  EXPECT_FALSE(fs::exists(path));  // nothing to be seen before it is whole
+  EXPECT_FALSE(fs::exists(path));  // not visible before it is complete
   writer.commit();
 
   const SafetensorsFile file(path);
