@@ -95,14 +95,14 @@ def check_include(root, path, layer, name):
     """-> what is wrong with `path` including `name`, or None"""
     room = room_of(path)
     if VULKAN_HEADER.search(name) and (layer not in KNOWS_VULKAN or room == "engine/base"):
-        return f"{room}/ knows no Vulkan, yet includes {name}"
+        return f"{room}/ must not use Vulkan, but includes {name}"
     if name.startswith("sentencepiece") and layer not in KNOWS_SENTENCEPIECE:
-        return f"{layer}/ knows no SentencePiece, yet includes {name}"
+        return f"{layer}/ must not use SentencePiece, but includes {name}"
     included = resolve(root, path, name)
     if not included:
         return None
     if layer == "model" and included.startswith("engine/vulkan/") and included not in VULKAN_FOR_MODEL:
-        return f"model/ may not include {included}; of engine/vulkan/ it may have {', '.join(VULKAN_FOR_MODEL)}"
+        return f"model/ may not include {included}; of engine/vulkan/ it may include {', '.join(VULKAN_FOR_MODEL)}"
     if not any(included.startswith(folder + "/") for folder in may_include(room)):
         return f"{room}/ may not include {included}; it may include: {', '.join(may_include(room))}"
     return None
