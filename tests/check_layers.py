@@ -170,9 +170,9 @@ def main(arguments):
     try:
         problems = list(findings(root))
     except (subprocess.CalledProcessError, FileNotFoundError):
-        print(f"{root} is not a git checkout, or git is missing; the files to check are not known")
+        print(f"{root} is not a git checkout, or git is missing; the files to check are unknown")
         return 77  # ctest counts it as skipped
-    print("\n".join(problems) or "the layers hold")
+    print("\n".join(problems) or "no layer errors")
     return 1 if problems else 0
 
 

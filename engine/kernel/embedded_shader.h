@@ -1,5 +1,6 @@
 #pragma once
-// SPIR-V embedded in the program. The engine knows no shader by name: the creator of a KernelLibrary passes the shaders
+// SPIR-V embedded in the program. The engine does not depend on particular shaders: the creator of a KernelLibrary
+// passes the shaders
 // it may use.
 
 #include <cstdint>

@@ -31,7 +31,7 @@ bool gives_lanes_eights(const DeviceCaps& caps, const AttentionKernel& kernel) {
   return kernel.met % (8 * lanes_of_row * kernel.across) == 0;
 }
 
-// `across` 2: twice the subgroups, each with half of the columns. `met` 0: the device's limits do not allow it.
+// `.across` 2: twice the subgroups, each with half of the columns. `met` 0: the device's limits do not allow it.
 AttentionKernel coopmat_cut(const DeviceCaps& caps, const MatrixShape& shape, uint32_t head_width, AttentionPass pass, uint32_t across) {
   // One fragment of rows per subgroup: more would not fit its registers, and a row's statistics stay within one
   // subgroup.

@@ -153,7 +153,7 @@ const Key* find_key(std::string_view section, std::string_view name) {
 
 namespace {
 
-// Names that users of nanoGPT, llm.c and Hugging Face know, and ours.
+// Names in nanoGPT, llm.c and Hugging Face, and ours.
 constexpr std::pair<std::string_view, std::string_view> kNamesElsewhere[] = {
     {"model_type", "model.arch"},
     {"n_layer", "model.layers"}, {"n_layers", "model.layers"}, {"num_layers", "model.layers"}, {"num_hidden_layers", "model.layers"},

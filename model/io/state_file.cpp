@@ -79,7 +79,7 @@ std::vector<NamedShape> decode_table(Bytes encoded, uint32_t parameters, const s
   return table;
 }
 
-// The header of a file whose length is what its header says; otherwise throws.
+// The header of a file; throws unless the file has the length in the header.
 Header checked_header(Bytes file, const std::filesystem::path& path) {
   const std::string name = path.string();
   Header header{};
@@ -103,7 +103,7 @@ Header checked_header(Bytes file, const std::filesystem::path& path) {
                               sizeof(uint64_t);
   if (file.size() < size_bytes) throw Error("'{}' is cut short: {} of {} bytes", name, file.size(), size_bytes);
   if (file.size() > size_bytes) {
-    throw Error("'{}' is damaged: {} bytes where its header says {}", name, file.size(), size_bytes);
+    throw Error("'{}' is damaged: {} bytes, expected {} from its header", name, file.size(), size_bytes);
   }
   return header;
 }

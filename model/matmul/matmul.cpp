@@ -20,7 +20,7 @@ void check_nonlinearity(const Tensor& c, Into into, const MatmulOptions& options
   CHECK(!gated || options.kept, "swiglu needs memory for gate and up");
   CHECK(!options.kept || gated || f == Nonlinearity::gelu, "only gelu and swiglu keep their input");
   CHECK(static_cast<bool>(options.before) == backward, "options.before is given exactly for the gradient through a nonlinearity");
-  CHECK((f == Nonlinearity::rotary) == static_cast<bool>(options.rotary.turns), "options.rotary.turns is given exactly for rotary");
+  CHECK((f == Nonlinearity::rotary) == static_cast<bool>(options.rotary.turns), "the cos/sin table is given exactly for rotary");
   if (f == Nonlinearity::rotary) check_rotary(options.rotary, c);
   CHECK(f == Nonlinearity::none || (into == Into::overwrite && !options.addend && !options.live), "a nonlinearity needs the complete sum");
   for (const ConstTensor& tensor : {ConstTensor(options.kept), options.before})

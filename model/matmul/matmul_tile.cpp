@@ -142,7 +142,7 @@ bool multiplies(const DeviceCaps& caps, Precision precision) {
 MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
   if (precision == Precision::f32) return {caps.kernel_class};
   if (!matrix_shape(caps, precision))
-    throw Error("{} does not multiply {} matrices with f32 sums (VK_KHR_cooperative_matrix); f32 works everywhere", caps.name,
+    throw Error("{} does not support {} matrices with f32 accumulation (VK_KHR_cooperative_matrix); f32 works everywhere", caps.name,
                 to_string(precision));
   if (!has_shader(coopmat_shader(precision)))
     throw Error("this program was built with a shader compiler without {} matrices; build it again with a glslc that supports {}",

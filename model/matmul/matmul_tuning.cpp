@@ -63,7 +63,7 @@ std::vector<float> right_angles(uint32_t elements) {
 class MatmulTrial final : public KernelTrial<MatmulKernel> {
  public:
   MatmulTrial(KernelLibrary& kernels, const MatmulProduct& like, Precision precision, const Tensor& workspace, const MatmulRecorder& recorder)
-      : kernels_(kernels), recorder_(recorder), precision_(precision), arena_(kernels.device().caps(), "product measurement"), product_(like) {
+      : kernels_(kernels), recorder_(recorder), precision_(precision), arena_(kernels.device().caps(), "matmul measurement"), product_(like) {
     args::MatmulArgs& args = product_.args;
     const bool tn = layout_of(args) == MatmulLayout::tn, nt = layout_of(args) == MatmulLayout::nt;
     const auto matrix = [&](uint32_t rows, const ConstTensor& of, uint32_t cols) {

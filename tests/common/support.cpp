@@ -120,7 +120,7 @@ void Bench::run(const std::function<void(Ops&)>& record) {
   record(ops);
   program.finish();
   program.run();
-  EXPECT_EQ(device().validation_messages(), messages) << "the validation layer had something to say";
+  EXPECT_EQ(device().validation_messages(), messages) << "messages of the validation layer";
 }
 
 std::vector<float> Bench::read(const ConstTensor& tensor) const {

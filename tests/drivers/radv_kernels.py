@@ -70,7 +70,7 @@ def compile_kernels(family, mesa26):
         print(line, file=sys.stderr)  # includes messages of the validation layer
     report = json.loads(done.stdout)
     if "Null hardware" not in report["device"]["name"]:
-        raise Skip(f"RADV here knows no null hardware, but {report['device']['name']}")
+        raise Skip(f"RADV here has no null hardware, only {report['device']['name']}")
     return report["kernels"], report["device"]
 
 

@@ -69,7 +69,7 @@ def rows(kernels, chip):
         if half:
             plain["transposes"] = 1  # as matmuls on AMD do
         products = [(f"matmul_{suffix}", {"variant": variant} | plain) for variant in LAYOUTS]
-        found.append((f"product, {number}: " + " / ".join(LAYOUTS.values()), rate, *best_tile(kernels, chip, products)))
+        found.append((f"matmul, {number}: " + " / ".join(LAYOUTS.values()), rate, *best_tile(kernels, chip, products)))
         loss = [(f"loss_logits_{suffix}", {"variant": 0} | types("ab")), (f"loss_recompute_{suffix}", types("ab"))]
         found.append((f"loss, {number}: logits / recompute", rate, *best_tile(kernels, chip, loss)))
         attention = [select(kernels, f"{name}_{suffix}", head_width=64, **types("ac"))[0]

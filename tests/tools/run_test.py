@@ -223,7 +223,7 @@ class Run(CommandTest):
         for precision in "f16", "bf16":
             if device[f"matrix_{precision}"] is None:
                 self.fails("train", "small.toml", "--set", "data.dir=data", "--set", f"train.precision={precision}", "--run", precision,
-                           says=f"does not multiply {precision} matrices")
+                           says=f"does not support {precision} matrices")
                 self.assertFalse((self.folder / precision).exists())
                 continue
             self.train(precision, "--set", f"train.precision={precision}")

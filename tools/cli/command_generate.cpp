@@ -50,7 +50,7 @@ void add_generate_command(CLI::App& program) {
   add_checkpoint_argument(*command, options->checkpoint);
   command->add_option("--prompt", options->prompt, "Text to continue; \"\" begins a new document")->required()->type_name("TEXT");
   command->add_option("--tokens", sampling.tokens, "Tokens to generate")->check(positive())->type_name("N")->capture_default_str();
-  command->add_option("--temperature", sampling.temperature, "0: always the likeliest token; 1: as the model says")
+  command->add_option("--temperature", sampling.temperature, "0: always the most likely token; 1: the model's probabilities")
       ->check(not_negative())
       ->check(CLI::Range(0.0, 100.0))
       ->type_name("T")

@@ -21,4 +21,4 @@ for program in glslc spirv-val; do
     "$program" >"build/compiler/$program"
   chmod +x "build/compiler/$program"
 done
-knows_all build/compiler/glslc || echo 'compiler: the newer glslc does not know cooperative matrices either' >&2
+knows_all build/compiler/glslc || echo 'compiler: the newer glslc does not support cooperative matrices either' >&2

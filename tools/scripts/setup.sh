@@ -27,7 +27,7 @@ case $system in # Boost.PFR came with 1.75; Debian 12's default is 1.74
   debian-12) packages+=(libboost1.81-dev) ;;
   debian-1[3-9] | debian-rolling | ubuntu-2[4-9].*) packages+=(libboost-dev) ;;
   *)
-    die "this script knows Debian 12, Debian 13 and Ubuntu 24.04, not '$system'; install these yourself (Debian's names) \
+    die "this script supports Debian 12, Debian 13 and Ubuntu 24.04, not '$system'; install these yourself (Debian's names) \
 and run tools/scripts/build.sh: ${packages[*]} and Boost headers 1.75 or newer"
     ;;
 esac

@@ -149,7 +149,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LossDistillation,
 TEST(Distillation, CrossEntropy_IsEntropyPlusDivergenceToRounding) {
   const LossProblem p = make_problem(41, 12, 20, 301, 21);
   const DistillationRun r = run(p, chunked(64));
-  // Three sums of their own: each a sum over V of q times something below about 100 nats.
+  // Three separate sums: each over V of q times a value below about 100 nats.
   const double rows = reference::loss(p).weight;
   EXPECT_NEAR(r.sums.teacher_cross_entropy, r.sums.teacher_entropy + r.sums.teacher_kl, rows * 100 * kEpsilon * (p.vocab + 32.0));
   EXPECT_GT(r.sums.teacher_kl, 0);
@@ -197,7 +197,7 @@ TEST(Distillation, SixteenBitKernels_AgreeWithTheReference) {
     expect_matches(run(p, chunked(40), kernel), p, "one slab", kernel.precision);
     expect_matches(run(p, full(), kernel), p, "full", kernel.precision);
   }
-  if (!ran) GTEST_SKIP() << device().caps().name << " multiplies no 16-bit matrices";
+  if (!ran) GTEST_SKIP() << device().caps().name << " has no 16-bit matrices";
 }
 
 TEST(Distillation, NaNOfTheTeacher_NamesTheRow) {

@@ -57,7 +57,7 @@ std::string fault_of(const LossPlan& plan, const LossShape& shape, bool training
   if (plan.slab_stride() < plan.chunk || plan.slab_stride() % 16 != 0) return "the stride of a slab";
   if (uint64_t{plan.range} * plan.slab_stride() >= uint64_t{1} << 31) return "a slab beyond 2^31 elements";
   if (uint64_t{plan.chunk} * shape.dim >= uint64_t{1} << 32) return "a chunk of w beyond 32-bit indices";
-  if (2.0 * plan.range * shape.dim * plan.chunk > 1e11 && plan.chunk > kGrain) return "a product that holds the device for long";
+  if (2.0 * plan.range * shape.dim * plan.chunk > 1e11 && plan.chunk > kGrain) return "a matmul that takes too long";
   if (plan.slabs > plan.chunks || (plan.slabs == 0) == training) return "slabs";
   if (!training) return "";
   // A slab holds the logits of one kept chunk at a time, and the last one is free when chunks are recomputed into it.

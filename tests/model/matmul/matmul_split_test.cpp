@@ -24,7 +24,7 @@ class SplitMatmul : public testing::TestWithParam<Param> {
   // Calls check with a kernel that splits and a case it can split.
   void for_all_cases(const std::function<void(const MatmulKernel&, const Case&)>& check) const {
     for (const auto& [p, splits] : split_cases()) {
-      if (size_bytes(c_type) == 2 && p.n % 2 != 0) continue;  // such a c is not split: Who_Splits says so
+      if (size_bytes(c_type) == 2 && p.n % 2 != 0) continue;  // such a c is not split, see SplitMatmulChoice
       SCOPED_TRACE(fmt::format("{} {}x{}x{} in {}", static_cast<int>(p.layout), p.m, p.n, p.k, splits));
       MatmulKernel split = kernel;
       split.splits = splits;

@@ -81,7 +81,7 @@ class Golden : public testing::TestWithParam<const char*> {
         norm += e * e;
       }
       EXPECT_LE(std::sqrt(difference), tolerance * std::sqrt(norm)) << kind << " of " << spec.name;
-      EXPECT_GT(norm, 0) << kind << " of " << spec.name << " says nothing";
+      EXPECT_GT(norm, 0) << kind << " of " << spec.name << " is 0";
     }
   }
 
