@@ -50,7 +50,7 @@ void FirstDispatch::run(std::span<const std::byte> binary, const VkSpecializatio
     const std::lock_guard lock(mutex_);
     idle_.push_back(std::move(context));
   } catch (const Error& error) {
-    spdlog::debug("a kernel is not compiled ahead: {}", error.what());
+    log_debug("a kernel is not compiled ahead: {}", error.what());
   }
 }
 

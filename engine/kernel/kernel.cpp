@@ -21,7 +21,7 @@ std::vector<std::byte> load_cache(const DeviceCaps& caps) {
     const std::filesystem::path path = cache_path(caps);
     if (std::filesystem::exists(path)) return read_binary_file(path);
   } catch (const Error& error) {
-    spdlog::debug("pipeline cache not read: {}", error.what());
+    log_debug("pipeline cache not read: {}", error.what());
   }
   return {};
 }
@@ -212,7 +212,7 @@ void KernelLibrary::save_cache() {
     file.write(data);
     file.commit();
   } catch (const Error& error) {
-    spdlog::debug("pipeline cache not written: {}", error.what());
+    log_debug("pipeline cache not written: {}", error.what());
   }
 }
 

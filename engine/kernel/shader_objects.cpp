@@ -34,7 +34,7 @@ fs::path make_folder(const DeviceCaps& caps) {
     for (size_t i = 0; i < too_many; ++i) fs::remove(files[i].second, gone);
     return folder;
   } catch (const std::exception& error) {  // Error, or of the file system
-    spdlog::debug("compiled kernels are not kept: {}", error.what());
+    log_debug("compiled kernels are not kept: {}", error.what());
     return {};
   }
 }
@@ -63,7 +63,7 @@ std::vector<std::byte> read_kept(const fs::path& path) {
     file.erase(file.begin(), file.begin() + sizeof checksum);
     if (hash_bytes(file) == checksum) return file;
   } catch (const std::exception& error) {
-    spdlog::debug("compiled kernel not read: {}", error.what());
+    log_debug("compiled kernel not read: {}", error.what());
   }
   return {};
 }
@@ -76,7 +76,7 @@ void keep(const fs::path& path, std::span<const std::byte> binary) {
     file.write(binary);
     file.commit();
   } catch (const Error& error) {
-    spdlog::debug("compiled kernel not kept: {}", error.what());
+    log_debug("compiled kernel not kept: {}", error.what());
   }
 }
 

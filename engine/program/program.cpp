@@ -35,7 +35,7 @@ bool any_overlap(const std::vector<Slice>& some, const std::vector<Slice>& other
 
 // Exits without destructors, which would wait for the device. A crash marker stays on disk, as after a crash.
 [[noreturn]] void end_process(const std::string& program, const std::string& device, double seconds) {
-  spdlog::critical("{} has not ended on {} after {:.0f} s: the device hangs, and so this process ends. A kernel that was being measured will not be "
+  log_message(LogLevel::critical, "{} has not ended on {} after {:.0f} s: the device hangs, and so this process ends. A kernel that was being measured will not be "
                    "tried again; else update the driver, or choose another device",
                    program, device, seconds);
   std::fflush(nullptr);

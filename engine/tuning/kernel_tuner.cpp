@@ -12,7 +12,7 @@ TunedChoice KernelTuner::tune_by_index(const std::string& key, const std::vector
     try {
       steps.set_up();
     } catch (const Error& error) {
-      spdlog::warn("{} was not measured: {}", key, error.what());
+      log_warning("{} was not measured: {}", key, error.what());
       return {.index = tuner_.first_trusted(key, names), .reason = "not measured"};
     }
   }

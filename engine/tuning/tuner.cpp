@@ -70,7 +70,7 @@ class Candidate {
   }
   void fail(std::string_view why) {
     failure_ = fmt::format("{} failed: {}", label_, why);
-    spdlog::warn("{}; it is not used", failure_);
+    log_warning("{}; it is not used", failure_);
     run_ = nullptr;
   }
 
@@ -132,7 +132,7 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
   }
   if (!options_.measure) return {.index = first_trusted(key, names), .reason = "not measured"};
   if (all_crashed(key, names)) {
-    spdlog::warn("{}: all candidates crashed when they were measured; taking {} as it is (what crashed is remembered in '{}')", key, names.front(),
+    log_warning("{}: all candidates crashed when they were measured; taking {} as it is (what crashed is remembered in '{}')", key, names.front(),
                  file_.path().string());
     return {.index = 0, .reason = "not measured: all crashed before"};
   }

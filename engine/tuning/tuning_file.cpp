@@ -71,7 +71,7 @@ TuningFile::TuningFile(const DeviceCaps& caps, std::string kernels, std::filesys
   try {
     path_ = device_cache_path(caps, "tuning", ".json");
   } catch (const Error& error) {
-    spdlog::warn("tuning results are not remembered: {}", error.what());
+    log_warning("tuning results are not remembered: {}", error.what());
   }
 }
 
@@ -86,9 +86,9 @@ TuningMemory TuningFile::read() const {
 void TuningFile::read_file(TuningMemory& memory) const {
   try {
     if (!std::filesystem::exists(path_)) return;
-    const Json json = Json::parse(read_text_file(path_));
+    const Json json = parse_json(read_text_file(path_));
     if (json.at("identity") != identity_ || json.at("kernels") != kernels_) {
-      spdlog::log(named_ ? spdlog::level::warn : spdlog::level::debug, "tuning results in '{}' are for another device, driver or kernels, and are ignored",
+      log_message(named_ ? LogLevel::warning : LogLevel::debug, "tuning results in '{}' are for another device, driver or kernels, and are ignored",
                   path_.string());
       return;
     }
@@ -97,7 +97,7 @@ void TuningFile::read_file(TuningMemory& memory) const {
     if (json.contains("crashes")) found.crashes = json.at("crashes").get<TuningCrashes>();
     memory = std::move(found);
   } catch (const std::exception& error) {  // Error, or an exception of the JSON parser or the file system
-    spdlog::debug("tuning results in '{}' not read: {}", path_.string(), error.what());
+    log_debug("tuning results in '{}' not read: {}", path_.string(), error.what());
   }
 }
 
@@ -109,7 +109,7 @@ std::string TuningFile::mark_of(const std::string& key, const std::string& name)
 void TuningFile::read_marks(TuningMemory& memory, const std::vector<LeftMark>& marks) const {
   for (const LeftMark& mark : marks) {
     try {
-      const Json json = Json::parse(mark.what);
+      const Json json = parse_json(mark.what);
       if (json.at("identity") == identity_ && json.at("kernels") == kernels_) memory.crashes[json.at("key")].insert(json.at("trying"));
     } catch (const Json::exception&) {  // empty or truncated: names no candidate
     }
@@ -134,7 +134,7 @@ void TuningFile::add(const TuningRecords& records, const TuningCrashes& crashes)
     write_file_atomically(path_, json.dump(1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace) + "\n");
     for (const LeftMark& mark : marks) unlink(mark.path.c_str());
   } catch (const Error& error) {
-    spdlog::warn("tuning results are not remembered: {}", error.what());
+    log_warning("tuning results are not remembered: {}", error.what());
     path_.clear();
   }
 }

@@ -51,7 +51,7 @@ bool has_layer(const char* name) {
 VKAPI_ATTR VkBool32 VKAPI_CALL count_message(VkDebugUtilsMessageSeverityFlagBitsEXT, VkDebugUtilsMessageTypeFlagsEXT,
                                              const VkDebugUtilsMessengerCallbackDataEXT* data, void* counter) {
   ++*static_cast<std::atomic<uint64_t>*>(counter);
-  spdlog::error("validation: {}", data->pMessage);
+  log_message(LogLevel::error, "validation: {}", data->pMessage);
   return VK_FALSE;
 }
 

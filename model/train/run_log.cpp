@@ -18,8 +18,8 @@ void drop_later_steps(const std::filesystem::path& path, uint64_t last_step) {
   std::istringstream lines(read_text_file(path));
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
-    const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (object.is_discarded() || !object.is_object()) continue;  // truncated by a power failure
+    const auto object = parse_json(line);
+    if (!object.is_object()) continue;  // truncated by a power failure
     if (object.value("event", "") == "end" || object.value("step", uint64_t{0}) > last_step) continue;
     kept += line + '\n';
   }

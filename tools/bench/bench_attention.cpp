@@ -27,7 +27,7 @@ AttentionShape shape_of(const AttentionBenchOptions& options, const std::optiona
                              .kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads,
                              .head_width = options.head_width};
   if (shape.heads % shape.kv_heads != 0)
-    throw CLI::ValidationError("--kv-heads", fmt::format("{} does not divide the {} heads", shape.kv_heads, shape.heads));
+    throw UsageError("--kv-heads", fmt::format("{} does not divide the {} heads", shape.kv_heads, shape.heads));
   return shape;
 }
 
@@ -95,8 +95,8 @@ void run(const AttentionBenchOptions& options) {
 
 }  // namespace
 
-void add_bench_attention(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("attention", "Causal attention, forward and backward");
+void add_bench_attention(Command& bench) {
+  Command* command = bench.add_subcommand("attention", "Causal attention, forward and backward");
   command->footer(fmt::format("Kernels: {}.\n"
                               "Examples: lapilli bench attention --batch 4 --context 1024 --heads 12 --kv-heads 4 --head-width 64\n"
                               "          lapilli bench attention --config tools/configs/quickstart.toml", kKernels));
@@ -104,12 +104,12 @@ void add_bench_attention(CLI::App& bench) {
   const auto add = [&](const char* name, uint32_t& value, const char* help) {
     return command->add_option(name, value, help)->check(positive())->capture_default_str();
   };
-  CLI::Option* batch = add("--batch", options->batch, "Sequences, B");
-  CLI::Option* context = add("--context", options->context, "Positions of a sequence, T");
-  CLI::Option* heads = add("--heads", options->heads, "Query heads, H");
-  CLI::Option* kv_heads = command->add_option("--kv-heads", options->kv_heads, "Key and value heads, G, a divisor of H (default: H)")->check(positive());
-  CLI::Option* head_width =
-      command->add_option("--head-width", options->head_width, "Width of a head, E")->check(CLI::Range(1U, kWidestHead))->capture_default_str();
+  Option* batch = add("--batch", options->batch, "Sequences, B");
+  Option* context = add("--context", options->context, "Positions of a sequence, T");
+  Option* heads = add("--heads", options->heads, "Query heads, H");
+  Option* kv_heads = command->add_option("--kv-heads", options->kv_heads, "Key and value heads, G, a divisor of H (default: H)")->check(positive());
+  Option* head_width =
+      command->add_option("--head-width", options->head_width, "Width of a head, E")->check(between(1U, kWidestHead))->capture_default_str();
   add_config_options(*command, options->from, {batch, context, heads, kv_heads, head_width});
   add_dtype_option(*command, options->precision);
   command->add_option("--kernel", options->kernels, "Kernels to compare")->delimiter(',')->type_name("KERNEL,...");

@@ -92,11 +92,11 @@ void run(const CeilingOptions& options) {
 
 }  // namespace
 
-void add_bench_ceiling(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("ceiling", "Multiply-adds in f32 and of 16-bit matrices, copy bandwidth, cost of a launch: the device's limits");
+void add_bench_ceiling(Command& bench) {
+  Command* command = bench.add_subcommand("ceiling", "Multiply-adds in f32 and of 16-bit matrices, copy bandwidth, cost of a launch: the device's limits");
   const auto options = std::make_shared<CeilingOptions>();
   command->add_option("--copy-mib", options->copy_mib, "Size of the copy (default: 512, on a CPU 128, less where memory is short)")
-      ->check(CLI::Range(1, 2047))
+      ->check(between(1U, 2047U))
       ->type_name("MIB");
   add_bench_options(*command, *options);
   command->callback([options] { run(*options); });

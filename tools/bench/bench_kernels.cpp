@@ -209,8 +209,8 @@ void run(const KernelBenchOptions& options) {
 
 }  // namespace
 
-void add_bench_kernels(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("kernels", "Compiler statistics of every kernel: registers, spills, occupancy");
+void add_bench_kernels(Command& bench) {
+  Command* command = bench.add_subcommand("kernels", "Compiler statistics of every kernel: registers, spills, occupancy");
   command->footer("Compiles every form of every kernel that training uses on the device, and runs none. Needs a driver with\n"
                   "VK_KHR_pipeline_executable_properties. The RADV of Mesa 25 and older can run AMD's compiler without a GPU\n"
                   "(for that of Mesa 26: tools/scripts/with_mesa26.sh --card FAMILY):\n"

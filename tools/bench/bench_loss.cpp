@@ -113,8 +113,8 @@ void run(const LossBenchOptions& options) {
 
 }  // namespace
 
-void add_bench_loss(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("loss", "Linear + cross-entropy: strategies in time, memory and error, one shape or a sweep");
+void add_bench_loss(Command& bench) {
+  Command* command = bench.add_subcommand("loss", "Linear + cross-entropy: strategies in time, memory and error, one shape or a sweep");
   command->footer(
       "Several values (--vocab 8192,32000) make a sweep over all combinations; --seconds is for each of them.\n"
       "FLOPs are 2NDV to evaluate and 6NDV to train for the N valid tokens, without recomputation. \"of matmul\" is relative\n"
@@ -127,21 +127,21 @@ void add_bench_loss(CLI::App& bench) {
       "  lapilli bench loss --vocab 8192,32000,128000 --html loss.html");
   const auto options = std::make_shared<LossBenchOptions>();
   const auto add = [&](const char* name, auto& values, const char* help) {
-    return command->add_option(name, values, help)->delimiter(',')->allow_extra_args(false)->type_name("LIST");
+    return command->add_option(name, values, help)->delimiter(',')->one_value_each()->type_name("LIST");
   };
   add("--tokens", options->tokens, "Rows of the batch, N (default: 1024)")->check(positive());
   add("--vocab", options->vocab, "Vocabulary, V, up to 2^24 (default: 8192)")
       ->check(positive())
-      ->check(CLI::Range(1, 1 << 24).description(""));
+      ->check(between(1U, 1U << 24U, InHelp::hidden));
   add("--dim", options->dim, "Width, D (default: 256)")->check(positive());
   std::vector<std::string> names = loss_strategy_names();
   names.emplace_back("all");
-  add("--strategy", options->strategies, "Names as below (default: all)")->check(CLI::IsMember(names).description(""));
+  add("--strategy", options->strategies, "Names as below (default: all)")->check(one_of(names, InHelp::hidden));
   add("--chunk", options->chunk, "Columns of a chunk; for tokens: rows of a row chunk (default: by --memory-mib)")->check(positive());
   add("--memory-mib", options->memory_mib, "Memory for logits (default: vocab keeps half of them)")->check(positive());
   add("--valid-fraction", options->valid_fraction, "Share of valid rows, 0 to 1 (default: 1)")
       ->check(not_negative())
-      ->check(CLI::Range(0.0, 1.0).description(""));
+      ->check(between(0.0, 1.0, InHelp::hidden));
   add_dtype_option(*command, options->precision);
   command->add_option("--most-mib", options->most_mib, "Skip strategies that need more scratch memory")
       ->check(positive())

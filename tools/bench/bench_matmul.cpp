@@ -37,7 +37,7 @@ MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Preci
                                          : kernel.kernel_class == KernelClass::coopmat ? std::vector<std::string>{"32", "64", "128", "32t", "64t", "128t"}
                                                                                        : std::vector<std::string>{"32", "64", "128"};
   if (!tile.empty() && std::ranges::find(tiles, tile) == tiles.end())
-    throw CLI::ValidationError("--kernel", fmt::format("{} has tiles of {}", name, fmt::join(tiles, ", ")));
+    throw UsageError("--kernel", fmt::format("{} has tiles of {}", name, fmt::join(tiles, ", ")));
   if (!tile.empty()) kernel.tile = static_cast<uint32_t>(std::stoul(tile));
   kernel.transposes = tile.ends_with('t');
   if (tile.find('x') != std::string::npos) kernel.tile_cols = static_cast<uint32_t>(std::stoul(tile.substr(tile.find('x') + 1)));
@@ -110,7 +110,7 @@ std::vector<std::pair<std::string, MatmulKernel>> chosen_kernels(const MatmulBen
   for (const std::string& text : options.kernels) {
     kernels.emplace_back(options.kernels.size() > 1 ? " " + text : "", parse_kernel(caps, text, precision));
     if (options.f32_memory && kernels.back().second.kernel_class == KernelClass::coopmat2)
-      throw CLI::ValidationError("--kernel", "coopmat2 does not support --f32-memory");
+      throw UsageError("--kernel", "coopmat2 does not support --f32-memory");
   }
   if (kernels.empty()) kernels.emplace_back("", matmul_kernel(caps, precision));
   return kernels;
@@ -167,21 +167,21 @@ void run(const MatmulBenchOptions& options) {
 
 }  // namespace
 
-void add_bench_matmul(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("matmul", "Matrix multiplication c [M,N] = op(a) op(b), summed over K");
+void add_bench_matmul(Command& bench) {
+  Command* command = bench.add_subcommand("matmul", "Matrix multiplication c [M,N] = op(a) op(b), summed over K");
   command->footer(fmt::format("Kernels: {}.\n"
                               "--config: the GEMMs of a layer; for that of the head see lapilli bench loss.\n"
                               "Examples: lapilli bench matmul --m 512 --n 1152 --k 384 --layout nt\n"
                               "          lapilli bench matmul --config tools/configs/quickstart.toml\n"
                               "          lapilli bench matmul --size 4096 --dtype bf16 --kernel coopmat,coopmat2,coopmat2:128x128", kKernels));
   const auto options = std::make_shared<MatmulBenchOptions>();
-  CLI::Option* size = command->add_option("--size", options->size, "Default for M, N and K")->check(positive())->capture_default_str();
-  CLI::Option* m = command->add_option("--m", options->m, "Rows of c")->check(positive());
-  CLI::Option* n = command->add_option("--n", options->n, "Columns of c")->check(positive());
-  CLI::Option* k = command->add_option("--k", options->k, "Summed dimension")->check(positive());
+  Option* size = command->add_option("--size", options->size, "Default for M, N and K")->check(positive())->capture_default_str();
+  Option* m = command->add_option("--m", options->m, "Rows of c")->check(positive());
+  Option* n = command->add_option("--n", options->n, "Columns of c")->check(positive());
+  Option* k = command->add_option("--k", options->k, "Summed dimension")->check(positive());
   add_config_options(*command, options->from, {size, m, n, k});
   command->add_option("--layout", options->layout, "Layout: nn, nt, tn or all")
-      ->check(CLI::IsMember({"nn", "nt", "tn", "all"}))
+      ->check(one_of({"nn", "nt", "tn", "all"}))
       ->capture_default_str();
   add_dtype_option(*command, options->precision);
   command->add_flag("--f32-memory", options->f32_memory, "With --dtype: a, b and c in memory as f32, operands rounded when loaded");

@@ -8,7 +8,7 @@
 
 namespace lapilli {
 
-void add_bench_options(CLI::App& command, BenchOptions& options) {
+void add_bench_options(Command& command, BenchOptions& options) {
   add_device_option(command, options.device);
   command.add_option("--repeats", options.repeats, "Rounds of measurement (default: what fits into --seconds, 3 to 50)")
       ->check(positive())
@@ -23,37 +23,37 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
   options.command = &command;
 }
 
-void add_dtype_option(CLI::App& command, Precision& precision) {
+void add_dtype_option(Command& command, Precision& precision) {
   const auto set = [&precision](const std::string& name) {
     for (const Precision each : {Precision::f32, Precision::f16, Precision::bf16})
       if (name == to_string(each)) precision = each;
   };
-  command.add_option_function<std::string>("--dtype", set, "Precision of GEMM operands: f32, f16 or bf16; accumulation is f32")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}).description(""))
+  command.add_option_function("--dtype", set, "Precision of GEMM operands: f32, f16 or bf16; accumulation is f32")
+      ->check(one_of({"f32", "f16", "bf16"}, InHelp::hidden))
       ->type_name("TYPE")
       ->default_str("f32");
 }
 
 void require_indexable(const char* what, uint64_t rows, uint64_t cols) {
   if (rows * cols >= uint64_t{1} << 31U)
-    throw CLI::ValidationError("shape", fmt::format("{} would be {} x {}; kernels index fewer than 2^31 elements", what, rows, cols));
+    throw UsageError("shape", fmt::format("{} would be {} x {}; kernels index fewer than 2^31 elements", what, rows, cols));
 }
 
 KernelClass parse_kernel_class(const std::string& name, Precision precision, std::initializer_list<KernelClass> known, const char* about) {
   const auto found = std::ranges::find(known, name, [](KernelClass each) { return std::string(to_string(each)); });
   if (found != known.end() && MatmulKernel{.kernel_class = *found}.of_matrices() == (precision != Precision::f32)) return *found;
-  throw CLI::ValidationError("--kernel", fmt::format("no kernel '{}' for {}: {}", name, to_string(precision), about));
+  throw UsageError("--kernel", fmt::format("no kernel '{}' for {}: {}", name, to_string(precision), about));
 }
 
-void add_config_options(CLI::App& command, ShapesFromConfig& from, std::initializer_list<CLI::Option*> excluded) {
-  CLI::Option* config = command.add_option("--config", from.config, "Take shapes and, without --dtype, the precision from a configuration")
+void add_config_options(Command& command, ShapesFromConfig& from, std::initializer_list<Option*> excluded) {
+  Option* config = command.add_option("--config", from.config, "Take shapes and, without --dtype, the precision from a configuration")
                             ->type_name("CONFIG.toml");
-  for (CLI::Option* option : excluded) config->excludes(option);
+  for (Option* option : excluded) config->excludes(option);
   add_set_option(command, from.sets);
   command.get_option("--set")->needs(config);
 }
 
-std::optional<Config> load_shapes(const ShapesFromConfig& from, const CLI::App& command, Precision& precision) {
+std::optional<Config> load_shapes(const ShapesFromConfig& from, const Command& command, Precision& precision) {
   if (from.config.empty()) return std::nullopt;
   const Config config = load_config(from.config, from.sets);
   if (command.count("--dtype") == 0) precision = config.train.precision;

@@ -14,11 +14,11 @@ constexpr double kGflopsToTellInTera = 10'000;
 
 }  // namespace
 
-std::string command_line(const CLI::App& command) {
+std::string command_line(const Command& command) {
   constexpr std::array kWhereTo{"--html", "--json", "--save"};
   std::string text = "lapilli bench " + command.get_name();
   const auto quote = [](const std::string& value) { return value.find(' ') == std::string::npos ? value : "\"" + value + "\""; };
-  for (const CLI::Option* option : command.get_options()) {
+  for (const Option* option : command.get_options()) {
     if (option->count() == 0 || std::ranges::find(kWhereTo, option->get_name()) != kWhereTo.end()) continue;
     const std::string name = option->get_positional() ? "" : " " + option->get_name();
     if (option->get_items_expected_max() == 0)  // a flag

@@ -12,7 +12,7 @@
 namespace lapilli {
 
 // The command that repeats the measurement, "lapilli bench matmul --size 64", without output options.
-std::string command_line(const CLI::App& command);
+std::string command_line(const Command& command);
 
 std::string utc_date();  // "2026-01-31 09:05 UTC"
 

@@ -22,11 +22,11 @@ struct BenchOptions {
   bool as_json = false;
   std::string save;  // file for the JSON, in addition to the output; empty: none
   std::string html;  // file for a page with charts; empty: none
-  const CLI::App* command = nullptr;  // the parsed command
+  const Command* command = nullptr;  // the parsed command
 };
-void add_bench_options(CLI::App& command, BenchOptions& options);
+void add_bench_options(Command& command, BenchOptions& options);
 // --dtype: the precision of GEMM operands.
-void add_dtype_option(CLI::App& command, Precision& precision);
+void add_dtype_option(Command& command, Precision& precision);
 
 // The class of that name. Wrong usage unless it is one of `known` and supports the precision; `about` lists the
 // kernels.
@@ -37,9 +37,9 @@ struct ShapesFromConfig {
   std::string config;  // empty: none
   std::vector<std::string> sets;
 };
-void add_config_options(CLI::App& command, ShapesFromConfig& from, std::initializer_list<CLI::Option*> excluded);
+void add_config_options(Command& command, ShapesFromConfig& from, std::initializer_list<Option*> excluded);
 // The configuration, if given; sets `precision` to its precision unless --dtype was given. Throws Error.
-std::optional<Config> load_shapes(const ShapesFromConfig& from, const CLI::App& command, Precision& precision);
+std::optional<Config> load_shapes(const ShapesFromConfig& from, const Command& command, Precision& precision);
 
 // One measurement, with the work of its algorithm (0: unknown).
 struct BenchEntry {
@@ -108,11 +108,11 @@ class BenchRun {
 // Wrong usage unless a matrix of so many rows and columns can be indexed by the kernels (below 2^31 elements).
 void require_indexable(const char* what, uint64_t rows, uint64_t cols);
 
-void add_bench_matmul(CLI::App& bench);
-void add_bench_ceiling(CLI::App& bench);
-void add_bench_kernels(CLI::App& bench);
-void add_bench_attention(CLI::App& bench);
-void add_bench_loss(CLI::App& bench);
-void add_bench_step(CLI::App& bench);
+void add_bench_matmul(Command& bench);
+void add_bench_ceiling(Command& bench);
+void add_bench_kernels(Command& bench);
+void add_bench_attention(Command& bench);
+void add_bench_loss(Command& bench);
+void add_bench_step(Command& bench);
 
 }  // namespace lapilli

@@ -114,8 +114,8 @@ void run(const StepBenchOptions& options) {
 
 }  // namespace
 
-void add_bench_step(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("step", "Whole training steps of a configuration, on random tokens");
+void add_bench_step(Command& bench) {
+  Command* command = bench.add_subcommand("step", "Whole training steps of a configuration, on random tokens");
   command->footer("Timed by the host's clock, including host work. FLOPs as for MFU: forward and backward by formula.\n"
                   "Example: lapilli bench step tools/configs/quickstart.toml --vocab-size 1024 --profile");
   const auto options = std::make_shared<StepBenchOptions>();

@@ -171,15 +171,15 @@ void explain(const ExplainOptions& options) {
 
 }  // namespace
 
-void add_bench_command(CLI::App& program) {
-  CLI::App* bench = program.add_subcommand("bench", "Measure kernels and training steps on a device");
+void add_bench_command(Command& program) {
+  Command* bench = program.add_subcommand("bench", "Measure kernels and training steps on a device");
   const auto options = std::make_shared<ExplainOptions>();
   bench->add_flag("--explain", options->explain, "List the kernels chosen by measurement on the device and their alternatives");
   bench->add_flag("--json", options->as_json, "With --explain: print JSON instead of a table");
   add_device_option(*bench, options->device);
   bench->callback([bench, options] {
-    if (!bench->get_subcommands().empty()) return;
-    if (!options->explain) throw CLI::RequiredError("A command");
+    if (bench->has_chosen_subcommand()) return;
+    if (!options->explain) complain_of_missing_command();
     explain(*options);
   });
   bench->footer("All benches but kernels use the device's timestamps, interleaved with its multiply-add ceiling; GFLOP/s count the "

@@ -27,10 +27,10 @@ void synthesize(const SynthOptions& options) {
 
 }  // namespace
 
-void add_corpus_command(CLI::App& program) {
-  CLI::App* corpus = program.add_subcommand("corpus", "Make text to train on");
+void add_corpus_command(Command& program) {
+  Command* corpus = program.add_subcommand("corpus", "Make text to train on");
   require_command(*corpus);
-  CLI::App* synth = corpus->add_subcommand("synth", "Small stories from a grammar whose entropy is known exactly");
+  Command* synth = corpus->add_subcommand("synth", "Small stories from a grammar whose entropy is known exactly");
   synth->footer("Also writes F.json (the exact entropy) and F.nats (-ln p of every story), which `data build` reads.\n"
                 "Example: lapilli corpus synth --bytes 8M --seed 1 -o stories.txt");
   const auto options = std::make_shared<SynthOptions>();

@@ -40,10 +40,10 @@ void build(const BuildOptions& options) {
 
 }  // namespace
 
-void add_data_command(CLI::App& program) {
-  CLI::App* data = program.add_subcommand("data", "Turn text into tokens");
+void add_data_command(Command& program) {
+  Command* data = program.add_subcommand("data", "Turn text into tokens");
   require_command(*data);
-  CLI::App* command = data->add_subcommand("build", "Tokenize texts into a folder that `train` and `eval` read");
+  Command* command = data->add_subcommand("build", "Tokenize texts into a folder that `train` and `eval` read");
   command->footer("A line that is exactly <|endoftext|> separates documents; every file begins a new one. Validation is the end "
                   "of the text:\nwhole documents where there are several.\n"
                   "Example: lapilli data build --tokenizer stories.model -i stories.txt -o stories");
@@ -52,12 +52,12 @@ void add_data_command(CLI::App& program) {
   command->add_option("-i,--input", options->inputs, "Text files")->required()->type_name("FILE");
   command->add_option("-o,--output", options->output, "Folder to write; made when missing")->required()->type_name("DIR");
   command->add_option("--val-fraction", options->val_fraction, "Share of the tokens, the last ones, kept for validation")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(between(0.0, 1.0))
       ->type_name("F")
       ->capture_default_str();
   command->callback([options] {
     if (!(options->val_fraction > 0 && options->val_fraction < 1))
-      throw CLI::ValidationError("--val-fraction", "must lie between 0 and 1, both excluded");
+      throw UsageError("--val-fraction", "must lie between 0 and 1, both excluded");
     require_other_output(options->output, options->inputs);
     build(*options);
   });

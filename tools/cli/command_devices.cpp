@@ -131,8 +131,8 @@ void list(bool as_json) {
 
 }  // namespace
 
-void add_devices_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("devices", "List Vulkan devices, their capabilities and kernels");
+void add_devices_command(Command& program) {
+  Command* command = program.add_subcommand("devices", "List Vulkan devices, their capabilities and kernels");
   command->footer("--device takes the number in front of a device, its UUID or a part of its name.");
   const auto as_json = std::make_shared<bool>(false);
   command->add_flag("--json", *as_json, "Print a JSON array instead of text");

@@ -117,7 +117,7 @@ Precision scoring_precision(const DeviceCaps& caps, Precision trained) {
     matmul_kernel(caps, trained);
     return trained;
   } catch (const Error& error) {
-    spdlog::warn("scored in f32: {}", error.what());
+    log_warning("scored in f32: {}", error.what());
     return Precision::f32;
   }
 }
@@ -127,7 +127,7 @@ void evaluate(const EvalOptions& options) {
   const Config& config = model.config();
   const uint32_t stride = options.stride == 0 ? config.model.context : options.stride;
   if (stride > config.model.context)
-    throw CLI::ValidationError("--stride", fmt::format("{} is more than the model's context of {}", stride, config.model.context));
+    throw UsageError("--stride", fmt::format("{} is more than the model's context of {}", stride, config.model.context));
   std::optional<TemporaryFolder> temporary;
   const TokenShard shard = open_data(options, model, temporary);
   // The user's name for the data, not that of the temporary shard.
@@ -155,8 +155,8 @@ void evaluate(const EvalOptions& options) {
 
 }  // namespace
 
-void add_eval_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("eval", "Exact loss and perplexity of a checkpoint");
+void add_eval_command(Command& program) {
+  Command* command = program.add_subcommand("eval", "Exact loss and perplexity of a checkpoint");
   command->footer("Predicts every token but the first once, from the tokens before it in its window. --stride S slides the "
                   "window,\nso that each token has at least context - S tokens before it: lower loss, more work.\n"
                   "Example: lapilli eval runs/first --data stories");
@@ -164,7 +164,7 @@ void add_eval_command(CLI::App& program) {
   add_checkpoint_argument(*command, options->checkpoint);
   command->add_option("--data", options->data, "Folder made by `data build`, a token shard, or a text file")->required()->type_name("DIR|FILE");
   command->add_option("--split", options->split, "Which part of a folder: train or val")
-      ->check(CLI::IsMember({"train", "val"}))
+      ->check(one_of({"train", "val"}))
       ->capture_default_str();
   command->add_option("--stride", options->stride, "Tokens from window to window (default: the context)")->check(positive())->type_name("S");
   add_device_option(*command, options->device);

@@ -31,12 +31,12 @@ void write_export(const ExportOptions& options) {
 
 }  // namespace
 
-void add_export_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("export", "Write a checkpoint for Hugging Face transformers");
+void add_export_command(Command& program) {
+  Command* command = program.add_subcommand("export", "Write a checkpoint for Hugging Face transformers");
   command->footer("Writes config.json, model.safetensors and tokenizer.model.\nExample: lapilli export runs/first -o exported");
   const auto options = std::make_shared<ExportOptions>();
   add_checkpoint_argument(*command, options->checkpoint);
-  command->add_option("--format", options->format, "Layout of the files")->check(CLI::IsMember({"safetensors"}))->capture_default_str();
+  command->add_option("--format", options->format, "Layout of the files")->check(one_of({"safetensors"}))->capture_default_str();
   command->add_option("-o,--output", options->output, "Folder to write")->required()->type_name("DIR");
   command->callback([options] { write_export(*options); });
 }

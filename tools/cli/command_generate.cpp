@@ -22,7 +22,7 @@ void generate(const GenerateOptions& options) {
   std::vector<uint32_t> prompt = tokenizer.encode(options.prompt);
   // An empty prompt: start a new document after an end-of-text token.
   if (prompt.empty() && tokenizer.eos_id()) prompt.push_back(*tokenizer.eos_id());
-  if (prompt.empty()) throw CLI::ValidationError("--prompt", "must not be empty: this tokenizer has no end-of-text token to start from");
+  if (prompt.empty()) throw UsageError("--prompt", "must not be empty: this tokenizer has no end-of-text token to start from");
 
   Generator generator(model.device(), model.kept(), model.scratch(), model.config().model, model.config().loss);
   model.commit();
@@ -41,8 +41,8 @@ void generate(const GenerateOptions& options) {
 
 }  // namespace
 
-void add_generate_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("generate", "Continue a text");
+void add_generate_command(Command& program) {
+  Command* command = program.add_subcommand("generate", "Continue a text");
   command->footer("The same seed, checkpoint, prompt and device give the same text. It ends after --tokens, or at an end-of-text token.\n"
                   "Example: lapilli generate runs/first --prompt 'Once upon a time' --tokens 100");
   const auto options = std::make_shared<GenerateOptions>();
@@ -52,13 +52,13 @@ void add_generate_command(CLI::App& program) {
   command->add_option("--tokens", sampling.tokens, "Tokens to generate")->check(positive())->type_name("N")->capture_default_str();
   command->add_option("--temperature", sampling.temperature, "0: always the most likely token; 1: the model's probabilities")
       ->check(not_negative())
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(between(0.0, 100.0))
       ->type_name("T")
       ->capture_default_str();
   command->add_option("--top-k", sampling.top_k, "Sample from the K most likely tokens; 0: from all")->type_name("K")->capture_default_str();
   command->add_option("--top-p", sampling.top_p, "Sample from the smallest set of tokens with this total probability")
       ->check(positive())
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(between(0.0, 1.0))
       ->type_name("P")
       ->capture_default_str();
   command->add_option("--seed", sampling.seed, "Seed of the random numbers")->check(not_negative())->type_name("S")->capture_default_str();

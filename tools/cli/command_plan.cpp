@@ -165,8 +165,8 @@ void plan(const PlanOptions& options) {
 
 }  // namespace
 
-void add_plan_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("plan", "Resources of a run: parameters, memory, work and time");
+void add_plan_command(Command& program) {
+  Command* command = program.add_subcommand("plan", "Resources of a run: parameters, memory, work and time");
   command->footer("Runs a few steps on random tokens to measure the time: first with two layers, to predict the whole model, then with the\n"
                   "whole model, if it fits. Also prints memory and time with the opposite train.recompute. Starts no run.\n"
                   "Example: lapilli plan tools/configs/quickstart.toml --vocab-size 1024");

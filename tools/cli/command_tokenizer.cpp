@@ -20,7 +20,7 @@ struct TrainTokenizerOptions {
 void train(const TrainTokenizerOptions& options) {
   const TokenizerType type = parse_tokenizer_type(options.type);
   const bool needs_size = type == TokenizerType::kUnigram || type == TokenizerType::kBpe;
-  if (needs_size && options.vocab_size == 0) throw CLI::ValidationError("--vocab-size", "is required for " + options.type);
+  if (needs_size && options.vocab_size == 0) throw UsageError("--vocab-size", "is required for " + options.type);
   require_other_output(options.output, options.inputs);
   train_tokenizer({.type = type, .vocab_size = options.vocab_size}, to_paths(options.inputs), options.output);
   const Tokenizer made(options.output);
@@ -30,16 +30,16 @@ void train(const TrainTokenizerOptions& options) {
 
 }  // namespace
 
-void add_tokenizer_command(CLI::App& program) {
-  CLI::App* tokenizer = program.add_subcommand("tokenizer", "Learn a vocabulary");
+void add_tokenizer_command(Command& program) {
+  Command* tokenizer = program.add_subcommand("tokenizer", "Learn a vocabulary");
   require_command(*tokenizer);
-  CLI::App* command = tokenizer->add_subcommand("train", "Learn a vocabulary from texts (a SentencePiece model file)");
+  Command* command = tokenizer->add_subcommand("train", "Learn a vocabulary from texts (a SentencePiece model file)");
   command->footer("Tokenizing is lossless: text outside the vocabulary is encoded as bytes.\n"
                   "Example: lapilli tokenizer train --type unigram --vocab-size 1024 -i stories.txt -o stories.model");
   const auto options = std::make_shared<TrainTokenizerOptions>();
   command->add_option("--type", options->type, "unigram and bpe: pieces of words; char: characters; byte: the 256 bytes")
       ->required()
-      ->check(CLI::IsMember({"unigram", "bpe", "char", "byte"}));
+      ->check(one_of({"unigram", "bpe", "char", "byte"}));
   command
       ->add_option("--vocab-size", options->vocab_size,
                    "Tokens, including 3 specials and 256 bytes: exact for unigram and bpe, a maximum for char (default: "

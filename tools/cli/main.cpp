@@ -12,7 +12,7 @@
 namespace {
 
 // In the order of --help.
-constexpr void (*kAddCommand[])(CLI::App&) = {
+constexpr void (*kAddCommand[])(Command&) = {
     lapilli::add_devices_command,
     lapilli::add_corpus_command,
     lapilli::add_tokenizer_command,
@@ -26,7 +26,7 @@ constexpr void (*kAddCommand[])(CLI::App&) = {
 };
 
 int run(int argc, char** argv) {
-  CLI::App program("Trains small transformer language models on any Vulkan device.", "lapilli");
+  Command program("Trains small transformer language models on any Vulkan device.", "lapilli");
   program.set_version_flag("--version", "lapilli " LAPILLI_VERSION);
   lapilli::require_command(program);
   program.get_formatter()->column_width(34);

@@ -5,7 +5,7 @@
 
 namespace lapilli {
 
-void add_device_option(CLI::App& command, std::string& selector) {
+void add_device_option(Command& command, std::string& selector) {
   command
       .add_option("--device", selector,
                   "Device by index, UUID or part of its name (see `lapilli devices`); default: the best discrete GPU, then "
@@ -13,25 +13,25 @@ void add_device_option(CLI::App& command, std::string& selector) {
       ->type_name("D");
 }
 
-void add_set_option(CLI::App& command, std::vector<std::string>& sets) {
+void add_set_option(Command& command, std::vector<std::string>& sets) {
   command.add_option("--set", sets, "Override a key of the configuration, such as --set optim.lr=3e-4; may be repeated")
-      ->allow_extra_args(false)
+      ->one_value_each()
       ->type_name("KEY=VALUE");
 }
 
-void add_save_option(CLI::App& command, std::string& path) {
+void add_save_option(Command& command, std::string& path) {
   command.add_option("--save", path, "Also write the JSON to a file")->type_name("FILE");
 }
 
-void add_checkpoint_argument(CLI::App& command, std::string& path) {
+void add_checkpoint_argument(Command& command, std::string& path) {
   command.add_option("checkpoint", path, "Run folder (uses its newest checkpoint) or checkpoint folder")
       ->required()
       ->type_name("RUN|CHECKPOINT");
 }
 
-void require_command(CLI::App& parent) {
+void require_command(Command& parent) {
   parent.callback([&parent] {
-    if (parent.get_subcommands().empty()) throw CLI::RequiredError("A command");
+    if (parent.get_subcommands().empty()) complain_of_missing_command();
   });
 }
 
@@ -80,7 +80,7 @@ void require_other_output(const std::filesystem::path& output, const std::vector
     std::error_code ignored;  // a missing file has no other name
     if (output.lexically_normal() == std::filesystem::path(input).lexically_normal() ||
         std::filesystem::equivalent(output, input, ignored))
-      throw CLI::ValidationError("-o", "'" + output.string() + "' is also an input; name another output");
+      throw UsageError("-o", "'" + output.string() + "' is also an input; name another output");
   }
 }
 

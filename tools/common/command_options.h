@@ -11,25 +11,25 @@
 
 namespace lapilli {
 
-void add_devices_command(CLI::App& program);
-void add_corpus_command(CLI::App& program);
-void add_tokenizer_command(CLI::App& program);
-void add_data_command(CLI::App& program);
-void add_train_command(CLI::App& program);
-void add_eval_command(CLI::App& program);
-void add_generate_command(CLI::App& program);
-void add_export_command(CLI::App& program);
-void add_plan_command(CLI::App& program);
-void add_bench_command(CLI::App& program);
+void add_devices_command(Command& program);
+void add_corpus_command(Command& program);
+void add_tokenizer_command(Command& program);
+void add_data_command(Command& program);
+void add_train_command(Command& program);
+void add_eval_command(Command& program);
+void add_generate_command(Command& program);
+void add_export_command(Command& program);
+void add_plan_command(Command& program);
+void add_bench_command(Command& program);
 
 // Options shared by several commands.
-void add_device_option(CLI::App& command, std::string& selector);
-void add_set_option(CLI::App& command, std::vector<std::string>& sets);
-void add_save_option(CLI::App& command, std::string& path);
-void add_checkpoint_argument(CLI::App& command, std::string& path);
+void add_device_option(Command& command, std::string& selector);
+void add_set_option(Command& command, std::vector<std::string>& sets);
+void add_save_option(Command& command, std::string& path);
+void add_checkpoint_argument(Command& command, std::string& path);
 
 // Wrong usage without a subcommand. (CLI11's own check reports an unknown subcommand as "is required".)
-void require_command(CLI::App& parent);
+void require_command(Command& parent);
 
 // A number above 0, or at least 0. (CLI11's own checks print the largest double as the limit, and its unsigned numbers
 // accept -1 as 2^64 - 1.)

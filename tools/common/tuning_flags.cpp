@@ -32,7 +32,7 @@ std::string time_text(const TunedCandidate& candidate) {
 
 }  // namespace
 
-void add_tuning_options(CLI::App& command, TuningFlags& flags) {
+void add_tuning_options(Command& command, TuningFlags& flags) {
   command.add_flag("--no-tune", flags.no_tune, "Measure no kernels: use cached choices, else the defaults");
   command
       .add_option("--tuning", flags.file,

@@ -14,7 +14,7 @@ struct TuningFlags {
   std::string file;  // empty: the device's file in the cache folder
 };
 // --no-tune and --tuning.
-void add_tuning_options(CLI::App& command, TuningFlags& flags);
+void add_tuning_options(Command& command, TuningFlags& flags);
 // With a time limit; shows the progress on a terminal.
 TunerOptions tuner_options(const TuningFlags& flags);
 

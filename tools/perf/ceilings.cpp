@@ -15,7 +15,7 @@ Ceilings measure_ceilings(Device& device, Precision precision, MeasureMemory mem
     try {
       measure_it();
     } catch (const Error& error) {
-      spdlog::warn("the ceiling of {} was not measured: {}", what, error.what());
+      log_warning("the ceiling of {} was not measured: {}", what, error.what());
     }
   };
   if (memory == MeasureMemory::yes) try_to("copies", [&] { ceilings.bytes_per_s = measure_copy_ceiling(kernels); });
