@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that the folders are layers: who may include what, and the few things only one file may do.
+"""Checks that the folders are layers: the allowed includes, and a few rules for single files.
 
 Usage: check_layers.py [ROOT]    exit 0 clean; 1 with a line "file:line: what is wrong" for each finding
 """
@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 
-# The subfolders of each layer, in order: each may include those before it in its row, and itself. With MAY_INCLUDE this is the architecture.
+# The subfolders of each layer, in order: each may include itself and those before it. With MAY_INCLUDE this is the
+# architecture.
 ORDER = {
     "engine": ["base", "vulkan", "memory", "kernel", "program", "tuning"],
     "shaders": ["common", "ops", "matmul", "attention", "loss", "bench"],
@@ -16,7 +17,7 @@ ORDER = {
     "model": ["ops", "matmul", "attention", "loss", "transformer", "io", "train"],
     "tools": ["common", "html", "perf", "bench", "cli"],
 }
-# What else of other layers each may include: folders.
+# Folders of other layers that each may include.
 MAY_INCLUDE = {
     "engine": [],
     "shaders": ["engine/memory", "engine/kernel"],  # the C++ half of an args.h holds slices
@@ -25,12 +26,12 @@ MAY_INCLUDE = {
     "tools": ["model", "engine", "tokenizer", "shaders"],
     "tests": ["tests", "tools", "model", "engine", "tokenizer", "shaders"],
 }
-# All that model/ may have of engine/vulkan/.
+# The only files of engine/vulkan/ that model/ may include.
 VULKAN_FOR_MODEL = ("engine/vulkan/device.h",)
 MOST_FILES = 30  # source files in a folder
 KNOWS_VULKAN = ("engine", "tests")  # and not engine/base
 KNOWS_SENTENCEPIECE = ("tokenizer", "tests")
-# Barriers are derived from declared reads and writes in the first; the second is how they are written, and puts them around what is run once.
+# The first derives barriers from declared reads and writes; the second records them, and adds them around commands.
 BARRIERS = ("engine/program/program.cpp", "engine/memory/command_buffer.cpp", "engine/memory/command_buffer.h")
 TOP_LEVEL = "engine shaders model tokenizer tools tests CMakeLists.txt README.md LICENSE".split()
 
@@ -67,7 +68,7 @@ def layer_of(path):
 
 
 def room_of(path):
-    """"engine/base" of "engine/base/file.h"; of a file beside the rooms, its layer."""
+    """"engine/base" for "engine/base/file.h"; the layer for a file directly in it."""
     parts = path.split("/")
     return "/".join(parts[:2]) if len(parts) > 2 else parts[0]
 
@@ -78,14 +79,14 @@ def resolve(root, includer, name):
         path = pathlib.Path(folder, name).resolve()
         if path.is_file() and path.is_relative_to(root):
             return path.relative_to(root).as_posix()
-    return name if layer_of(name) else None  # named like ours though not there: judge it by its name
+    return name if layer_of(name) else None  # a missing file in one of our folders: check it by its name
 
 
 def may_include(room):
-    """The folders that code in a room may include."""
+    """The folders that code in a subfolder may include."""
     layer, _, folder = room.partition("/")
     order = ORDER.get(layer, [])
-    # Beside the rooms stands what all of them make up: nothing in a room may include it.
+    # Files directly in the layer use all subfolders: nothing in a subfolder may include them.
     own = order[:order.index(folder) + 1] if folder in order else order
     return [f"{layer}/{name}" for name in own] + MAY_INCLUDE[layer]
 
@@ -94,21 +95,21 @@ def check_include(root, path, layer, name):
     """-> what is wrong with `path` including `name`, or None"""
     room = room_of(path)
     if VULKAN_HEADER.search(name) and (layer not in KNOWS_VULKAN or room == "engine/base"):
-        return f"{room}/ knows no Vulkan, yet includes {name}"
+        return f"{room}/ must not use Vulkan, but includes {name}"
     if name.startswith("sentencepiece") and layer not in KNOWS_SENTENCEPIECE:
-        return f"{layer}/ knows no SentencePiece, yet includes {name}"
+        return f"{layer}/ must not use SentencePiece, but includes {name}"
     included = resolve(root, path, name)
     if not included:
         return None
     if layer == "model" and included.startswith("engine/vulkan/") and included not in VULKAN_FOR_MODEL:
-        return f"model/ may not include {included}; of engine/vulkan/ it may have {', '.join(VULKAN_FOR_MODEL)}"
+        return f"model/ may not include {included}; of engine/vulkan/ it may include {', '.join(VULKAN_FOR_MODEL)}"
     if not any(included.startswith(folder + "/") for folder in may_include(room)):
         return f"{room}/ may not include {included}; it may include: {', '.join(may_include(room))}"
     return None
 
 
 def check_rooms(paths):
-    """Every source file of a layer lies in a room of it; rooms are not overfull; a basename is used once."""
+    """Every source file of a layer is in a subfolder; no subfolder has too many files; a basename is used once."""
     named, count = {}, {}
     for path in paths:
         layer, parts = layer_of(path), path.split("/")
@@ -152,7 +153,7 @@ def findings(root):
                 yield f"{where}: model/ calls Vulkan directly; that belongs in engine/: {code.strip()}"
             if BARRIER_CALL.search(code) and path not in BARRIERS:
                 yield f"{where}: a barrier by hand; barriers are derived in {BARRIERS[0]} only"
-            if layer != "tests" and GETENV_CALL.search(code):  # the program's; amd_card.cpp is no part of it
+            if layer != "tests" and GETENV_CALL.search(code):  # only in the program; amd_card.cpp is not part of it
                 once["getenv is called"].append(where)
     for fact, places in once.items():
         files = sorted({place.rsplit(":", 1)[0] for place in places})
@@ -169,9 +170,9 @@ def main(arguments):
     try:
         problems = list(findings(root))
     except (subprocess.CalledProcessError, FileNotFoundError):
-        print(f"{root} is not a git checkout, or git is missing; the files to check are not known")
+        print(f"{root} is not a git checkout, or git is missing; the files to check are unknown")
         return 77  # ctest counts it as skipped
-    print("\n".join(problems) or "the layers hold")
+    print("\n".join(problems) or "no layer errors")
     return 1 if problems else 0
 
 

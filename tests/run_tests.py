@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Runs the tests of a build within a time limit, and says what ran and what did not.
+"""Runs the tests of a build within a time limit, and reports what ran and what did not.
 
 Usage: run_tests.py [--build DIR] [--seconds S] [--grace S] [--filter REGEX] [--part NAME]... [--require-drivers]
 
-The programs are those that CMake registers with ctest; runner/parts.py says what runs on which driver, and for how long. Each part
-first runs wide (every test, some of its parameters), then deep (the others). Every commit begins at another place, so what one run
-leaves out another runs. Without --seconds everything runs.
+The programs are those that CMake registers with ctest; runner/parts.py defines what runs on which driver, and for how
+long. Each part first runs wide (every test, some of its parameters), then deep (the others). Every commit starts at
+another place, so that different runs cover different tests. Without --seconds everything runs.
 
 Exit code 1 if a test failed, a part ran less than its minimum within --grace seconds more, or nothing ran.
 """
@@ -67,7 +67,7 @@ class Job:
 
 
 def make_jobs(part, tests, environment, name_filter, turn):
-    """-> (wide, deep) lists of jobs, each beginning at another place with every turn"""
+    """-> (wide, deep) lists of jobs, rotated by `turn`"""
     wide, deep = [], []
     for test in tests.registered:
         if test["label"] != part.label:
@@ -131,7 +131,7 @@ def run_part(part, tests, arguments, share_s, hard_deadline):
 
 
 def report(part, collector, not_run, missing, arguments):
-    """Prints what became of a part. -> whether it is good"""
+    """Prints the results of a part. -> whether it passed"""
     passed, failed, skipped = ([it for it in collector.results if it.verdict == verdict] for verdict in ("passed", "failed", "skipped"))
     if missing:
         print(f"{part.name}: not run: {missing}")

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What this machine's GPU does with Lapilli, as one report to attach to a bug or a table of results: builds, lists the devices,
+# A report on Lapilli on this machine's GPU, to attach to a bug or a table of results: builds, lists the devices,
 # runs every bench at sizes fit for the device, plans a short training run and does it. Needs no network once built. A command that
 # fails leaves its error in the report. On a CPU driver it takes about five minutes.
 # Usage: tools/gpu-report.sh [--device D] [--quick] [-o FOLDER]
 #   --device D  as everywhere: index, UUID or part of the name
-#   --quick     tiny shapes: does everything run? Its times mean nothing
+#   --quick     tiny shapes: checks that everything runs; its times mean nothing
 #   -o FOLDER   where report.md, report.json and the benches' pages go (default: build/report-<device>)
 # $LAPILLI names another program than build/lapilli; nothing is built then.
 set -euo pipefail
@@ -32,7 +32,7 @@ if [[ ! ${LAPILLI:-} ]]; then
     tools/scripts/setup.sh
     tools/scripts/build.sh lapilli
   elif command -v ninja >/dev/null; then
-    ninja -C build lapilli # what changed since; it asks no network for compilers or drivers
+    ninja -C build lapilli # rebuild changes; needs no network for compilers or drivers
   fi
 fi
 lapilli=${LAPILLI:-build/lapilli}
@@ -43,7 +43,7 @@ trap 'rm -rf "$work"' EXIT
 : >"$work/sections.md"
 : >"$work/sections.json"
 failures=0
-kernel_statistics=VK_KHR_pipeline_executable_properties # bench kernels asks for it, and few CPU drivers have it
+kernel_statistics=VK_KHR_pipeline_executable_properties # needed by bench kernels; few CPU drivers have it
 
 # What a report can hold of stdin: valid UTF-8, and of the control characters tabs and line ends.
 only_text() { { iconv -c -f utf-8 -t utf-8 || true; } | tr -d '\000-\010\013-\037'; }
@@ -109,7 +109,7 @@ ceiling_sizes=()
 [[ $size != quick ]] || ceiling_sizes=(--copy-mib 8 --repeats 2)
 bench 'Ceilings: multiply-adds, copies, launches' ceiling ceiling "${ceiling_sizes[@]}" "${device[@]}"
 
-# Sizes by what the device is and can do: the benches should last seconds.
+# Sizes by type and speed of the device: the benches should last seconds.
 name=$(value_of "$work/ceiling.json" name)
 driver=$(value_of "$work/ceiling.json" driver)
 kind=$(value_of "$work/ceiling.json" type)
@@ -151,13 +151,13 @@ esac
 step=(step "${model[@]}" --vocab-size "$vocabulary" --profile "${common[@]}")
 
 section 'Kernels as the driver compiles them' kernels.json bench kernels "${device[@]}" --save "$work/kernels.json"
-bench 'Matrix products' matmul matmul "${matmul[@]}" "${common[@]}"
+bench 'Matrix multiplication' matmul matmul "${matmul[@]}" "${common[@]}"
 bench 'Attention' attention attention "${attention[@]}" "${common[@]}"
 bench 'Loss' loss loss "${loss[@]}" "${common[@]}"
 bench 'A training step' step "${step[@]}" --explain
 for dtype in f16 bf16; do
-  grep -qs "\"matrix_$dtype\": \[" "$work/ceiling.json" || continue # the device does not multiply them
-  bench "Matrix products of $dtype" "matmul-$dtype" matmul "${matmul[@]}" --dtype $dtype "${common[@]}"
+  grep -qs "\"matrix_$dtype\": \[" "$work/ceiling.json" || continue # not supported by the device's matrix units
+  bench "Matrix multiplication in $dtype" "matmul-$dtype" matmul "${matmul[@]}" --dtype $dtype "${common[@]}"
   bench "Attention with $dtype" "attention-$dtype" attention "${attention[@]}" --dtype $dtype "${common[@]}"
   bench "Loss with $dtype" "loss-$dtype" loss "${loss[@]}" --dtype $dtype "${common[@]}"
   bench "A training step with $dtype" "step-$dtype" "${step[@]}" --set train.precision=$dtype

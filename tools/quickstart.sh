@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a bare machine to a trained language model: installs what is missing, builds, trains on a synthetic text whose
+# From a new machine to a trained language model: installs missing packages, builds, trains on a synthetic text whose
 # entropy is known, and shows what was learned. Data is made once; every call trains in a new folder under runs/.
 # Usage: tools/quickstart.sh [TRAIN_OPTION...]   such as --device 1 or --set train.steps=500
 set -euo pipefail

@@ -1,11 +1,11 @@
 #pragma once
-// The ways things go wrong.
+// The three kinds of failure.
 //
-//  Error  the world's fault (a file, a device, a setting): thrown by the libraries, caught once in main(), printed as one
-//         clear sentence that names the thing and the cure; exit code 1.
-//  DeviceLost  the driver gave the device up: nothing runs on it any more in this process. Not an Error, so that nobody who
-//         goes on after an Error (a measurement that failed) goes on after this; main() prints it all the same.
-//  CHECK  a broken promise inside the program: prints the expression, the values and the place, then aborts. Active in
+//  Error  a runtime or user error (a file, a device, a setting): thrown by the libraries, caught once in main() and
+//         printed as one clear sentence that names the cause and the remedy; exit code 1.
+//  DeviceLost  the driver lost the device: it runs nothing more in this process. Not an Error, so that code which
+//         continues after an Error (a failed measurement) does not continue after this; main() prints it like an Error.
+//  CHECK  a failed check, a bug in the program: prints the expression, the values and the place, then aborts. Active in
 //         every build type.
 
 #include <fmt/format.h>
@@ -44,7 +44,7 @@ std::string check_message(fmt::format_string<Args...> format, Args&&... args) {
 
 }  // namespace lapilli
 
-// CHECK(cond) or CHECK(cond, "format {}", value): the format says which values broke the promise.
+// CHECK(cond) or CHECK(cond, "format {}", value): the format says which values failed the check.
 #define CHECK(condition, ...)                                                                        \
   (static_cast<bool>(condition)                                                                      \
        ? void(0)                                                                                     \

@@ -1,5 +1,6 @@
 #pragma once
-// Files, with the promises that shards, checkpoints and caches rest on: a whole file or none, and errors that name the
+// Files, with the guarantees that shards, checkpoints and caches need: a file is complete or absent, and errors name
+// the
 // path and the reason.
 
 #include <cstddef>
@@ -15,8 +16,9 @@ namespace lapilli {
 std::string read_text_file(const std::filesystem::path& path);
 std::vector<std::byte> read_binary_file(const std::filesystem::path& path);
 
-// Written to `path`.tmp-<pid>, synced, renamed over `path`, folder synced: after a power cut the old or the new file is
-// there, whole. Throws Error with the path and the system's reason; the temporary file is removed then.
+// Writes `path`.tmp-<pid>, syncs it, renames it to `path` and syncs the folder: after a power cut the old or the new
+// file is there, complete. On failure removes the temporary file and throws Error with the path and the system's
+// reason.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -29,7 +31,7 @@ class AtomicFile {
   // Overwrites bytes already written (a header whose fields are known at the end).
   void write_at(uint64_t offset, std::span<const std::byte> bytes);
   uint64_t size_bytes() const { return size_bytes_; }
-  void commit();  // without it the destructor discards what was written
+  void commit();  // otherwise the destructor discards the file
 
  private:
   std::filesystem::path path_, temporary_;

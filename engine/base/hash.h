@@ -11,7 +11,7 @@ namespace lapilli {
 
 uint64_t hash_bytes(std::span<const std::byte> bytes, uint64_t seed = 0);
 
-// The same value as hash_bytes over the concatenation of all updates, for data too large to hold.
+// The same value as hash_bytes over the concatenation of all updates, for data too large for memory.
 class StreamingHash {
  public:
   StreamingHash();

@@ -1,6 +1,6 @@
 #pragma once
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random bits as a
-// pure function of (key, counter), so any draw of a stream can be had without the draws before it.
+// pure function of (key, counter), so any draw of a stream can be computed without the draws before it.
 
 #include <array>
 #include <cstdint>

@@ -1,5 +1,5 @@
 #pragma once
-// Where results that hold for one device and one driver are kept between runs: compiled pipelines, tuning.
+// The cache files of one device and driver: compiled pipelines, tuning results.
 
 #include <filesystem>
 #include <string>
@@ -12,7 +12,7 @@ namespace lapilli {
 // 16 hex digits that change with the device, the driver, its version and the subgroup size.
 std::string device_identity(const DeviceCaps& caps);
 
-// <cache_directory()>/<what>-<device_identity><extension>. Throws Error when there is no place to write.
+// <cache_directory()>/<what>-<device_identity><extension>. Throws Error when the folder cannot be created.
 std::filesystem::path device_cache_path(const DeviceCaps& caps, std::string_view what, std::string_view extension);
 
 }  // namespace lapilli

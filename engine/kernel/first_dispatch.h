@@ -1,9 +1,10 @@
 #pragma once
-// A driver that turns a kernel into machine code only when it is first dispatched does so on its queue's one thread, one kernel after the
-// other: Mesa's lavapipe. But it keeps the code in a cache on disk. So a kernel is dispatched once, with no workgroup, on a device of its own
-// beside the one that works, as many at a time as threads ask; the device that works then finds the code. Internal to the engine.
+// Compiles kernels in parallel on drivers that compile at the first dispatch, such as Mesa's lavapipe. Such a driver
+// compiles on the queue's single thread, one kernel after the other, but keeps the machine code in a cache on disk. So
+// each kernel is dispatched once, with no workgroup, on a separate device, one device per calling thread; the main
+// device then finds the code in the cache. Internal to the engine.
 //
-// What a kernel computes does not depend on it: the code is the same, whoever compiles it.
+// Results do not depend on it: the machine code is the same whichever device compiles it.
 
 #include <memory>
 #include <mutex>
@@ -19,14 +20,14 @@ class ShaderObjects;
 
 class FirstDispatch {
  public:
-  // Devices like `device` are made as they are needed.
+  // Creates devices like `device` on demand.
   explicit FirstDispatch(const Device& device);
   ~FirstDispatch();
   FirstDispatch(const FirstDispatch&) = delete;
   FirstDispatch& operator=(const FirstDispatch&) = delete;
 
-  // Has the driver compile a kernel, given as the binary of a shader object, and waits for that. Whatever fails costs time later, never a
-  // run. May be called from many threads.
+  // Compiles a kernel, given as the binary of a shader object, and waits for it. A failure only delays the compilation;
+  // it never ends a run. Thread-safe.
   void run(std::span<const std::byte> binary, const VkSpecializationInfo& specialization, const VkPushConstantRange& push);
 
  private:

@@ -27,7 +27,7 @@ std::vector<std::byte> load_cache(const DeviceCaps& caps) {
 
 constexpr VkPushConstantRange kPush{.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = kMaxPushBytes};
 
-// Constants as Vulkan takes them.
+// Specialization constants in Vulkan's form.
 struct Specialization {
   explicit Specialization(const SpecConstants& constants) {
     for (const SpecConstant& constant : constants) {
@@ -49,13 +49,13 @@ struct Specialization {
   VkSpecializationInfo info{};
 };
 
-// Whether it is, and without an error. Does not wait.
+// Whether it is compiled without an error. Does not block.
 bool is_compiled(const std::shared_future<CompiledKernel>& kernel) {
   if (kernel.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return false;
   try {
     return kernel.get() != CompiledKernel{};
   } catch (const std::exception&) {
-    return false;  // who used it was told
+    return false;  // reported to the caller of compiled()
   }
 }
 
@@ -85,7 +85,7 @@ KernelLibrary::KernelLibrary(Device& device, std::span<const EmbeddedShader> sha
 }
 
 KernelLibrary::~KernelLibrary() {
-  compiler_.reset();  // what has not begun will not
+  compiler_.reset();  // tasks that have not started never run
   save_cache();
   for (const auto& [key, kernel] : kernels_) {
     if (!is_compiled(kernel.compiled_)) continue;

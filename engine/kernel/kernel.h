@@ -1,6 +1,6 @@
 #pragma once
-// Kernels: embedded SPIR-V + specialization constants -> machine code, remembered on disk between runs: pipelines, or shader objects where a
-// driver's pipeline cache remembers nothing.
+// Kernels: embedded SPIR-V + specialization constants -> machine code, cached on disk between runs: as pipelines, or as
+// shader objects where a driver's pipeline cache stores nothing.
 
 #include <chrono>
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace lapilli {
 
-constexpr uint32_t kMaxPushBytes = 128;  // what every Vulkan device has
+constexpr uint32_t kMaxPushBytes = 128;  // the minimum that Vulkan guarantees
 
 // Ids are the SPEC_* names of shaders/common/args.h.
 struct SpecConstant {
@@ -31,23 +31,24 @@ using SpecConstants = std::vector<SpecConstant>;
 class ShaderObjects;
 class TaskPool;
 
-// One of the two.
+// Exactly one of the two is set.
 struct CompiledKernel {
   VkPipeline pipeline = VK_NULL_HANDLE;
   VkShaderEXT object = VK_NULL_HANDLE;
   bool operator==(const CompiledKernel&) const = default;
 };
 
-// A kernel, compiled or being compiled. Lives as long as its library.
+// A kernel, compiled or being compiled. Valid as long as its library.
 class Kernel {
  public:
   const std::string& name() const { return name_; }
   const SpecConstants& constants() const { return constants_; }
-  // These wait until it is compiled. They throw Error with what the driver said where it could not be. REQUIRES: not deferred.
+  // These two block until the kernel is compiled. They throw Error with the driver's message when it cannot be
+  // compiled. REQUIRES: not deferred.
   const CompiledKernel& compiled() const { return compiled_.get(); }
   void bind(VkCommandBuffer commands) const;
   VkPipelineLayout layout() const { return layout_; }
-  // Whether compiled() would not wait.
+  // Whether compiled() returns without blocking.
   bool is_ready() const { return compiled_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
 
  private:
@@ -61,34 +62,35 @@ class Kernel {
 
 class KernelLibrary {
  public:
-  // `shaders` and what they point at outlive the library.
+  // `shaders` and the memory they point at must outlive the library.
   KernelLibrary(Device& device, std::span<const EmbeddedShader> shaders);
   ~KernelLibrary();
   KernelLibrary(const KernelLibrary&) = delete;
   KernelLibrary& operator=(const KernelLibrary&) = delete;
 
-  // The kernel `name` with these constants. The first call for it has it compiled beside the caller, as many at a time as
-  // there are processors: compiled() waits. `subgroup_size` 0 leaves the choice to the driver; another value is required of it (REQUIRES:
-  // within the device's range), unless the kernel does nothing with its subgroup and DeviceCaps::fits_subgroups_to_registers. Not thread-safe.
+  // The kernel `name` with these constants. The first call starts its compilation in the background, on as many threads
+  // as there are processors; compiled() blocks. `subgroup_size` 0 leaves the choice to the driver. Another value is
+  // required of the driver (REQUIRES: within the device's range), unless the kernel uses no subgroup operations and
+  // DeviceCaps::fits_subgroups_to_registers is set. Not thread-safe.
   const Kernel& get(std::string_view name, const SpecConstants& constants = {}, uint32_t subgroup_size = 0);
 
-  // Every kernel asked for so far, by name and constants.
+  // Every kernel requested so far, by name and constants.
   std::vector<const Kernel*> all() const;
-  // Waits until nothing is being compiled, so that a measurement has the processors to itself; starts what was deferred, and ends
-  // deferring. Failures are left to compiled().
+  // Ends deferring, starts deferred kernels and blocks until nothing is being compiled, so that a measurement has the
+  // processors to itself. compiled() reports failures.
   void wait();
 
-  // Between defer() and stop_deferring() a kernel that get() sees for the first time is not compiled yet. It is when get() is asked for it
-  // again later, or else by start_deferred(): so kernels that are needed first can be compiled first.
+  // Between defer() and stop_deferring(), get() does not start the compilation of a new kernel. A later get() of the
+  // same kernel starts it, or else start_deferred(). So the kernels that are needed first can be compiled first.
   void defer() { defers_ = true; }
   void stop_deferring() { defers_ = false; }
-  // Whether machine code of all deferred kernels is kept from an earlier start, so that they are ready in a moment.
+  // Whether the machine code of all deferred kernels is in the disk cache, so that they are ready at once.
   bool has_kept_deferred() const;
   void start_deferred();
 
   Device& device() const { return device_; }
-  // Writes what is compiled by now to the pipeline cache on disk, if it is news; a cache that cannot be written costs compile time, never a
-  // run. The destructor does so, too.
+  // Writes the kernels compiled so far to the pipeline cache on disk, if there are new ones. A failed write costs
+  // compile time at the next start and never ends a run. The destructor calls it too.
   void save_cache();
 
  private:
@@ -112,15 +114,15 @@ class KernelLibrary {
 
   Device& device_;
   std::span<const EmbeddedShader> shaders_;
-  VkPipelineCache cache_ = VK_NULL_HANDLE;  // none when statistics are wanted: a pipeline from a cache may have lost its own
-  VkPipelineLayout layout_ = VK_NULL_HANDLE;  // one for all: push constants and nothing else
+  VkPipelineCache cache_ = VK_NULL_HANDLE;  // none with pipeline statistics: a cached pipeline may lack them
+  VkPipelineLayout layout_ = VK_NULL_HANDLE;  // shared by all kernels: push constants only
   std::unique_ptr<ShaderObjects> objects_;    // instead of pipelines, or none
   std::map<std::string, VkShaderModule, std::less<>> modules_;
   std::map<Key, Kernel> kernels_;
-  size_t saved_kernels_ = 0;          // are in the cache on disk
+  size_t saved_kernels_ = 0;          // number of kernels in the cache on disk
   bool defers_ = false;
-  std::deque<Deferred> deferred_;     // in the order in which they were asked for
-  std::unique_ptr<TaskPool> compiler_;  // last: what it runs uses the rest
+  std::deque<Deferred> deferred_;     // in the order of the get() calls
+  std::unique_ptr<TaskPool> compiler_;  // last member: its tasks use the others
 };
 
 }  // namespace lapilli

@@ -39,10 +39,10 @@ std::vector<PipelineText> texts_of(VkDevice device, VkPipeline pipeline, uint32_
   vk_check(get(device, &info, &count, nullptr), "vkGetPipelineExecutableInternalRepresentationsKHR");
   std::vector<VkPipelineExecutableInternalRepresentationKHR> found(
       count, {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR});
-  // Sizes first, then the texts into memory of theirs.
+  // The first call returns the sizes, the second writes the texts.
   vk_check(get(device, &info, &count, found.data()), "vkGetPipelineExecutableInternalRepresentationsKHR");
   std::vector<std::string> memory;
-  memory.reserve(found.size());  // a short text lies inside its string, which must stay where it is
+  memory.reserve(found.size());  // short strings store their text inline: they must not move
   for (auto& one : found) {
     memory.emplace_back(one.dataSize, '\0');
     one.pData = memory.back().data();

@@ -1,6 +1,6 @@
 #pragma once
-// What a driver tells about the machine code it made of a kernel: registers, spills, shared memory, occupancy, code size
-// (VK_KHR_pipeline_executable_properties), and the code itself as text. Names and units are the driver's own.
+// A driver's statistics of a compiled kernel: registers, spills, shared memory, occupancy, code size
+// (VK_KHR_pipeline_executable_properties), and the machine code as text. Names and units are the driver's own.
 
 #include <string>
 #include <string_view>
@@ -19,16 +19,16 @@ struct PipelineStatistic {
 };
 
 struct PipelineText {
-  std::string name, text;  // "Assembly"; what the compiler made on the way
+  std::string name, text;  // "Assembly", intermediate representations
 };
 
-// One piece of machine code. A driver may make several of one kernel, for different subgroup sizes say.
+// One piece of machine code. A driver may compile several for one kernel, for example for different subgroup sizes.
 struct PipelineExecutable {
   std::string name;
   uint32_t subgroup_size = 0;
   std::vector<PipelineStatistic> statistics;
   std::vector<PipelineText> texts;
-  const StatisticValue* find(std::string_view statistic) const;  // null when the driver does not tell
+  const StatisticValue* find(std::string_view statistic) const;  // null when the driver does not report it
 };
 
 // REQUIRES: the device was made with DeviceOptions::pipeline_statistics.

@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Some 100 KB each. The first to go are those that were written first: by earlier builds, mostly, and so for no one any more.
+// Some 100 KB each. The oldest files are removed first: mostly those of earlier builds.
 constexpr size_t kMostFiles = 1000;
 
 fs::path make_folder(const DeviceCaps& caps) {
@@ -25,7 +25,7 @@ fs::path make_folder(const DeviceCaps& caps) {
     fs::path folder = device_cache_path(caps, "kernels", "");
     fs::create_directories(folder);
     std::vector<std::pair<fs::file_time_type, fs::path>> files;
-    std::error_code gone;  // another process renames what it has written, and cleans up, too
+    std::error_code gone;  // another process may rename or remove the file meanwhile
     for (const fs::directory_entry& entry : fs::directory_iterator(folder))
       if (const auto written = entry.last_write_time(gone); !gone) files.emplace_back(written, entry.path());
     std::ranges::sort(files);
@@ -40,7 +40,7 @@ fs::path make_folder(const DeviceCaps& caps) {
 
 constexpr VkFlags kFlags = VK_SHADER_CREATE_REQUIRE_FULL_SUBGROUPS_BIT_EXT;
 
-// All that a binary depends on beside the device and its driver.
+// Everything a binary depends on besides the device and its driver.
 std::string name_of(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) {
   StreamingHash hash;
   hash.update(std::as_bytes(std::span(&kFlags, 1)));
@@ -51,7 +51,7 @@ std::string name_of(std::span<const uint32_t> spirv, const VkSpecializationInfo&
   return to_hex(hash.digest()) + ".bin";
 }
 
-// A file: the checksum of a binary, and the binary, which drivers may take for as whole as they made it.
+// File format: the checksum of the binary, then the binary. Drivers do not verify it themselves.
 std::vector<std::byte> read_kept(const fs::path& path) {
   try {
     if (!fs::exists(path)) return {};
@@ -108,7 +108,7 @@ VkResult ShaderObjects::create_from(VkShaderCodeTypeEXT type, std::span<const st
 }
 
 bool ShaderObjects::is_kept(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const {
-  std::error_code unreadable;  // then it is compiled
+  std::error_code unreadable;  // an unreadable file: compile instead
   return !folder_.empty() && fs::exists(folder_ / name_of(spirv, specialization, push), unreadable);
 }
 
@@ -130,7 +130,7 @@ VkShaderEXT ShaderObjects::create(const std::string& name, std::span<const uint3
 VkShaderEXT ShaderObjects::create_from_binary(std::span<const std::byte> binary, const VkSpecializationInfo& specialization,
                                               const VkPushConstantRange& push) const {
   VkShaderEXT object = VK_NULL_HANDLE;
-  // Any other result than success: the driver's version is part of a binary.
+  // Any failure means: compile. The driver checks its version in the binary.
   return create_from(VK_SHADER_CODE_TYPE_BINARY_EXT, binary, specialization, push, object) == VK_SUCCESS ? object : VK_NULL_HANDLE;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// Kernels as objects of VK_EXT_shader_object, whose binaries are kept on disk. For drivers whose pipeline cache remembers nothing: Mesa's
-// lavapipe goes through its optimizer again for every pipeline, 0.3 to 0.6 s for the larger tiles of products, and reads such a binary in a
-// tenth of that. Internal to the engine.
+// Kernels as objects of VK_EXT_shader_object, whose binaries are cached on disk. For drivers whose pipeline cache
+// stores nothing: Mesa's lavapipe runs its optimizer again for every pipeline, 0.3 to 0.6 s for the larger matmul
+// tiles, and reads such a binary in a tenth of that. Internal to the engine.
 
 #include <filesystem>
 #include <span>
@@ -23,14 +23,14 @@ class ShaderObjects {
   explicit ShaderObjects(const Device& device, Keeps keeps = Keeps::binaries);
   ~ShaderObjects();
 
-  // A compute shader without descriptors: read from what an earlier call left on disk, else compiled, and left there. A binary that the
-  // driver does not know any more is replaced; a disk that cannot be written costs time, never a run. May be called from many threads.
-  // `name`: for an error. Throws Error with what the driver said.
+  // A compute shader without descriptors: read from the disk cache, or compiled and cached. Replaces a binary that the
+  // driver no longer accepts. A disk that cannot be written costs time and never ends a run. Thread-safe.
+  // `name`: for the error message. Throws Error with the driver's message.
   VkShaderEXT create(const std::string& name, std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization,
                      const VkPushConstantRange& push) const;
-  // Whether an earlier call left such a binary on disk.
+  // Whether the disk cache has this binary.
   bool is_kept(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const;
-  // Null where the driver does not take the binary.
+  // Null when the driver rejects the binary.
   VkShaderEXT create_from_binary(std::span<const std::byte> binary, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const;
   void bind(VkCommandBuffer commands, VkShaderEXT object) const;
   void destroy(VkShaderEXT object) const;
@@ -38,10 +38,10 @@ class ShaderObjects {
  private:
   VkResult create_from(VkShaderCodeTypeEXT type, std::span<const std::byte> code, const VkSpecializationInfo& specialization,
                        const VkPushConstantRange& push, VkShaderEXT& object) const;
-  std::vector<std::byte> binary_of(VkShaderEXT object) const;  // empty: the driver gives none
+  std::vector<std::byte> binary_of(VkShaderEXT object) const;  // empty: the driver provides none
 
   const Device& device_;
-  std::filesystem::path folder_;  // of this device and driver; empty: there is no place to write
+  std::filesystem::path folder_;  // of this device and driver; empty: no cache
   std::unique_ptr<FirstDispatch> first_dispatch_;  // or none
   PFN_vkCreateShadersEXT create_;
   PFN_vkDestroyShaderEXT destroy_;

@@ -1,5 +1,5 @@
 #pragma once
-// Work for all processors at once: compiling kernels.
+// Runs kernel compilation on all processors.
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
@@ -8,18 +8,19 @@
 
 namespace lapilli {
 
-// Runs tasks side by side, as many as there are processors; they begin in the order in which they came.
+// Runs tasks concurrently, as many as there are processors; they start in the order of the calls.
 class TaskPool {
  public:
   TaskPool();
-  ~TaskPool();  // stops, and waits for the tasks that have begun
+  ~TaskPool();  // stops, and waits for the running tasks
   TaskPool(const TaskPool&) = delete;
   TaskPool& operator=(const TaskPool&) = delete;
 
-  // From here on no task begins; the futures of those that have not throw std::future_error when the pool is gone.
+  // No task starts from now on. The futures of tasks that never started throw std::future_error once the pool is
+  // destroyed.
   void stop() { pool_.stop(); }
 
-  // What `task` returns or throws.
+  // A future with what `task` returns or throws.
   template <typename Task>
   auto run(Task task) {
     return boost::asio::post(pool_, boost::asio::use_future(std::move(task)));

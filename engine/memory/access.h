@@ -1,23 +1,24 @@
 #pragma once
-// How a kernel uses a piece of memory: the pointer types of the argument structs in the args.h files of shaders/. On the device each is
-// a 64-bit address; here it is a slice, so that the recorder knows the range and the direction.
+// How a kernel uses a range of memory: the pointer types of the argument structs in the args.h files of shaders/. On
+// the device each is a 64-bit address; on the host it is a slice, so that the recorder has the range and the
+// direction.
 // T is the element type the shader sees.
 
 #include "engine/memory/memory.h"
 
 namespace lapilli {
 
-// Stands for T where the shader is told the element type: f32, f16 or bf16.
+// T of a kernel whose element type is a specialization constant: f32, f16 or bf16.
 struct Real {};
 
 template <typename T>
 struct In {
-  Slice slice;  // only read; an empty slice is a null pointer (an optional argument)
+  Slice slice;  // read only; an empty slice is a null pointer (an optional argument)
 };
 
 template <typename T>
 struct Out {
-  Slice slice;  // only written, and written whole
+  Slice slice;  // written only, all of it
 };
 
 template <typename T>

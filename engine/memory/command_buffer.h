@@ -1,5 +1,5 @@
 #pragma once
-// Command buffers by RAII. Internal to the engine.
+// RAII command buffers. Internal to the engine.
 
 #include <functional>
 
@@ -14,7 +14,7 @@ class CommandPool {
   CommandPool(const CommandPool&) = delete;
   CommandPool& operator=(const CommandPool&) = delete;
 
-  VkCommandBuffer begin();                 // recording has started
+  VkCommandBuffer begin();                 // a command buffer in the recording state
   static void end(VkCommandBuffer commands);
 
  private:
@@ -22,14 +22,15 @@ class CommandPool {
   VkCommandPool pool_ = VK_NULL_HANDLE;
 };
 
-// What was done on the device: by kernels alone, or by transfers (copies, fills) too. After kernels alone a driver may have less to flush.
+// What a barrier waits for: kernels only, or transfers (copies, fills) too. After kernels only, a driver may flush
+// less.
 enum class DeviceWork { kernels, kernels_and_transfers };
-// What `done` wrote before is there for whatever kernels and transfers come after, and they begin when it has read.
+// Makes earlier writes of `done` visible to later kernels and transfers, which start after earlier reads have finished.
 void order_work(VkCommandBuffer commands, DeviceWork done);
-// What was written before is there for the host once the device has come so far.
+// Makes earlier writes visible to the host once the device has reached this point.
 void show_to_host(VkCommandBuffer commands);
 
-// Records, submits and waits, after all that was submitted before; what it writes the host may read. For set-up only.
+// Records, submits and waits, after all earlier submissions; the host may read what it wrote. For set-up only.
 void run_once(Device& device, const std::function<void(VkCommandBuffer)>& record);
 
 }  // namespace lapilli

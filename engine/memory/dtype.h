@@ -1,7 +1,7 @@
 #pragma once
-// The type of the factors of matrix products. What goes into products is stored in it too: copies of the weight matrices, outputs of
-// norms, attention and the feed-forward block with their gradients (Transformer::storage). All sums, and all else that is stored - the weights
-// themselves, their gradients and moments, the residual stream, statistics, the loss - are f32.
+// The type of GEMM operands. Tensors that feed GEMMs are stored in it too: shadow weights, and the outputs of norms,
+// attention and the feed-forward block with their gradients (Transformer::storage). Everything else is f32: all sums,
+// the master weights, their gradients and moments, the residual stream, statistics, the loss.
 
 namespace lapilli {
 

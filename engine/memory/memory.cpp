@@ -15,7 +15,7 @@ uint64_t align_up(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment
 
 double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1024.0 * 1024.0); }
 
-// The memory type of the kind among those in `allowed`, the most fitting first; UINT32_MAX when there is none.
+// The best memory type for the kind among those in `allowed`; UINT32_MAX when there is none.
 uint32_t find_memory_type(VkPhysicalDevice physical, uint32_t allowed, MemoryKind kind, bool unified) {
   constexpr VkMemoryPropertyFlags kLocal = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
   constexpr VkMemoryPropertyFlags kVisible = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
@@ -61,7 +61,7 @@ Buffer::Buffer(Device& device, uint64_t size_bytes, MemoryKind kind) : device_(d
   if (result != VK_SUCCESS) {
     vkDestroyBuffer(device_.handle(), buffer_, nullptr);
     if (result == VK_ERROR_DEVICE_LOST) vk_check(result, "vkAllocateMemory");
-    throw Error("the device {} has no {:.0f} MiB of memory to give in one piece ({:.0f} MiB are free)", device_.caps().name,
+    throw Error("the device {} cannot allocate {:.0f} MiB of memory in one piece ({:.0f} MiB are free)", device_.caps().name,
                 mib(size_bytes), mib(device_.query_available_bytes()));
   }
   vk_check(vkBindBufferMemory(device_.handle(), buffer_, memory_, 0), "vkBindBufferMemory");

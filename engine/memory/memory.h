@@ -19,11 +19,11 @@ enum class MemoryKind {
   download,  // device writes, host reads; mapped and cached
 };
 
-// One VkBuffer with memory of its own. Borrowed by Slices: it must outlive them. On a device that only records it is a size:
-// no handle, no memory, address 0.
+// One VkBuffer with its own memory. Slices borrow it: it must outlive them. On a record-only device it has a size but
+// no handle and no memory; its address is 0.
 class Buffer {
  public:
-  // Throws Error with the size and what is left when the device cannot give it.
+  // Throws Error with the size and the free memory when the device cannot allocate it.
   Buffer(Device& device, uint64_t size_bytes, MemoryKind kind);
   ~Buffer();
   Buffer(const Buffer&) = delete;
@@ -32,7 +32,7 @@ class Buffer {
   VkBuffer handle() const { return buffer_; }
   VkDeviceAddress address() const { return address_; }
   uint64_t size_bytes() const { return size_bytes_; }
-  std::byte* mapped() const { return mapped_; }  // null when the host cannot see it
+  std::byte* mapped() const { return mapped_; }  // null when not host-visible
 
  private:
   Device& device_;
@@ -45,8 +45,8 @@ class Buffer {
 
 class Arena;
 
-// A borrowed range of bytes of an arena. Cheap to copy; valid as long as the arena. The arena must be committed before
-// its address or buffer is asked for.
+// A borrowed range of bytes of an arena. Cheap to copy; valid as long as the arena. address() and buffer() require that
+// the arena is committed.
 class Slice {
  public:
   Slice() = default;
@@ -58,7 +58,7 @@ class Slice {
   VkDeviceAddress address() const;
   const Buffer& buffer() const;
   uint64_t buffer_offset_bytes() const { return offset_bytes_; }
-  std::byte* mapped() const;  // null when the host cannot see this memory
+  std::byte* mapped() const;  // null when not host-visible
   bool overlaps(const Slice& other) const {
     return arena_ == other.arena_ && block_ == other.block_ && offset_bytes_ < other.offset_bytes_ + other.size_bytes_ &&
            other.offset_bytes_ < offset_bytes_ + size_bytes_;
@@ -71,8 +71,9 @@ class Slice {
   uint64_t offset_bytes_ = 0, size_bytes_ = 0;
 };
 
-// Memory planned first and allocated once: reserve() hands out places, commit() allocates them all. Groups of reservations
-// that are never alive at the same time share memory (Alternatives); the recorder sees the overlap and orders the work.
+// Memory planned first and allocated once: reserve() returns slices, commit() allocates them all. Groups of
+// reservations that are never alive at the same time share memory (Alternatives); the recorder sees the overlap and
+// inserts barriers.
 class Arena {
  public:
   explicit Arena(const DeviceCaps& caps, std::string name = "arena", MemoryKind memory = MemoryKind::device);
@@ -84,8 +85,8 @@ class Arena {
   // Throws Error when one reservation is larger than the device can allocate at once. REQUIRES: not committed.
   Slice reserve(uint64_t size_bytes, const std::string& kind);
 
-  // While it lives, reservations after next() share memory with those before it. When it ends, what the largest group
-  // took stays taken. Alternatives nest.
+  // Inside this scope, reservations after next() share memory with those before it. When the scope ends, the memory of
+  // the largest group stays reserved. Scopes nest.
   class Alternatives {
    public:
     explicit Alternatives(Arena& arena) : arena_(arena), start_(arena.tops_), most_(arena.tops_) {}
@@ -100,13 +101,13 @@ class Arena {
     std::vector<uint64_t> start_, most_;
   };
 
-  // Throws Error, before anything is allocated, when the device has not enough memory left: with the plan by kind.
+  // Throws Error with the plan by kind, before anything is allocated, when the device has too little free memory.
   void commit(Device& device) { commit_all(device, {this}); }
-  static void commit_all(Device& device, const std::vector<Arena*>& arenas);  // together they must fit
+  static void commit_all(Device& device, const std::vector<Arena*>& arenas);  // checks that all fit together
   bool committed() const { return !blocks_.empty(); }
 
   uint64_t planned_bytes() const;
-  // Sum of the reservations of each kind; larger than planned_bytes() together where alternatives share places.
+  // Sum of the reservations of each kind; together larger than planned_bytes() where reservations share memory.
   const std::map<std::string, uint64_t>& bytes_by_kind() const { return bytes_by_kind_; }
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
 // Tensors: a slice of device memory with a shape and an element type. They never own; row-major, last dimension fastest.
-// Rows follow each other without gaps, except in what columns() gives, which only matrix products and the loss take.
+// Rows follow each other without gaps, except in views from columns(), which only matmul and the loss accept.
 
 #include <array>
 #include <cstdint>
@@ -40,7 +40,7 @@ class Shape {
   uint32_t rank_ = 0;
 };
 
-// Readable memory. An empty one stands for an optional argument that is not given.
+// Readable memory. An empty tensor is an omitted optional argument.
 class ConstTensor {
  public:
   ConstTensor() = default;
@@ -55,7 +55,7 @@ class ConstTensor {
   uint32_t dim(uint32_t i) const { return shape_[i]; }
   DType dtype() const { return dtype_; }
   uint64_t elements() const { return shape_.elements(); }
-  // From the first element to the last, gaps included.
+  // From the first element to the last, including gaps.
   uint64_t size_bytes() const {
     if (elements() == 0) return 0;
     return (uint64_t{rows() - 1} * row_stride() + cols()) * lapilli::size_bytes(dtype_);
@@ -82,7 +82,7 @@ class ConstTensor {
     const uint64_t size = lapilli::size_bytes(dtype_);
     return {slice_.sub(first * size, count * size), Shape{count}, dtype_};
   }
-  // The first `count` columns of the tensor seen as a matrix, in their place: the rest of each row is a gap.
+  // A view of the first `count` columns of the tensor seen as a matrix: the rest of each row is a gap.
   ConstTensor columns(uint32_t count) const {
     CHECK(count <= cols(), "{} columns of {}", count, shape_.to_string());
     ConstTensor view(*this);
@@ -93,7 +93,7 @@ class ConstTensor {
 
   operator In<float>() const { return {typed_slice(DType::f32)}; }
   operator In<uint32_t>() const { return {typed_slice(DType::u32)}; }
-  // For kernels that are told the element type, dtype().
+  // For kernels whose element type is a specialization constant.
   operator In<Real>() const { return {real_slice()}; }
 
  protected:

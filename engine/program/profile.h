@@ -1,5 +1,5 @@
 #pragma once
-// Where the time of a program goes: per scope name, with the work its dispatches declared.
+// Time of a program per scope, with the work that its dispatches declared.
 
 #include <cstdint>
 #include <optional>
@@ -8,40 +8,40 @@
 
 namespace lapilli {
 
-// What a device does at most, measured. 0: unknown.
+// Measured peak rates of a device. 0: unknown.
 struct Ceilings {
   double flops_per_s = 0;         // f32 multiply-adds
-  double bytes_per_s = 0;         // read and written by a copy too large for caches
-  double matrix_flops_per_s = 0;  // multiply-adds of cooperative matrices with 16-bit factors, where products are made of them
+  double bytes_per_s = 0;         // bytes read plus bytes written by a copy too large for caches
+  double matrix_flops_per_s = 0;  // multiply-adds of cooperative matrices, 16-bit operands, where matmuls use them
 
-  // What products are measured against.
+  // The peak rate for matmuls.
   double product_flops_per_s() const { return matrix_flops_per_s > 0 ? matrix_flops_per_s : flops_per_s; }
 };
 
-// One stretch of a program under one scope.
+// A consecutive part of a program under one scope.
 struct ProfileSpan {
   std::string scope;
   uint64_t dispatches = 0;
   double flops = 0, bytes = 0;  // declared
   double matrix_flops = 0;      // of the flops, those of cooperative matrices
-  double begin_ns = 0;          // measured, from the beginning of the first span
+  double begin_ns = 0;          // measured, since the start of the first span
   double ns = 0;                // measured
 
   void add_work(const ProfileSpan& other);   // all but scope and begin_ns
-  void divide_work(uint64_t count);          // into the mean of so many
+  void divide_work(uint64_t count);          // turns sums over `count` runs into means
 };
 
-// How near a span came to the ceiling that its declared work meets first.
+// Share of the roofline: measured peak FLOP/s or copy bandwidth, whichever binds.
 struct CeilingShare {
-  double share = 0;        // 0: unknown. Above 1 for bytes that caches held
-  bool of_memory = false;  // of bytes_per_s, else of the other two: the time that its flops would take at those rates
+  double share = 0;        // 0: unknown. May exceed 1 when data is in caches
+  bool of_memory = false;  // bound by bytes_per_s, else by the peak FLOP/s
 };
 CeilingShare share_of_ceiling(const ProfileSpan& span, const Ceilings& ceilings);
 
 struct Profile {
-  std::vector<ProfileSpan> spans;  // in the order they ran, each where the one before ends
-  int64_t begin_host_ns = 0;       // where the first span begins on the host's steady clock
-  // How far begin_host_ns may be off. Empty without calibrated timestamps: it is the moment of submission then.
+  std::vector<ProfileSpan> spans;  // in execution order; each starts where the one before ends
+  int64_t begin_host_ns = 0;       // start of the first span on the host's steady clock
+  // Maximum error of begin_host_ns. Empty without calibrated timestamps: begin_host_ns is then the time of submission.
   std::optional<uint64_t> deviation_ns = {};
 
   double total_ns() const;
@@ -51,7 +51,7 @@ struct Profile {
   std::vector<ProfileSpan> by_part() const;
 };
 
-// The host's steady clock, in which everything of the host is told here.
+// The host's steady clock, used for all host times.
 int64_t steady_now_ns();
 
 }  // namespace lapilli

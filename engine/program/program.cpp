@@ -12,10 +12,10 @@ namespace lapilli {
 
 namespace {
 
-// Work is cut into submissions of at most kSegmentSeconds; a watchdog kills at 2 s and up.
+// Work is split into submissions of at most kSegmentSeconds; watchdogs kill after 2 s or more.
 constexpr double kSegmentSeconds = 0.25;
 
-// What a device surely manages, whatever kernel it is: each submission is time in which the device may have nothing to do.
+// Conservative throughput of a device for any kernel. Not too low: the device may idle between submissions.
 struct Rates {
   double flops_per_s, bytes_per_s;
 };
@@ -23,7 +23,7 @@ Rates sure_rates(const Device& device) {
   Rates rates{.flops_per_s = 100e9, .bytes_per_s = 5e9};
   if (device.caps().type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU) rates = {.flops_per_s = 1e12, .bytes_per_s = 20e9};
   if (device.caps().type == VK_PHYSICAL_DEVICE_TYPE_CPU) rates.flops_per_s = 10e9;
-  // A tenth of the FLOP/s that were measured; and a byte for each 400 of them: cards of today move four and more.
+  // A tenth of the measured FLOP/s, and one byte for each 400 of those FLOPs: today's GPUs move four or more.
   const double measured = device.noted_flops_per_s();
   return {.flops_per_s = std::max(rates.flops_per_s, measured / 10), .bytes_per_s = std::max(rates.bytes_per_s, measured / 400)};
 }
@@ -33,7 +33,7 @@ bool any_overlap(const std::vector<Slice>& some, const std::vector<Slice>& other
       some, [&](const Slice& a) { return std::ranges::any_of(others, [&](const Slice& b) { return a.overlaps(b); }); });
 }
 
-// Destructors would wait for the device in their turn. What is being tried just now stays marked on disk as if the process had crashed.
+// Exits without destructors, which would wait for the device. A crash marker stays on disk, as after a crash.
 [[noreturn]] void end_process(const std::string& program, const std::string& device, double seconds) {
   log_message(LogLevel::critical, "{} has not ended on {} after {:.0f} s: the device hangs, and so this process ends. A kernel that was being measured will not be "
                    "tried again; else update the driver, or choose another device",
@@ -60,7 +60,7 @@ Program::Program(Device& device, std::string name, bool profiled)
     vk_check(vkCreateQueryPool(device_.handle(), &queries, nullptr, &queries_), "vkCreateQueryPool");
   }
   begin_segment();
-  // What ran or was written before this replay, by other programs or by itself, is done and visible.
+  // Waits for, and makes visible, everything before this replay, of this and other programs.
   record_barrier(DeviceWork::kernels_and_transfers);
 }
 
@@ -89,7 +89,7 @@ void Program::begin_segment() {
   bound_ = nullptr;
 }
 
-// On a device that only records there are no commands; dispatches, barriers and submissions are counted all the same.
+// A record-only device has no commands; dispatches, barriers and submissions are still counted.
 void Program::record(Command command) {
   if (!device_.record_only()) segments_.back().commands.push_back(std::move(command));
 }
@@ -219,7 +219,7 @@ void Program::submit() {
   std::vector<VkCommandBufferSubmitInfo> buffers;
   for (const Segment& segment : segments_)
     buffers.push_back({.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = segment.buffer});
-  // One call each: a watchdog times what one call hands over.
+  // One vkQueueSubmit each: a watchdog times the work of one call.
   for (size_t i = 0; i < buffers.size(); ++i) {
     const bool last = i + 1 == buffers.size();
     const VkSubmitInfo2 info{.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2,
@@ -232,8 +232,8 @@ void Program::submit() {
   in_flight_ = true;
 }
 
-// A driver without a display may wait for ever for a kernel that does not end. Far more than any work takes, on a card that others use, too; a
-// driver on a processor takes as long as it takes, and its user can look at it.
+// A driver without a display may wait forever for a kernel that does not end. The timeout is far longer than any work
+// takes, even on a GPU shared with other programs. CPU drivers have no timeout: they may be slow, and can be inspected.
 double Program::seconds_to_hang() const {
   if (device_.caps().type == VK_PHYSICAL_DEVICE_TYPE_CPU) return std::numeric_limits<double>::infinity();
   return 60 + 20 * seconds_;
@@ -258,11 +258,11 @@ Profile Program::take_profile() const {
   Profile profile;
   if (!profiled_ || spans_.empty()) return profile;
   std::vector<uint64_t> ticks(spans_.size() + 1);
-  // Without waiting: whatever the program wrote is there once it has been waited for, and what nobody wrote will never be.
+  // No VK_QUERY_RESULT_WAIT_BIT: the program has finished, and a timestamp that is missing now never comes.
   const VkResult result = vkGetQueryPoolResults(device_.handle(), queries_, 0, static_cast<uint32_t>(ticks.size()), ticks.size() * sizeof(uint64_t),
                                                 ticks.data(), sizeof(uint64_t), VK_QUERY_RESULT_64_BIT);
   vk_check(result, "vkGetQueryPoolResults");
-  if (result != VK_SUCCESS) throw Error("{} has run on {}, but its timestamps are not there ({})", name_, device_.caps().name, vk_result_name(result));
+  if (result != VK_SUCCESS) throw Error("{} has run on {}, but its timestamps are missing ({})", name_, device_.caps().name, vk_result_name(result));
   profile.spans = spans_;
   const double period_ns = device_.caps().timestamp_period_ns;
   const uint32_t bits = device_.caps().timestamp_bits;

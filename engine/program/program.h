@@ -1,14 +1,14 @@
 #pragma once
 // A recorded list of dispatches and copies, replayed every step.
 //
-// Barriers are worked out here and nowhere else: each dispatch says through the types of its argument struct (In, Out,
-// InOut) which bytes it reads and writes, and a barrier goes in front of it when it touches what was written, or writes
-// what was read, since the last one.
+// Barriers are derived here and nowhere else. The types of a dispatch's argument struct (In, Out, InOut) say which
+// bytes it reads and writes. A barrier precedes a dispatch that touches bytes written, or writes bytes read, since the
+// last barrier.
 //
-// Work is cut into submissions of bounded time, so that no watchdog ends it.
+// Work is split into submissions of bounded time, so that no watchdog kills it.
 //
-// Recording waits for no kernel: what is recorded becomes command buffers before the first submission, when all kernels have been asked
-// for and compiled side by side.
+// Recording does not wait for kernels. The recorded work becomes command buffers before the first submission, when all
+// kernels have been requested and compiled in parallel.
 
 #include <boost/pfr/core.hpp>
 #include <cstring>
@@ -26,24 +26,24 @@
 
 namespace lapilli {
 
-// What a dispatch has to do by its formula, for the profile and for cutting submissions.
+// The work of a dispatch by its formula, for the profile and for splitting submissions.
 struct Cost {
   double flops = 0;
   double bytes = 0;
-  bool matrices = false;  // the flops are multiply-adds of cooperative matrices, 16-bit factors
+  bool matrices = false;  // the flops are multiply-adds of cooperative matrices, 16-bit operands
 };
 
 class Program {
  public:
-  // `profiled` puts timestamps where the scope changes (see take_profile).
+  // `profiled` records timestamps where the scope changes (see take_profile).
   Program(Device& device, std::string name, bool profiled = false);
   ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // Runs `groups` workgroups of a kernel; more than the device's limit in x are folded into y (shaders use
-  // linear_group() and ignore what is beyond their range). REQUIRES: Args is the struct of an args.h under shaders/ that the
-  // kernel declares, pointers first.
+  // Runs `groups` workgroups of a kernel; more than the device's limit in x continue in y (shaders use linear_group()
+  // and skip workgroups beyond their range). REQUIRES: Args is the struct of an args.h under shaders/ that the kernel
+  // declares, pointers first.
   template <typename Args>
   void dispatch(const Kernel& kernel, const Args& args, uint64_t groups, Cost cost = {}) {
     PushBytes push;
@@ -53,7 +53,7 @@ class Program {
   void copy(const Slice& destination, const Slice& source);  // sizes must match
   void fill(const Slice& destination, uint32_t word);        // REQUIRES: size a multiple of 4
 
-  // Names what is recorded while it lives; scopes nest into "outer/inner".
+  // Names the work recorded during its lifetime; nested scopes give "outer/inner".
   class Scope {
    public:
     Scope(Program& program, const std::string& name);
@@ -66,15 +66,14 @@ class Program {
     size_t parent_length_;
   };
 
-  void finish();  // recording ends; submit() may be called any number of times
-  // Whether prepare() would not wait for a kernel.
+  void finish();  // ends recording; submit() may then be called any number of times
+  // Whether prepare() returns without waiting for a kernel.
   bool is_compiled() const;
-  // Waits for the kernels and makes the command buffers; the first submit() does it otherwise. Throws Error where a kernel could not be
-  // compiled.
+  // Blocks until the kernels are compiled and records the command buffers; otherwise the first submit() does. Throws
+  // Error when a kernel cannot be compiled.
   void prepare();
   void submit();  // REQUIRES: the previous submission has been waited for
-  // On a GPU no longer than twenty times what a slow one would take, and a minute, or `most_seconds`: then the device hangs, and the process
-  // ends with exit code 1, at once.
+  // On GPUs, times out after 60 s + 20x the estimate for a slow GPU, or after `most_seconds`; the process exits with 1.
   void wait(std::optional<double> most_seconds = {});
   void run() { submit(), wait(); }
 
@@ -132,7 +131,7 @@ class Program {
   void begin_segment();
   void record(Command command);
   void record_barrier(DeviceWork done);
-  void record_timestamp();  // number spans_.size()
+  void record_timestamp();  // with index spans_.size()
   void note(Cost cost);
   double seconds_to_hang() const;
   void mark_scope();
@@ -142,12 +141,12 @@ class Program {
   CommandPool pool_;
   std::vector<Segment> segments_;
   const Kernel* bound_ = nullptr;
-  std::set<const Kernel*> kernels_;  // that are dispatched
-  double segment_seconds_ = 0, seconds_ = 0;  // at sure rates: of the last submission, of all
+  std::set<const Kernel*> kernels_;  // all dispatched kernels
+  double segment_seconds_ = 0, seconds_ = 0;  // at conservative throughput: of the last submission, of all
   bool finished_ = false, prepared_ = false, in_flight_ = false;
 
   std::vector<Slice> pending_reads_, pending_writes_;  // since the last barrier
-  DeviceWork pending_work_ = DeviceWork::kernels;      // that did so
+  DeviceWork pending_work_ = DeviceWork::kernels;      // what did these accesses
   uint64_t dispatch_count_ = 0, barrier_count_ = 0;
 
   VkSemaphore timeline_ = VK_NULL_HANDLE;

@@ -1,5 +1,5 @@
 #pragma once
-// Whole steps as host and device saw them: as a table, and as a trace for Perfetto or chrome://tracing.
+// Whole steps on host and device: as a table, and as a trace for Perfetto or chrome://tracing.
 
 #include <span>
 #include <utility>
@@ -8,7 +8,7 @@
 
 namespace lapilli {
 
-// A stretch of the host's time, on its steady clock.
+// A time interval of the host, on its steady clock.
 struct HostSpan {
   std::string name;
   int64_t begin_ns = 0, end_ns = 0;
@@ -17,11 +17,11 @@ struct HostSpan {
 
 struct StepProfile {
   uint64_t step = 0;
-  std::vector<HostSpan> host;  // in order; together they are the step
+  std::vector<HostSpan> host;  // in order; together they cover the step
   Profile device;              // empty on a device without timestamps
 
   double wall_ns() const;  // from the first host span's begin to the last one's end
-  double host_ns() const;  // all of it but waiting for the device
+  double host_ns() const;  // without waiting for the device
 };
 
 // Means over some steps of one program.
@@ -31,13 +31,13 @@ struct StepSummary {
   Profile device;                   // per step; one span for each scope, the longest first
   std::vector<std::pair<std::string, double>> host;  // (name, ns), in order
 
-  double explained() const;   // share of wall_ns that the device's scopes cover
+  double explained() const;   // GPU coverage: share of wall_ns inside the device's scopes
   double host_share() const;  // of wall_ns
 };
 StepSummary summarize(std::span<const StepProfile> steps);
 
-// Per scope and per part: calls, time, share of the device's time, rates, nearness to the ceiling; then what of the step's
-// wall time the scopes and the host explain.
+// Per scope and per part: calls, time, share of the device's time, rates, share of the roofline; then the GPU coverage
+// and the host's share of the step's wall time.
 std::string profile_table(const StepSummary& summary, const Ceilings& ceilings);
 
 // Trace Event JSON: complete events in microseconds from the first step's begin. Process 1 is the host; process 2 the device,

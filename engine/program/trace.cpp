@@ -23,8 +23,8 @@ class Events {
  public:
   explicit Events(int64_t origin_ns) : origin_ns_(origin_ns) {}
 
-  // In whole nanoseconds, an end the same as the next begin: viewers nest by containment, and an overlap of a rounding
-  // error would put an event beside its parent.
+  // In whole nanoseconds, each end equal to the next begin: viewers nest by containment, and an overlap by a rounding
+  // error would move an event out of its parent.
   void add(const std::string& name, int process, int64_t begin_ns, int64_t end_ns, Json args) {
     Json event{{"name", name}, {"ph", "X"}, {"pid", process}, {"tid", 1}, {"ts", microseconds(begin_ns - origin_ns_)},
                {"dur", microseconds(end_ns - begin_ns)}};

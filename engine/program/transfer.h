@@ -1,6 +1,6 @@
 #pragma once
-// The step's traffic with the host: regions that the host writes before a program runs (or reads after it). On unified
-// memory they are the device memory itself; elsewhere a staging buffer and a recorded copy.
+// Transfers between host and device in a step: regions that the host writes before a program runs, or reads after it.
+// On unified memory a region is the device memory itself; elsewhere it is a staging buffer and a recorded copy.
 
 #include <memory>
 
@@ -19,7 +19,7 @@ class TransferRegion {
   const Slice& device_slice() const { return slice_; }
   // REQUIRES: no program that uses the region is running.
   std::span<std::byte> host() const;
-  // Records the copy where one is needed: first thing in a program that reads the region, last thing in one that wrote it.
+  // Records the copy if one is needed. Call it first in a program that reads the region, last in one that writes it.
   void record(Program& program) const;
 
  private:

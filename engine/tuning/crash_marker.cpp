@@ -22,12 +22,12 @@ namespace {
 constexpr std::string_view kSuffix = ".trying-";
 constexpr std::array kEndingSignals = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGXCPU, SIGUSR1, SIGUSR2};
 
-// What a signal handler reaches: the file of the mark that is set, and what was to be done on each signal.
+// State for the signal handler: the path of the current marker, and the previous action of each signal.
 std::atomic<const char*> marked_path = nullptr;
 std::atomic<bool> is_ending = false;
 std::array<struct sigaction, kEndingSignals.size()> actions_before;
 
-// Only what a signal handler may call. The signal is blocked in here: it comes again when this returns.
+// Async-signal-safe calls only. The signal is blocked here and is delivered again after the return.
 extern "C" void on_ending_signal(int signal) {
   const int error = errno;
   is_ending = true;
@@ -55,10 +55,10 @@ TrialMark::TrialMark(const std::filesystem::path& beside) {
     path_.clear();
     return;
   }
-  flock(descriptor_, LOCK_EX);  // waits for who looks at it, in left_marks()
+  flock(descriptor_, LOCK_EX);  // waits for processes that inspect it in left_marks()
   try {
     sync_directory(beside.has_parent_path() ? beside.parent_path() : ".");
-  } catch (const Error&) {  // it outlives the process, if not the machine
+  } catch (const Error&) {  // then it survives a crash of the process but not of the machine
   }
 }
 
@@ -77,7 +77,7 @@ void TrialMark::set(std::string_view what, bool synced) {
 }
 
 void TrialMark::clear() {
-  if (descriptor_ >= 0 && ftruncate(descriptor_, 0) != 0) {  // a full or broken disk: better no mark than a wrong one
+  if (descriptor_ >= 0 && ftruncate(descriptor_, 0) != 0) {  // a full or broken disk: no marker rather than a wrong one
     unlink(path_.c_str());
     close(descriptor_);
     descriptor_ = -1;
@@ -105,7 +105,7 @@ void TrialMark::guard() {
   for (size_t i = 0; i < kEndingSignals.size(); ++i) {
     struct sigaction before = {};
     sigaction(kEndingSignals[i], nullptr, &before);
-    if (is_ours(before)) continue;  // kept from an earlier mark
+    if (is_ours(before)) continue;  // saved by an earlier marker
     actions_before[i] = before;
     if (before.sa_handler != SIG_IGN) sigaction(kEndingSignals[i], &action, nullptr);
   }
@@ -131,7 +131,7 @@ std::vector<LeftMark> left_marks(const std::filesystem::path& beside) {
     if (!entry.path().filename().string().starts_with(start)) continue;
     const int descriptor = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) continue;
-    if (flock(descriptor, LOCK_SH | LOCK_NB) == 0) {  // several may look at the same time
+    if (flock(descriptor, LOCK_SH | LOCK_NB) == 0) {  // several processes may inspect it at the same time
       std::array<char, 4096> text;
       const ssize_t size = pread(descriptor, text.data(), text.size(), 0);
       marks.push_back({entry.path(), std::string(text.data(), static_cast<size_t>(std::max<ssize_t>(size, 0)))});

@@ -1,8 +1,9 @@
 #pragma once
-// What is being tried just now, on disk: where a process dies inside a driver, its mark stays behind and names the culprit.
+// Crash markers: a file that names the trial in progress. When the process dies inside a driver, the file stays and
+// names the candidate that crashed.
 //
-// A mark is a file beside another one, `<beside>.trying-XXXXXX`, under a lock (flock) that ends with its process, however that ends: a
-// mark that nobody holds was left behind. Where the file system knows no locks, none counts as left behind.
+// A marker is a file `<beside>.trying-XXXXXX` under a lock (flock). The lock ends with its process, however that ends,
+// so an unlocked marker is stale. On a file system without locks no marker counts as stale.
 
 #include <filesystem>
 #include <string>
@@ -11,37 +12,37 @@
 
 namespace lapilli {
 
-// One thing is tried at a time. Where a mark cannot be written, there is none: no Error is thrown here.
+// One trial at a time. When the marker cannot be written there is none: nothing here throws Error.
 class TrialMark {
  public:
-  explicit TrialMark(const std::filesystem::path& beside);  // empty: no mark
-  ~TrialMark();                                             // removes it
+  explicit TrialMark(const std::filesystem::path& beside);  // empty path: no marker
+  ~TrialMark();                                             // removes the file
   TrialMark(const TrialMark&) = delete;
   TrialMark& operator=(const TrialMark&) = delete;
 
-  // Says what is tried from now on, until clear(). `synced`: also where the whole machine dies; it then takes as long as the disk.
-  // A signal that ends the program by somebody's wish or by a limit (HUP, INT, QUIT, TERM, PIPE, ALRM, XCPU, USR1, USR2) removes the mark,
-  // before it does what it was to do: nothing is to blame for it. After a program's own handler for it has returned, nothing is marked any
-  // more in this process: it is about to end, and may be killed first.
+  // Writes what is tried from now on, until clear(). `synced`: survives a crash of the machine too, and takes as long
+  // as the disk. A signal that ends the program on request or by a limit (HUP, INT, QUIT, TERM, PIPE, ALRM, XCPU, USR1,
+  // USR2) removes the marker before its normal action: it is not a crash. After the program's own handler for such a
+  // signal has returned, this process writes no more markers: it is about to end, and may be killed first.
   void set(std::string_view what, bool synced);
   void clear();
-  // Leaves it behind as it is, as if the process had died. False: there is none, or somebody removed it.
+  // Leaves the file in place, as if the process had crashed. False: there is none, or another process removed it.
   bool leave();
 
  private:
   void guard();
   void unguard();
 
-  std::string path_;  // empty: no mark
+  std::string path_;  // empty: no marker
   int descriptor_ = -1;
   bool guarding_ = false;
 };
 
 struct LeftMark {
   std::filesystem::path path;
-  std::string what;  // empty: nothing was being tried
+  std::string what;  // empty: no trial was running
 };
-// Those of processes that are no more.
+// The markers of processes that have ended.
 std::vector<LeftMark> left_marks(const std::filesystem::path& beside);
 
 }  // namespace lapilli

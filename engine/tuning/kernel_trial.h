@@ -1,5 +1,5 @@
 #pragma once
-// What trials of kernels share: an interface, memory with random numbers in it, programs that are timed, results that are read.
+// Shared by all kernel trials: the interface, random inputs, timed programs, read-back of results.
 
 #include <algorithm>
 #include <functional>
@@ -11,7 +11,7 @@
 
 namespace lapilli {
 
-// Candidates of one operation on the same numbers: one after the other is recorded, run and checked.
+// Candidates of one operation on the same inputs. They are recorded, run and checked one after the other.
 template <typename Candidate>
 class KernelTrial {
  public:
@@ -20,23 +20,23 @@ class KernelTrial {
   KernelTrial& operator=(const KernelTrial&) = delete;
   virtual ~KernelTrial() = default;
 
-  // Records what the candidate does. Throws Error where it cannot.
+  // Records the operation with this candidate. Throws Error when it cannot.
   virtual void record(Program& program, const Candidate& candidate) = 0;
-  // What record() writes; poisoned before the program runs. Empty tensors are left out.
+  // The tensors that record() writes; poisoned before the program runs. Empty tensors are ignored.
   virtual std::vector<Tensor> outputs() const = 0;
-  // After a run of the candidate: throws Error where its result is wrong, or not that of the first candidate.
+  // After a run of the candidate: throws Error when its result is wrong or differs from the first candidate's.
   virtual void check(const Candidate& candidate) = 0;
 };
 
-// Work of one run: some tens of milliseconds for a CPU driver, for a GPU of half a TFLOP/s, and for a card of 4; ten of a faster one, where it
-// is known to be that.
+// FLOPs of one run: some tens of milliseconds on a CPU driver, on a GPU of 0.5 TFLOP/s and on a discrete GPU of 4
+// TFLOP/s; 10 ms on a faster device whose peak has been measured.
 inline double trial_flops(const Device& device) {
   const DeviceCaps& caps = device.caps();
   const double usual = caps.kernel_class == KernelClass::scalar ? 2e9 : caps.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU ? 2e11 : 2e10;
   return std::max(usual, 0.01 * device.noted_flops_per_s());
 }
 
-// What fill_random() leaves in element `index` of a tensor's memory.
+// The value that fill_random() writes to element `index` of a tensor's memory.
 class RandomNumbers {
  public:
   explicit RandomNumbers(uint32_t seed);
@@ -46,16 +46,16 @@ class RandomNumbers {
   std::vector<float> stretch_;
 };
 
-// Uniform in [-1, 1), the same for the same seed, gaps between rows included. REQUIRES: memory allocated, not u32.
+// Uniform in [-1, 1), the same for the same seed; also fills gaps between rows. REQUIRES: memory allocated, not u32.
 void fill_random(Device& device, const Tensor& tensor, uint32_t seed);
-// All bits set: NaN. Of 16-bit tensors but for an odd last element.
+// Fills with all bits set, a NaN. Skips an odd last element of a 16-bit tensor.
 void poison(Device& device, const Tensor& tensor);
-// Runs a finished program, its outputs poisoned before.
+// Poisons the outputs and runs a finished program.
 void run_on_poison(Device& device, Program& program, const std::vector<Tensor>& outputs);
-// The first and the last million elements, widened, gaps between rows included.
+// The first and the last million elements, as f32, including gaps between rows.
 std::vector<float> read_ends(Device& device, const ConstTensor& tensor);
 
-// What runs a finished program once and gives the seconds that took: the device's, where it has timestamps.
+// A function that runs a finished program once and returns the seconds it took: device time if there are timestamps.
 std::function<double()> timed_run(std::shared_ptr<Program> program);
 
 }  // namespace lapilli

@@ -19,7 +19,7 @@ TunedChoice KernelTuner::tune_by_index(const std::string& key, const std::vector
     for (const size_t index : indices) {
       try {
         steps.compile(index);
-      } catch (const Error&) {  // reported when the candidate's turn comes
+      } catch (const Error&) {  // reported when the candidate is measured
       }
     }
     kernels_.wait();

@@ -1,9 +1,10 @@
 #pragma once
-// Which kernel an operation gets: measured for each shape as it is recorded, among candidates that the operation's family names.
+// Chooses the kernel of an operation by measurement, for each shape when it is recorded. The operation's family lists
+// the candidates.
 //
-// Candidates work on random numbers in memory of their own, of the operation's shape, or of a part of it where the whole would take long.
-// A candidate whose result is wrong, or differs from the first one's by more than rounding explains, is out and logged: a driver that
-// computes it wrongly is not trusted.
+// Candidates run on random inputs in separate memory, of the operation's shape, or of a part of it where the whole
+// would take long. A candidate must match the default kernel's result within rounding; otherwise it is excluded and
+// logged, because the driver computes it wrongly.
 
 #include <functional>
 #include <memory>
@@ -24,13 +25,13 @@ class KernelTuner {
   KernelLibrary& kernels() const { return kernels_; }
   const DeviceCaps& caps() const { return kernels_.device().caps(); }
 
-  // Allocates what the candidates are tried on. A candidate has to pass each trial, in order; the last is what is timed.
+  // Allocates the trials. A candidate must pass each trial, in order; the last one is timed.
   template <typename Candidate>
   using SetUp = std::function<std::vector<std::unique_ptr<KernelTrial<Candidate>>>()>;
 
-  // The index of the fastest candidate that is right, and the reason (Tuner::choose()). `key` begins with the operation's name; a Candidate
-  // has to_string(). Where there is no memory to measure with, the first is taken: that is no reason not to train. Throws Error where no
-  // candidate works. `seconds`: for the rounds; nullopt: as the Tuner has it.
+  // The index of the fastest correct candidate, and the reason (Tuner::choose()). `key` begins with the operation's
+  // name; a Candidate has to_string(). Without memory for the measurement, takes the first candidate, so that training
+  // goes on. Throws Error when no candidate works. `seconds`: for the rounds; nullopt: the Tuner's default.
   template <typename Candidate>
   TunedChoice tune(const std::string& key, const std::vector<Candidate>& candidates, const SetUp<Candidate>& set_up,
                    std::optional<double> seconds = kSecondsPerChoice) {
@@ -72,8 +73,8 @@ class KernelTuner {
 
   struct Steps {
     std::function<void()> set_up;
-    std::function<void(size_t)> compile;                    // asks for the kernels of a candidate
-    std::function<std::function<double()>(size_t)> check;  // gives what runs it once, and the seconds of that
+    std::function<void(size_t)> compile;                    // requests the kernels of a candidate
+    std::function<std::function<double()>(size_t)> check;  // returns what runs it once and gives the seconds
   };
   TunedChoice tune_by_index(const std::string& key, const std::vector<std::string>& names, const Steps& steps, std::optional<double> seconds);
 

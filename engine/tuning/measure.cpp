@@ -10,7 +10,7 @@ namespace lapilli {
 
 namespace {
 
-// Whether another round is due after `rounds` that took `seconds`; it is expected to take as long as their mean.
+// Whether to run another round after `rounds` rounds that took `seconds`; it is expected to take their mean.
 bool another_round(const MeasureOptions& options, uint32_t rounds, double seconds) {
   if (options.repeats != 0) return rounds < options.repeats;
   if (rounds < options.fewest) return true;

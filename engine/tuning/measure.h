@@ -1,6 +1,6 @@
 #pragma once
-// How this project measures: warm up, then take the things that are compared in turn, round after round, so that a machine
-// that drifts is unfair to none. What is made of the seconds (a median, a spread) is the caller's.
+// Interleaved measurement: after a warm-up, each round runs every case once, so that clock drift affects all cases
+// equally. The caller computes statistics (median, quartiles) from the seconds.
 
 #include <cstdint>
 #include <functional>
@@ -10,7 +10,7 @@
 
 namespace lapilli {
 
-// One of the things compared. `run` does it once and returns the seconds it took.
+// One benchmark case. `run` runs it once and returns the seconds it took.
 struct Contender {
   std::string name;
   std::function<double()> run;
@@ -18,15 +18,15 @@ struct Contender {
 
 struct MeasureOptions {
   uint32_t repeats = 0;         // rounds; 0: as many as fit into seconds_budget
-  double seconds_budget = 8;    // wall clock, for all contenders together; the warm-up comes on top
+  double seconds_budget = 8;    // wall clock for all cases together, without the warm-up
   uint32_t fewest = 3, most = 50;  // rounds, when they come from the budget
-  bool warm_up = true;          // each runs once before the first round (compilation, first touch of memory, clocks)
+  bool warm_up = true;          // run each case once before the first round (compilation, page faults, clocks)
 };
 
 // [contender][round] seconds.
 std::vector<std::vector<double>> measure_in_turn(std::span<const Contender> contenders, const MeasureOptions& options);
 
-// Linear interpolation between order statistics, as numpy. REQUIRES: not empty; 0 <= q <= 1.
+// Linear interpolation between order statistics, as in numpy. REQUIRES: not empty; 0 <= q <= 1.
 double quantile(std::vector<double> values, double q);
 
 // Wall-clock seconds of one call.

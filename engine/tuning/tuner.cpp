@@ -14,14 +14,14 @@ namespace lapilli {
 
 namespace {
 
-constexpr double kTie = 1.02;         // this much slower than the best counts as being as fast
+constexpr double kTie = 1.02;         // candidates at most this much slower than the best count as equally fast
 constexpr uint32_t kMostRounds = 25;  // enough for a median, however short the work is
-// What counts as crashed where the process died while candidates were compiled side by side.
+// The name recorded when the process died while candidates were compiled in parallel.
 constexpr const char* kCompiling = "all at once, compiling";
 constexpr double kFailed = std::numeric_limits<double>::infinity();
 
-// A candidate as it is measured: prepared and run once when it is made. The first Error puts it out and releases what it held. While it is
-// prepared or runs, `mark` says `marked`.
+// A candidate during a measurement. The constructor prepares it and runs it once. The first Error excludes it and
+// releases its resources. While it is prepared or runs, `mark` holds `marked`.
 class Candidate {
  public:
   Candidate(std::string label, TrialMark& mark, std::string marked, const std::function<std::function<double()>()>& prepare)
@@ -32,9 +32,9 @@ class Candidate {
       run_once();
     });
   }
-  // One that crashed when it was tried before, and is not tried.
+  // A candidate that crashed in an earlier run: excluded without a trial.
   Candidate(std::string label, TrialMark& mark) : label_(std::move(label)), mark_(mark) {
-    fail("the device was lost, or the program died, when it was tried before");
+    fail("it crashed the device or the program in an earlier run");
   }
 
   double run() {
@@ -61,8 +61,9 @@ class Candidate {
       fail(error.what());
     } catch (const DeviceLost& lost) {
       const bool remembered = mark_.leave();
-      throw DeviceLost(fmt::format("{} took the device down when it was measured: {}; {} with --no-tune, which measures nothing", label_, lost.what(),
-                                   remembered ? "run again, this is remembered and it is not tried a second time; or" : "run again"));
+      throw DeviceLost(fmt::format("{} crashed the device when it was measured: {}; {}", label_, lost.what(),
+                                   remembered ? "run again, the next run skips it; or use --no-tune, which measures nothing"
+                                              : "run again with --no-tune, which measures nothing"));
     }
     mark_.clear();
   }
@@ -78,7 +79,7 @@ class Candidate {
   std::string failure_;
 };
 
-// Says that the choice is made, or given up, when it goes.
+// Reports the end of a choice, made or failed, in its destructor.
 class EndOfProgress {
  public:
   explicit EndOfProgress(const std::function<void(const TunerProgress&)>& say) : say_(say) {}
@@ -92,7 +93,7 @@ class EndOfProgress {
   const std::function<void(const TunerProgress&)>& say_;
 };
 
-// The first that is as fast as the best.
+// The first candidate that counts as equally fast as the best.
 size_t winner(const std::vector<TunedCandidate>& candidates) {
   const auto best = std::ranges::min_element(candidates, {}, &TunedCandidate::median_seconds);
   const auto first = std::ranges::find_if(candidates, [&](const TunedCandidate& candidate) {
@@ -107,7 +108,7 @@ std::string describe(const TunedCandidate& candidate) {
   return ms < 100 ? fmt::format("{} {:#.3g} ms", candidate.name, ms) : fmt::format("{} {:.0f} ms", candidate.name, ms);
 }
 
-// A candidate that failed when the choice was made may work by now: that it was out is said each time.
+// A candidate that failed when the choice was made may work now: the reason always mentions the failure.
 std::string describe_remembered(const TuningRecord& record) {
   std::string reason = "remembered";
   for (const TunedCandidate& candidate : record.candidates)

@@ -1,5 +1,5 @@
 #pragma once
-// One operation, several variants, one choice: measured on this device, and remembered between runs.
+// Chooses among several implementations of an operation by measurement on this device, and caches the choice.
 
 #include <cstddef>
 #include <filesystem>
@@ -14,18 +14,18 @@
 
 namespace lapilli {
 
-// Where a tuner is: for a line of progress.
+// State of a tuner, for a progress line.
 struct TunerProgress {
-  std::string key;                  // of what is measured; empty: done with it
-  size_t candidate = 0, count = 0;  // candidates are prepared one by one, 1 to `count`; after the last all run in turn
-  double seconds_spent = 0, seconds_in_all = 0;  // on the choices before, and at most on all
+  std::string key;                  // of the choice being measured; empty: finished
+  size_t candidate = 0, count = 0;  // candidates 1 to `count` are prepared one by one; then all run, interleaved
+  double seconds_spent = 0, seconds_in_all = 0;  // spent on earlier choices; limit for all choices
 };
 
 struct TunerOptions {
-  bool measure = true;              // false: a remembered choice, else the first candidate that never crashed; nothing is written
+  bool measure = true;              // false: a cached choice, else the first that never crashed; writes nothing
   std::filesystem::path file = {};  // empty: tuning-<device_identity>.json in cache_directory()
-  double seconds_budget = 2;        // wall clock for the rounds of one choice, at least one; warm-ups come on top
-  double seconds_in_all = std::numeric_limits<double>::infinity();  // wall clock; once it is spent nothing more is measured
+  double seconds_budget = 2;        // wall clock for the rounds (at least one) of a choice, without warm-ups
+  double seconds_in_all = std::numeric_limits<double>::infinity();  // wall clock; later choices are not measured
   std::function<void(const TunerProgress&)> on_measuring = {};  // before each candidate is prepared, and after each choice
 };
 
@@ -33,33 +33,34 @@ struct TunedChoice {
   size_t index = 0;  // of the candidate
   // For a log: "measured: full 12.1 ms, tokens 13.0 ms", "remembered", "the only one", "not measured".
   std::string reason = {};
-  std::vector<double> seconds = {};  // median by candidate, infinity: it failed; empty when nothing was measured now
+  std::vector<double> seconds = {};  // median by candidate, infinity: it failed; empty when not measured in this run
 };
 
-// A choice holds for one device with one driver, one set of kernels (all of shaders/) and one list of candidates; where any
-// of these changes it is measured again. Not thread-safe. Several processes may share a file.
+// A choice is valid for one device and driver, one set of kernels (all of shaders/) and one list of candidates; when
+// any of these changes, it is measured again. Not thread-safe. Several processes may share a file.
 //
-// A candidate may crash a driver. What is being tried is said on disk beside the file while it runs; where the device is lost or the
-// process dies in the middle, that is what the next tuner on the file reads, and the candidate counts as failed for good: for its key, and,
-// unless it is the preferred one, for other keys of the same operation, which is the key's first word. Whoever ends the program by a
-// signal blames nobody, unless by SIGKILL.
+// A candidate that crashes the driver ends the run and is recorded; the next run skips it. A crash marker beside the
+// file names the running trial. When the device is lost or the process dies during the trial, the next tuner on the
+// file reads the marker and excludes the candidate for good: for its key, and, unless it is the preferred one, for all
+// keys of the same operation (the key's first word). A signal that ends the program records nothing, except SIGKILL.
 class Tuner {
  public:
-  // Prepares candidate `index` (allocates, records) and returns what runs it once and gives the seconds that took. All
-  // candidates of a choice are held at the same time; each is released when the choice is made, or when it fails.
+  // Prepares candidate `index` (allocates, records) and returns a function that runs it once and returns the seconds.
+  // All candidates of a choice are alive at the same time; each is released when the choice is made, or when it fails.
   using Prepare = std::function<std::function<double()>(size_t index)>;
 
-  // A file that cannot be read or written costs measurements, never a run.
-  // `kernels`: hash_shaders() of those that are measured; what is remembered of others counts for nothing.
+  // A file that cannot be read or written costs measurements and never ends a run.
+  // `kernels`: hash_shaders() of the measured kernels; results of other kernels are ignored.
   Tuner(const DeviceCaps& caps, std::string kernels, TunerOptions options = {});
 
-  // `key` names operation and shape ("loss 1024x256x32000 f32"); `names` the candidates, the preferred first: it wins when
-  // the best is not more than 2 % faster, so that noise does not flip a choice. `prepare` is called only to measure.
-  // A candidate that throws Error when prepared or run is logged and out. Throws Error when all are; DeviceLost, naming the candidate and what
-  // to do, as soon as one throws that.
-  // `seconds_budget`: instead of the options'. REQUIRES: at least one name, all different; seconds finite and not negative.
-  // `compile`, if given, has what those candidates need that have not crashed compiled side by side, before the first is prepared; it throws no
-  // Error. Where the process dies in it no candidate is known to be the culprit: from then on each candidate compiles its own.
+  // `key` names operation and shape ("loss 1024x256x32000 f32"); `names` the candidates, the preferred first: it wins
+  // unless another is more than 2 % faster, so that noise does not change a choice. `prepare` is called only to
+  // measure. A candidate that throws Error when prepared or run is logged and excluded. Throws Error when all are
+  // excluded, and DeviceLost, with the candidate's name and the remedy, as soon as one throws it.
+  // `seconds_budget` overrides the options'. REQUIRES: at least one name, all different; seconds finite and not
+  // negative. `compile`, if given, compiles the kernels of the candidates that have not crashed, in parallel, before
+  // the first is prepared; it throws no Error. If the process dies in it, the candidate at fault is unknown: from then
+  // on each candidate compiles its kernels separately.
   using Compile = std::function<void(const std::vector<size_t>& indices)>;
   TunedChoice choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
                      std::optional<double> seconds_budget = std::nullopt, const Compile& compile = {});
@@ -69,14 +70,13 @@ class Tuner {
     return names.size() > 1 && options_.measure && seconds_spent_ < options_.seconds_in_all && recall(key, names) == nullptr && !all_crashed(key, names);
   }
 
-  // What is taken where nothing is measured, or nothing can be: the preferred of the candidates that have not crashed; where all have, the
-  // first.
+  // The choice without a measurement: the first candidate that has not crashed, or the first of all when all have.
   size_t first_trusted(const std::string& key, const std::vector<std::string>& names) const;
 
-  // The choices that this tuner gave, with what each beat; those that were not measured, now or before, are not among them.
+  // The measured choices that this tuner returned, with their alternatives. Choices never measured are not included.
   const TuningRecords& given() const { return given_; }
-  double seconds_spent() const { return seconds_spent_; }  // measuring
-  // All that is remembered for the device.
+  double seconds_spent() const { return seconds_spent_; }  // on measurements
+  // All cached choices for the device.
   TuningRecords known() const;
   const TuningCrashes& crashes() const { return remembered_.crashes; }
 
@@ -91,8 +91,8 @@ class Tuner {
   TunerOptions options_;
   std::string device_name_;
   TuningFile file_;
-  TuningMemory remembered_;   // what the file held at the start
-  TuningRecords measured_;    // what this tuner measured
+  TuningMemory remembered_;   // the file's content at the start
+  TuningRecords measured_;    // measured by this tuner
   TuningRecords given_;
   double seconds_spent_ = 0;
 };

@@ -40,11 +40,11 @@ TuningRecord record_from_json(const Json& json) {
     const double seconds = median.is_null() ? std::numeric_limits<double>::infinity() : median.get<double>() / 1e3;
     record.candidates.push_back({name, seconds});
   }
-  if (!found) throw Error("'{}' is chosen and not among the candidates", chosen);
+  if (!found) throw Error("'{}' is chosen but not among the candidates", chosen);
   return record;
 }
 
-// One process at a time; all at once where the file system has no locks.
+// One process at a time; without exclusion on file systems without locks.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder) : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
@@ -89,7 +89,7 @@ void TuningFile::read_file(TuningMemory& memory) const {
     if (!std::filesystem::exists(path_)) return;
     const Json json = parse_json(read_text_file(path_));
     if (json.at("identity") != identity_ || json.at("kernels") != kernels_) {
-      log_message(named_ ? LogLevel::warning : LogLevel::debug, "tuning results in '{}' are of another device, driver or kernels, and are void",
+      log_message(named_ ? LogLevel::warning : LogLevel::debug, "tuning results in '{}' are for another device, driver or kernels, and are ignored",
                   path_.string());
       return;
     }
@@ -97,7 +97,7 @@ void TuningFile::read_file(TuningMemory& memory) const {
     for (const auto& [key, record] : json.at("choices").items()) found.choices.emplace(key, record_from_json(record));
     if (json.contains("crashes")) found.crashes = json.at("crashes").get<TuningCrashes>();
     memory = std::move(found);
-  } catch (const std::exception& error) {  // ours, the JSON parser's, the file system's: whatever is wrong with the file
+  } catch (const std::exception& error) {  // Error, or an exception of the JSON parser or the file system
     log_debug("tuning results in '{}' not read: {}", path_.string(), error.what());
   }
 }
@@ -112,7 +112,7 @@ void TuningFile::read_marks(TuningMemory& memory, const std::vector<LeftMark>& m
     try {
       const Json json = parse_json(mark.what);
       if (json.at("identity") == identity_ && json.at("kernels") == kernels_) memory.crashes[json.at("key")].insert(json.at("trying"));
-    } catch (const Json::exception&) {  // empty, or cut short: it blames nothing
+    } catch (const Json::exception&) {  // empty or truncated: names no candidate
     }
   }
 }

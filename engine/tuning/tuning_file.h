@@ -1,6 +1,6 @@
 #pragma once
-// What the tuner remembers between runs: a JSON file that a person can read. It holds for one device with one driver and
-// for one set of kernels, which it names; for others it counts as empty.
+// The tuner's cache between runs: a human-readable JSON file. It is valid for one device and driver and one set of
+// kernels, which it names; for others it counts as empty.
 
 #include <cstddef>
 #include <filesystem>
@@ -26,7 +26,7 @@ struct TuningRecord {
   std::vector<TunedCandidate> candidates = {};  // in the order of preference
 };
 using TuningRecords = std::map<std::string, TuningRecord>;  // by key
-// Names of the candidates in whose trial the device was lost, or the process died.
+// Names of the candidates that crashed: the device was lost or the process died in their trial.
 using TuningCrashes = std::map<std::string, std::set<std::string>>;  // by key
 
 struct TuningMemory {
@@ -36,27 +36,29 @@ struct TuningMemory {
 
 class TuningFile {
  public:
-  // `kernels`: hash_shaders() of those that are measured. `path` empty: the device's file in cache_directory(). No Error is thrown here or below: a file that cannot be read counts
-  // as empty, one that cannot be written (or placed) is given up with a warning.
+  // `kernels`: hash_shaders() of the measured kernels. `path` empty: the device's file in cache_directory(). Neither
+  // this nor a member below throws Error: a file that cannot be read counts as empty; one that cannot be written gives
+  // a warning and is not used any more.
   TuningFile(const DeviceCaps& caps, std::string kernels, std::filesystem::path path);
 
-  // What is in the file, and what marks of trials tell that processes left behind (engine/tuning/crash_marker.h).
+  // The file's content, with the crashes that stale crash markers name (engine/tuning/crash_marker.h).
   TuningMemory read() const;
-  // Adds the records, and crashes that another file told of, to what is there now, other processes' included; replaces those of the same key.
-  // What marks tell goes into the file with them, and the marks go. Written atomically; processes that do this at the same time wait for each other.
+  // Merges the records, and crashes known from another file, into the file's current content, which other processes may
+  // have changed; replaces records of the same key. Crashes named by stale crash markers are added too, and the markers
+  // removed. Writes atomically; concurrent processes wait for each other.
   void add(const TuningRecords& records, const TuningCrashes& crashes = {});
 
-  const std::filesystem::path& path() const { return path_; }  // empty: given up
-  // What a mark beside the file says while a candidate is tried.
+  const std::filesystem::path& path() const { return path_; }  // empty: not used any more
+  // The content of the crash marker during a candidate's trial.
   std::string mark_of(const std::string& key, const std::string& name) const;
 
  private:
   void read_file(TuningMemory& memory) const;
   void read_marks(TuningMemory& memory, const std::vector<LeftMark>& marks) const;
 
-  std::filesystem::path path_;  // empty: given up
-  bool named_;                  // by the caller: that it is void is worth a warning
-  std::string device_;          // for people: name and driver
+  std::filesystem::path path_;  // empty: not used any more
+  bool named_;                  // by the caller: warn when the file is not valid here
+  std::string device_;          // name and driver, for readers of the file
   std::string identity_;        // of the device
   std::string kernels_;         // their hash
 };

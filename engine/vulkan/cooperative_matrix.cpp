@@ -8,8 +8,8 @@ namespace lapilli {
 
 namespace {
 
-// Of the shapes a subgroup multiplies in this type with f32 sums: 16 x 16 x 16 where there is one (what matrix units of today
-// are fastest at), else the largest.
+// The best shape for a subgroup in this type with f32 accumulators: 16 x 16 x 16 if supported (fastest on today's
+// matrix units), else the largest.
 MatrixShape best_shape(const std::vector<VkCooperativeMatrixPropertiesKHR>& known, VkComponentTypeKHR factors) {
   MatrixShape best;
   for (const VkCooperativeMatrixPropertiesKHR& p : known) {
@@ -18,7 +18,7 @@ MatrixShape best_shape(const std::vector<VkCooperativeMatrixPropertiesKHR>& know
       continue;
     const MatrixShape shape{p.MSize, p.NSize, p.KSize};
     if (shape.rows == 16 && shape.cols == 16 && shape.depth == 16) return shape;
-    // The smallest tile and stage that kernels use are 32 long, and loads take 8 factors at once.
+    // The smallest tile and stage of our kernels are 32 long, and loads take 8 operands at once.
     const auto fits = [](uint32_t size) { return size % 8 == 0 && 32 % size == 0; };
     if (!fits(shape.rows) || !fits(shape.cols) || !fits(shape.depth)) continue;
     if (shape.rows * shape.cols * shape.depth > best.rows * best.cols * best.depth) best = shape;
@@ -28,7 +28,7 @@ MatrixShape best_shape(const std::vector<VkCooperativeMatrixPropertiesKHR>& know
 
 using FlexibleDimensions = std::vector<VkCooperativeMatrixFlexibleDimensionsPropertiesNV>;
 
-// What the dimensions of matrices of these types are multiples of in workgroups of so many threads.
+// The granularity of matrices of these types in workgroups of `threads` threads.
 MatrixShape granularity(const FlexibleDimensions& known, VkComponentTypeKHR factors, VkComponentTypeKHR sums, uint32_t threads) {
   for (const VkCooperativeMatrixFlexibleDimensionsPropertiesNV& p : known)
     if (p.AType == factors && p.BType == factors && p.CType == sums && p.ResultType == sums && p.scope == VK_SCOPE_WORKGROUP_KHR &&
@@ -37,7 +37,7 @@ MatrixShape granularity(const FlexibleDimensions& known, VkComponentTypeKHR fact
   return {};
 }
 
-// And in workgroups of 128 as in those of 256, with sums of each of the types.
+// The granularity that works for workgroups of 128 and of 256, with accumulators of each of the types.
 MatrixShape granularity(const FlexibleDimensions& known, VkComponentTypeKHR factors, std::initializer_list<VkComponentTypeKHR> sums) {
   MatrixShape all{1, 1, 1};
   for (const VkComponentTypeKHR type : sums)
@@ -87,7 +87,7 @@ MatrixFeatures query_matrix_features(VkInstance instance, VkPhysicalDevice physi
   if (matrix_extension) v12.pNext = &matrix;
   if (bfloat16_extension) (matrix_extension ? matrix.pNext : v12.pNext) = &bfloat16;
   vkGetPhysicalDeviceFeatures2(physical, &features);
-  result.cooperative_matrix = matrix.cooperativeMatrix && v12.vulkanMemoryModel;  // their SPIR-V is written for that model
+  result.cooperative_matrix = matrix.cooperativeMatrix && v12.vulkanMemoryModel;  // our SPIR-V uses that memory model
   result.bfloat16 = bfloat16.shaderBFloat16Type;
 
   if (result.cooperative_matrix) query_workgroup_matrices(instance, physical, result);

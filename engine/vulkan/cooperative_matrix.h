@@ -1,5 +1,5 @@
 #pragma once
-// Cooperative matrices: which ones a device multiplies, and what it has to be asked for to do so. Internal to the engine.
+// Cooperative matrices: the shapes a device supports, and the features to enable. Internal to the engine.
 
 #include <vector>
 
@@ -9,7 +9,7 @@ namespace lapilli {
 
 struct MatrixFeatures {
   bool cooperative_matrix = false, bfloat16 = false;
-  MatrixShape f16, bf16;  // with f32 sums, of a subgroup
+  MatrixShape f16, bf16;  // per subgroup, with f32 accumulators
   // VK_NV_cooperative_matrix2, as in DeviceCaps.
   bool cooperative_matrix2 = false;
   MatrixShape workgroup_f16, workgroup_bf16;
@@ -17,7 +17,7 @@ struct MatrixFeatures {
 };
 MatrixFeatures query_matrix_features(VkInstance instance, VkPhysicalDevice physical);
 
-// The extensions and features of vkCreateDevice for what `caps` says is there. Must outlive the call.
+// The extensions and features for vkCreateDevice that `caps` reports. Must outlive the call.
 class MatrixRequest {
  public:
   explicit MatrixRequest(const DeviceCaps& caps);

@@ -30,7 +30,7 @@ const char* vk_result_name(VkResult result) {
 
 void vk_check(VkResult result, const char* call) {
   if (result >= 0) return;
-  const std::string sentence = fmt::format("Vulkan: {} gave: {} ({})", call, vk_result_name(result), static_cast<int>(result));
+  const std::string sentence = fmt::format("Vulkan: {} failed: {} ({})", call, vk_result_name(result), static_cast<int>(result));
   if (result == VK_ERROR_DEVICE_LOST) throw DeviceLost(sentence);
   throw Error(sentence);
 }
@@ -67,7 +67,7 @@ constexpr const char* kNoDriver =
     "no Vulkan device was found; install your GPU's Vulkan driver, or Mesa's, which also runs on a plain CPU "
     "(Debian, Ubuntu: apt install mesa-vulkan-drivers)";
 
-// `validation_counter` turns the validation layer on.
+// `validation_counter` enables the validation layer.
 VkInstance create_instance(std::atomic<uint64_t>* validation_counter) {
   const VkApplicationInfo application{
       .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "lapilli", .apiVersion = VK_API_VERSION_1_3};
@@ -81,7 +81,7 @@ VkInstance create_instance(std::atomic<uint64_t>* validation_counter) {
   VkInstanceCreateInfo info{.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
   if (validation_counter != nullptr) {
     if (!has_layer(kValidationLayer))
-      throw Error("the Khronos validation layer is asked for but not installed (Debian, Ubuntu: apt install "
+      throw Error("the Khronos validation layer is requested but not installed (Debian, Ubuntu: apt install "
                   "vulkan-validationlayers)");
     info.pNext = &features;
     info.enabledLayerCount = 1;
@@ -117,13 +117,13 @@ std::vector<VkPhysicalDevice> usable_devices(VkInstance instance) {
 void require_pipeline_statistics(VkInstance instance, VkPhysicalDevice physical) {
   if (has_extension(physical, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME)) return;
   const DeviceCaps caps = query_caps(instance, physical);
-  throw Error("the driver of {} ({}) tells nothing about compiled kernels: it lacks {}", caps.name, caps.driver,
+  throw Error("the driver of {} ({}) reports no statistics of compiled kernels: it lacks {}", caps.name, caps.driver,
               VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME);
 }
 
-// Layers that check what a program does may be older than shader objects, and take a dispatch with one for a dispatch of nothing.
+// Validation layers older than shader objects report a dispatch with one as a dispatch without a pipeline.
 bool is_validated(VkInstance instance, VkPhysicalDevice physical) {
-  // Of the layer's versions, some answer to the older name only.
+  // Some versions of the layer support only the older name.
   constexpr const char* kName = "vkGetPhysicalDeviceToolPropertiesEXT";
   const auto get = reinterpret_cast<PFN_vkGetPhysicalDeviceToolPropertiesEXT>(vkGetInstanceProcAddr(instance, kName));
   if (get == nullptr) return true;
@@ -156,8 +156,8 @@ const char* calibrated_timestamps_extension(VkInstance instance, VkPhysicalDevic
   return nullptr;
 }
 
-// Mesa's CPU driver is twice as wide when told so, on processors with AVX-512 (measured; README). It reads this once,
-// when the instance is made.
+// Mesa's CPU driver uses twice the SIMD width with this setting, on processors with AVX-512 (measured; README). It
+// reads the variable once, when the instance is created.
 void prepare_software_driver() {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f")) set_environment_if_unset("LP_NATIVE_VECTOR_WIDTH", "512");

@@ -46,7 +46,7 @@ uint32_t arena_heap(const VkPhysicalDeviceMemoryProperties& memory) {
   return best;
 }
 
-// Tiled attention is what needs that much (shaders/attention/attention_tile.glsl); kernels for processors use next to nothing.
+// Tiled attention needs that much (shaders/attention/attention_tile.glsl); kernels for CPU drivers use almost none.
 constexpr uint32_t kSharedBytes = 32U << 10U;
 
 constexpr uint32_t kIntel = 0x8086;  // PCI's number of the vendor
@@ -86,7 +86,7 @@ uint32_t find_compute_queue_family(VkPhysicalDevice physical) {
   uint32_t found = UINT32_MAX;
   for (uint32_t i = 0; i < count; ++i) {
     if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
-    // Timestamps are worth more than a queue of our own.
+    // Prefer a queue with timestamps to a dedicated compute queue.
     if (found == UINT32_MAX || families[found].timestampValidBits < families[i].timestampValidBits) found = i;
   }
   return found;
@@ -96,7 +96,7 @@ std::optional<std::string> why_unusable(VkPhysicalDevice physical) {
   VkPhysicalDeviceProperties properties;
   vkGetPhysicalDeviceProperties(physical, &properties);
   if (properties.apiVersion < VK_API_VERSION_1_3)
-    return fmt::format("{} speaks Vulkan {}, 1.3 is needed", properties.deviceName, format_version(properties.apiVersion));
+    return fmt::format("{} has Vulkan {}, 1.3 is needed", properties.deviceName, format_version(properties.apiVersion));
   VkPhysicalDeviceVulkan12Features v12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
   VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
   vkGetPhysicalDeviceFeatures2(physical, &features);
@@ -112,7 +112,7 @@ uint64_t query_available_bytes(VkPhysicalDevice physical) {
   VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
   VkPhysicalDeviceMemoryProperties2 memory{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
   vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
-  // Mesa's RADV without a GPU has no memory, and some of its families crash when asked for a budget.
+  // Mesa's RADV without a GPU has no memory, and crashes for some chip families when queried for a budget.
   if (memory.memoryProperties.memoryHeaps[arena_heap(memory.memoryProperties)].size == 0) return 0;
   const bool known = has_extension(physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
   if (known) memory.pNext = &budget;
@@ -151,7 +151,7 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.subgroup_size = p11.subgroupSize;
   caps.min_subgroup_size = p13.minSubgroupSize;
   caps.max_subgroup_size = p13.maxSubgroupSize;
-  // Intel's say 32, for which a lane has half the registers: 32 words before Xe2, 64 from there. Either way ours are made for more.
+  // Intel drivers report 32, where a lane has half the registers: 32 words before Xe2, 64 since. Our kernels need more.
   if (core.vendorID == kIntel && core.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU) {
     caps.subgroup_size = std::clamp(16U, caps.min_subgroup_size, caps.max_subgroup_size);
     caps.fits_subgroups_to_registers = true;
@@ -159,7 +159,7 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.max_workgroup_invocations = core.limits.maxComputeWorkGroupInvocations;
   caps.max_groups_x = core.limits.maxComputeWorkGroupCount[0];
   caps.max_shared_bytes = core.limits.maxComputeSharedMemorySize;
-  // 16 rows of 262,144 floats; memory of this driver that nobody touches costs nothing.
+  // 16 rows of 262,144 floats; this driver commits memory only when touched.
   if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU && caps.vendor_id == VK_VENDOR_ID_MESA) caps.read_ahead_bytes = 16U << 20U;
   caps.max_allocation_bytes = std::min<uint64_t>(p11.maxMemoryAllocationSize, p13.maxBufferSize) - caps.read_ahead_bytes;
   caps.memory_bytes = memory.memoryHeaps[arena_heap(memory)].size;
@@ -179,21 +179,21 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   const int lavapipe = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && mesa != nullptr ? std::atoi(mesa + 5) : 0;  // its major version
   // Mesa 26's aborts while compiling kernels with many 64-bit loads at 16 lanes, and is slower with them at 8.
   caps.fast_pair_loads = caps.int64 && lavapipe < 26;
-  // Tested with 25.0 and 26.1; earlier ones have the extension, too.
+  // Tested with 25.0 and 26.1; earlier versions have the extension too.
   caps.shader_objects = lavapipe >= 25 && has_extension(physical, VK_EXT_SHADER_OBJECT_EXTENSION_NAME);
   caps.float16 = f12.shaderFloat16;
   caps.storage16 = f11.storageBuffer16BitAccess;
   const MatrixFeatures matrices = query_matrix_features(instance, physical);
   caps.bfloat16 = matrices.bfloat16;
   caps.cooperative_matrix = matrices.cooperative_matrix;
-  // Mesa 26.1's lavapipe crashes while compiling them at 16 lanes; at 8 they are right.
+  // Mesa 26.1's lavapipe crashes while compiling them at 16 lanes; they work at 8.
   const bool crashes = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && caps.subgroup_size > 8;
-  // Our kernels read and write 16-bit memory too; every device with matrices has it.
+  // Our kernels also read and write 16-bit memory; every device with matrices supports it.
   if (caps.float16 && caps.storage16 && !crashes) caps.matrix_f16 = matrices.f16;
   if (caps.storage16) caps.matrix_bf16 = matrices.bf16;
   caps.cooperative_matrix2 = matrices.cooperative_matrix2;
   if (caps.matrix_f16) caps.workgroup_matrix_f16 = matrices.workgroup_f16;
-  if (caps.matrix_bf16 && caps.matrix_f16) caps.workgroup_matrix_bf16 = matrices.workgroup_bf16;  // their SPIR-V asks for f16, too
+  if (caps.matrix_bf16 && caps.matrix_f16) caps.workgroup_matrix_bf16 = matrices.workgroup_bf16;  // their SPIR-V requires f16 too
   caps.max_matrix_dimension = matrices.max_dimension;
   caps.matrix_shared_bytes = matrices.shared_bytes;
   caps.kernel_class = core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? KernelClass::scalar : KernelClass::tiled;

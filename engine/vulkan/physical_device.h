@@ -1,5 +1,5 @@
 #pragma once
-// What a physical device can do, and which one to take. Internal to the engine.
+// Capabilities and choice of physical devices. Internal to the engine.
 
 #include <optional>
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace lapilli {
 
-// Why this device cannot run Lapilli ("Vulkan 1.3 is needed, it has 1.1"), or nothing when it can.
+// Why this device cannot run Lapilli ("Vulkan 1.3 is needed, it has 1.1"), or empty when it can.
 std::optional<std::string> why_unusable(VkPhysicalDevice physical);
 
 DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical);
@@ -16,7 +16,7 @@ uint64_t query_available_bytes(VkPhysicalDevice physical);
 uint32_t find_compute_queue_family(VkPhysicalDevice physical);
 bool has_extension(VkPhysicalDevice physical, const char* name);
 
-// Throws Error listing what is there when the selector matches nothing.
+// Throws Error with a list of the devices when the selector matches nothing.
 VkPhysicalDevice choose_physical_device(VkInstance instance, const std::vector<VkPhysicalDevice>& usable, const std::string& selector);
 
 }  // namespace lapilli

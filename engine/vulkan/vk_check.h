@@ -1,5 +1,5 @@
 #pragma once
-// Vulkan, and the one way a failed call is reported.
+// The Vulkan headers, and the check of every Vulkan call.
 
 #include "engine/vulkan/vulkan_headers.h"
 
@@ -9,7 +9,7 @@ namespace lapilli {
 
 const char* vk_result_name(VkResult result);
 
-// Throws Error naming the call, the result and what it usually means; DeviceLost where that is it.
+// Throws Error with the call, the result and its usual meaning; DeviceLost for VK_ERROR_DEVICE_LOST.
 void vk_check(VkResult result, const char* call);
 
 }  // namespace lapilli

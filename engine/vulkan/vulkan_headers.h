@@ -1,6 +1,6 @@
 #pragma once
 // Names of extensions that are younger than some of the Vulkan headers we build with (Debian 12 has 1.3.239). Values and
-// layouts are those of the Vulkan registry; each part steps aside where the headers know it.
+// layouts are those of the Vulkan registry; each part is skipped when the headers have it.
 
 #include <vulkan/vulkan.h>
 

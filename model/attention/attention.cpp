@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint32_t kTileWorkgroup = 256;  // tiled class, as in shaders/attention/attention_tile.glsl
 
-// The kernel of a pass: what the shape asks for, what a measurement found, or what device and precision suggest.
+// The kernel of a pass: the caller's choice, a measured choice, or the default for device and precision.
 AttentionKernel kernel_of(Ops& ops, const AttentionShape& s, AttentionPass pass, DType memory) {
   if (s.kernel) return *s.kernel;
   const bool coopmat = attends_with_matrices(ops.caps(), ops.precision, s.head_width);
@@ -21,7 +21,7 @@ AttentionKernel kernel_of(Ops& ops, const AttentionShape& s, AttentionPass pass,
   return ops.tuner == nullptr || s.force ? own : tune_attention(*ops.tuner, s, pass, ops.precision, memory, own);
 }
 
-// What the kernels of a dispatch are told of memory.
+// The memory arguments of a dispatch.
 struct Memory {
   ConstTensor a, b, c;  // SPEC_A_TYPE, SPEC_B_TYPE, SPEC_C_TYPE; b may be empty
   ConstTensor turns;    // f32, or empty: SPEC_TURNED
@@ -32,7 +32,7 @@ void check_memory(const Ops& ops, const AttentionShape& s, const AttentionKernel
   const DType own = ops.precision == Precision::f16 ? DType::f16 : DType::bf16;
   for (const ConstTensor& each : {memory.a, memory.b, memory.c}) {
     if (!each || each.dtype() == DType::f32) continue;
-    CHECK(coopmat && each.dtype() == own, "attention in {} of {} does not take a tensor of another 16-bit type, or any", to_string(ops.precision),
+    CHECK(coopmat && each.dtype() == own, "attention in {} of {} does not support tensors of this 16-bit type", to_string(ops.precision),
           s.head_width);
     CHECK(s.head_width % 2 == 0, "heads of {} begin within a word", s.head_width);
   }
@@ -47,7 +47,7 @@ void check_shape(const AttentionShape& s, const ConstTensor& qkv, const ConstTen
   CHECK(!document_start || document_start.elements() == tokens, "document_start {}", document_start.shape().to_string());
 }
 
-// Products of E multiply-adds per (query, key) pair that the causal mask leaves.
+// FLOPs of dot products over E elements for each (query, key) pair within the causal mask.
 Cost cost_of(const AttentionShape& s, double products, double bytes) {
   const double pairs = 0.5 * s.context * (s.context + 1.0) * s.batch * s.heads;
   return {.flops = 2 * products * pairs * s.head_width, .bytes = bytes};
@@ -76,14 +76,14 @@ SpecConstants coopmat_constants(const DeviceCaps& caps, Precision precision, con
           type_constant(args::SPEC_C_TYPE, memory.c)};
 }
 
-// Records the form of a kernel that `cut` names: `heads` heads of T positions each.
+// Records the kernel form in `cut`: `heads` heads of T positions each.
 template <typename Args>
 void dispatch(Ops& ops, const std::string& name, const Args& args, const AttentionShape& s, const AttentionKernel& cut, uint32_t heads,
               const Memory& memory, Cost cost) {
   const uint32_t subgroup = ops.caps().subgroup_size;
   check_memory(ops, s, cut, memory);
   cost.matrices = cut.kernel_class == KernelClass::coopmat;
-  CHECK(cut.met != 0, "{} has no room for attention of heads {} wide", ops.caps().name, s.head_width);
+  CHECK(cut.met != 0, "{} has too little shared memory or too few lanes for attention with head width {}", ops.caps().name, s.head_width);
   const auto record = [&](const std::string& form, uint32_t workgroup, uint32_t owned_rows, SpecConstants constants) {
     if (memory.turns) constants.push_back({args::SPEC_TURNED, 1});
     ops.program.dispatch(ops.kernel(name + form, workgroup, constants), args, uint64_t{s.batch} * heads * ceil_div(s.context, owned_rows), cost);

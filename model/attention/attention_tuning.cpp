@@ -13,14 +13,14 @@ std::string key_of(const AttentionShape& s, AttentionPass pass, Precision precis
                      s.kv_heads, s.head_width, to_string(precision), precision != Precision::f32 && memory == DType::f32 ? " from f32" : "");
 }
 
-// Fewer sequences, where all would take long.
+// Fewer sequences if all would take too long.
 AttentionShape bounded(AttentionShape s, double flops_limit) {
   const double flops = 10.0 * s.batch * s.heads * s.head_width * 0.5 * s.context * (s.context + 1.0);
   s.batch = std::max(1U, static_cast<uint32_t>(s.batch * std::min(1.0, flops_limit / flops)));
   return s;
 }
 
-// Attention forward and backward in memory of its own, and what it should give.
+// Attention forward and backward in separate memory, and the expected results.
 class AttentionTrial final : public KernelTrial<AttentionKernel> {
  public:
   AttentionTrial(KernelLibrary& kernels, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory)
@@ -69,7 +69,7 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
   // factors of four products and what is stored.
   void check_result(const AttentionKernel& kernel, const std::vector<float>& values, DType stored) {
     if (expected_.empty()) {
-      if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) throw Error("{} gives what is no number", kernel.to_string());
+      if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) throw Error("{} has a result that is not finite", kernel.to_string());
       expected_ = values;
     }
     double difference = 0, size = 0;
@@ -81,7 +81,7 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
     const double bound = 2 * (shape_.context + 4.0 * shape_.head_width) * 0x1p-24 + 2 * 4 * unit(precision_ == Precision::f32, precision_ == Precision::f16) +
                          2 * unit(stored == DType::f32, stored == DType::f16);
     if (!(std::sqrt(difference) <= bound * std::sqrt(size)))
-      throw Error("{} computes it wrongly: its result is {:.3g} of the right one's size away from it", kernel.to_string(), std::sqrt(difference / size));
+      throw Error("{} computes a wrong result: relative error {:.3g}", kernel.to_string(), std::sqrt(difference / size));
   }
 
   KernelLibrary& kernels_;

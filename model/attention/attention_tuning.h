@@ -1,14 +1,14 @@
 #pragma once
-// Which kernel a pass of attention gets, by measurement.
+// Chooses the kernel of an attention pass by measurement.
 
 #include "engine/tuning/kernel_tuner.h"
 #include "model/attention/attention.h"
 
 namespace lapilli {
 
-// The fastest kernel for the pass that is right on this device; `own` is taken where nothing is measured. `memory`: the type of qkv, and of
-// what is read and written with it. Fewer sequences are measured where all would take long. The first result has to be finite, the others
-// that of the first.
+// The fastest correct kernel for the pass on this device; `own`, the default, when nothing is measured. `memory`: the
+// type of qkv and of the tensors read and written with it. Measures fewer sequences where all would take long. The
+// first result must be finite; the others must match it.
 AttentionKernel tune_attention(KernelTuner& tuner, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory,
                                const AttentionKernel& own);
 

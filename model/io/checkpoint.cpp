@@ -73,7 +73,7 @@ bool is_complete(const fs::path& folder) {
          is_whole_state_file(folder / kState);
 }
 
-// Removes what runs that are no more left unfinished.
+// Removes unfinished folders of runs that have ended.
 void remove_stale_folders(const fs::path& parent) {
   std::error_code failure;
   std::vector<fs::path> stale;
@@ -104,7 +104,7 @@ void keep_newest(const fs::path& parent, const fs::path& just_written, uint32_t 
   if (keep == 0) return;
   uint32_t kept = 1;  // the one just written, even if an older run had got further
   for (const Found& found : list_checkpoints(parent)) {
-    if (found.folder == just_written || !is_complete(found.folder)) continue;  // what we cannot read we do not remove
+    if (found.folder == just_written || !is_complete(found.folder)) continue;  // never remove what cannot be read
     if (++kept > keep) remove_checkpoint(found);
   }
 }
@@ -208,7 +208,7 @@ LoadedCheckpoint load_folder(const fs::path& folder) {
   require_shapes(file.table, ParameterTable(loaded.config.model), folder);
   const auto require_hash = [&](const char* name, uint64_t actual, uint64_t written) {
     if (actual == written) return;
-    throw Error("'{}' is not as it was written: its bytes do not match the checksum in {}", (folder / name).string(),
+    throw Error("'{}' is damaged: its bytes do not match the checksum in {}", (folder / name).string(),
                 kState);
   };
   require_hash(kConfig, hash_of(config_text), file.config_hash);

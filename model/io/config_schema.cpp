@@ -153,7 +153,7 @@ const Key* find_key(std::string_view section, std::string_view name) {
 
 namespace {
 
-// Names that users of nanoGPT, llm.c and Hugging Face know, and ours.
+// Names in nanoGPT, llm.c and Hugging Face, and ours.
 constexpr std::pair<std::string_view, std::string_view> kNamesElsewhere[] = {
     {"model_type", "model.arch"},
     {"n_layer", "model.layers"}, {"n_layers", "model.layers"}, {"num_layers", "model.layers"}, {"num_hidden_layers", "model.layers"},
@@ -192,7 +192,7 @@ constexpr std::pair<std::string_view, std::string_view> kNamesElsewhere[] = {
 std::string nearest_key(std::string_view section, std::string_view name) {
   const auto known = std::ranges::find(kNamesElsewhere, name, &std::pair<std::string_view, std::string_view>::first);
   if (known != std::end(kNamesElsewhere)) return std::string(known->second);
-  // A key in the wrong section is as good a guess as one wrong letter.
+  // A key in the wrong section counts as one edit.
   const auto distance = [&](const Key& key) { return 2 * edit_distance(key.name, name) + (key.section != section); };
   const auto nearest = std::min_element(std::begin(kKeys), std::end(kKeys), [&](const Key& a, const Key& b) {
     return distance(a) < distance(b);
@@ -266,10 +266,10 @@ void validate_config(const Config& config) {
     throw Error("model.heads = {} is not a multiple of model.kv_heads = {}", m.heads, m.kv_heads);
   }
   if (m.head_width() > kWidestHead) {
-    throw Error("model.dim / model.heads = {} is wider than the {} that attention takes; raise model.heads", m.head_width(), kWidestHead);
+    throw Error("model.dim / model.heads = {} exceeds the attention limit {}; raise model.heads", m.head_width(), kWidestHead);
   }
   if (m.position == PositionKind::rope && m.head_width() % 2 != 0) {
-    throw Error("model.dim / model.heads = {} must be even for model.position = \"rope\", which turns pairs",
+    throw Error("model.dim / model.heads = {} must be even for model.position = \"rope\", which rotates pairs",
                 m.head_width());
   }
   if (uint64_t{config.data.batch} * m.context >= uint64_t{1} << 31) {
@@ -287,9 +287,9 @@ void validate_config(const Config& config) {
     throw Error("optim.min_lr = {} is above optim.lr = {}", o.min_lr, o.lr);
   }
   if (config.loss.distillation > 0 && config.teacher.empty())
-    throw Error("loss.distillation = {} needs a model to learn from: set loss.teacher to a run or a checkpoint", config.loss.distillation);
+    throw Error("loss.distillation = {} needs a teacher: set loss.teacher to a run or a checkpoint", config.loss.distillation);
   if (!config.teacher.empty() && config.loss.distillation == 0)
-    throw Error("loss.teacher = \"{}\" has no say with loss.distillation = 0: set it to its share of the objective, up to 1", config.teacher);
+    throw Error("loss.teacher = \"{}\" has no effect with loss.distillation = 0: set that to the teacher's share of the objective, up to 1", config.teacher);
 }
 
 }  // namespace lapilli

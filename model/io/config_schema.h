@@ -1,6 +1,6 @@
 #pragma once
-// The one list of configuration keys. Parsing, defaults written out, overrides, range checks and the nearest right name
-// all walk it.
+// The only list of configuration keys. Parsing, writing, overrides, range checks and suggestions of the nearest name
+// use it.
 
 #include <functional>
 #include <limits>
@@ -13,12 +13,12 @@
 
 namespace lapilli {
 
-// Throws Error naming key and value when one is out of range or two cannot work together.
+// Throws Error naming key and value when one is out of range or two exclude each other.
 void validate_config(const Config& config);
 
 namespace schema {
 
-// One of a few words: an enumeration, or a string that may only be one of them.
+// A choice of names: an enumeration, or a string restricted to them.
 struct Choice {
   std::span<const char* const> names;
   std::function<std::string()> get;
@@ -27,10 +27,10 @@ struct Choice {
   bool has(std::string_view word) const;
 };
 
-// Where a key's value lies in a Config.
+// The field of a Config that holds a key's value.
 using Field = std::variant<uint32_t*, uint64_t*, float*, double*, bool*, std::string*, Choice>;
 
-// What a number may be.
+// The valid range of a number.
 struct Range {
   double low = 0, high = std::numeric_limits<double>::infinity();
   bool low_excluded = false, high_excluded = false;
@@ -48,7 +48,7 @@ struct Key {
   std::string path() const { return std::string(section) + "." + name; }
 };
 
-std::span<const Key> keys();  // a section's keys lie together
+std::span<const Key> keys();  // grouped by section
 const Key* find_key(std::string_view section, std::string_view name);
 std::string nearest_key(std::string_view section, std::string_view name);  // "model.layers"
 std::string nearest_section(std::string_view name);

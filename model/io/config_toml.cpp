@@ -46,7 +46,7 @@ bool comes_before(const toml::node& a, const toml::node& b) {
   return x.line != y.line ? x.line < y.line : x.column < y.column;
 }
 
-// toml++ sorts by name; errors are told in the order of the text.
+// toml++ sorts by name; errors are reported in the order of the text.
 std::vector<std::pair<std::string, const toml::node*>> in_order(const toml::table& table) {
   std::vector<std::pair<std::string, const toml::node*>> entries;
   for (const auto& [key, node] : table) entries.emplace_back(key.str(), &node);
@@ -99,7 +99,7 @@ toml::table parse_toml(std::string_view text, const std::string& origin) {
   }
 }
 
-// The right side of an override: TOML, or else a string as it stands.
+// The value of an override: TOML, or else a literal string.
 toml::table parse_value(const std::string& text) {
   try {
     toml::table table = toml::parse("value = " + text);
@@ -134,7 +134,7 @@ Assignment assignment_of(const std::string& override_text, toml::table& storage)
   return {&key, storage.get("value"), where};
 }
 
-// Puts one value into its field, or says why it cannot be.
+// Stores a value in its field, or throws with the reason.
 class Setter {
  public:
   explicit Setter(const Assignment& assignment) : said_(assignment) {}

@@ -29,7 +29,7 @@ Arch require_arch(const Config& config) {
   const ModelConfig& m = config.model;
   if (const std::optional<Arch> arch = hugging_face_arch(m)) return *arch;
 
-  // Judged by the class that more of the keys fit.
+  // Choose the class that matches more of the keys.
   const bool llama =
       (m.norm == NormKind::rmsnorm) + (m.mlp == MlpKind::swiglu) + (m.position == PositionKind::rope) >= 2;
   const auto error = [&](const char* key, const std::string& value, const std::string& wanted) {

@@ -15,7 +15,7 @@ namespace lapilli {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "values are read and written as memory lies");
+static_assert(std::endian::native == std::endian::little, "values are read and written without byte swapping");
 
 using nlohmann::json;
 
@@ -78,7 +78,7 @@ TensorInfo parse_tensor(const std::string& path, const std::string& name, const 
     tensor.begin = offsets[0].get<uint64_t>();
     tensor.end = offsets[1].get<uint64_t>();
   } catch (const std::exception& error) {
-    throw Error("'{}' is damaged: the header says nothing clear about tensor {} ({})", path, name, error.what());
+    throw Error("'{}' is damaged: the header has an invalid entry for tensor {} ({})", path, name, error.what());
   }
   const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& t) {
     return t.name == dtype;

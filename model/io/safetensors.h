@@ -25,19 +25,19 @@ struct TensorInfo {
   uint64_t elements() const;
 };
 
-// A file, mapped. The constructor checks that the header is whole and that every tensor lies inside the file, has the
-// bytes its shape needs and shares none with another. Errors name the file and the tensor.
+// A memory-mapped file. The constructor checks that the header is complete and that every tensor lies inside the file,
+// has the size its shape needs and overlaps no other. Errors name the file and the tensor.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  const std::vector<TensorInfo>& tensors() const { return tensors_; }  // as they lie in the file
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }  // in file order
   bool contains(std::string_view name) const;
   const TensorInfo& info(std::string_view name) const;  // Error when there is no such tensor
 
   // All values in row-major order; T is float (f32, and f16 and bf16 widened), int32_t, uint32_t or int64_t (exactly
-  // that type). Error when there is no such tensor or its type is another.
+  // that type). Error when there is no such tensor or it has another type.
   template <typename T>
   std::vector<T> read(std::string_view name) const;
 
@@ -64,14 +64,14 @@ std::vector<uint32_t> SafetensorsFile::read(std::string_view name) const;
 template <>
 std::vector<int64_t> SafetensorsFile::read(std::string_view name) const;
 
-// Writes a whole file or none. The tensors are announced first (begin and end are worked out here), then their values
-// come in the same order.
+// Writes a complete file or none. The constructor takes the list of tensors (begin and end are computed here); the
+// values follow in the same order.
 class SafetensorsWriter {
  public:
   SafetensorsWriter(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                     std::vector<TensorInfo> tensors);
 
-  // REQUIRES: as many values as the next tensor was announced with.
+  // REQUIRES: as many values as the next tensor has elements.
   void write(std::span<const float> values);    // f32
   void write(std::span<const int32_t> values);  // i32
   void commit();                                // REQUIRES: all tensors written

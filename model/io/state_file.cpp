@@ -11,7 +11,7 @@ namespace lapilli {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "files are written as memory lies");
+static_assert(std::endian::native == std::endian::little, "files are written without byte swapping");
 
 using Bytes = std::span<const std::byte>;
 
@@ -79,7 +79,7 @@ std::vector<NamedShape> decode_table(Bytes encoded, uint32_t parameters, const s
   return table;
 }
 
-// The header of a file whose length is what its header says; otherwise throws.
+// The header of a file; throws unless the file has the length in the header.
 Header checked_header(Bytes file, const std::filesystem::path& path) {
   const std::string name = path.string();
   Header header{};
@@ -97,13 +97,13 @@ Header checked_header(Bytes file, const std::filesystem::path& path) {
   }
   constexpr uint64_t kLimit = uint64_t{1} << 40;  // keeps the sum below in 64 bits
   if (header.elements > kLimit || header.table_bytes > kLimit || (header.arrays != 1 && header.arrays != 3)) {
-    throw Error("'{}' is damaged: its header makes no sense", name);
+    throw Error("'{}' is damaged: its header has impossible sizes", name);
   }
   const uint64_t size_bytes = sizeof header + header.table_bytes + header.arrays * header.elements * sizeof(float) +
                               sizeof(uint64_t);
   if (file.size() < size_bytes) throw Error("'{}' is cut short: {} of {} bytes", name, file.size(), size_bytes);
   if (file.size() > size_bytes) {
-    throw Error("'{}' is damaged: {} bytes where its header says {}", name, file.size(), size_bytes);
+    throw Error("'{}' is damaged: {} bytes, expected {} from its header", name, file.size(), size_bytes);
   }
   return header;
 }

@@ -17,7 +17,7 @@
 //       80  8       loss scale, f64
 //       88  4       good steps since it last changed
 //       92  4       steps that overflowed
-//       96  8       hash of the tokenizer, as the training state says
+//       96  8       TrainingState::tokenizer_hash
 //      104  8       XXH3 of config.toml beside it
 //      112  8       XXH3 of tokenizer.model beside it
 //      120          table: for each parameter, in the order of the flat array: u32 length of the name, the name, u32
@@ -25,7 +25,7 @@
 //                   the arrays, f32
 //      end-8  8     XXH3 of all bytes before
 //
-// Nothing in it depends on time, place or machine: the same state gives the same bytes.
+// The same state gives the same bytes: nothing depends on time, path or machine.
 
 #include <filesystem>
 #include <string>
@@ -47,14 +47,14 @@ struct StateFile {
   TrainingState state;
 };
 
-// REQUIRES: arrays as long as the table says; moments both there or both empty.
+// REQUIRES: arrays of the table's length; both moments present or both empty.
 void write_state_file(const std::filesystem::path& path, const ParameterTable& table, const TrainingState& state,
                       uint32_t vocab_size, uint64_t config_hash, uint64_t tokenizer_file_hash);
 
-// Verifies everything it reads. Errors: missing, not such a file, another version, cut short, a byte changed.
+// Verifies everything it reads. Errors: missing, not such a file, another version, truncated, corrupt.
 StateFile read_state_file(const std::filesystem::path& path);
 
-// Whether header and length are right; the checksum is not computed.
+// Whether header and length are valid; does not compute the checksum.
 bool is_whole_state_file(const std::filesystem::path& path);
 
 }  // namespace lapilli

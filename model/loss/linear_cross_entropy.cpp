@@ -9,13 +9,14 @@ namespace lapilli {
 
 namespace {
 
-// Columns one workgroup of a CPU driver goes through before it puts its lanes together (shaders/loss/loss_logits_scalar.glsl).
+// Columns one workgroup of a CPU driver processes before it reduces across lanes
+// (shaders/loss/loss_logits_scalar.glsl).
 constexpr uint32_t kScalarStrip = 512;
 
-// coopmat2 reduces the rows of a tile from a second matrix of its size, for which larger ones leave no registers.
+// coopmat2 reduces the rows of a tile through a second matrix of its size; larger tiles have no registers for it.
 constexpr uint32_t kLargestReducedTile = 128 * 128;
 
-// The tile of logits that a workgroup makes at once.
+// The tile of logits that a workgroup computes at once.
 MatmulTile logits_tile(const DeviceCaps& caps, const LossPlan& plan, const MatmulKernel& kernel, bool pairs_fit = false) {
   const MatmulTile tile = choose_matmul_tile(caps, plan.range, plan.chunk, pairs_fit, kernel);
   if (kernel.kernel_class != KernelClass::coopmat2 || tile.rows * tile.cols <= kLargestReducedTile) return tile;
@@ -23,7 +24,7 @@ MatmulTile logits_tile(const DeviceCaps& caps, const LossPlan& plan, const Matmu
   smaller.tile = smaller.tile_cols = 128;
   return choose_matmul_tile(caps, plan.range, plan.chunk, pairs_fit, smaller);
 }
-// Columns a workgroup goes through; as many in both forms of the scalar kernel.
+// Columns per workgroup; the same in both forms of the scalar kernel.
 uint32_t strip_columns(const DeviceCaps& caps, const LossPlan& plan, const MatmulKernel& kernel) {
   const uint32_t columns = logits_tile(caps, plan, kernel).cols;
   return kernel.kernel_class == KernelClass::scalar ? std::max(kScalarStrip, columns) : columns;
@@ -35,7 +36,7 @@ LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, con
                                        const LossPlan& plan, const std::optional<MatmulKernel>& kernel)
     : shape_(shape), options_(options), plan_(plan), caps_(caps), own_kernel_(kernel ? *kernel : matmul_kernel(caps, Precision::f32)), kernel_(own_kernel_) {
   CHECK(takes_plan(kernel_, shape, plan), "{} for {}, D {}", kernel_.to_string(), plan.to_string(), shape.dim);
-  // What any kernel needs that may come to be chosen.
+  // The maximum over all kernels that tuning may choose.
   uint32_t most_strips = 0;
   bool may_gather_first = false;
   for (const MatmulKernel& each : kernels()) {
@@ -79,11 +80,11 @@ std::vector<MatmulKernel> LinearCrossEntropy::kernels() const {
     for (const auto& [rows, cols] : matmul_tiles(caps_, kind)) {
       kind.tile = rows;
       kind.tile_cols = rows == cols ? 0 : cols;
-      // Narrow tiles leave many strips to put together.
+      // Narrow tiles have many strips to reduce.
       if (cols >= 64 && (kind.kernel_class != KernelClass::coopmat2 || rows * cols <= kLargestReducedTile)) all.push_back(kind);
     }
   };
-  // The tile that it is settled with comes first, once.
+  // The default tile comes first, once.
   const uint32_t settled = logits_tile(caps_, plan_, kernel_).rows;
   add_tiles(kernel_);
   std::erase_if(all, [&](const MatmulKernel& kernel) { return kernel.tile == settled; });
@@ -137,14 +138,15 @@ LinearCrossEntropy::Chunk LinearCrossEntropy::chunk(uint32_t index, const Range&
   };
   chunk.slab = slab(slabs_);
   chunk.teacher_slab = slab(teacher_slabs_);
-  const auto wider = static_cast<uint32_t>(sizeof(float) / size_bytes(gradient_type()));  // rows are as far apart as those of logits
+  const auto wider = static_cast<uint32_t>(sizeof(float) / size_bytes(gradient_type()));  // same row stride in bytes as the logits
   if (chunk.slab) chunk.gradient = Tensor(chunk.slab.slice(), {range.rows, wider * plan_.slab_stride()}, gradient_type()).columns(chunk.columns);
   chunk.w = inputs.w.row_range(chunk.first, chunk.columns);
   if (has_teacher()) chunk.teacher_w = inputs.teacher_w.row_range(chunk.first, chunk.columns);
   return chunk;
 }
 
-// With a teacher, logits of both models go through memory even where they are not kept: they are compared there.
+// With a teacher, logits of both models are written to memory even if they are not kept, because they are compared
+// there.
 LinearCrossEntropy::Model LinearCrossEntropy::student(const Range& range, const Chunk& chunk, const LossInputs& inputs) const {
   return {.x = gathers_first(kernel_) ? range.x : inputs.x,
           .w = chunk.w,
@@ -178,7 +180,8 @@ void LinearCrossEntropy::compact(Ops& ops, const LossOutputs& outputs, const Los
                        1, {.bytes = 16.0 * shape_.tokens});
 }
 
-// d_w sums over compact rows of x, whatever makes the logits. Of rows beyond the live ones nothing is read later, or counts.
+// d_w sums over compact rows of x, whichever kernel computes the logits. Rows beyond the live ones are neither read
+// later nor counted.
 void LinearCrossEntropy::gather(Ops& ops, const Range& range, const LossInputs& inputs) {
   const Program::Scope scope(ops.program, "gather");
   const auto gather_rows = [&](const Tensor& compact, const ConstTensor& x) {
@@ -306,7 +309,7 @@ void LinearCrossEntropy::forward(Ops& ops, const LossOutputs& outputs, const Los
 
 void LinearCrossEntropy::forward_backward(Ops& ops, const LossOutputs& outputs, const LossGradients& gradients, const LossInputs& inputs,
                                           ConstTensor inverse_weight) {
-  CHECK(plan_.slabs > 0, "gradients of a loss made for evaluation");
+  CHECK(plan_.slabs > 0, "gradients of a loss created for evaluation only");
   go_over_ranges(ops, outputs, inputs, [&](const Range& range) { backward_range(ops, range, gradients, inputs, inverse_weight); });
 }
 

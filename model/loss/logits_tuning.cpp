@@ -1,4 +1,4 @@
-// Which kernel makes the logits of a loss.
+// Chooses the kernel that computes the logits of a loss.
 
 #include "model/loss/logits_tuning.h"
 
@@ -13,27 +13,27 @@ namespace lapilli {
 namespace {
 
 constexpr uint32_t kFewestRows = 1024;
-// What is compared: rows of which some are masked and the last ones fill no tile, three chunks that end within one. A chunk of so many
-// columns begins at 16 bytes whatever the width is.
+// The shape for comparisons: some rows are masked and the last ones do not fill a tile; three chunks end within a tile.
+// A chunk of so many columns starts at a multiple of 16 bytes for any width.
 constexpr uint32_t kComparedRows = 333, kComparedChunk = 200, kComparedColumns = 2 * kComparedChunk + 61;
 
-// What makes the logits of one loss as fast as another's: "loss logits 4096x2048x768 f16".
+// Key of losses with equally fast logits: "loss logits 4096x2048x768 f16".
 std::string key_of(const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates) {
   std::string key = fmt::format("loss logits {}x{}x{} {}", plan.range, plan.chunk, shape.dim, to_string(candidates.front().precision));
-  // Another training step of the same shape may have memory that coopmat2 cannot take.
+  // Another training step of the same shape may have memory that coopmat2 does not support.
   const bool has_coopmat2 = std::ranges::any_of(candidates, [](const MatmulKernel& kernel) { return kernel.kernel_class == KernelClass::coopmat2; });
   return has_coopmat2 ? key + " or coopmat2" : key;
 }
 
-// One chunk that is scored, of fewer rows where all would take long.
+// One chunk, with fewer rows if all would take too long.
 LossPlan bounded(const LossPlan& plan, uint32_t dim, double flops_limit) {
   const double rows = plan.range * std::min(1.0, flops_limit / (2.0 * plan.range * dim * plan.chunk));
   const uint32_t range = std::min(plan.range, std::max(kFewestRows, static_cast<uint32_t>(rows)));
   return {.strategy = LossStrategy::vocab, .range = range, .chunk = plan.chunk, .slabs = 0};
 }
 
-// Random factors and targets, a loss for each candidate in the same place. The temperature makes logits spread by about 1, so that sums of
-// exponentials are sums of many.
+// Random operands and targets; the losses of all candidates share memory. The temperature gives the logits a standard
+// deviation of about 1, so that no single exponential dominates the sums.
 class LogitsTrial final : public KernelTrial<MatmulKernel> {
  public:
   LogitsTrial(KernelLibrary& kernels, const LossPlan& plan, uint32_t dim, LossOptions options, const std::vector<MatmulKernel>& candidates)
@@ -83,16 +83,17 @@ class LogitsTrial final : public KernelTrial<MatmulKernel> {
     try {
       require_same_results();
     } catch (const Error& error) {
-      throw Error("{} makes a wrong loss: {}", kernel.to_string(), error.what());
+      throw Error("{} computes a wrong loss: {}", kernel.to_string(), error.what());
     }
   }
 
  private:
-  // Before anything is held against the first result: logits that spread by 1 around random targets cost ln V + 1/2 on average.
+  // Check before other results are compared with the first: with logits of standard deviation 1 and random targets the
+  // mean loss is ln V + 1/2.
   void require_plausible_loss() {
     const LossSums sums = read_loss_sums(read_slice<float>(kernels_.device(), outputs_.sums.slice()));
     const double mean = sums.nll / sums.weight, right = std::log(inputs_.w.rows()) + 0.5;
-    if (!(std::abs(mean - right) < 0.5)) throw Error("the mean loss of random logits is {} nats where about {} are right", mean, right);
+    if (!(std::abs(mean - right) < 0.5)) throw Error("the mean loss of random logits is {} nats, expected about {}", mean, right);
   }
 
   struct Results {
@@ -144,7 +145,7 @@ void require_same_values(const std::vector<float>& values, const std::vector<flo
   CHECK_EQ(values.size(), expected.size());
   for (size_t i = 0; i < values.size(); ++i)
     if (!(std::abs(static_cast<double>(values[i]) - static_cast<double>(expected[i])) <= bound))
-      throw Error("{} is {} where {} is right", what, values[i], expected[i]);
+      throw Error("{} is {}, expected {}", what, values[i], expected[i]);
 }
 
 MatmulKernel tune_logits(KernelTuner& tuner, const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates) {

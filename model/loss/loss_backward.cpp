@@ -1,4 +1,4 @@
-// The loss's way back: logits, kept or made again, become gradients of logits, and those d_x and d_w.
+// Backward pass of the loss: from logits, kept or recomputed, to gradients of logits, then to d_x and d_w.
 
 #include "model/loss/linear_cross_entropy.h"
 #include "shaders/loss/args.h"
@@ -91,7 +91,7 @@ void LinearCrossEntropy::recompute_logit_gradients(Ops& ops, const Range& range,
 void LinearCrossEntropy::backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs,
                                         ConstTensor inverse_weight) {
   const float unit = gradient_type() == DType::f32 ? 1.0F : args::kGradientScale;
-  // The last chunk's logits are still there: begin with it.
+  // The last chunk's logits are still in memory: start with it.
   for (uint32_t i = plan_.chunks; i-- > 0;) {
     const Chunk chunk = this->chunk(i, range, inputs);
     logit_gradients(ops, range, chunk, inputs);

@@ -10,16 +10,16 @@ namespace lapilli {
 
 namespace {
 
-constexpr uint64_t kMaxElements = (uint64_t{1} << 31) - 1;      // what 32-bit element indices address on every driver
-constexpr uint64_t kMaxSlabFloats = kMaxElements / 2;           // a slab's memory may hold elements of 16 bits
+constexpr uint64_t kMaxElements = (uint64_t{1} << 31) - 1;      // addressable with 32-bit element indices on every driver
+constexpr uint64_t kMaxSlabFloats = kMaxElements / 2;           // a slab's memory may contain 16-bit elements
 constexpr uint32_t kMaxVocab = 1U << 24;                         // column indices exact as floats
 constexpr uint32_t kColumnGrain = 512;                           // whole matmul tiles and strips
 constexpr uint32_t kRowGrain = 128;
-// Columns of a chunk whose gradient is made: d_x sums over them, and CPU drivers cut sums at this depth anyway (kScalarDepth of
-// matmul.cpp), so that wider chunks would hold more and gain nothing.
+// Columns of a chunk when gradients are computed: d_x sums over them, and CPU drivers split sums at this depth anyway
+// (kScalarDepth of matmul_record.cpp), so that wider chunks would need more memory without a gain.
 constexpr uint32_t kMostColumns = 2048;
-constexpr uint32_t kFewestRows = 256;                            // of a range that still keeps a device busy
-// One product of a chunk: a fifth of a second for a GPU of half a TFLOP/s.
+constexpr uint32_t kFewestRows = 256;                            // of a range that still fills a device
+// One matmul of a chunk: 0.2 s on a GPU of half a TFLOP/s.
 constexpr double kMaxProductFlops = 1e11;
 
 uint32_t models(const LossShape& shape) { return shape.teacher_dim == 0 ? 1 : 2; }
@@ -40,7 +40,7 @@ uint64_t widest_indexed(uint64_t rows, const LossShape& shape) {
   return std::min(spread_row_stride(most) <= most ? most : std::max<uint64_t>(most, 65) - 64, kMaxElements / shape.dim);
 }
 
-// The same, and its product is short enough.
+// The same, with a matmul that is short enough.
 uint64_t widest_chunk(uint64_t rows, const LossShape& shape) {
   const double flops_per_column = 2.0 * static_cast<double>(rows) * std::max(shape.dim, shape.teacher_dim);
   const auto columns = static_cast<uint64_t>(std::min(kMaxProductFlops / flops_per_column, 1.0 * kMaxVocab));
@@ -92,7 +92,7 @@ LossPlan plan_vocab(const LossOptions& options, uint64_t budget, const LossShape
   const uint64_t for_slabs = budget - std::min(budget, copy_bytes(range, shape));
   const uint64_t columns = for_slabs / 4 / models(shape) / range;  // that can be held
   uint64_t chunk = options.chunk;
-  // Four slabs by default: the more chunks keep their logits, the fewer are multiplied twice, but a chunk that is too
+  // Four slabs by default: the more chunks keep their logits, the fewer are recomputed, but a chunk that is too
   // narrow wastes matmul tiles.
   if (chunk == 0) {
     chunk = std::max<uint64_t>(round_down(columns / 4, kColumnGrain), kColumnGrain);
@@ -128,7 +128,7 @@ LossPlan plan_loss(const LossOptions& options, const LossShape& shape, bool trai
         shape.dim, shape.vocab);
   const uint64_t budget = options.memory_mib * 1024 * 1024;
   if (!training) {
-    CHECK(shape.teacher_dim == 0, "a teacher is for training");
+    CHECK(shape.teacher_dim == 0, "a teacher is only for training");
     const uint64_t chunk = options.chunk != 0 && options.strategy == LossStrategy::vocab
                                ? std::min<uint64_t>({options.chunk, shape.vocab, widest_indexed(shape.tokens, shape)})
                                : equal_parts(shape.vocab, widest_chunk(shape.tokens, shape), kColumnGrain);

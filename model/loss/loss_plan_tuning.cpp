@@ -9,8 +9,8 @@ namespace lapilli {
 
 namespace {
 
-constexpr uint32_t kFewestColumns = 2048;  // that still look like a vocabulary
-// Work of one run: a tenth of a second or so for a CPU driver, and for a GPU of 4 TFLOP/s.
+constexpr uint32_t kFewestColumns = 2048;  // that still behave like a vocabulary
+// Work of one run: about 0.1 s on a CPU driver, and on a GPU of 4 TFLOP/s.
 double most_flops(const DeviceCaps& caps) { return caps.kernel_class == KernelClass::scalar ? 6e9 : 4e11; }
 
 LossShape with_fewer_columns(const LossShape& shape, double flops_limit) {
@@ -20,7 +20,7 @@ LossShape with_fewer_columns(const LossShape& shape, double flops_limit) {
   return fewer;
 }
 
-// The same plan over fewer columns: as many chunks, each so much narrower.
+// The same plan over fewer columns: the same number of chunks, each narrower.
 LossPlan scaled(LossPlan plan, uint32_t from_columns, uint32_t to_columns) {
   const bool keeps_all = plan.slabs == plan.chunks;
   plan.chunk = static_cast<uint32_t>(ceil_div(uint64_t{plan.chunk} * to_columns, from_columns));
@@ -29,13 +29,14 @@ LossPlan scaled(LossPlan plan, uint32_t from_columns, uint32_t to_columns) {
   return plan;
 }
 
-// A plan, and what it becomes for the columns that are measured.
+// A plan, and its equivalent for the measured columns.
 struct PlanCandidate {
   LossPlan whole, measured;
   std::string to_string() const { return whole.to_string(); }
 };
 
-// One batch, and a loss for each plan. The losses share memory: one runs at a time. Any plan gives the same loss, so none is compared.
+// One batch, and a loss for each plan. The losses share memory: one runs at a time. All plans compute the same loss, so
+// results are not compared.
 class LossPlanTrial final : public KernelTrial<PlanCandidate> {
  public:
   LossPlanTrial(KernelLibrary& kernels, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel,
@@ -75,7 +76,7 @@ class LossPlanTrial final : public KernelTrial<PlanCandidate> {
   void check(const PlanCandidate& /*candidate*/) override {}
 
  private:
-  // Any ordinary numbers do.
+  // Any values of normal magnitude.
   void fill() const {
     Program program(kernels_.device(), "loss measurement");
     const auto put = [&](const ConstTensor& tensor, float value) {
@@ -114,12 +115,13 @@ TunedLoss tune_loss(KernelTuner& tuner, const LossOptions& options, const LossSh
     for (const LossPlan& plan : plans) candidates.push_back({plan, scaled(plan, shape.vocab, fewer.vocab)});
     const auto set_up = [&] {
       std::vector<std::unique_ptr<KernelTrial<PlanCandidate>>> trials;
-      // All plans multiply alike; the quick kernel spares a CPU driver half a minute of compiling at the first start.
+      // All plans use the same matmul; the quick kernel saves a CPU driver half a minute of compiling at the first
+      // start.
       trials.push_back(std::make_unique<LossPlanTrial>(tuner.kernels(), options, fewer, quick_matmul_kernel(kernel), candidates));
       return trials;
     };
     const std::string key = fmt::format("loss {}x{}x{} teacher {} {}", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim, to_string(kernel.precision));
-    const TunedChoice choice = tuner.tune<PlanCandidate>(key, candidates, set_up, /*seconds=*/std::nullopt);  // it takes longer than a product
+    const TunedChoice choice = tuner.tune<PlanCandidate>(key, candidates, set_up, /*seconds=*/std::nullopt);  // it takes longer than a matmul
     tuned.plan = plans[choice.index];
     tuned.reason = choice.reason;
   }

@@ -1,5 +1,5 @@
 #pragma once
-// `[loss] strategy = "auto"`: the memory budget rules out, a short measurement on this device decides.
+// `[loss] strategy = "auto"`: a short measurement on this device chooses among the plans within the memory budget.
 
 #include <string>
 
@@ -9,14 +9,14 @@
 namespace lapilli {
 
 struct TunedLoss {
-  LossOptions options;  // with the strategy and the chunk that were chosen: the same plan again, without measuring
+  LossOptions options;  // with the chosen strategy and chunk: they give the same plan without measuring
   LossPlan plan;
   std::string reason;   // "measured: full ... 12.1 ms, ..."; empty when the options left no choice
 };
 
-// Compares the candidates of loss_candidates() on random data. A shape too large for a moment's work is measured with fewer
-// columns, the chunks scaled alike. Allocates for the measurement what the candidates need, one after the other. `kernel` is
-// that of all products: what KernelTuner chooses later is faster for each of them alike.
+// Measures the candidates of loss_candidates() on random data. A large shape is measured with fewer columns, and chunks
+// scaled alike. Allocates memory for one candidate at a time. All GEMMs use `kernel`: the kernel that KernelTuner
+// chooses later is faster for every candidate alike.
 TunedLoss tune_loss(KernelTuner& tuner, const LossOptions& options, const LossShape& shape, const MatmulKernel& kernel);
 
 }  // namespace lapilli

@@ -1,9 +1,9 @@
 #pragma once
 // Dynamic loss scaling (Micikevicius et al. 2018, arXiv:1710.03740, section 3.2; the constants of PyTorch's GradScaler).
 //
-// Gradients are computed times a power of two, so that small ones do not vanish in f16; it is taken out again, exactly, when the
-// norm is made. A step whose gradients overflow is skipped and halves the scale; after kGrowthSteps good ones in a row it
-// doubles. f32 and bf16 have room enough: their scale is always 1.
+// Gradients are scaled by a power of two, so that small ones do not underflow in f16; the gradient norm removes the
+// scale exactly. A step whose gradients overflow is skipped and halves the scale; after kGrowthSteps good steps in a
+// row it doubles. f32 and bf16 have enough range: their scale is always 1.
 
 #include <cstdint>
 
@@ -11,7 +11,7 @@
 
 namespace lapilli {
 
-// What a checkpoint keeps. A value of 0 stands for the initial one.
+// The part stored in checkpoints. A value of 0 means the initial scale.
 struct LossScaleState {
   double value = 0;
   uint32_t good_steps = 0;  // since the value last changed
@@ -29,9 +29,9 @@ class LossScale {
   bool is_dynamic() const { return dynamic_; }
   double value() const { return state_.value; }
   const LossScaleState& state() const { return state_; }
-  // A step went well, or its gradients were not finite.
+  // To be called after a step with finite, or non-finite, gradients.
   void note_good_step();
-  // Throws Error when the scale is 1 already: no scale helps.
+  // Throws Error when the scale is already 1: no scale helps.
   void note_overflow();
 
  private:

@@ -16,20 +16,20 @@ MatmulKernel choose_kernel(Ops& ops, const MatmulProduct& product, const MatmulO
 void check_nonlinearity(const Tensor& c, Into into, const MatmulOptions& options) {
   const Nonlinearity f = options.nonlinearity;
   const bool backward = f == Nonlinearity::gelu_backward || f == Nonlinearity::swiglu_backward, gated = f == Nonlinearity::swiglu;
-  CHECK(f != Nonlinearity::swiglu_backward || (c.cols() % 2 == 0 && c.row_stride() % 2 == 0), "gradients of gate and up in {}", c.shape().to_string());
+  CHECK(f != Nonlinearity::swiglu_backward || (c.cols() % 2 == 0 && c.row_stride() % 2 == 0), "swiglu_backward stores gradients of gate and up in pairs of columns, not in {}", c.shape().to_string());
   CHECK(!gated || options.kept, "swiglu needs memory for gate and up");
-  CHECK(!options.kept || gated || f == Nonlinearity::gelu, "only gelu and swiglu keep what goes into them");
-  CHECK(static_cast<bool>(options.before) == backward, "something before it, and no gradient through a nonlinearity, or the other way round");
-  CHECK((f == Nonlinearity::rotary) == static_cast<bool>(options.rotary.turns), "turns and nothing to turn, or the other way round");
+  CHECK(!options.kept || gated || f == Nonlinearity::gelu, "only gelu and swiglu keep their input");
+  CHECK(static_cast<bool>(options.before) == backward, "options.before is given exactly for the gradient through a nonlinearity");
+  CHECK((f == Nonlinearity::rotary) == static_cast<bool>(options.rotary.turns), "the cos/sin table is given exactly for rotary");
   if (f == Nonlinearity::rotary) check_rotary(options.rotary, c);
-  CHECK(f == Nonlinearity::none || (into == Into::overwrite && !options.addend && !options.live), "a nonlinearity of a sum that is not whole");
+  CHECK(f == Nonlinearity::none || (into == Into::overwrite && !options.addend && !options.live), "a nonlinearity needs the complete sum");
   for (const ConstTensor& tensor : {ConstTensor(options.kept), options.before})
     CHECK(!tensor || (tensor.elements() == (gated ? 2 : 1) * c.elements() && tensor.row_stride() == (gated ? 2 : 1) * c.row_stride() &&
                       !tensor.slice().overlaps(c.slice())),
           "{} beside {}", tensor.shape().to_string(), c.shape().to_string());
 }
 
-// Columns of the product, or elements of its rows, where c has `of_c`.
+// Columns of op(a) op(b), or elements of its rows, if c has `of_c`.
 uint32_t in_product(uint32_t of_c, Nonlinearity f) {
   if (f == Nonlinearity::swiglu) return 2 * of_c;
   return f == Nonlinearity::swiglu_backward ? of_c / 2 : of_c;

@@ -1,4 +1,4 @@
-// Products by whole workgroups (VK_NV_cooperative_matrix2): who can run them, in which tiles, and what the kernel is told.
+// Matmuls with workgroup-scope matrices (VK_NV_cooperative_matrix2): supported devices, tiles, kernel arguments.
 
 #include "model/matmul/matmul.h"
 #include "shaders/embedded_shaders.h"
@@ -7,7 +7,7 @@ namespace lapilli {
 
 namespace {
 
-// Steps of K taken at once. Emulated matrices lie in shared memory as f32: 24 KB of it in the largest tile.
+// Depth of a stage. Emulation keeps matrices in shared memory as f32: 24 KB in the largest tile.
 constexpr uint32_t kDepth = 64, kEmulatedDepth = 16;
 
 std::string shader(const MatmulKernel& kernel) {
@@ -20,22 +20,22 @@ bool has_rows_of_16_bytes(const ConstTensor& tensor) { return tensor.row_stride(
 }  // namespace
 
 std::optional<std::string> why_no_coopmat2(const DeviceCaps& caps, Precision precision) {
-  if (precision == Precision::f32) return "coopmat2 multiplies f16 and bf16";
+  if (precision == Precision::f32) return "coopmat2 supports f16 and bf16";
   const MatrixShape grain = precision == Precision::f16 ? caps.workgroup_matrix_f16 : caps.workgroup_matrix_bf16;
   if (!grain || !caps.storage16)
-    return fmt::format("{} does not multiply {} matrices of whole workgroups (VK_NV_cooperative_matrix2 with workgroup scope, flexible "
+    return fmt::format("{} does not support workgroup-scope {} matrices (VK_NV_cooperative_matrix2 with workgroup scope, flexible "
                        "dimensions, tensor addressing, operations on elements and reductions)",
                        caps.name, to_string(precision));
   if (64 % grain.rows != 0 || 64 % grain.cols != 0 || kDepth % grain.depth != 0 || caps.max_matrix_dimension < 256)
-    return fmt::format("{} multiplies {} matrices of whole workgroups in multiples of {} x {} x {} up to {}; coopmat2 needs 64 to 256",
+    return fmt::format("{} supports workgroup-scope {} matrices in multiples of {} x {} x {} up to {}; coopmat2 needs 64 to 256",
                        caps.name, to_string(precision), grain.rows, grain.cols, grain.depth, caps.max_matrix_dimension);
   if (!has_shader("matmul_" + shader({.kernel_class = KernelClass::coopmat2, .precision = precision})))
-    return fmt::format("this program was built by a shader compiler that knows no matrices of workgroups (glslc with {}); build it again with one",
+    return fmt::format("this program was built with a shader compiler without workgroup-scope matrices; build it again with a glslc that supports {}",
                        precision == Precision::f16 ? "GL_NV_cooperative_matrix2" : "GL_NV_cooperative_matrix2 and GL_EXT_bfloat16");
   return std::nullopt;
 }
 
-// The largest tile of which there are still two for each multiprocessor of a large GPU, or one; else the smallest.
+// The largest tile with at least two workgroups per SM of a large GPU, else with one; else the smallest.
 MatmulTile coopmat2_tile(uint32_t rows, uint32_t cols, const MatmulKernel& kernel) {
   const auto tiles = [&](uint32_t tile_rows, uint32_t tile_cols) { return ceil_div(rows, tile_rows) * ceil_div(cols, tile_cols); };
   uint32_t down = 64, across = 64;
@@ -63,11 +63,11 @@ SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& 
                                  std::initializer_list<ConstTensor> like_c) {
   const DType factors = storage_type(kernel.precision);
   for (const ConstTensor& tensor : {a, b})
-    CHECK(tensor.dtype() == factors && starts_at_16_bytes(tensor), "{} at byte {} is no operand of {} coopmat2", tensor.shape().to_string(),
+    CHECK(tensor.dtype() == factors && starts_at_16_bytes(tensor), "{} at byte {} cannot be an operand of {} coopmat2: wrong type or alignment", tensor.shape().to_string(),
           tensor.slice().buffer_offset_bytes(), to_string(kernel.precision));
-  CHECK(c.dtype() == factors || c.dtype() == DType::f32, "c {} of another type than its factors", c.shape().to_string());
+  CHECK(c.dtype() == factors || c.dtype() == DType::f32, "c {} has neither the operands' type nor f32", c.shape().to_string());
   for (const ConstTensor& tensor : like_c)
-    CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} of another type beside it", c.shape().to_string(), tensor.shape().to_string());
+    CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} must have the same type", c.shape().to_string(), tensor.shape().to_string());
   return {{args::SPEC_ALIGNED, (has_rows_of_16_bytes(a) ? 1U : 0U) | (has_rows_of_16_bytes(b) ? 2U : 0U) | (starts_at_16_bytes(c) ? 4U : 0U)},
           type_constant(args::SPEC_C_TYPE, c)};
 }

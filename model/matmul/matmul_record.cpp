@@ -7,14 +7,14 @@ namespace lapilli {
 
 namespace {
 
-// Every row of c starts and ends at a pair, and what is read beside it lies alike.
+// Every row of c starts and ends at a pair of columns, and the tensors read with it have the same layout.
 bool stores_pairs(const args::MatmulArgs& args) {
   const auto starts_at_pair = [](const Slice& slice) { return !slice || slice.buffer_offset_bytes() % 8 == 0; };
   return args.cols % 2 == 0 && args.c_stride % 2 == 0 && starts_at_pair(args.c.slice) && starts_at_pair(args.bias.slice) &&
          starts_at_pair(args.addend.slice) && starts_at_pair(args.kept.slice) && starts_at_pair(args.before.slice);
 }
 
-// SPEC_EPILOGUE. The scalar kernels are told all; others look for bias and addend themselves.
+// SPEC_EPILOGUE. Scalar kernels get every bit as a constant; others check for bias and addend at run time.
 uint32_t epilogue_of(const args::MatmulArgs& args, KernelClass kernel_class) {
   const uint32_t scaled = args.scale.slice ? 8U : 0U;
   if (kernel_class != KernelClass::scalar) return 1U | 2U | scaled;
@@ -29,7 +29,7 @@ uint32_t pairs_variant(const args::MatmulArgs& args) {
   return static_cast<uint32_t>(layout) | (a_stride % 2 != 0 ? 4U : 0U) | (b_stride % 2 != 0 ? 8U : 0U);
 }
 
-// Steps of K from `k` on: the part of the product that begins there.
+// The part of the sum over K that begins at `k`.
 MatmulProduct part_of(const MatmulProduct& whole, uint32_t k, uint32_t depth) {
   const auto from = [](const Slice& slice, uint64_t bytes) { return slice.sub(bytes, slice.size_bytes() - bytes); };
   MatmulProduct part = whole;
@@ -42,16 +42,17 @@ MatmulProduct part_of(const MatmulProduct& whole, uint32_t k, uint32_t depth) {
   return part;
 }
 
-// On a processor a tile streams its rows of a and columns of b through the cache: beyond some depth they push out what the next
-// tile would have found there. Measured on lavapipe, [1024,K] [K,256] in one piece: 59 GFLOP/s at K = 2048, 37 at 8192, 17 at
+// On a CPU a tile streams its rows of a and columns of b through the cache: above some depth they evict the data that
+// the next tile would have reused. Measured on lavapipe, [1024,K] [K,256] in one piece: 59 GFLOP/s at K = 2048, 37 at
+// 8192, 17 at
 // 32000; in pieces (lapilli bench matmul --m 1024 --n 256 --k 32000 --layout nn) 55.
 constexpr uint32_t kScalarDepth = 2048;
 
-// The product as a sum of products of bounded depth; the later ones add to c, or where y is kept to that, and the last passes what came of it
-// through the nonlinearity. Kernels for a processor only, so all is f32.
+// The matmul as a sum of matmuls of bounded depth. The later ones accumulate into c, or into the kept y if there is
+// one, and the last applies the nonlinearity to the sum. CPU kernels only, so everything is f32.
 std::vector<MatmulProduct> depth_pieces(const MatmulProduct& whole, const MatmulTile& tile) {
-  const bool counted = whole.args.live.slice && whole.args.live_is_depth != 0;  // where the depth ends is known on the device only
-  // What swiglu_backward stores lies elsewhere in c than the sums it comes from, and would hit those of others.
+  const bool counted = whole.args.live.slice && whole.args.live_is_depth != 0;  // the depth is known only on the device
+  // swiglu_backward stores to other places in c than its sums, and would overwrite the sums of other elements.
   const bool in_place = whole.nonlinearity != Nonlinearity::swiglu_backward;
   if (!tile.form.starts_with("scalar") || whole.args.depth <= kScalarDepth || counted || !in_place) return {whole};
   const bool gated = whole.nonlinearity == Nonlinearity::swiglu;
@@ -105,7 +106,7 @@ void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& pro
   }
 }
 
-// Whether the kernel stores pairs of neighbouring columns whole, so that it can turn or gate them.
+// Whether the kernel stores pairs of neighbouring columns together, so that it can apply rotary or SwiGLU to them.
 bool stores_whole_pairs(const DeviceCaps& caps, const MatmulKernel& kernel, const MatmulProduct& product) {
   switch (kernel.kernel_class) {
     case KernelClass::scalar: return tile_of(caps, kernel, product).form == "scalar_pairs" && stores_pairs(product.args);
@@ -141,20 +142,20 @@ void record_plain_and_gate(Ops& ops, const MatmulKernel& kernel, MatmulProduct p
   swiglu_forward(ops, gated, product.c);
 }
 
-// Others take a whole sum; what takes pairs does so after the parts are summed.
+// Other nonlinearities need the complete sum; those on pairs run after the parts are summed.
 bool splits_through(Nonlinearity f) { return f == Nonlinearity::none || takes_pairs(f); }
 
-// Split-K. A part is a whole number of stages of any kernel, and starts in memory at as good a place as the product itself.
+// Split-K. A part is a whole number of stages of any kernel, and starts with the same memory alignment as the whole.
 constexpr uint32_t kPartGrain = 64;
 
 uint32_t part_depth(uint32_t depth, uint32_t splits) { return static_cast<uint32_t>(round_up(ceil_div(depth, splits), kPartGrain)); }
 
-// The parts lie side by side in the workspace and do not wait for each other: the recorder sees no hazard between them.
+// The parts are contiguous in the workspace and need no barriers between them: they write disjoint memory.
 void record_split(Ops& ops, MatmulKernel kernel, const MatmulProduct& product) {
   const args::MatmulArgs& whole = product.args;
   const uint32_t depth = part_depth(whole.depth, kernel.splits), splits = static_cast<uint32_t>(ceil_div(whole.depth, depth));
   const uint64_t part_floats = uint64_t{whole.rows} * whole.cols;
-  CHECK(splits <= most_splits(product, kernel, ops.workspace), "{} parts of a product {} x {} x {}", splits, whole.rows, whole.cols, whole.depth);
+  CHECK(splits <= most_splits(product, kernel, ops.workspace), "{} parts of a matmul {} x {} x {}", splits, whole.rows, whole.cols, whole.depth);
   kernel.splits = 1;
   for (uint32_t split = 0; split < splits; ++split) {
     const Tensor partial(ops.workspace.slice().sub(split * part_floats * sizeof(float), part_floats * sizeof(float)), {whole.rows, whole.cols});
@@ -220,19 +221,19 @@ uint32_t most_splits(const MatmulProduct& product, const MatmulKernel& kernel, c
 }
 
 Tensor reserve_matmul_workspace(Arena& arena, const DeviceCaps& caps) {
-  // As much as cuBLAS takes on large GPUs. A processor is busy with few workgroups, and never splits.
+  // As much as cuBLAS uses on large GPUs. A CPU is busy with few workgroups, and never splits.
   constexpr uint32_t kFloats = 8U << 20U;
   return caps.kernel_class == KernelClass::scalar ? Tensor() : reserve_tensor(arena, {kFloats}, "workspace");
 }
 
 MatmulKernel settle_matmul_kernel(const DeviceCaps& caps, MatmulKernel kernel, const MatmulProduct& product, const Tensor& workspace) {
-  if (layout_of(product.args) == MatmulLayout::nt) kernel.transposes = false;  // nothing to turn
+  if (layout_of(product.args) == MatmulLayout::nt) kernel.transposes = false;  // nothing to transpose
   const uint32_t most = most_splits(product, kernel, workspace);
   if (kernel.tile != 0 || kernel.splits != 0 || most == 1 || kernel.kernel_class == KernelClass::coopmat2) {
     kernel.splits = std::max(kernel.splits, 1U);
     return kernel;
   }
-  // The largest tile that fills the device, split if it must be.
+  // The largest tile that fills the device, with split-K if needed.
   for (const auto& [tile, tile_cols] : matmul_tiles(caps, kernel)) {
     const uint64_t tiles = ceil_div(product.args.rows, tile) * ceil_div(product.args.cols, tile_cols);
     const uint64_t splits = ceil_div(kEnoughWorkgroups, tiles);

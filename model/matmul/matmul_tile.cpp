@@ -1,4 +1,4 @@
-// How a product is cut into tiles: which form of kernel, of which size.
+// Tiling of a matmul: the kernel form and the tile size.
 
 #include <algorithm>
 #include <bit>
@@ -11,17 +11,17 @@ namespace lapilli {
 
 namespace {
 
-// What `count` rows (or columns) cost in tiles of `size`, if a tile costs its size and `fixed` more, in the same unit.
+// Cost of `count` rows (or columns) in tiles of `size`, if a tile costs its size plus `fixed`.
 uint64_t cost_in_tiles(uint32_t count, uint32_t size, uint32_t fixed) { return ceil_div(count, size) * (size + fixed); }
 uint32_t cheapest(std::initializer_list<uint32_t> sizes, uint32_t count, uint32_t fixed) {
   return *std::ranges::min_element(sizes, {}, [&](uint32_t size) { return cost_in_tiles(count, size, fixed); });
 }
 
 constexpr uint32_t kFixedRows = 15;
-// A step of K takes R x C multiplications (C vectors of columns) and scattered reads for R/16 + C vectors, each worth twenty of
-// them on lavapipe (lapilli bench matmul): so a tile costs as if it had kFixedRows and 1 vector of columns more. Columns do not depend
-// on the number of rows: which lane a column falls to decides in which order the loss adds up its exponentials, and a row's
-// loss must not depend on how many rows there are.
+// A step of K takes R x C multiplications (C vectors of columns) and scattered reads of R/16 + C vectors, each as
+// expensive as 20 multiplications on lavapipe (lapilli bench matmul): a tile costs as if it had kFixedRows more rows
+// and 1 more vector of columns. Columns do not depend on the number of rows: the lane of a column determines the order
+// in which the loss sums its exponentials, and the loss of a row must not depend on the number of rows.
 MatmulTile scalar_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs, const MatmulKernel& kernel) {
   const uint32_t lanes = caps.subgroup_size;
   uint32_t lane_rows = pairs ? cheapest({64, 32, 8}, rows, kFixedRows) : cheapest({24, 8}, rows, kFixedRows);
@@ -36,7 +36,7 @@ MatmulTile scalar_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, boo
           .constants = {{args::SPEC_TILE_ROWS, lane_rows}, {args::SPEC_TILE_COLS, lane_cols}}};
 }
 
-// Threads of a tile that a workgroup ends up with in blocks.
+// Workgroup size for a tile in blocks.
 uint32_t block_workgroup(uint32_t side) { return side == 32 ? 64 : 256; }
 
 MatmulTile block_tile(const std::string& form, uint32_t side, uint32_t depth) {
@@ -50,7 +50,8 @@ MatmulTile block_tile(const std::string& form, uint32_t side, uint32_t depth) {
 
 std::string coopmat_shader(Precision precision) { return std::string("matmul_coopmat_") + to_string(precision); }
 
-// How the subgroups of a tile stand: as square a grid as a power of two allows, wider than high, for rows of a fragment of b are the longer ones.
+// The grid of subgroups in a tile: as square as powers of two allow, else wider than high, because fragments of b have
+// the longer rows.
 struct SubgroupGrid {
   uint32_t down, across;
 };
@@ -59,7 +60,7 @@ SubgroupGrid subgroup_grid(const DeviceCaps& caps, uint32_t side) {
   const uint32_t down = 1U << (static_cast<uint32_t>(std::bit_width(subgroups) - 1) / 2);
   return {down, subgroups / down};
 }
-// Whether each gets whole fragments.
+// Whether each subgroup gets whole fragments.
 bool shares_out(const DeviceCaps& caps, uint32_t side, const MatrixShape& shape) {
   if (block_workgroup(side) < caps.subgroup_size) return false;
   const SubgroupGrid grid = subgroup_grid(caps, side);
@@ -69,7 +70,7 @@ bool shares_out(const DeviceCaps& caps, uint32_t side, const MatrixShape& shape)
 MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, const MatmulKernel& kernel) {
   const MatrixShape shape = matrix_shape(caps, kernel.precision);
   MatmulTile tile = block_tile(kernel.precision == Precision::f16 ? "coopmat_f16" : "coopmat_bf16", side, 32);
-  CHECK(shares_out(caps, side, shape), "subgroups of {} lanes share a tile of {} in fragments of {} x {}", caps.subgroup_size, side, shape.rows, shape.cols);
+  CHECK(shares_out(caps, side, shape), "subgroups of {} lanes cannot share a tile of {} in fragments of {} x {}", caps.subgroup_size, side, shape.rows, shape.cols);
   const SpecConstants more{{args::SPEC_FRAGMENT_ROWS, shape.rows},
                            {args::SPEC_FRAGMENT_COLS, shape.cols},
                            {args::SPEC_FRAGMENT_DEPTH, shape.depth},
@@ -82,10 +83,10 @@ MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, const MatmulKerne
 bool starts_rows_at(uint64_t alignment_bytes, const ConstTensor& tensor) {
   return tensor.row_stride() * size_bytes(tensor.dtype()) % alignment_bytes == 0 && tensor.slice().buffer_offset_bytes() % alignment_bytes == 0;
 }
-// Where four elements can be read or written at once.
+// Whether four elements can be read or written at once.
 bool starts_rows_at_fours(const ConstTensor& tensor) { return !tensor || starts_rows_at(4 * size_bytes(tensor.dtype()), tensor); }
 
-// The largest tile that still makes enough workgroups, else the smallest.
+// The largest tile with enough workgroups, else the smallest.
 uint32_t filling_tile(const DeviceCaps& caps, const MatmulKernel& kernel, uint32_t rows, uint32_t cols) {
   const auto tiles = matmul_tiles(caps, kernel);
   for (const auto& [side, same] : tiles)
@@ -111,7 +112,7 @@ std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, 
   }
   std::vector<std::pair<uint32_t, uint32_t>> tiles;
   for (const uint32_t side : {128U, 64U, 32U}) {
-    // A tile of less threads than a subgroup has would be no whole one.
+    // A tile needs at least one whole subgroup.
     const bool runs = block_workgroup(side) <= caps.max_workgroup_invocations && block_workgroup(side) >= caps.subgroup_size;
     if (runs && (kernel.kernel_class == KernelClass::tiled || shares_out(caps, side, matrix_shape(caps, kernel.precision)))) tiles.emplace_back(side, side);
   }
@@ -141,12 +142,13 @@ bool multiplies(const DeviceCaps& caps, Precision precision) {
 MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
   if (precision == Precision::f32) return {caps.kernel_class};
   if (!matrix_shape(caps, precision))
-    throw Error("{} does not multiply {} matrices with f32 sums (VK_KHR_cooperative_matrix); f32 works everywhere", caps.name,
+    throw Error("{} does not support {} matrices with f32 accumulation (VK_KHR_cooperative_matrix); f32 works everywhere", caps.name,
                 to_string(precision));
   if (!has_shader(coopmat_shader(precision)))
-    throw Error("this program was built by a shader compiler that knows no {} matrices (glslc with {}); build it again with one",
+    throw Error("this program was built with a shader compiler without {} matrices; build it again with a glslc that supports {}",
                 to_string(precision), precision == Precision::f16 ? "GL_KHR_cooperative_matrix" : "GL_EXT_bfloat16");
-  // Not coopmat2, even where the device has it: it has only run emulated so far. KernelTuner takes it where it proves right and faster.
+  // Not coopmat2, even if the device has it: it was only tested emulated so far. KernelTuner chooses it if it is
+  // correct and faster.
   constexpr uint32_t kAmd = 0x1002;  // see shaders/matmul/matmul_coopmat.glsl
   return {.kernel_class = KernelClass::coopmat, .precision = precision, .transposes = caps.vendor_id == kAmd};
 }
@@ -162,9 +164,9 @@ SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a,
   const bool coopmat = kernel.kernel_class == KernelClass::coopmat;
   for (const ConstTensor& tensor : {a, b, c})
     CHECK(!tensor || tensor.dtype() == DType::f32 || (coopmat && tensor.dtype() == storage_type(kernel.precision)),
-          "{} is of a type that the {} kernel does not take", tensor.shape().to_string(), to_string(kernel.kernel_class));
+          "{} is of a type that the {} kernel does not support", tensor.shape().to_string(), to_string(kernel.kernel_class));
   for (const ConstTensor& tensor : like_c)
-    CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} of another type beside it", c.shape().to_string(), tensor.shape().to_string());
+    CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} must have the same type", c.shape().to_string(), tensor.shape().to_string());
   if (!coopmat) return {};
   const bool fours = c && starts_rows_at_fours(c) && std::ranges::all_of(like_c, starts_rows_at_fours);
   return {{args::SPEC_ALIGNED, (starts_rows_at(16, a) ? 1U : 0U) | (starts_rows_at(16, b) ? 2U : 0U) | (fours ? 4U : 0U)},

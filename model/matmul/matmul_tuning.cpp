@@ -14,9 +14,9 @@ namespace lapilli {
 namespace {
 
 constexpr uint32_t kSeedA = 1, kSeedB = 2, kSeedBias = 3, kSeedAddend = 4, kSeedBefore = 5;  // of the random numbers in a trial's operands
-constexpr uint32_t kFewestRows = 1024, kFewestDepth = kMostSplits * kShallowestPart;  // that are kept, in steps of as many
+constexpr uint32_t kFewestRows = 1024, kFewestDepth = kMostSplits * kShallowestPart;  // minimum when reduced, and the step of the reduction
 
-// What makes one product as fast as another, as the tuning file names it: "matmul nt 1024x1152x384 f16 c f32 bias".
+// Key in the tuning file of matmuls with equal speed: "matmul nt 1024x1152x384 f16 c f32 bias".
 std::string key_of(const MatmulProduct& product, Precision precision) {
   const args::MatmulArgs& args = product.args;
   const char* layouts[] = {"nn", "nt", "tn"};
@@ -51,7 +51,7 @@ MatmulProduct bounded(MatmulProduct product, double flops_limit) {
   return product;
 }
 
-// Turns by 0, 1, 2 and 3 right angles: they are exact, whether a kernel rounds before them or behind them.
+// Rotations by 0, 90, 180 and 270 degrees: exact, whether a kernel rounds before or after them.
 std::vector<float> right_angles(uint32_t elements) {
   constexpr float kAngles[] = {1, 0, 0, 1, -1, 0, 0, -1};
   std::vector<float> turns(elements);
@@ -59,11 +59,11 @@ std::vector<float> right_angles(uint32_t elements) {
   return turns;
 }
 
-// A product in memory of its own, and what it should give.
+// A matmul in separate memory, and its expected result.
 class MatmulTrial final : public KernelTrial<MatmulKernel> {
  public:
   MatmulTrial(KernelLibrary& kernels, const MatmulProduct& like, Precision precision, const Tensor& workspace, const MatmulRecorder& recorder)
-      : kernels_(kernels), recorder_(recorder), precision_(precision), arena_(kernels.device().caps(), "product measurement"), product_(like) {
+      : kernels_(kernels), recorder_(recorder), precision_(precision), arena_(kernels.device().caps(), "matmul measurement"), product_(like) {
     args::MatmulArgs& args = product_.args;
     const bool tn = layout_of(args) == MatmulLayout::tn, nt = layout_of(args) == MatmulLayout::nt;
     const auto matrix = [&](uint32_t rows, const ConstTensor& of, uint32_t cols) {
@@ -124,16 +124,17 @@ class MatmulTrial final : public KernelTrial<MatmulKernel> {
       }
       require_same_product(values, expected_, product_.args.depth, static_cast<double>(product_.args.alpha), c_.dtype(), product_.nonlinearity);
     } catch (const Error& error) {
-      throw Error("{} multiplies wrongly: {}", kernel.to_string(), error.what());
+      throw Error("{} computes a wrong result: {}", kernel.to_string(), error.what());
     }
   }
 
  private:
-  // Before anything is held against the first result: elements of it in double precision, where it is a plain sum; else that all are numbers.
+  // Checks the first result before others are compared with it: some elements in double precision if it is a plain sum;
+  // else that all are finite.
   void require_right(const std::vector<float>& values) const {
-    const uint64_t count = values.size() / 2;  // of the first of both ends
+    const uint64_t count = values.size() / 2;  // of the first half
     for (uint64_t at = 0; at < count; ++at)
-      if (at % c_.row_stride() < c_.cols() && !std::isfinite(values[at])) throw Error("{} is no number", values[at]);
+      if (at % c_.row_stride() < c_.cols() && !std::isfinite(values[at])) throw Error("{} is not finite", values[at]);
     if (product_.nonlinearity != Nonlinearity::none) return;
     constexpr uint64_t kSamples = 64, kApart = 7919;
     const args::MatmulArgs& args = product_.args;
@@ -164,8 +165,8 @@ class MatmulTrial final : public KernelTrial<MatmulKernel> {
   std::vector<float> expected_;
 };
 
-// On a processor the cost of a tile is known well, and a driver takes a second to compile one: what seems as good, within a tenth, is
-// measured, and of most shapes nothing is.
+// On a CPU the cost of a tile is predicted well, and a driver takes a second to compile one: only tiles within 10 % of
+// the best predicted cost are measured, for most shapes none.
 std::vector<MatmulKernel> scalar_candidates(const DeviceCaps& caps, const MatmulProduct& product, const MatmulKernel& own) {
   if (!own.pairs || !caps.fast_pair_loads || !starts_at_pairs(product.args)) return {own};
   const MatmulTile suggested = choose_matmul_tile(caps, product.args.rows, product.args.cols, true, own);
@@ -185,7 +186,7 @@ std::vector<MatmulKernel> scalar_candidates(const DeviceCaps& caps, const Matmul
   return candidates;
 }
 
-// Every tile, whole and in as many parts as fill the device, or twice as many.
+// Every tile, without split-K, with as many parts as fill the device, and with twice as many.
 void add_tiles(std::vector<MatmulKernel>& candidates, const DeviceCaps& caps, const MatmulProduct& product, MatmulKernel kind, const Tensor& workspace) {
   const uint32_t most = most_splits(product, kind, workspace);
   for (const auto& [rows, cols] : matmul_tiles(caps, kind)) {
@@ -236,7 +237,7 @@ void require_same_product(const std::vector<float>& values, const std::vector<fl
   for (size_t i = 0; i < values.size(); ++i) {
     const auto value = static_cast<double>(values[i]), right = static_cast<double>(expected[i]);
     if (std::bit_cast<uint32_t>(values[i]) == std::bit_cast<uint32_t>(expected[i])) continue;
-    if (!(std::abs(value - right) <= sums + store * (1 + std::abs(right)))) throw Error("{} where {} is right", value, right);
+    if (!(std::abs(value - right) <= sums + store * (1 + std::abs(right)))) throw Error("{}, expected {}", value, right);
   }
 }
 

@@ -1,7 +1,8 @@
 #pragma once
-// The nonlinearities of the feed-forward block, computed in f32. No intermediate overflows, whatever finite x is. As passes of their own
-// over memory; products take them, and all of their gradients, into their epilogue (model/matmul/matmul.h, Nonlinearity). Each tensor may be
-// f32, f16 or bf16; those of 16 bits have an even number of columns. Where one may be another, it is of the same type.
+// The nonlinearities of the feed-forward block, computed in f32, as separate passes over memory. No intermediate
+// overflows for finite x. GEMM epilogues fuse them and all their gradients (model/matmul/matmul.h, Nonlinearity). Each
+// tensor may be f32, f16 or bf16; 16-bit tensors need an even number of columns. Tensors that share memory have the
+// same type.
 //
 // GELU is GPT-2's tanh form, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), written as x * sigmoid(2 ...), which is the
 // same function without the cancellation for negative x. SwiGLU: y = silu(gate) * up, silu(g) = g * sigmoid(g).

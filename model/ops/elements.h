@@ -1,14 +1,15 @@
 #pragma once
-// Kernels over a flat range of elements (shaders/common/elements.glsl): how many workgroups, and how many elements for a lane.
+// Kernels over a flat range of elements (shaders/common/elements.glsl): number of workgroups and of elements per lane.
 
 #include "model/ops/ops.h"
 
 namespace lapilli {
 
-// How many lanes' worth of elements a kernel that writes `result` takes: two 16-bit ones at once (shaders/common/real.glsl).
+// Number of work items of a kernel that writes `result`: two 16-bit elements each (shaders/common/real.glsl).
 inline uint64_t lanes(const ConstTensor& result, uint64_t count) { return size_bytes(result.dtype()) == 4 ? count : count / 2; }
 
-// A CPU driver gets one subgroup and many elements a lane, for starting a workgroup is dear there; a GPU many workgroups.
+// A CPU driver gets one subgroup and many elements per lane, because a workgroup is expensive to start there; a GPU
+// gets many workgroups.
 // REQUIRES: count < 2^31, the kernel strides by first_element() and end_element().
 template <typename Args>
 void dispatch_elements(Ops& ops, std::string_view kernel, const Args& args, uint64_t count, Cost cost, SpecConstants constants = {}) {

@@ -35,7 +35,7 @@ void dropout_forward(Ops& ops, Tensor y, ConstTensor x, ConstTensor addend, Cons
   const uint32_t count = element_count(y);
   CHECK(size_bytes(y.dtype()) == 4 || count % 8 == 0, "dropout of {} elements in 16 bits", count);
   const double drop = static_cast<double>(rate);
-  // Ten rounds of two products and some more for four elements.
+  // Ten rounds of two multiplications and some more operations for four elements.
   dispatch_elements(ops, "dropout",
                     args::DropoutArgs{.y = y,
                                       .x = x,

@@ -35,7 +35,7 @@ void embedding_backward(Ops& ops, Tensor d_wte, ConstTensor d_x, ConstTensor ord
         tokens.shape().to_string(), segment_start.shape().to_string(), segment_count.shape().to_string(), d_x.shape().to_string());
   element_count(d_wte);
   const double elements = element_count(d_x);
-  // As many rows of d_wte as of d_x are touched at most.
+  // At most as many rows of d_wte as of d_x are written.
   ops.program.dispatch(ops.kernel("embedding_backward", ops.row_workgroup()),
                        args::EmbeddingBackwardArgs{.d_wte = d_wte,
                                                    .d_x = d_x,

@@ -1,8 +1,8 @@
 #pragma once
-// Token and position embeddings, f32. Token n stands at position n % T of its sequence.
+// Token and position embeddings, f32. Token n has position n % T in its sequence.
 //
-// A token id outside [0, V) touches no memory out of bounds: its row of x becomes NaN, so that it cannot pass unseen, and
-// it gets no gradient.
+// A token id outside [0, V) causes no out-of-bounds access: its row of x becomes NaN, so that it is noticed, and it
+// gets no gradient.
 
 #include "model/ops/ops.h"
 
@@ -12,7 +12,7 @@ namespace lapilli {
 void embedding_forward(Ops& ops, Tensor x /*[N,D]*/, ConstTensor tokens /*u32 [N]*/, ConstTensor wte /*[V,D]*/,
                        ConstTensor wpe /*[T,D] or empty*/, uint32_t context);
 
-// d_wte[v] += sum of d_x[n] over the n with tokens[n] = v, in the order that `order` gives: deterministic.
+// d_wte[v] += sum of d_x[n] over the n with tokens[n] = v, in the order of `order`: deterministic.
 // `order` lists the positions sorted by token id; segment s of equal tokens is order[segment_start[s] ..
 // segment_start[s + 1]), s < segment_count[0]. Segments name different tokens, and order holds positions < N.
 void embedding_backward(Ops& ops, Tensor d_wte /*[V,D]*/, ConstTensor d_x /*[N,D]*/, ConstTensor order /*u32 [N]*/,

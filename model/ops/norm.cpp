@@ -7,13 +7,14 @@ namespace lapilli {
 
 namespace {
 
-// Columns that a lane holds. On a GPU: more registers would leave too few subgroups on a multiprocessor. A CPU driver keeps them on the
-// stack and shuns barriers; but of arrays for 129 columns Mesa 26.1's lavapipe (8 lanes) computed some elements wrongly.
+// Columns per lane. On a GPU, more registers would leave too few subgroups per SM. A CPU driver keeps the columns on
+// the stack, and more per lane save expensive barriers; but with arrays for 129 columns Mesa 26.1's lavapipe (8 lanes)
+// computed some elements wrongly.
 constexpr uint32_t kLaneColumns = 16, kLaneColumnsOfProcessor = 64;
-// Rows of a block: enough that what a block leaves to be added up is little beside what it reads, and few enough that a GPU
+// Rows of a block: enough that the partial sums of a block are small compared with its input, and few enough that a GPU
 // has thousands of subgroups at work (8192 rows: 512 workgroups).
 constexpr uint32_t kLeastBlockRows = 16, kMostBlocks = 2048;
-// Blocks that are added up at once; more are added in two stages.
+// Blocks that are summed in one stage; more are summed in two.
 constexpr uint32_t kOneStage = 64;
 
 void check_rows(const ConstTensor& x, const ConstTensor& per_row, const char* name) {
@@ -29,8 +30,8 @@ void check_same(const ConstTensor& x, const ConstTensor& other, const char* name
 
 double bytes(const ConstTensor& tensor) { return tensor ? static_cast<double>(tensor.size_bytes()) : 0; }
 
-// The kernel for rows of x, with what `form` says of them (norm_row.glsl's kForm, but for its pairs): pairs are 64-bit numbers on a
-// CPU driver that likes them. f32: what it reads and writes as such, by rows.
+// The kernel for rows of x with `form` (norm_row.glsl's kForm without the bit for pairs). Pairs of columns are loaded
+// as 64-bit integers on CPU drivers with fast_pair_loads. `f32`: the f32 tensors that it accesses by rows.
 const Kernel& row_kernel(Ops& ops, std::string name, const ConstTensor& x, uint32_t form, SpecConstants types, std::initializer_list<ConstTensor> f32) {
   const uint32_t dim = x.cols();
   const bool pairs = dim % 2 == 0 && std::ranges::all_of(f32, [](const ConstTensor& tensor) { return tensor.slice().buffer_offset_bytes() % 8 == 0; });
@@ -50,7 +51,8 @@ void forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstT
   if (bias) check_cols(x, bias, "bias");
   const double elements = element_count(x);
   const uint32_t form = (mean ? 1U : 0U) | (bias ? 2U : 0U);
-  // A CPU driver reads the weights once for some rows; a GPU wants many workgroups, and finds them in its cache.
+  // A CPU driver reads the weights once for several rows; a GPU needs many workgroups, and has the weights in its
+  // cache.
   const uint32_t rows_per_group = ops.caps().kernel_class == KernelClass::scalar ? kLeastBlockRows : 1;
   // Centre, square and add, then scale twice and shift.
   ops.program.dispatch(row_kernel(ops, "norm_forward", x, form, type_constants(y), {y, x, weight, bias}),
@@ -127,7 +129,7 @@ uint64_t norm_scratch_floats(uint32_t rows, uint32_t dim) {
 
 void layernorm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias,
                        float eps) {
-  CHECK(mean, "layernorm_forward needs a place for the mean");
+  CHECK(mean, "layernorm_forward needs memory for the mean");
   forward(ops, y, mean, rstd, x, weight, bias, eps);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// The context every operation records into, and what operations share. One header per family: matmul.h, norm.h, ...
+// The context that every operation records into, and helpers shared by operations. One header per family: matmul.h,
+// norm.h, ...
 //
 // Argument order everywhere: context, outputs, inputs, scalars. An operation records dispatches; nothing runs before the
 // program is submitted.
@@ -17,16 +18,17 @@ class KernelTuner;
 struct Ops {
   Program& program;
   KernelLibrary& kernels;
-  // Not 0: row kernels take so many subgroups a row, and flat ones one element a lane, as GPUs have it (tests of that form).
+  // Not 0: row kernels use this many subgroups per row, and flat kernels one element per lane, as on GPUs (for tests).
   uint32_t row_subgroups = 0;
   Precision precision = Precision::f32;
-  Tensor workspace = {};           // f32 [any]: partial results of products that are split along their depth; empty: none is
-  bool quick = false;              // matmuls take the kernels that compile fastest and give the same bits (quick_matmul_kernel())
-  KernelTuner* tuner = nullptr;  // chooses each product's kernel by measurement; null: device and shape suggest it
+  Tensor workspace = {};           // f32 [any]: partial results of split-K matmuls; empty: no splitting
+  bool quick = false;              // matmuls use fast-compiling kernels with the same bits (quick_matmul_kernel())
+  KernelTuner* tuner = nullptr;  // chooses each matmul's kernel by measurement; null: by device and shape
 
   const DeviceCaps& caps() const { return kernels.device().caps(); }
 
-  // Workgroup of kernels that give one row to a workgroup: a single subgroup on a CPU driver, where barriers are dear.
+  // Workgroup size of kernels with one row per workgroup: a single subgroup on CPU drivers, where barriers are
+  // expensive.
   uint32_t row_workgroup() const {
     if (row_subgroups != 0) return row_subgroups * caps().subgroup_size;
     return caps().kernel_class == KernelClass::scalar ? caps().subgroup_size : std::max(256U, caps().subgroup_size);
@@ -39,23 +41,23 @@ struct Ops {
   }
 };
 
-// The type that factors of this precision have in memory.
+// The storage type of operands of this precision.
 constexpr DType storage_type(Precision precision) {
   return precision == Precision::f32 ? DType::f32 : precision == Precision::f16 ? DType::f16 : DType::bf16;
 }
-// What a kernel is told, as constant `id`, of the elements that it takes through a Real pointer, or of a tensor: an empty one counts as f32.
+// Specialization constant `id` with the element type of a Real pointer or of a tensor; an empty tensor counts as f32.
 inline SpecConstant type_constant(uint32_t id, DType dtype) {
   CHECK(dtype != DType::u32, "integers for constant {}", id);
   return {id, dtype == DType::f32 ? args::kF32 : dtype == DType::f16 ? args::kF16 : args::kBF16};
 }
 inline SpecConstant type_constant(uint32_t id, const ConstTensor& tensor) { return type_constant(id, tensor ? tensor.dtype() : DType::f32); }
-// Rows of 16-bit elements consist of whole 32-bit words, as shaders/common/real.glsl wants them.
+// CHECKs that rows of 16-bit elements consist of whole 32-bit words, as shaders/common/real.glsl requires.
 inline void check_words(const ConstTensor& tensor) {
   CHECK(!tensor || size_bytes(tensor.dtype()) == 4 || (tensor.cols() % 2 == 0 && tensor.slice().buffer_offset_bytes() % 4 == 0),
         "{} of 16 bits at byte {} does not consist of 32-bit words", tensor.shape().to_string(), tensor.slice().buffer_offset_bytes());
 }
-// The constants of a kernel with shaders/common/real.glsl that writes c and reads a and b. Where c may be one of them, its elements must be
-// as large.
+// The constants of a kernel with shaders/common/real.glsl that writes c and reads a and b. If c shares memory with one
+// of them, both must have the same type.
 inline SpecConstants type_constants(const ConstTensor& c, const ConstTensor& a = {}, const ConstTensor& b = {}) {
   SpecConstants constants;
   for (const auto& [id, tensor] : {std::pair(args::SPEC_A_TYPE, a), std::pair(args::SPEC_B_TYPE, b), std::pair(args::SPEC_C_TYPE, c)}) {
@@ -67,17 +69,17 @@ inline SpecConstants type_constants(const ConstTensor& c, const ConstTensor& a =
   return constants;
 }
 
-// What a result does to the memory it goes to.
+// Whether a result overwrites its destination or adds to it.
 enum class Into { overwrite, accumulate };
 
-// The number of elements as a shader counts and indexes them: SPIR-V takes indices as signed.
+// The number of elements as a 31-bit shader index: SPIR-V indices are signed.
 inline uint32_t element_count(const ConstTensor& tensor) {
   CHECK(tensor.is_contiguous(), "{} has gaps between its rows", tensor.shape().to_string());
   CHECK(tensor.elements() < uint64_t{1} << 31, "{} has too many elements for one dispatch", tensor.shape().to_string());
   return static_cast<uint32_t>(tensor.elements());
 }
 
-// The two have the same number of elements.
+// CHECKs that both have the same number of elements.
 inline void check_same_size(const ConstTensor& a, const ConstTensor& b, const char* name) {
   CHECK(a.elements() == b.elements(), "{} {} for {}", name, b.shape().to_string(), a.shape().to_string());
 }
@@ -85,9 +87,9 @@ inline void check_same_size(const ConstTensor& a, const ConstTensor& b, const ch
 inline uint64_t ceil_div(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
 inline uint64_t round_up(uint64_t value, uint64_t grain) { return ceil_div(value, grain) * grain; }
 
-// Elements from one row to the next for a matrix whose memory is ours to lay out: whole cache lines of 64 bytes, an odd number
-// of them. With an even one (2048 columns, say) the rows that a gather reads together fall into a few sets of a cache and
-// drive each other out: a weight gradient on lavapipe ran at 46 to 53 GFLOP/s with a stride of 2048 and 65 to 74 with 2064
+// Row stride in elements for a matrix whose layout is free: an odd number of 64-byte cache lines. With an even number
+// (2048 columns, for example) the rows that a gather reads together map to few cache sets and evict each other: a
+// weight gradient on lavapipe ran at 46 to 53 GFLOP/s with a stride of 2048 and at 65 to 74 with 2064
 // (lapilli bench matmul --m 2048 --n 256 --k 1024 --layout tn, and --m 2064).
 inline uint64_t spread_row_stride(uint64_t cols) {
   constexpr uint64_t kLine = 64 / sizeof(float);

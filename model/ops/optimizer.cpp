@@ -7,7 +7,8 @@ namespace lapilli {
 
 namespace {
 
-// Blocks of squares: the sum of each is one float of scratch. At most kMostBlocks, for the last sum is one workgroup's.
+// Blocks of squares: the sum of each is one float of scratch. At most kMostBlocks, because one workgroup computes the
+// last sum.
 constexpr uint64_t kMostBlocks = 4096, kLeastBlock = 4096;
 uint32_t norm_block(uint64_t count) {
   return static_cast<uint32_t>(std::max(kLeastBlock, ceil_div(count, kMostBlocks)));

@@ -21,10 +21,10 @@ std::vector<float> make_turns(uint32_t context, uint32_t head_width, double thet
 void check_rotary(const Rotary& rotary, const ConstTensor& qkv) {
   CHECK(rotary.turns.dtype() == DType::f32 && rotary.head_width() % 2 == 0, "turns {}", rotary.turns.shape().to_string());
   CHECK(rotary.context > 0 && rotary.turns.rows() >= rotary.context, "turns {} for {} positions", rotary.turns.shape().to_string(), rotary.context);
-  CHECK(rotary.turned_cols() <= qkv.cols(), "{} heads of {} turn in {}", rotary.turned_heads, rotary.head_width(), qkv.shape().to_string());
+  CHECK(rotary.turned_cols() <= qkv.cols(), "{} rotary heads of width {} in {}", rotary.turned_heads, rotary.head_width(), qkv.shape().to_string());
 }
 
-double rope_flops(const Rotary& rotary, uint32_t rows) { return 3.0 * rows * rotary.turned_cols(); }  // two products, a sum
+double rope_flops(const Rotary& rotary, uint32_t rows) { return 3.0 * rows * rotary.turned_cols(); }  // two multiplications, one addition
 
 void rope(Ops& ops, Tensor qkv, const Rotary& rotary, RopeDirection direction) {
   check_rotary(rotary, qkv);

@@ -1,5 +1,5 @@
 #pragma once
-// Device copies of a step's micro-batches: one transfer for all of them.
+// Device copies of a step's micro-batches, with one transfer for all of them.
 
 #include "engine/program/transfer.h"
 #include "model/transformer/transformer.h"

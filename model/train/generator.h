@@ -1,5 +1,5 @@
 #pragma once
-// Text from a model: the next token drawn from the softmax of the last position's logits, one after another.
+// Text generation: repeatedly samples the next token from the softmax of the last position's logits.
 
 #include <functional>
 
@@ -9,25 +9,26 @@
 namespace lapilli {
 
 struct SamplingOptions {
-  uint32_t tokens = 200;     // how many to draw
-  double temperature = 0.8;  // 0: always the likeliest
+  uint32_t tokens = 200;     // number to generate
+  double temperature = 0.8;  // 0: always the most likely token
   uint32_t top_k = 0;        // 0: all
-  double top_p = 1.0;        // the smallest set of likeliest tokens with this much probability
+  double top_p = 1.0;        // nucleus: the smallest set of most likely tokens with this total probability
   uint64_t seed = 1;         // same seed, model, prompt and device: same tokens
 };
 
 class Generator {
  public:
-  // Reserves inputs and results in `kept`, activations in `scratch`. `loss` gives softcap and temperature, which belong to the model's logits.
+  // Reserves inputs and results in `kept`, activations in `scratch`. `loss` has softcap and temperature, which are part
+  // of the model's logits.
   Generator(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss);
   // REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, const ModelWeights& weights);
 
-  // Waits for the kernels; else the first use of a length does. Throws Error where one could not be compiled.
+  // Blocks until the kernels are compiled; otherwise the first call does. Throws Error when one cannot be compiled.
   void prepare();
 
-  // Continues `prompt` (not empty); `on_token` sees each token as it is drawn and may end it by returning false. Beyond the
-  // context the model sees the last T/2 to T tokens. `stop` ids (end of text) end it too and are not returned.
+  // Continues `prompt` (not empty). `on_token` gets each new token and may stop by returning false. Beyond the context
+  // the model sees the last T/2 to T tokens. The id `stop` (end of text) also ends generation and is not returned.
   std::vector<uint32_t> generate(const std::vector<uint32_t>& prompt, const SamplingOptions& options,
                                  const std::function<bool(uint32_t)>& on_token = {}, std::optional<uint32_t> stop = std::nullopt);
 
@@ -35,7 +36,8 @@ class Generator {
   std::vector<float> next_logits(std::span<const uint32_t> tokens);
 
  private:
-  // The forward pass over the first `length` positions; one for each power of two up to T, so that short texts are cheap.
+  // The forward pass over the first `length` positions; one for each power of two up to T, so that short texts are
+  // fast.
   struct Pass {
     uint32_t length;
     std::unique_ptr<Transformer> transformer;
@@ -45,13 +47,13 @@ class Generator {
   Device& device_;
   ModelConfig config_;
   LossOptions loss_;
-  TransferRegion tokens_;    // u32 [T] ids, then {row, 1}: the position whose logits are wanted
+  TransferRegion tokens_;    // u32 [T] ids, then {row, 1}: the position whose logits to compute
   TransferRegion logits_;    // [V]
   Tensor last_;              // [1,D] its hidden state
   std::vector<Pass> passes_;
 };
 
-// One draw from softmax(logits / temperature) cut to top_k and top_p; `uniform` in [0,1).
+// One sample from softmax(logits / temperature) restricted to top_k and top_p; `uniform` in [0,1).
 uint32_t sample_token(std::span<const float> logits, const SamplingOptions& options, double uniform);
 
 }  // namespace lapilli

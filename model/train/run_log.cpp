@@ -20,7 +20,7 @@ void drop_later_steps(const std::filesystem::path& path, uint64_t last_step) {
   std::string kept;
   for (std::string line; std::getline(lines, line);) {
     const auto object = parse_json(line);
-    if (!object.is_object()) continue;  // cut short when the power went
+    if (!object.is_object()) continue;  // truncated by a power failure
     if (object.value("event", "") == "end" || object.value("step", uint64_t{0}) > last_step) continue;
     kept += line + '\n';
   }

@@ -1,5 +1,5 @@
 #pragma once
-// What a run tells: metrics.jsonl for programs, log.txt and the terminal for people.
+// The output of a run: metrics.jsonl for programs, log.txt and the terminal for users.
 
 #include <cstdio>
 #include <filesystem>
@@ -11,17 +11,17 @@ namespace lapilli {
 
 class RunLog {
  public:
-  // Opens run_dir/metrics.jsonl and run_dir/log.txt. When resuming at `resume_step`, lines of metrics.jsonl that tell of
-  // later steps are taken out first: they will be written again.
+  // Opens run_dir/metrics.jsonl and run_dir/log.txt. When resuming at `resume_step`, first removes the lines of later
+  // steps from metrics.jsonl: they will be written again.
   RunLog(const std::filesystem::path& run_dir, bool resuming, uint64_t resume_step);
 
   void event(const nlohmann::ordered_json& object);  // one line of metrics.jsonl, flushed
   void line(const std::string& text);                // terminal and log.txt
-  void warn(const std::string& text);                // the same, loud, and a `warning` event
+  void warn(const std::string& text);                // the same with "WARNING", and a `warning` event
   // On a terminal the text replaces the last progress; elsewhere nothing is printed.
   void progress(const std::string& text);
   bool on_terminal() const { return terminal_; }
-  void sync();  // everything so far is on disk
+  void sync();  // writes everything so far to disk
 
  private:
   void clear_progress();

@@ -25,7 +25,7 @@ Teacher::Teacher(const DeviceCaps& caps, Arena& kept, Arena& scratch, const Conf
 
 void Teacher::load(Device& device) {
   weights_.load(device, checkpoint_.state.values);
-  checkpoint_.state = {};  // they live on the device from here on
+  checkpoint_.state = {};  // from here on they are in device memory
 }
 
 void Teacher::forward(Ops& ops, const BatchTensors& batch) { transformer_.forward(ops, weights_, batch, {}, 0); }

@@ -1,14 +1,14 @@
 #pragma once
-// Distillation: a trained model that another learns from. Its weights stay as they are; its forward pass runs over every
-// micro-batch, and the loss makes its logits chunk by chunk (model/loss/linear_cross_entropy.h).
+// Distillation: the teacher model. Its weights are constant; its forward pass runs over every micro-batch, and the loss
+// computes its logits chunk by chunk (model/loss/linear_cross_entropy.h).
 
 #include "model/io/checkpoint.h"
 #include "model/transformer/transformer.h"
 
 namespace lapilli {
 
-// Reads what config.teacher names (a run or a checkpoint) and settles in `config` what follows from it: teacher_dim and
-// loss.teacher_softcap. Throws Error, naming both sides, when it has another vocabulary or a shorter context.
+// Reads the run or checkpoint config.teacher and sets teacher_dim and loss.teacher_softcap in `config`. Throws Error,
+// naming both sides, when the teacher has another vocabulary or a shorter context.
 // REQUIRES: config.teacher set, config.model.vocab_size set.
 LoadedCheckpoint load_teacher(Config& config);
 
@@ -17,7 +17,7 @@ class Teacher {
   // Reserves weights in `kept`, activations in `scratch`. `config` is the student's.
   Teacher(const DeviceCaps& caps, Arena& kept, Arena& scratch, const Config& config, LoadedCheckpoint checkpoint);
 
-  void load(Device& device);  // the weights; once, when the arenas are committed
+  void load(Device& device);  // writes the weights; call once, after the arenas are committed
   void forward(Ops& ops, const BatchTensors& batch);
 
   ConstTensor output() const { return transformer_.output(); }  // [N,Dt]

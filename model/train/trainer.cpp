@@ -29,7 +29,7 @@ TokenShard open_shard(const Config& config, const char* name) {
   if (config.data.dir.empty()) throw Error("data.dir is not set: name the folder that `lapilli data build` made (--set data.dir=DIR)");
   const std::filesystem::path path = std::filesystem::path(config.data.dir) / name;
   if (!std::filesystem::exists(path))
-    throw Error("'{}' is not there; make it with `lapilli data build --tokenizer T.model -i FILE... -o {}`", path.string(), config.data.dir);
+    throw Error("'{}' does not exist; make it with `lapilli data build --tokenizer T.model -i FILE... -o {}`", path.string(), config.data.dir);
   return TokenShard(path);
 }
 
@@ -77,7 +77,7 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
 
 Trainer::~Trainer() = default;
 
-// The choice becomes part of the configuration, so that a resumed run, or one from its config.toml, does the same.
+// The choice is stored in the configuration, so that a resumed run, or a new run from its config.toml, uses the same.
 void Trainer::choose_loss() {
   const TunedLoss tuned = tune_loss(kernel_tuner_, config_.loss, micro_batch_loss_shape(config_), matmul_kernel(device_.caps(), config_.train.precision));
   config_.loss = tuned.options;
@@ -99,13 +99,13 @@ void Trainer::allocate_memory() {
 void Trainer::load_or_make_weights() {
   const std::filesystem::path latest = find_latest_checkpoint(options_.run_dir);
   if (!latest.empty() && !options_.resume)
-    throw Error("'{}' already holds a run; add --resume to go on with it, or name another folder with --run", options_.run_dir.string());
+    throw Error("'{}' already holds a run; add --resume to continue it, or name another folder with --run", options_.run_dir.string());
   if (options_.resume) {
     if (latest.empty()) throw Error("there is no checkpoint to resume from in '{}'", options_.run_dir.string());
     LoadedCheckpoint loaded = load_checkpoint(latest);
     train_shard_.require_tokenizer(loaded.state.tokenizer_hash, "the checkpoint");
     if (loaded.state.values.size() != table_.count() || loaded.config.model.vocab_size != config_.model.vocab_size)
-      throw Error("the checkpoint '{}' is of another shape than the configuration says ({} parameters there, {} here)",
+      throw Error("the checkpoint '{}' does not fit the configuration: it has {} parameters, the configuration {}",
                   latest.string(), loaded.state.values.size(), table_.count());
     state_ = std::move(loaded.state);
     resumed_ = true;
@@ -118,7 +118,7 @@ void Trainer::load_or_make_weights() {
   memory_->weights->load(device_, state_.values);
   memory_->step->load_moments(state_.first_moment, state_.second_moment);
   memory_->step->load_loss_scale(state_.loss_scale);
-  // They live on the device from here on.
+  // From here on they are in device memory.
   state_.values = {};
   state_.first_moment = {};
   state_.second_moment = {};
@@ -176,7 +176,7 @@ void Trainer::train_one_step(Prefetcher& batches) {
   if (options_.profile_steps > 0) note_profile(std::move(batch_wait));
 }
 
-// What lies between the step's end and now belongs to the step too: the host told of it.
+// The time from the step's end until now is part of the step too: the host logged it.
 void Trainer::note_profile(HostSpan batch_wait) {
   const int64_t now_ns = steady_now_ns();
   StepProfile profile = memory_->step->take_profile();
@@ -213,7 +213,7 @@ void Trainer::tell_start() {
   if (!config_.teacher.empty()) log_->line(fmt::format("teacher     {}, {:g} of the objective", config_.teacher, config_.loss.distillation));
   log_->line("loss        " + loss.to_string() + (loss_reason_.empty() ? "" : " (" + loss_reason_ + ")"));
   if (!tuner_.given().empty())
-    log_->line(fmt::format("kernels     {} chosen by measurement{}; lapilli bench --explain tells what they beat", tuner_.given().size(),
+    log_->line(fmt::format("kernels     {} chosen by measurement{}; lapilli bench --explain lists their alternatives", tuner_.given().size(),
                            tuner_.seconds_spent() > 0 ? fmt::format(" in {:.1f} s", tuner_.seconds_spent()) : ", all of them remembered"));
   log_->line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", train_shard_.token_count(),
                          val_shard_.token_count(), tokens_per_step,
@@ -323,7 +323,7 @@ void Trainer::tell_profile() {
 void Trainer::tell_end(double seconds) {
   if (!profiles_.empty()) tell_profile();
   if (state_.step < config_.train.steps) {
-    log_->line(fmt::format("stopped     after step {} of {}; go on with --resume", state_.step, config_.train.steps));
+    log_->line(fmt::format("stopped     after step {} of {}; continue with --resume", state_.step, config_.train.steps));
     log_->sync();
     return;
   }

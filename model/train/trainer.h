@@ -14,24 +14,25 @@
 
 namespace lapilli {
 
-// The run's choices between kernels, in its folder: to go on with, or to repeat it, to the bit.
+// The run's kernel choices, stored in its folder: a resumed or repeated run gives the same bits.
 constexpr const char* kRunTuningName = "tuning.json";
 
 struct TrainOptions {
-  std::filesystem::path run_dir;       // made when missing
-  bool resume = false;                 // go on from run_dir's newest checkpoint
+  std::filesystem::path run_dir;       // created when missing
+  bool resume = false;                 // continue from run_dir's newest checkpoint
   uint64_t stop_at = 0;                // end this session after that step, as an interrupt would; 0: run to the end
-  uint64_t profile_steps = 0;          // so many last steps as a table, also in run_dir/profile.txt, and as run_dir/trace.json
-  TunerOptions tuning = {};            // measure where the device's choices are not known yet?
-  Ceilings ceilings = {};              // of this device, measured; for MFU and the profile
+  uint64_t profile_steps = 0;          // profile this many last steps: table, run_dir/profile.txt, run_dir/trace.json
+  TunerOptions tuning = {};            // whether and how to measure kernels without a cached choice
+  Ceilings ceilings = {};              // measured peak rates of this device, for MFU and the profile
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, write a checkpoint, return
-  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();  // what the first step's `since_start_s` counts from
+  // Start time for the first step's `since_start_s`.
+  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
 
 class Trainer {
  public:
-  // Reads the data set that config.data.dir names, plans memory, compiles kernels, loads or makes the weights. Nothing is
-  // written before all of that has worked. Throws Error for everything the world can get wrong.
+  // Reads the data set config.data.dir, plans memory, compiles kernels, loads or initializes the weights. Writes
+  // nothing before all of that has succeeded. Throws Error for every runtime and user error.
   Trainer(Device& device, Config config, TrainOptions options);
   ~Trainer();
 
@@ -66,7 +67,7 @@ class Trainer {
   KernelLibrary kernels_;
   Tuner tuner_;
   KernelTuner kernel_tuner_;
-  std::string loss_reason_;  // why this strategy; empty when the configuration says it
+  std::string loss_reason_;  // why this strategy; empty when the configuration sets it
   std::unique_ptr<TrainingMemory> memory_;
   TrainingState state_;
   EvaluationResult last_evaluation_;

@@ -12,12 +12,13 @@ namespace lapilli {
 
 namespace {
 
-// Off by more than this share of the expectation, something is wrong: a mis-scaled initialisation, a wrong vocabulary, a
+// A larger relative difference from the expected loss indicates an error: a mis-scaled initialisation, a wrong
+// vocabulary, a
 // broken mask.
 constexpr double kInitTolerance = 0.02;
 
-// Tokens to take the loss over: as many as cost little next to the steps that follow. Even the fewest tell the mean to some
-// thousandths of a nat, because random weights guess nearly the same everywhere.
+// Tokens for the initial loss: few enough to cost little compared with the training steps. Even the minimum gives the
+// mean to a few thousandths of a nat, because random weights predict nearly the same everywhere.
 constexpr uint64_t kFewestTokens = 2048, kMostTokens = 8192;
 constexpr double kInitFlops = 10e9;
 uint64_t init_tokens(double forward_flops_per_token) {
@@ -60,15 +61,15 @@ void Trainer::tell_init() {
   if (const double nats = val_shard_.source_entropy_nats(); std::isfinite(nats)) {
     const double per_token = nats / static_cast<double>(val_shard_.token_count());
     event["source_entropy"] = per_token;
-    baselines.emplace_back("the source's own entropy", per_token);
+    baselines.emplace_back("the source's entropy", per_token);
   }
   log_->event(event);
   log_->line(fmt::format("init        loss {:.4f}; expected ln|V| + s2/2 = {:.4f} + {:.4f} = {:.4f}; gap {:+.4f} ({:+.2f} %)", initial.loss, ln_vocab,
                          expected - ln_vocab, expected, gap, 100 * gap / expected));
   log_->line("baselines   " + describe_baselines(std::move(baselines)) + "   (nats per token of the validation text)");
   if (std::abs(gap) > kInitTolerance * expected)
-    log_->warn(fmt::format("the loss before training, {:.4f}, is {:.1f} % off the {:.4f} that random weights give: look at the initialisation, "
-                           "the vocabulary and the mask before trusting this run",
+    log_->warn(fmt::format("the loss before training, {:.4f}, is {:.1f} % off the {:.4f} expected of random weights: check the initialisation, "
+                           "the vocabulary and the mask before using this run",
                            initial.loss, 100 * std::abs(gap) / expected, expected));
 }
 

@@ -20,7 +20,8 @@ TrainingMemory::TrainingMemory(Device& device, const Config& student, const Para
 }
 
 void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner) {
-  // A driver that compiles for a minute at its first start begins with small kernels, and has the others compiled beside the first steps.
+  // With a driver that needs a minute to compile at its first start, begin with small kernels and compile the others
+  // during the first steps.
   const bool may_start_quickly = kernels.device().caps().shader_objects && !profiled;
   if (may_start_quickly) kernels.defer();
   step->record(kernels, profiled, tuner);
@@ -30,7 +31,7 @@ void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuner* 
     step->record_quick(kernels);
     evaluation->record_quick(kernels, *weights);
   }
-  generator->record(kernels, *weights);  // its kernels are small, and a sample comes with the first evaluation
+  generator->record(kernels, *weights);  // its kernels are small, and the first evaluation needs a sample
   kernels.start_deferred();
 }
 

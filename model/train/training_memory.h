@@ -1,6 +1,6 @@
 #pragma once
-// Everything a run holds on the device: weights, the training step, evaluation and generation, in two arenas planned
-// together. The trainer commits it; `plan` only looks at it.
+// All device memory of a run: weights, the training step, evaluation and generation, in two arenas planned together.
+// The trainer commits it; `lapilli plan` only reads the sizes.
 
 #include <memory>
 
@@ -12,20 +12,21 @@
 namespace lapilli {
 
 struct TrainingMemory {
-  // Reserves, and reads the teacher if there is one; nothing is allocated before commit(). `table` must outlive the object.
+  // Reserves memory, and reads the teacher if there is one. Allocates nothing before commit(). `table` must outlive the
+  // object.
   TrainingMemory(Device& device, const Config& config, const ParameterTable& table);
   // Throws Error with the plan by kind when it does not fit.
   void commit(Device& device) {
     Arena::commit_all(device, {&kept, &scratch});
     if (teacher) teacher->load(device);
   }
-  // Kernels are compiled beside the caller, in the order of use: see Program::prepare(). `tuning`: of the products of training and evaluation;
-  // null: by device and shape.
+  // Kernels compile in the background, in the order of use: see Program::prepare(). `tuner`: for the kernels of
+  // training and evaluation; null: by device and shape.
   void record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner = nullptr);
   uint64_t planned_bytes() const { return kept.planned_bytes() + scratch.planned_bytes(); }
 
   Arena kept;     // weights, gradients, moments, inputs, results
-  Arena scratch;  // activations and the loss: training, evaluation and generation take turns
+  Arena scratch;  // activations and the loss: training, evaluation and generation share it
   std::unique_ptr<ModelWeights> weights;
   std::unique_ptr<Teacher> teacher;  // or null
   std::unique_ptr<TrainingStep> step;

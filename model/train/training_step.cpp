@@ -152,7 +152,7 @@ StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, doub
     for (size_t n = 0; n < batches[m].weights.size(); ++n)
       if (batches[m].targets[n] != args::kIgnoreIndex) weight += static_cast<double>(batches[m].weights[n]);
   }
-  const auto t = static_cast<double>(step - loss_scale_.state().skipped);  // updates that were made, this one included
+  const auto t = static_cast<double>(step - loss_scale_.state().skipped);  // parameter updates, including this one
   run_scale_ = loss_scale_.value();
   const float floats[] = {static_cast<float>(lr), static_cast<float>(1 / (1 - std::pow(config_.optim.beta1, t))),
                           static_cast<float>(1 / (1 - std::pow(config_.optim.beta2, t))), weight > 0 ? 1.0F : 0.0F};
@@ -202,7 +202,7 @@ StepResult TrainingStep::read_results(std::span<const Batch> batches, uint64_t s
   }
   if (trouble.empty() && !std::isfinite(result.grad_norm)) trouble = fmt::format("step {}: the gradient norm is not finite", step);
   if (!trouble.empty())
-    throw Error("{}; the parameters were left as they were before this step. Lower optim.lr, lengthen optim.warmup or set optim.clip",
+    throw Error("{}; the parameters are unchanged by this step. Lower optim.lr, lengthen optim.warmup or set optim.clip",
                 trouble);
   return result;
 }

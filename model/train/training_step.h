@@ -1,5 +1,5 @@
 #pragma once
-// One optimizer step, recorded once and replayed: A micro-batches forward and backward, gradient norm, clip, AdamW.
+// One optimizer step, recorded once and replayed: A micro-batches forward and backward, gradient norm, clipping, AdamW.
 
 #include <optional>
 
@@ -15,31 +15,33 @@ namespace lapilli {
 struct StepResult {
   LossSums sums;         // over all micro-batches of the step
   double grad_norm = 0;  // before clipping
-  bool overflowed = false;  // gradients beyond f16: parameters and moments were left as they are, the loss scale was halved
+  bool overflowed = false;  // gradients overflowed f16: parameters and moments are unchanged, the loss scale was halved
   double loss() const { return sums.weight > 0 ? sums.nll / sums.weight : 0; }  // nats per valid token
 };
 
 class TrainingStep {
  public:
-  // Reserves gradients, optimizer state and inputs in `kept`; in `scratch` what is only alive during run() (activations, the
-  // loss). `table`, `weights` and `teacher` (or null) must outlive the object.
+  // Reserves gradients, optimizer state and inputs in `kept`, and memory used only during run() (activations, the loss)
+  // in `scratch`. `table`, `weights` and `teacher` (or null) must outlive the object.
   TrainingStep(Device& device, Arena& kept, Arena& scratch, const Config& config, const ParameterTable& table, const ModelWeights& weights,
                Teacher* teacher = nullptr);
 
   // Records the program. REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner = nullptr);
-  // Records it once more, of kernels that compile fast and give the same bits (Ops::quick): run() takes that one until the kernels of the
-  // other are compiled. Not for profiled steps.
+  // Records a second program of kernels that compile fast and give the same bits (Ops::quick): run() uses it until the
+  // kernels of the first are compiled. Not for profiled steps.
   void record_quick(KernelLibrary& kernels);
 
-  // Waits for the kernels of the first step; the first run() does it otherwise. Throws Error where one could not be compiled.
+  // Blocks until the kernels of the first step are compiled; otherwise the first run() does. Throws Error when one
+  // cannot be compiled.
   void prepare() { current().prepare(); }
 
-  // How far loss scaling has come, for checkpoints.
+  // The state of loss scaling, for checkpoints.
   const LossScale& loss_scale() const { return loss_scale_; }
   void load_loss_scale(const LossScaleState& state) { loss_scale_ = LossScale(config_.train.precision, state); }
 
-  // The optimizer's moments and the weights to and from the host, flat, for checkpoints. Empty moments mean zeros.
+  // Writes the optimizer's moments, reads moments and weights, as flat arrays for checkpoints. Empty moments mean
+  // zeros.
   void load_moments(const std::vector<float>& first_moment, const std::vector<float>& second_moment);
   std::vector<float> read_values() const;
   std::vector<float> read_first_moment() const;
@@ -47,20 +49,20 @@ class TrainingStep {
   std::vector<float> read_gradients() const;  // of the last step, before clipping
 
   // Runs optimizer step number `step` (1, 2, ...) on A batches of B*T tokens with this learning rate. The divisor of the
-  // loss is the weight of all micro-batches together. A step without any valid target leaves parameters and moments as
-  // they are. Throws Error naming batch and row for a target outside the vocabulary or a loss that is not finite.
+  // loss is the weight of all micro-batches together. A step without any valid target leaves parameters and moments
+  // unchanged. Throws Error naming batch and row for a target outside the vocabulary or a loss that is not finite.
   StepResult run(std::span<const Batch> batches, uint64_t step, double lr, uint64_t seed);
 
   const Program& program() const { return *program_; }
-  // The last step as the host and, when profiled, the device saw it.
+  // The host times of the last step, with the device profile when profiled.
   StepProfile take_profile() const { return {.step = last_step_, .host = host_, .device = program_->take_profile()}; }
-  double host_ns() const { return StepProfile{.host = host_}.host_ns(); }  // of the last step: all but waiting for the device
-  double step_flops() const;  // as plan.h counts them
+  double host_ns() const { return StepProfile{.host = host_}.host_ns(); }  // of the last step: without waiting for the device
+  double step_flops() const;  // as flops_per_token() counts them
   const LossPlan& loss_plan() const { return loss_.plan(); }
 
  private:
   std::unique_ptr<Program> recorded(KernelLibrary& kernels, bool profiled, KernelTuner* tuner, bool quick);
-  Program& current();  // what run() runs
+  Program& current();  // the program that run() runs
   void record_micro_batch(Ops& ops, uint32_t micro_batch);
   void record_update(Ops& ops);  // gradient norm, clip, AdamW
   StepResult read_results(std::span<const Batch> batches, uint64_t step);
@@ -79,10 +81,10 @@ class TrainingStep {
   LinearCrossEntropy loss_;
   Tensor nll_;              // [N]
   Tensor norm_scratch_;
-  Tensor workspace_;        // of products
-  std::unique_ptr<Program> program_, quick_;  // quick_: none, or no longer
+  Tensor workspace_;        // for split-K
+  std::unique_ptr<Program> program_, quick_;  // quick_: null if not recorded or no longer needed
   LossScale loss_scale_;
-  double run_scale_ = 1;  // of the gradients that are on the device
+  double run_scale_ = 1;  // loss scale of the gradients on the device
   uint64_t last_step_ = 0;
   std::vector<HostSpan> host_;  // of the last step: upload, submit, wait, read results
 };

@@ -1,5 +1,6 @@
 #pragma once
-// A run's configuration: what a CONFIG.toml may say, with every default. Sections and keys are a promise to users.
+// A run's configuration: the keys of a CONFIG.toml with every default. Sections and keys are a stable interface for
+// users.
 
 #include <cstdint>
 #include <string>
@@ -9,7 +10,7 @@
 
 namespace lapilli {
 
-// Names as configurations have them, in the order of the enumerators.
+// Names used in configurations, in the order of the enumerators.
 enum class Arch { gpt2, llama };
 constexpr const char* kArchNames[] = {"gpt2", "llama"};
 enum class NormKind { layernorm, rmsnorm };
@@ -33,7 +34,7 @@ struct ModelConfig {
   bool bias = true;             // in linear layers and LayerNorm
   bool tie_embeddings = true;   // one matrix for embedding and head
   float dropout = 0;            // after the embedding and after both projections of a block
-  // Not a key: it comes from the tokenizer.
+  // Not a key: set from the tokenizer.
   uint32_t vocab_size = 0;      // V
 
   uint32_t head_width() const { return dim / heads; }               // E
@@ -44,7 +45,7 @@ struct ModelConfig {
 };
 
 struct DataConfig {
-  std::string dir;             // what `lapilli data build` made
+  std::string dir;             // folder made by `lapilli data build`
   uint32_t batch = 12;         // B, sequences of a micro-batch
   uint32_t accumulate = 1;     // micro-batches of a step
   bool document_mask = false;  // attention stays inside a document
@@ -56,7 +57,7 @@ constexpr const char* kScheduleNames[] = {"cosine", "linear", "constant", "wsd"}
 struct OptimConfig {
   std::string optimizer = "adamw";
   double lr = 1e-3;
-  double min_lr = 1e-4;  // what the schedule ends at; default: lr / 10
+  double min_lr = 1e-4;  // final value of the schedule; default: lr / 10
   uint32_t warmup = 100;  // steps of linear warm-up
   Schedule schedule = Schedule::cosine;
   double weight_decay = 0.1;
@@ -71,8 +72,8 @@ struct TrainConfig {
   uint64_t checkpoint_every = 0;  // steps; 0: only at the end
   uint32_t keep = 2;              // checkpoints kept; 0: all
   uint64_t seed = 1;
-  bool recompute = false;         // norms and activations again in backward instead of keeping them
-  Precision precision = Precision::f32;  // of the factors of matrix products
+  bool recompute = false;         // recompute norms and activations in backward instead of keeping them
+  Precision precision = Precision::f32;  // of GEMM operands
 };
 
 struct Config {
@@ -82,10 +83,10 @@ struct Config {
   LossOptions loss;
   std::string teacher;  // [loss] teacher: a run or checkpoint to learn from (distillation); empty: none
   TrainConfig train;
-  uint32_t teacher_dim = 0;  // of the model that `teacher` names, once it has been read (load_teacher)
+  uint32_t teacher_dim = 0;  // width of the teacher, set by load_teacher()
 };
 
-// What the loss of one micro-batch multiplies.
+// The shape of the loss of one micro-batch.
 inline LossShape micro_batch_loss_shape(const Config& config) {
   return {.tokens = config.data.batch * config.model.context,
           .dim = config.model.dim,
@@ -93,9 +94,9 @@ inline LossShape micro_batch_loss_shape(const Config& config) {
           .teacher_dim = config.teacher_dim};
 }
 
-// What `arch` stands for: norm, mlp, position, bias and tie_embeddings.
+// Sets norm, mlp, position, bias and tie_embeddings by `arch`.
 void apply_preset(ModelConfig& model);
-// 4D, and two thirds of that for SwiGLU, in whole 32s.
+// 4D, or for SwiGLU two thirds of that, rounded up to a multiple of 32.
 uint32_t default_ffn_dim(const ModelConfig& model);
 
 const char* to_string(Arch);

@@ -12,7 +12,7 @@ namespace lapilli {
 
 namespace {
 
-// The table in the order of the forward pass, with the names of both Hugging Face families beside ours.
+// The table in the order of the forward pass, with our names and those of both Hugging Face families.
 class TableBuilder {
  public:
   explicit TableBuilder(const ModelConfig& config) : config_(config), arch_(hugging_face_arch(config)) {}
@@ -143,7 +143,7 @@ std::optional<Arch> hugging_face_arch(const ModelConfig& c) {
 }
 
 ParameterTable::ParameterTable(const ModelConfig& c) {
-  CHECK(c.vocab_size > 0, "the tokenizer decides vocab_size");
+  CHECK(c.vocab_size > 0, "vocab_size must be set, from the tokenizer");
   TableBuilder table(c);
   table.embedding("wte.weight", c.vocab_size, "transformer.wte.weight", "model.embed_tokens.weight");
   if (c.position == PositionKind::learned) {
@@ -219,7 +219,7 @@ std::vector<float> initial_values(const ParameterTable& table, uint64_t seed) {
       }
     }
   };
-  const uint64_t most = table.count() < 100'000 ? 1 : 16;  // a thread is not worth less work than that
+  const uint64_t most = table.count() < 100'000 ? 1 : 16;  // less work is not worth a thread
   const uint64_t shares = std::clamp<uint64_t>(std::thread::hardware_concurrency(), 1, most);
   std::vector<std::jthread> workers;
   for (uint64_t share = 1; share < shares; ++share) workers.emplace_back(fill_share, share, shares);

@@ -43,7 +43,7 @@ Transformer::Transformer(Arena& arena, const DeviceCaps& caps, const ModelConfig
   d_normed_ = Tensor(d_hidden_.slice(), {n, d}, storage(Activation::normed));
   if (config_.dropout > 0) d_dropped_ = gradient({n, d}, storage(Activation::dropped));
   {
-    // The feed-forward's and the attention's gradients are never alive together.
+    // The lifetimes of the feed-forward's and the attention's gradients do not overlap.
     Arena::Alternatives alternatives(arena);
     d_wide_ = gradient({n, wide}, storage(Activation::feed_forward));
     alternatives.next();
@@ -67,7 +67,7 @@ void Transformer::reserve_blocks(Arena& arena, Purpose purpose, bool recompute) 
     Block& block = blocks_[l];
     const bool own = training || l == 0;  // else: the first block's memory
     const Block& first = blocks_[0];
-    const bool own_cheap = own && (!recompute || l == 0);  // what recompute shares
+    const bool own_cheap = own && (!recompute || l == 0);  // shared by all blocks with recompute
     block.input = training || l < 2 ? activation({n, d}) : blocks_[l % 2].input;
     block.mean1 = own ? activation({n}) : first.mean1;
     block.rstd1 = own ? activation({n}) : first.rstd1;
@@ -112,7 +112,7 @@ Transformer::BlockParameters Transformer::block_weights(const ModelWeights& weig
   return w;
 }
 
-// ---- what forward and backward share ----
+// ---- shared by forward and backward ----
 
 void Transformer::norm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight,
                                ConstTensor bias) const {

@@ -1,7 +1,8 @@
 #pragma once
-// The transformer: token ids -> final hidden states, and back from their gradient to every parameter's.
+// The transformer: token ids -> final hidden states, and from their gradient the gradients of all parameters.
 //
-// forward and backward are two straight lists of operations that mirror each other (forward.cpp, backward.cpp). A block is
+// forward and backward are two linear lists of operations that mirror each other (transformer_forward.cpp,
+// transformer_backward.cpp). A block is
 //   x -> norm1 -> qkv -> (rope) -> attention -> proj -> + x -> norm2 -> fc | gate_up -> gelu | swiglu -> out -> + x
 //
 // B sequences of T positions, N = B*T tokens, D width, H heads, G key/value heads, E head width, F feed-forward width.
@@ -16,7 +17,7 @@
 
 namespace lapilli {
 
-// Device copies of one micro-batch (tokenizer/data/batch_stream.h says what each holds).
+// Device copies of one micro-batch (fields as in tokenizer/data/batch_stream.h).
 struct BatchTensors {
   ConstTensor tokens;          // u32 [N]
   ConstTensor targets;         // u32 [N]
@@ -33,8 +34,8 @@ inline AttentionShape attention_shape(const ModelConfig& config, uint32_t batch,
 }
 
 enum class Purpose {
-  training,    // keeps what backward needs
-  evaluation,  // every layer uses the same memory
+  training,    // keeps the activations for backward
+  evaluation,  // all layers share the same memory
 };
 
 class Transformer {
@@ -44,34 +45,34 @@ class Transformer {
               bool recompute = false, Precision precision = Precision::f32);
 
   uint32_t tokens() const { return batch_ * context_; }  // N
-  // Final hidden states after the last norm: what forward() writes and the loss reads. In the type of factors.
+  // Final hidden states after the last norm, written by forward() and read by the loss; in the operand type.
   Tensor output() const { return normed_; }                  // [N,D]
-  // Where the loss puts the gradient of output(), f32. REQUIRES: training.
+  // The gradient of output(), f32, written by the loss. REQUIRES: training.
   Tensor d_output() const { return d_hidden_; }              // [N,D]
 
-  // Dropout is drawn from random_state u32 [4] (empty: no dropout) and `micro_batch`.
+  // Dropout masks depend on random_state u32 [4] (empty: no dropout) and `micro_batch`.
   void forward(Ops& ops, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state, uint32_t micro_batch);
 
   // REQUIRES: forward() recorded before with the same arguments, d_output() written. Gradients of matrices, biases and
-  // norms go into `gradients` as `into` says; the embedding's always accumulates (with tied embeddings the loss wrote
-  // there first; untied, the caller zeroes it).
+  // norms overwrite or add to `gradients` by `into`; the embedding's gradient always accumulates (with tied embeddings
+  // the loss has written it first; otherwise the caller zeroes it).
   void backward(Ops& ops, const ParameterArray& gradients, const ModelWeights& weights, const BatchTensors& batch,
                 ConstTensor random_state, uint32_t micro_batch, Into into);
 
  private:
-  // Activations that go into products or come out of them, which may be stored in the type of factors; all others are f32.
+  // Activations that are inputs or outputs of GEMMs and may be stored in the operand type; all others are f32.
   enum class Activation {
     normed,        // outputs of norms, and their gradients within blocks
-    attention,     // qkv, what attention makes of it, and the gradients of both
+    attention,     // qkv, attention's output, and the gradients of both
     feed_forward,  // before and after the nonlinearity, and the gradients of both
-    dropped,       // gradients of the residual stream behind a dropout
+    dropped,       // gradients of the residual stream after dropout_backward
   };
-  // What each is stored as: the one place that decides.
+  // The storage type of each kind, decided only here.
   DType storage(Activation kind) const;
 
-  // What a block keeps from forward for backward.
+  // Activations of a block kept for backward.
   struct Block {
-    Tensor input;                // [N,D] the residual stream as it comes in
+    Tensor input;                // [N,D] the residual stream at the block's input
     Tensor mean1, rstd1;         // [N]
     Tensor normed1;              // [N,D] normed
     Tensor qkv;                  // [N,(H+2G)E] attention, after rope
@@ -79,7 +80,7 @@ class Transformer {
     Tensor middle;               // [N,D] after the attention's residual
     Tensor mean2, rstd2;         // [N]
     Tensor normed2;              // [N,D] normed
-    Tensor hidden;               // [N,F] or [N,2F] feed_forward, before the nonlinearity; empty where no one reads it again
+    Tensor hidden;               // [N,F] or [N,2F] feed_forward, before the nonlinearity; empty if not needed
     Tensor activated;            // [N,F] feed_forward
   };
   // Weights (or gradients) of a block; biases are empty where the model has none.
@@ -88,7 +89,7 @@ class Transformer {
     Tensor norm2, norm2_bias, up, up_bias, out, out_bias;  // up: fc or gate_up
   };
   static BlockParameters block_parameters(const ParameterArray& array, uint32_t layer);
-  BlockParameters block_weights(const ModelWeights& weights, uint32_t layer) const;  // matrices as factors
+  BlockParameters block_weights(const ModelWeights& weights, uint32_t layer) const;  // matrices as GEMM operands
 
   void reserve_blocks(Arena& arena, Purpose purpose, bool recompute);
   void norm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias) const;
@@ -102,7 +103,7 @@ class Transformer {
                ConstTensor random_state, uint32_t stream) const;
   void linear_backward(Ops& ops, Tensor d_x, Tensor d_w, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor w, Into into,
                        const MatmulOptions& of_d_x = {}) const;
-  // The gradient behind a dropout: d_y itself when there is none.
+  // The gradient before the dropout: d_y itself without dropout.
   ConstTensor undrop(Ops& ops, ConstTensor d_y, ConstTensor random_state, uint32_t stream) const;
 
   void block_forward(Ops& ops, uint32_t layer, Tensor output, const ModelWeights& weights, const BatchTensors& batch,
@@ -117,15 +118,15 @@ class Transformer {
   uint32_t batch_, context_;
   bool recompute_;
   Precision precision_;
-  bool half_attention_;  // attention reads and writes memory in the type of factors
+  bool half_attention_;  // attention reads and writes memory in the operand type
   AttentionShape attention_shape_;
   std::vector<Block> blocks_;
   Tensor last_;                            // [N,D] residual stream after the last block
   Tensor mean_, rstd_, normed_;            // final norm
   Tensor d_residual_, d_hidden_;           // [N,D]; d_hidden_ is that of output()
-  Tensor d_normed_;                        // [N,D] in the place of d_hidden_, which is read before the first block's is written
+  Tensor d_normed_;                        // [N,D] shares memory with d_hidden_, which is read before the first block writes
   Tensor d_dropped_;                       // [N,D] with dropout
-  Tensor d_wide_;                          // [N,F or 2F] that of `hidden`
+  Tensor d_wide_;                          // [N,F or 2F] gradient of `hidden`
   Tensor d_qkv_, d_attention_, delta_;     // [N,(H+2G)E], [N,H*E], [B*H*T]
   Tensor scratch_;                         // partial sums of column reductions
 };

@@ -1,5 +1,5 @@
-// Gradient of the final hidden states -> gradients of every parameter. forward.cpp upside down; d_residual_ is the
-// gradient of the residual stream all the way.
+// Gradient of the final hidden states -> gradients of every parameter. transformer_forward.cpp in reverse order;
+// d_residual_ is the gradient of the residual stream throughout.
 
 #include "model/ops/elementwise.h"
 #include "model/ops/embedding.h"

@@ -1,4 +1,4 @@
-// Token ids -> final hidden states. backward.cpp is this list upside down.
+// Token ids -> final hidden states. transformer_backward.cpp runs it in reverse order.
 
 #include "model/ops/elementwise.h"
 #include "model/ops/embedding.h"

@@ -10,7 +10,8 @@ ModelWeights::ModelWeights(Arena& arena, const ModelConfig& config, const Parame
       head_name_(config.tie_embeddings ? "wte.weight" : "head.weight"),
       parameters_(arena, table, "parameters") {
   if (precision != Precision::f32 && config.dim % 2 == 0) {
-    // Matrices come first in the table, the embeddings before all others; an input embedding alone is no factor.
+    // Matrices come first in the table, the embeddings before all others; an input embedding alone is not a GEMM
+    // operand.
     first_copied_ = config.tie_embeddings ? 0 : table["layers.0.qkv.weight"].offset;
     copies_ = reserve_tensor(arena, {static_cast<uint32_t>(table.decayed_count() - first_copied_)}, fmt::format("weights ({})", to_string(precision)),
                              storage_type(precision));

@@ -33,7 +33,7 @@ struct AttentionBackwardArgs {
   InReal qkv, d_attended;  // [N, (H + 2G)E], [N, H*E]
   InF32 lse, delta;        // [B, H, T]
   InU32 document_start;    // as in AttentionArgs
-  InF32 turns;             // RopeArgs::turns where d_q and d_k turn back (SPEC_TURNED); or null
+  InF32 turns;             // RopeArgs::turns to rotate d_q and d_k back (SPEC_TURNED); or null
   uint batch, context;
   uint heads, kv_heads;
   float scale;

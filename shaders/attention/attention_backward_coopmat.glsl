@@ -1,5 +1,5 @@
-// What the two backward kernels of cooperative matrices share. Declares the push constants; include after operands.glsl and
-// attention.glsl. kQueries: of a tile.
+// Shared by the two cooperative-matrix backward kernels. Declares the push constants; include after operands.glsl and
+// attention.glsl. kQueries: queries of a tile.
 #include "shaders/attention/args.h"
 
 const uint kMetTiles = 2;
@@ -12,7 +12,7 @@ Rows heads_of_gradient(uint position, uint head) {
               position < args.context ? args.context - position : 0);
 }
 
-// Elements e.. (E is even) of the gradient of a turned q or k.
+// Rotates back elements e.. (E is even) of the gradient of q or k.
 void turn_eight_back(uint position, uint e, inout vec4 low, inout vec4 high) {
   const uint at = position * kWidth + e;
   turn_four_back(low, args.turns, at, kWidth - e);
@@ -24,7 +24,7 @@ Rows from_row(Rows rows, uint row) {
   return Rows(rows.memory, rows.type, rows.at + (count > 0 ? row : 0) * rows.stride, rows.stride, count);
 }
 
-// What is owned of two tensors, into fragments or shared memory; all threads have it after the next barrier.
+// Loads the held rows of two tensors into fragments or shared memory; visible to all threads after the next barrier.
 void hold_owned(inout FragmentA first[kFragmentsDown][kSteps], inout FragmentA second[kFragmentsDown][kSteps], Rows first_rows, Rows second_rows) {
   Words words[kChunks], second_words[kChunks];
   [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
@@ -48,15 +48,15 @@ void hold_owned(inout FragmentA first[kFragmentsDown][kSteps], inout FragmentA s
   }
 }
 
-// Of the queries of a tile.
+// Statistics of the queries of a tile.
 shared float lse_s[kQueries];  // base 2
 shared float delta_s[kQueries];
 shared uint start_s[kQueries];
 struct Statistics {
   float lse, delta;
-  uint start;  // as it was read
+  uint start;  // as returned by read_start()
 };
-const uint kStatistics = (kQueries + kWorkgroup - 1) / kWorkgroup;  // a thread's
+const uint kStatistics = (kQueries + kWorkgroup - 1) / kWorkgroup;  // per thread
 void fetch(out Statistics statistics[kStatistics], uint head, uint first_query) {
   [[unroll]] for (uint i = 0; i < kStatistics; ++i) {
     const uint query = min(first_query + gl_LocalInvocationIndex + i * kWorkgroup, args.context - 1), at = statistic_at(head, query);
@@ -73,7 +73,7 @@ void put(Statistics statistics[kStatistics]) {
   }
 }
 
-// This subgroup's scores, f32, through shared memory become factors in place, those of a masked tile that do not count 0.
+// Converts this subgroup's f32 scores to operands, in place in shared memory; masked scores become 0.
 bool counts(uint row, uint col);  // whether an element of the tile of scores is not masked
 void to_factors(FragmentSum s[kFragmentsDown][kScoreFragments], bool masked) {
   put_scores(s);

@@ -2,19 +2,21 @@
 // Attention forward with cooperative matrices: out_i = sum_j softmax_j(q_i . k_j / sqrt(E)) v_j, lse_i. Factors (q, k, v and the
 // probabilities, each rounded once) have 16 bits; scores, row statistics and all sums are f32. Memory: SPEC_A_TYPE, SPEC_C_TYPE.
 //
-// A workgroup owns kRows = 64 consecutive queries of one head, a fragment's rows to a subgroup, so that the statistics of a row stay within
-// one; kAcross is 1. It meets keys kCols = 64 at a time: K, then V, in the same tile of shared memory, each fetched into registers while
-// the product before it is made. Softmax in base 2: exp(s) = 2^(s log2 e). The rows of o are rescaled by a fragment loaded with
-// stride 0, and only when a maximum of the subgroup's rows has grown.
+// A workgroup holds kRows = 64 consecutive queries of one head, one fragment of rows per subgroup, so that the
+// statistics of a row stay within a subgroup; kAcross is 1. It streams keys kCols = 64 at a time: K, then V, in the
+// same tile of shared memory, each fetched into registers during the GEMM before it. Softmax in base 2: exp(s) = 2^(s
+// log2 e). The rows of o are rescaled by a fragment loaded with stride 0, and only when a maximum of the subgroup's
+// rows has grown.
 //
 //                                    E = 64      E = 128     (subgroups of 32, 128 threads, fragments 16 x 16 x 16)
-//   registers: o, q, scores, fetch   32+16+32+16 64+32+32+32 (a wave of 64 holds half of each)
+//   registers: o, q, scores, fetch   32+16+32+16 64+32+32+32 (half of each in a wave of 64)
 //   shared memory                    26.9 KB     35.1 KB
 //   a tile: multiply-adds            0.5 M       1 M         exps 4096
 //   16-bit memory read               16 KB       32 KB       64 FLOPs a byte; K and V of a head stay in L2
-//   shared memory, a subgroup        28 KB       44 KB       fragments of K and V (E/4 KB), scores there and back (12 KB)
-// Shared memory is the limit: at 128 bytes a clock the four subgroups of a tile need 900 and 1400 clocks, the matrix units 400 and 800.
-// 128 rows (kRows: two fragments down) read each fragment of K and V for twice the rows.
+//   shared memory, a subgroup        28 KB       44 KB       fragments of K and V (E/4 KB), scores (12 KB)
+// Shared memory is the bottleneck: at 128 bytes per clock the four subgroups of a tile need 900 and 1400 clocks, the
+// matrix units 400 and 800. 128 rows (kRows: two fragments per subgroup) use each fragment of K and V for twice the
+// rows.
 //
 // kernel attention_coopmat_f16: COOPMAT_F16
 // kernel attention_coopmat_bf16: COOPMAT_BF16
@@ -28,12 +30,12 @@ layout(push_constant, std430) uniform Push { AttentionArgs args; };
 #include "shaders/attention/attention_coopmat.glsl"
 #include "shaders/attention/attention_queries_coopmat.glsl"
 
-shared float row_s[kRows];  // of each row: what o is multiplied by
+shared float row_s[kRows];  // scale of each row of o
 
 uvec4 nan_mask(uint result, uint row, uint e) { return nan_of_seen(value_head, row, e); }
 void pass_eight(uint result, uint row, uint e, inout vec4 low, inout vec4 high) {}
 
-// Scores of keys key.. that a query does not see, the first of which is `start`, become `value`.
+// Sets the masked scores of keys key.. of a query to `value`; `start` is the first visible key.
 void mask(inout vec4 p[kFours], uint query, uint start, uint key, float value) {
   [[unroll]] for (uint c = 0; c < kFours; ++c)
     [[unroll]] for (uint x = 0; x < 4; ++x)

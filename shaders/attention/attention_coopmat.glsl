@@ -1,25 +1,26 @@
-// What the attention kernels of cooperative matrices share. Include after factors_*.glsl, attention.glsl and the push constants.
+// Shared by the cooperative-matrix attention kernels. Include after operands.glsl, attention.glsl and the push
+// constants.
 //
-// A workgroup owns kRows rows (queries, or keys in d_kv) of one head and meets rows of the other side kCols at a time. Its subgroups
-// stand kDown x kAcross: subgroup (down, across) computes rows kSubgroupRows * down.. of a tile of scores, columns
-// kScoreCols * across.., and of a result [kRows, E] the same rows, columns kOutCols * across...
-// What it owns it holds as fragments. Where those are many and shared memory is large enough, it keeps that in shared memory
-// instead (kOwnedShared): lanes of RDNA 3 hold each factor twice, and have no registers for it; NVIDIA's 48 KB are too few.
+// A workgroup holds kRows rows (queries, or keys in d_kv) of one head and streams rows of the other side kCols at a
+// time. Its subgroups form a grid kDown x kAcross: subgroup (m, n) computes rows kSubgroupRows * m.. and columns
+// kScoreCols * n.. of a tile of scores, and of a result [kRows, E] the same rows and columns kOutCols * n...
+// The held rows are fragments. Where these are many and shared memory is large enough, the rows stay in shared memory
+// instead (kOwnedShared): RDNA 3 stores each operand twice in registers, and has too few; NVIDIA's 48 KB are too small.
 //
-// Shared memory, in units of 16 bytes, rows padded by one: `met`, kMetTiles tiles of met rows as factors, E rounded up to whole
-// fragments with zeros; `scores`, f32 scores on their way from fragments to lanes, where they are masked, rounded and put back as
-// factors in place, into the first half of the subgroup's own part of the row.
+// Shared memory, in units of 16 bytes, rows padded by one: `met`, kMetTiles tiles of streamed rows as operands, E
+// padded to whole fragments with zeros; `scores`, f32 scores passed from fragments to lanes, where they are masked,
+// rounded and written back as operands in place, into the first half of the subgroup's part of the row.
 //
-// A wave of 64 spreads a fragment over twice as many lanes: half the registers of a lane that the tables of the kernels tell for what is in
-// fragments, in twice as many threads, so that a workgroup takes as many in all. Fetched chunks halve likewise. Workgroups that share a
-// multiprocessor of 65,536 registers, with some 30 of addresses to a thread: forward 4 and 2 (E = 64, 128), d_kv and d_q 2 and 1, so 16
-// and 8, or 8, subgroups of 32; shared memory for as many is 108 KB at most.
-// f32 memory is fetched as f32: twice the registers of what is on its way, and d_kv with k and v in fragments needs more than NVIDIA's 255.
-// In training that is only met by head widths that are no multiple of 4.
+// A wave of 64 spreads a fragment over twice as many lanes. A lane then needs half the registers that the tables of the
+// kernels list for fragments, in twice as many threads: the same total per workgroup. Fetched chunks halve likewise.
+// Workgroups per multiprocessor with 65,536 registers, with some 30 address registers per thread: forward 4 and 2 (E =
+// 64, 128), d_kv and d_q 2 and 1, so 16 and 8, or 8, subgroups of 32; their shared memory is 108 KB at most.
+// f32 memory is fetched as f32, with twice the registers in flight; d_kv with k and v in fragments then exceeds
+// NVIDIA's 255. In training this happens only for head widths that are not a multiple of 4.
 //
-// A masked score becomes a factor of exactly 0. That leaves 0 * NaN: what a masked tile multiplies by those factors is staged
-// without its infinities and NaNs (they become 0), and at the end NaN is written where a row sees one of them (nan_mask). Tiles without
-// a mask multiply what they find.
+// A masked score becomes an operand of exactly 0. 0 * NaN is NaN, so infinities and NaNs in the rows that a masked tile
+// multiplies are staged as 0, and at the end NaN is written to the rows that see one of them (nan_mask). Tiles without
+// a mask use the values unchanged.
 #extension GL_KHR_shader_subgroup_shuffle : require
 
 layout(constant_id = SPEC_TILE_ROWS) const uint kRows = 64;
@@ -28,7 +29,7 @@ layout(constant_id = SPEC_SUBGROUPS_DOWN) const uint kDown = 4;
 layout(constant_id = SPEC_FRAGMENT_ROWS) const uint kFragmentRows = 16;
 layout(constant_id = SPEC_FRAGMENT_COLS) const uint kFragmentCols = 16;
 layout(constant_id = SPEC_FRAGMENT_DEPTH) const uint kFragmentDepth = 16;
-layout(constant_id = SPEC_VARIANT) const uint kOwnedShared = 0;  // 1: what is owned stays in shared memory, too; 0: in fragments
+layout(constant_id = SPEC_VARIANT) const uint kOwnedShared = 0;  // 1: the held rows stay in shared memory; 0: in fragments
 layout(constant_id = SPEC_ALIGNED) const uint kAligned = 0;  // 1: every head of every tensor starts at 16 bytes, and E is a multiple of 8
 layout(constant_id = SPEC_A_TYPE) const uint kQkvType = kF32;
 layout(constant_id = SPEC_B_TYPE) const uint kGradientType = kF32;  // of d_attended
@@ -53,7 +54,7 @@ const uint kOutCols = kWide / kAcross;
 const uint kOutFragments = kOutCols / kFragmentCols;
 const uint kScoreCols = kCols / kAcross;
 const uint kScoreFragments = kScoreCols / kFragmentCols;
-const uint kBlocks = (kOutFragments + kScoreFragments - 1) / kScoreFragments;  // of a result, as wide as the scores
+const uint kBlocks = (kOutFragments + kScoreFragments - 1) / kScoreFragments;  // blocks of a result, as wide as the scores
 
 const uint kMetStride = kWide / 8 + 1;
 const uint kScoreStride = kCols / 4 + 1;
@@ -62,7 +63,8 @@ shared uvec4 scores[kRows * kScoreStride];
 shared uvec4 owned[kOwnedShared != 0 ? kMetTiles * kRows * kMetStride : 1];
 shared uint found_s[kWorkgroup / kSubgroup];
 
-// Lanes on a subgroup's part of the scores: kParts lanes to a row, kPartCols neighbouring columns each, kPasses times.
+// Mapping of lanes to a subgroup's part of the scores: kParts lanes per row, kPartCols adjacent columns each, kPasses
+// times.
 const uint kLaneRows = kSubgroup < kSubgroupRows ? kSubgroup : kSubgroupRows;
 const uint kPasses = kSubgroupRows / kLaneRows;
 const uint kParts = kSubgroup / kLaneRows;
@@ -73,7 +75,7 @@ uint sub_row() { return gl_SubgroupID % kDown * kSubgroupRows; }
 uint sub_across() { return gl_SubgroupID / kDown; }
 uint lane_row(uint pass) { return sub_row() + pass * kLaneRows + gl_SubgroupInvocationID % kLaneRows; }
 uint lane_part() { return gl_SubgroupInvocationID / kLaneRows; }
-// Where in `scores` this subgroup's part of a row of the tile begins; and a step of depth of the factors made of the row.
+// Start of this subgroup's part of a row in `scores`; and the place of a step of depth of the operands in that row.
 uint score_at(uint row) { return row * kScoreStride + sub_across() * (kScoreCols / 4); }
 uint factor_at(uint row, uint depth) { return row * kScoreStride + depth / kScoreCols * (kScoreCols / 4) + depth % kScoreCols / 8; }
 
@@ -81,15 +83,15 @@ float exp2_or_nan(float x) { return isnan(x) ? x : exp2(x); }
 float log2_or_nan(float x) { return isnan(x) ? x : log2(x); }
 const float kLog2E = 1.44269504, kLn2 = 0.69314718;
 
-uint query0, key0;  // of the tile at hand
+uint query0, key0;  // of the current tile
 uint first_token;   // of the sequence
-// The first position that a query sees; of queries beyond the edge what the last one sees.
+// The first position that a query sees; queries beyond the edge use the last query's.
 uint read_start(uint query) { return read_start(args.document_start, args.qkv, first_token + min(query, args.context - 1)); }
 uint start_as_read(uint read) { return start_as_read(args.document_start, read); }
 uint start_of(uint query) { return start_as_read(read_start(query)); }
 
-// Rows of memory, E wide: row r, element e at `at + r * stride + e`; `count` of them are to be read, others read as 0. `at` is a row
-// that is there even where none is to be read.
+// Rows of memory, E wide: row r, element e at `at + r * stride + e`. The first `count` rows are valid, others read as
+// 0. `at` points to valid memory even when count is 0.
 struct Rows {
   InReal memory;
   uint type, at, stride, count;
@@ -99,12 +101,12 @@ Rows heads_of_qkv(uint position, uint head) {
   return Rows(args.qkv, kQkvType, qkv_at(token, head, args.heads, args.kv_heads), (args.heads + 2 * args.kv_heads) * kWidth,
               position < args.context ? args.context - position : 0);
 }
-// Of a query, in lse and delta.
+// Index of a query in lse and delta.
 uint statistic_at(uint head, uint query) { return first_token * args.heads + head * args.context + query; }
 
-// Elements e.. (a multiple of 8) of a row as they were read: an f32 or a pair of factors a word. What is to travel during the math
-// nothing may want before (matmul_coopmat.glsl): so every load happens, from places that are there, and factors_of() makes
-// factors, and zeros of what was beyond an edge.
+// Elements e.. (a multiple of 8) of a row as loaded: an f32 or a pair of operands per word. To overlap with the math, a
+// load must not be used before it (matmul_coopmat.glsl). So all loads are unconditional, from valid addresses, and
+// factors_of() later converts them to operands and zeroes elements beyond an edge.
 struct Words {
   uvec4 low, high;  // high: of f32 only
 };
@@ -142,15 +144,15 @@ uvec4 factors_of(Words words, Rows rows, uint row, uint e) {
 }
 uvec4 read_factors(Rows rows, uint row, uint e) { return factors_of(read_eight(rows, row, e), rows, row, e); }
 
-// 1 bits over the factors of a pair that are infinite or NaN.
+// Mask with 1 bits for the operands of a pair that are infinite or NaN.
 uint non_finite(uint pair) {
   return ((pair & kFactorExponent) == kFactorExponent ? 0xFFFFu : 0u) |
          ((pair & kFactorExponent << 16) == kFactorExponent << 16 ? 0xFFFF0000u : 0u);
 }
 uvec4 non_finite(uvec4 eight) { return uvec4(non_finite(eight.x), non_finite(eight.y), non_finite(eight.z), non_finite(eight.w)); }
 
-// A thread's part of a tile of met rows, on its way to shared memory: its i-th eight, and where in a tile that lies.
-// Chunks beyond the tile are fetched too, and go nowhere.
+// A thread's part of a tile of streamed rows, staged in shared memory: its i-th chunk of 8 elements, and the place in
+// the tile. Chunks beyond the tile are fetched too, but not stored.
 const uint kChunksOfRow = kWide / 8;
 const uint kChunks = (kCols * kChunksOfRow + kWorkgroup - 1) / kWorkgroup;
 uint chunk(uint i) { return gl_LocalInvocationIndex + i * kWorkgroup; }
@@ -168,13 +170,13 @@ void put(uvec4 chunks[kChunks], uint tile) {
   [[unroll]] for (uint i = 0; i < kChunks; ++i)
     if (in_tile(chunk(i))) met[tile * kCols * kMetStride + chunk_slot(chunk(i))] = chunks[i];
 }
-// The same to `part`, kCols rows, of what is owned.
+// The same for `part`, kCols rows, of the held rows.
 void put_owned(uvec4 chunks[kChunks], uint tile, uint part) {
   [[unroll]] for (uint i = 0; i < kChunks; ++i)
     if (in_tile(chunk(i))) owned[(tile * kRows + part * kCols) * kMetStride + chunk_slot(chunk(i))] = chunks[i];
 }
-// Says to all threads, after the next barrier, in any_found() whether one of them found something; the caller keeps a barrier
-// between any_found() and the next note_found().
+// After the next barrier, any_found() tells all threads whether one of them called note_found(true). The caller needs a
+// barrier between any_found() and the next note_found().
 bool has_non_finite(uvec4 chunks[kChunks]) {
   uvec4 found = uvec4(0);
   [[unroll]] for (uint i = 0; i < kChunks; ++i)
@@ -190,7 +192,7 @@ bool any_found() {
   for (uint i = 0; i < kWorkgroup / kSubgroup; ++i) any |= found_s[i];
   return any != 0;
 }
-// Infinities and NaNs of a tile become 0. Between barriers.
+// Sets infinities and NaNs of a tile to 0. Call between barriers.
 void take_out_non_finite(uint tile) {
   for (uint at = gl_LocalInvocationIndex; in_tile(at); at += kWorkgroup) {
     const uint slot = tile * kCols * kMetStride + chunk_slot(at);
@@ -198,7 +200,7 @@ void take_out_non_finite(uint tile) {
   }
 }
 
-// Whether something was found; then the first `tiles` tiles of met rows are without it, for all threads.
+// If one was found, clears the non-finite values of the first `tiles` tiles of streamed rows and returns true.
 bool take_out_found(uint tiles) {
   if (!any_found()) return false;
   for (uint tile = 0; tile < tiles; ++tile) take_out_non_finite(tile);
@@ -208,7 +210,7 @@ bool take_out_found(uint tiles) {
 
 // ---- fragments ----
 
-// The subgroup's rows of what is owned, if they are in `part` of it, which lies in a tile of met rows.
+// Loads the subgroup's held rows into fragments, if they are in `part`, which is in a tile of streamed rows.
 void hold(inout FragmentA own[kFragmentsDown][kSteps], uint tile, uint part) {
   if (sub_row() / kCols == part)
     [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
@@ -216,7 +218,7 @@ void hold(inout FragmentA own[kFragmentsDown][kSteps], uint tile, uint part) {
         coopMatLoad(own[i][e], met, (tile * kCols + sub_row() % kCols + i * kFragmentRows) * kMetStride + e * kFragmentDepth / 8, kMetStride,
                     gl_CooperativeMatrixLayoutRowMajor);
 }
-// s += owned rows times met rows, both of `tile`. `own` counts where fragments hold what is owned.
+// s += held rows times streamed rows, both of `tile`. `own` is used when the held rows are fragments.
 void multiply_rows(inout FragmentSum s[kFragmentsDown][kScoreFragments], FragmentA own[kFragmentsDown][kSteps], uint tile) {
   [[unroll]] for (uint e = 0; e < kSteps; ++e) {
     FragmentA a[kFragmentsDown];
@@ -233,7 +235,7 @@ void multiply_rows(inout FragmentSum s[kFragmentsDown][kScoreFragments], Fragmen
     }
   }
 }
-// result += the factors in `scores` times met rows of `tile`.
+// result += the operands in `scores` times streamed rows of `tile`.
 void multiply_factors(inout FragmentSum result[kFragmentsDown][kOutFragments], uint tile) {
   for (uint step = 0; step < kCols; step += kFragmentDepth) {
     FragmentA a[kFragmentsDown];
@@ -247,7 +249,7 @@ void multiply_factors(inout FragmentSum result[kFragmentsDown][kOutFragments], u
     }
   }
 }
-// A fragment to the subgroup's part of `scores`, as its column j.
+// Stores a fragment in the subgroup's part of `scores`, as its column j.
 void put_fragment(FragmentSum fragment, uint i, uint j) {
   coopMatStore(fragment, scores, score_at(sub_row() + i * kFragmentRows) + j * kFragmentCols / 4, kScoreStride, gl_CooperativeMatrixLayoutRowMajor);
 }
@@ -255,13 +257,14 @@ void put_scores(FragmentSum s[kFragmentsDown][kScoreFragments]) {
   [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
     [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) put_fragment(s[i][j], i, j);
 }
-// Columns block * kScoreCols.. of a result.
+// Stores columns block * kScoreCols.. of a result in `scores`.
 void put_block(FragmentSum result[kFragmentsDown][kOutFragments], uint block) {
   [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
     [[unroll]] for (uint n = 0; n < kOutFragments; ++n)
       if (n / kScoreFragments == block) put_fragment(result[i][n], i, n % kScoreFragments);
 }
-// A lane's columns of a row of `scores`, f32; and as factors, in place. A subgroupBarrier() between them.
+// Loads a lane's columns of a row of `scores` as f32; stores them as operands in place. Needs a subgroupBarrier()
+// between.
 void take_lane(out vec4 p[kFours], uint row) {
   [[unroll]] for (uint c = 0; c < kFours; ++c) p[c] = uintBitsToFloat(scores[score_at(row) + lane_part() * kPartCols / 4 + c]);
 }
@@ -273,9 +276,10 @@ void put_lane(vec4 p[kFours], uint row) {
 
 // ---- results ----
 
-// Each kernel says where NaN goes: 1 bits over those of elements e.. of an owned row that a met row which is not finite reaches.
+// Defined by each kernel: mask with 1 bits for those of elements e.. of a held row that a non-finite streamed row
+// reaches.
 uvec4 nan_mask(uint result, uint row, uint e);
-// And what becomes of elements e.. of an owned row on their way to memory.
+// Defined by each kernel: transforms elements e.. of a held row before they are stored.
 void pass_eight(uint result, uint row, uint e, inout vec4 low, inout vec4 high);
 
 void put_nan(inout vec4 low, inout vec4 high, uvec4 nan) {
@@ -285,7 +289,7 @@ void put_nan(inout vec4 low, inout vec4 high, uvec4 nan) {
   }
 }
 
-// Eight results, f32, to elements e.. of a row.
+// Stores eight f32 results as elements e.. of a row.
 void write_eight(OutReal to, uint at, uint e, vec4 low, vec4 high) {
   if (kResultType != kF32) {
     const uvec4 words = uvec4(pack_factors(low.xy), pack_factors(low.zw), pack_factors(high.xy), pack_factors(high.zw));
@@ -304,8 +308,9 @@ void write_eight(OutReal to, uint at, uint e, vec4 low, vec4 high) {
   }
 }
 
-// Writes columns first.. (kScoreCols of them) of this subgroup's part of a result, which lie as f32 in its part of `scores`, times
-// `factor`. Row r of the tile goes to element `at + r * stride` of memory, `count` rows are there. `found`: ask nan_mask.
+// Writes columns first.. (kScoreCols of them) of this subgroup's part of a result, f32 in its part of `scores`, times
+// `factor`. Row r of the tile goes to element `at + r * stride` of memory; `count` rows exist. `found`: apply
+// nan_mask().
 void write_columns(OutReal to, uint at, uint stride, uint count, uint first, float factor, uint result, bool found) {
   [[dont_unroll]] for (uint i = gl_SubgroupInvocationID; i < kSubgroupRows * (kScoreCols / 8); i += kSubgroup) {
     const uint row = sub_row() + i / (kScoreCols / 8), col = 8 * (i % (kScoreCols / 8));

@@ -2,11 +2,13 @@
 // Attention backward for keys and values with cooperative matrices. Over the queries i of all heads of the group that see key j,
 // with p_ij = exp(score_ij - lse_i):
 //   d_v_j = sum_i p_ij d_o_i        d_k_j = sum_i p_ij (d_o_i . v_j - delta_i) q_i / sqrt(E)
-// Factors (q, k, v, d_o, p, and d_s = p (d_p - delta), each rounded once) have 16 bits; scores, p and all sums are f32 before that.
+// Operands (q, k, v, d_o, p, and d_s = p (d_p - delta), each rounded once) have 16 bits; scores, p and all sums are f32
+// before that.
 //
-// A workgroup owns 64 consecutive keys of one key/value head, k and v in fragments: rows of a tile of scores are keys, columns queries,
-// so that p and d_s are the first factors as they stand. Heads, then queries kCols at a time, in ascending order, each tile fetched while
-// the one before is multiplied. d_s waits in its fragments while p goes through shared memory.
+// A workgroup holds 64 consecutive keys of one key/value head, k and v in fragments. Rows of a tile of scores are keys,
+// columns are queries, so that p and d_s are A operands without a transpose. It loops over heads, then over queries
+// kCols at a time, in ascending order; each tile is fetched while the one before is multiplied. d_s stays in fragments
+// while p passes through shared memory.
 //
 //                                   E = 64             E = 128            (subgroups of 32, fragments 16 x 16 x 16)
 //   subgroups, kCols                4 x 1, 64          4 x 2, 32

@@ -1,9 +1,10 @@
 #version 460
-// Attention backward for keys and values on drivers that run on a processor, f32. Over the queries i of all heads of the
+// Attention backward for keys and values on CPU drivers, f32. Over the queries i of all heads of the
 // group that see key j, with p_ij = exp(score_ij - lse_i):
 //   d_v_j = sum_i p_ij d_o_i        d_k_j = sum_i p_ij (d_o_i . v_j - delta_i) q_i / sqrt(E)
 //
-// A workgroup owns kOwned * kSubgroup consecutive keys of one key/value head, with their k, v, d_k and d_v. Queries come kMet at a time.
+// A workgroup holds kOwned * kSubgroup consecutive keys of one key/value head, with their k, v, d_k and d_v. It streams
+// queries kMet at a time.
 // REQUIRES: kMet <= kSubgroup.
 // Accumulator: f32, heads and then queries in ascending order.
 //

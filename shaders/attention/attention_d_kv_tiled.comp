@@ -7,8 +7,8 @@
 // p_ij = exp(score_ij - lse_i):
 //   d_v_j = sum_i p_ij d_o_i        d_k_j = sum_i p_ij (d_o_i . v_j - delta_i) q_i / sqrt(E)
 //
-// A workgroup of 256 owns 64 consecutive keys of one key/value head: rows of a tile are keys, columns queries (see
-// tile.glsl for the mapping). d_k and d_v take 2 * 4 * E/16 registers of a thread: 32 at E = 64, 128 at 256.
+// A workgroup of 256 threads holds 64 consecutive keys of one key/value head: rows of a tile are keys, columns queries
+// (tile.glsl has the mapping). d_k and d_v take 2 * 4 * E/16 registers per thread: 32 at E = 64, 128 at 256.
 // Accumulator: f32, heads and then queries in ascending order.
 
 layout(push_constant, std430) uniform Push { AttentionBackwardArgs args; };

@@ -1,12 +1,12 @@
 #version 460
 // Attention backward for queries with cooperative matrices. Over the keys j that query i sees, with p_ij = exp(score_ij - lse_i):
 //   d_q_i = sum_j p_ij (d_o_i . v_j - delta_i) k_j / sqrt(E)
-// Factors (q, k, v, d_o, and d_s = p (d_p - delta), each rounded once) have 16 bits; scores, p and all sums are f32. A large loss
-// scale may carry a d_s beyond f16, to an infinity: that is what it looks for.
+// Operands (q, k, v, d_o, and d_s = p (d_p - delta), each rounded once) have 16 bits; scores, p and all sums are f32. A
+// large loss scale may overflow a d_s in f16 to an infinity: loss scaling then detects it and lowers the scale.
 //
-// A workgroup owns 64 consecutive queries of one head, q and d_o in fragments; keys come kCols at a time, in ascending order. p and d_s
-// are made in the fragments of the scores, where lse and delta are fragments loaded with stride 0; they pass through shared
-// memory once, to become factors.
+// A workgroup holds 64 consecutive queries of one head, q and d_o in fragments, and streams keys kCols at a time, in
+// ascending order. p and d_s are computed in the fragments of the scores, with lse and delta as fragments loaded with
+// stride 0; they pass through shared memory once, to become operands.
 //
 //                                   E = 64             E = 128            (subgroups of 32, fragments 16 x 16 x 16)
 //   subgroups, kCols                4 x 1, 64          4 x 2, 32

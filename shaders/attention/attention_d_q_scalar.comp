@@ -1,9 +1,10 @@
 #version 460
-// Attention backward for queries on drivers that run on a processor, f32. Over the keys j that query i sees, with
+// Attention backward for queries on CPU drivers, f32. Over the keys j that query i sees, with
 // p_ij = exp(score_ij - lse_i):
 //   d_q_i = sum_j p_ij (d_o_i . v_j - delta_i) k_j / sqrt(E)
 //
-// A workgroup owns kOwned * kSubgroup consecutive queries of one head, with their q, d_o and d_q. Keys come kMet at a time.
+// A workgroup holds kOwned * kSubgroup consecutive queries of one head, with their q, d_o and d_q. It streams keys kMet
+// at a time.
 // Accumulator: f32, keys in ascending order.
 //
 // kernel attention_d_q_scalar

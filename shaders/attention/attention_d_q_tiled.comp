@@ -6,7 +6,7 @@
 // Attention backward for queries on any GPU, f32. Over the keys j that query i sees, with p_ij = exp(score_ij - lse_i):
 //   d_q_i = sum_j p_ij (d_o_i . v_j - delta_i) k_j / sqrt(E)
 //
-// A workgroup of 256 owns 64 consecutive queries of one head and meets keys 64 at a time (see tile.glsl for the mapping).
+// A workgroup of 256 threads holds 64 consecutive queries of one head and streams keys 64 at a time (tile.glsl has the mapping).
 // Accumulator: f32, keys in ascending order.
 
 layout(push_constant, std430) uniform Push { AttentionBackwardArgs args; };

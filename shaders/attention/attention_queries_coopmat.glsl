@@ -1,11 +1,12 @@
-// What the two attention kernels of cooperative matrices share that own queries and meet keys (forward, d_q). Include after
+// Shared by the two cooperative-matrix attention kernels that hold queries and stream keys (forward, d_q). Include
+// after
 // attention_coopmat.glsl.
 uint h;                      // the workgroup's
 uint key_head, value_head;   // its group's, among the heads of qkv
-uint first_key, last_key;    // that a query of the tile sees: the first is a multiple of kCols
-uint last_start;             // the first key that the last query sees
+uint first_key, last_key;    // visible to a query of the tile; the first is a multiple of kCols
+uint last_start;             // the first key visible to the last query
 
-// The longest tiles first. False: there is nothing to do.
+// Starts with the longest tiles. False: nothing to do.
 bool find_queries() {
   const uint T = args.context, H = args.heads, G = args.kv_heads, tiles = (T + kRows - 1) / kRows;
   const uint b = linear_group() / (tiles * H);
@@ -20,13 +21,13 @@ bool find_queries() {
   last_start = start_of(last_key);
   return true;
 }
-// Whether a query of the tile at hand does not see a key of it.
+// Whether the current tile has masked scores.
 bool masked_tile() { return key0 + kCols - 1 > query0 || key0 < last_start; }
 
-// The tile after the one at hand; after the last, the last again, as every fetch happens.
+// The next tile; after the last, the last again, because fetches are unconditional.
 uint next_key0() { return min(key0 + kCols, last_key / kCols * kCols); }
 
-// nan_mask() where elements e.. of the keys, or values, of a head reach the queries that see them.
+// nan_mask() for elements e.. of the keys, or values, of a head that a query sees.
 uvec4 nan_of_seen(uint head, uint row, uint e) {
   const uint query = query0 + row;
   Rows rows = heads_of_qkv(0, head);

@@ -1,8 +1,8 @@
 #version 460
-// Attention forward on drivers that run on a processor: out_i = sum_j softmax_j(q_i . k_j / sqrt(E)) v_j, lse_i, f32.
+// Attention forward on CPU drivers: out_i = sum_j softmax_j(q_i . k_j / sqrt(E)) v_j, lse_i, f32.
 //
-// A workgroup owns kOwned * kSubgroup consecutive queries of one head, with their q and o. Keys come kMet at a time: all their scores,
-// one new maximum and one rescale of o, then their values.
+// A workgroup holds kOwned * kSubgroup consecutive queries of one head, with their q and o. It streams keys kMet at a
+// time: first all their scores, one new maximum and one rescale of o, then their values.
 // Accumulator: f32, keys in ascending order.
 //
 // kernel attention_scalar

@@ -1,14 +1,15 @@
-// Products of 64 x 64 tiles in shared memory, for the tiled attention kernels. Include after attention.glsl.
+// GEMMs of 64 x 64 tiles in shared memory, for the tiled attention kernels. Include after attention.glsl.
 //
-// 256 threads as 16 x 16: thread (down, across) holds rows 4*down.. and columns 4*across.. of a tile, row i in element i of
-// an array of vec4. Nothing depends on the subgroup width. Operands are staged 16 steps of the summed dimension at a time,
+// 256 threads as 16 x 16: thread (m, n) holds rows 4*m.. and columns 4*n.. of a tile, row i in element i of an array of
+// vec4. Nothing depends on the subgroup width. Operands are staged 16 steps of the summed dimension at a time,
 // transposed, so that a thread reads its four rows or columns as one vec4; rows are padded by one vec4.
 // Staging reads 16 (nt) or 64 (p) consecutive floats of a row at once, and the next stage is fetched into registers while
 // this one is multiplied. A stage moves 8 KiB for 131 kFLOP (nt), 4 KiB for as many (p): 16 and 32 FLOPs a byte.
 // Shared memory: 2 * 4352 + 17408 + 4096 = 30208 bytes, below the 32 KiB without which a GPU is refused.
-// Shared memory is plain floats: a store to a component of a shared vec4 chosen at run time becomes a ladder of branches in
-// Mesa. Loops that read it carry no [[unroll]]: a GPU's compiler unrolls 16 turns by itself, while lavapipe's compile time
-// grows with the square of the shared accesses in a kernel with barriers (minutes, in LLVM's coroutine pass).
+// Shared memory is plain floats: Mesa compiles a store to a dynamically indexed component of a shared vec4 to a chain
+// of branches. Loops that read it have no [[unroll]]: a GPU's compiler unrolls 16 iterations itself, while lavapipe's
+// compile time grows with the square of the shared accesses in a kernel with barriers (minutes, in LLVM's coroutine
+// pass).
 // Accumulators: f32, ascending order.
 
 const uint kTile = 64;
@@ -34,8 +35,8 @@ struct Rows {
 #define four(array, row, i) \
   vec4(array[(row) * kRow + 4 * (i)], array[(row) * kRow + 4 * (i) + 1], array[(row) * kRow + 4 * (i) + 2], array[(row) * kRow + 4 * (i) + 3])
 
-// This thread's part of the stage at e0: element e of four rows. Beyond E the last one: that it counts as 0 is seen to on the way to
-// shared memory, since whatever wants a fetched value before the math would wait for it.
+// This thread's part of the stage at e0: element e of four rows. Beyond E it reads the last one; the store to shared memory
+// replaces it by 0, because any use of a fetched value before the math would wait for the load.
 vec4 fetch(Rows rows, uint e0) {
   const uint e = e0 + gl_LocalInvocationIndex % kStage, row = gl_LocalInvocationIndex / kStage;
   vec4 values;
@@ -56,7 +57,7 @@ void add_product_nt(inout vec4 sum[4], Rows a, Rows b) {
       b_s[e * kRow + row + 16 * i] = within ? next_b[i] : 0.0;
     }
     barrier();
-    next_a = fetch(a, e0 + kStage);  // after the last turn: nothing anybody uses
+    next_a = fetch(a, e0 + kStage);  // after the last iteration: not used
     next_b = fetch(b, e0 + kStage);
     for (uint k = 0; k < kStage; ++k) {
       const vec4 rows = four(a_s, k, down()), cols = four(b_s, k, across());

@@ -5,7 +5,7 @@
 #include "shaders/attention/attention_tile.glsl"
 // Attention forward on any GPU: out_i = sum_j softmax_j(q_i . k_j / sqrt(E)) v_j, lse_i, f32.
 //
-// A workgroup of 256 owns 64 consecutive queries of one head and meets keys 64 at a time (see tile.glsl for the mapping).
+// A workgroup of 256 threads holds 64 consecutive queries of one head and streams keys 64 at a time (tile.glsl has the mapping).
 // A thread's part of o is 4 x E/16: 16 registers at E = 64, 64 at 256; with scores, staging and row statistics about 70 and
 // 120 registers, so that 2 to 3 workgroups share a multiprocessor with waves of 32 or 64.
 // Accumulator: f32, keys in ascending order.

@@ -1,11 +1,11 @@
 #version 460
 #include "shaders/common/common.glsl"
 #include "shaders/bench/args.h"
-// The most f32 multiply-adds a driver gets out of its device: chains of x = x * scale + shift in registers, no memory.
+// Peak f32 multiply-add rate: chains of x = x * scale + shift in registers, no memory.
 //
 // One invocation holds kChains independent chains, so that the latency of one is hidden behind the others. 64 steps are
-// unrolled, because the loop itself is dear on software drivers (its variables are blended with the execution mask).
-// Variant 0 leaves fusing to the compiler, as our kernels do; variant 1 asks for fma().
+// unrolled, because the loop itself is expensive on software drivers (its variables are blended with the execution
+// mask). Variant 0 leaves fusing to the compiler, as our kernels do; variant 1 uses fma().
 // The values tend to shift / (1 - scale): no infinities, no denormals.
 
 layout(constant_id = SPEC_TILE_COLS) const uint kChains = 8;

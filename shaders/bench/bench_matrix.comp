@@ -1,9 +1,9 @@
 #version 460
-// The most a device multiplies with cooperative matrices: chains of sum = a b + sum in registers, no memory.
+// Peak rate of cooperative matrix products: chains of sum = a b + sum in registers, no memory.
 //
-// A subgroup holds kChains independent sums of the device's own size; 16 products of each are unrolled. Factors differ from element
-// to element and come from an argument, so that no compiler works them out; they are small, so that sums stay finite. Include
-// after the factors' file.
+// A subgroup holds kChains independent sums of the device's matrix shape; 16 products of each are unrolled. Operand
+// elements differ and depend on an argument, so that no compiler precomputes them; they are small, so that sums stay
+// finite.
 //
 // kernel bench_matrix_f16: COOPMAT_F16
 // kernel bench_matrix_bf16: COOPMAT_BF16

@@ -1,4 +1,4 @@
-// The nonlinearities of the feed-forward block and their derivatives, f32: for kernels of their own and for epilogues of products.
+// The nonlinearities of the feed-forward block and their derivatives, f32: for separate kernels and GEMM epilogues.
 
 // Beyond this distance from 0 a sigmoid is 0 or 1 to far below the last bit.
 const float kSigmoidEdge = 100.0;

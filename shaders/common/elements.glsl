@@ -1,5 +1,5 @@
-// How kernels over a flat range of elements share it: a workgroup takes kWorkgroup * kElements neighbours, its lanes stride
-// them. More than one element a lane pays on drivers that run on a processor, where starting a workgroup costs as much as
+// Partition of a flat range of elements: a workgroup takes kWorkgroup * kElements consecutive elements, over which its
+// lanes stride. More than one element per lane is faster on CPU drivers, where starting a workgroup costs as much as
 // some elements.
 //   for (uint i = first_element(); i < end_element(count); i += kWorkgroup) ...
 layout(constant_id = SPEC_ELEMENTS) const uint kElements = 1;

@@ -1,7 +1,7 @@
-// The form that a kernel is compiled in, by the one macro that its line "// kernel NAME: FORM" states: what it needs of the compiler, and
-// the type of 16-bit operands. No macro: f32 on any device.
+// The form of a kernel, given by the macro of its line "// kernel NAME: FORM": the required extensions, and the type of
+// 16-bit operands. No macro: f32 on any device.
 //
-//   PAIRS                          f32 on CPU drivers that read 64 bits at once (pairs.glsl)
+//   PAIRS                          f32 on CPU drivers with 64-bit loads (pairs.glsl)
 //   TILED                          f32 in shared memory
 //   COOPMAT_F16, COOPMAT_BF16      cooperative matrices of a subgroup
 //   COOPMAT2_F16, COOPMAT2_BF16    cooperative matrices of a workgroup

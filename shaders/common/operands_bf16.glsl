@@ -1,4 +1,4 @@
-// Factors of cooperative matrices: bfloat16, the upper half of an f32, rounded to nearest even.
+// Operands of cooperative matrices: bfloat16, the upper half of an f32, rounded to nearest even.
 #extension GL_KHR_memory_scope_semantics : require
 #pragma use_vulkan_memory_model
 #include "shaders/common/round16.glsl"

@@ -1,4 +1,4 @@
-// Factors of cooperative matrices: f16, rounded to nearest even; beyond 65504 an infinity.
+// Operands of cooperative matrices: f16, rounded to nearest even; values beyond 65504 become infinities.
 #extension GL_KHR_memory_scope_semantics : require
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #pragma use_vulkan_memory_model

@@ -1,5 +1,5 @@
-// pairs.glsl where two neighbours are a vec2: for GPUs, and for CPU drivers without 64-bit integers or not at their best with them, whose
-// compilers keep what they like in registers.
+// pairs.glsl with a vec2 for the two floats: for GPUs, and for CPU drivers without 64-bit integers or where these are
+// slow. The compiler decides what stays in registers.
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer InPairs { vec2 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer OutPairs { vec2 at[]; };
 vec2 pair(InPairs values, uint index) { return values.at[index / 2]; }

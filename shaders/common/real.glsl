@@ -1,8 +1,9 @@
-// Tensors whose elements are f32, f16 or bf16. A type is a specialization constant (kF32, kF16, kBF16), so that its questions fold.
+// Tensors whose elements are f32, f16 or bf16. The type is a specialization constant (kF32, kF16, kBF16), so that
+// conditions on it are folded.
 //
-// Elements of 16 bits are read and written in 32-bit words, as any device can. Of two invocations that wrote a half each one would
-// be lost: so a kernel that stores 16 bits takes kStep = 2 neighbours at once, the first an even one. Otherwise kStep is 1.
-// Pointers become others by way of uvec2: SwiftShader ends at a cast from pointer to pointer.
+// 16-bit elements are read and written as 32-bit words, which every device supports. Two invocations writing halves of
+// one word would race: so a kernel that stores 16 bits processes kStep = 2 adjacent elements, the first an even one.
+// Otherwise kStep is 1. Pointer casts go through uvec2: SwiftShader aborts at a cast from pointer to pointer.
 #include "shaders/common/round16.glsl"
 
 layout(constant_id = SPEC_C_TYPE) const uint kOutType = kF32;  // of what the kernel writes

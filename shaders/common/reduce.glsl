@@ -1,10 +1,10 @@
-// Reductions over a workgroup: a subgroup operation, then shared memory across subgroups where there is more than one
+// Reductions over a workgroup: a subgroup operation, then shared memory across subgroups if there is more than one
 // (compiled away otherwise). Every invocation must call, and gets the same result; the order is fixed for a device.
 const uint kSubgroups = kWorkgroup / kSubgroup;
 shared uint reduce_shared[kSubgroups];
 
-// What the subgroups found, seen by all. The first barrier keeps a reduction from overwriting what a slower subgroup
-// still reads of the one before.
+// Shares the subgroups' results with all. The first barrier keeps a reduction from overwriting values of the previous
+// one that a slower subgroup still reads.
 void share_subgroups(uint bits) {
   barrier();
   if (subgroupElect()) reduce_shared[gl_SubgroupID] = bits;

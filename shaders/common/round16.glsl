@@ -1,10 +1,10 @@
-// Rounding to 16 bits in integers, nearest even: the same on every device. (How packHalf2x16 rounds is left to drivers; Mesa's cuts
-// off, and makes 65504 of what is beyond.)
+// Rounding to 16 bits with integers, nearest even: the same on every device. (The rounding of packHalf2x16 is up to the
+// driver; Mesa truncates, and saturates to 65504.)
 
-// f16: from 65520 on infinite; a NaN stays one.
+// f16: infinite from 65520 on; a NaN stays a NaN.
 uint f16_bits(float value) {
   const uint sign = floatBitsToUint(value) >> 16 & 0x8000, magnitude = floatBitsToUint(value) & 0x7FFFFFFF;
-  // Another bias of the exponent, 127 - 15 less, and 13 bits less.
+  // Changes the exponent bias (127 to 15) and drops 13 bits.
   uint bits = magnitude - (112u << 23) + 0xFFF + (magnitude >> 13 & 1) >> 13;
   // Below 2^-14 it counts steps of 2^-24, and so does the last bit of what lies above 0.5.
   if (magnitude < 113u << 23) bits = floatBitsToUint(uintBitsToFloat(magnitude) + 0.5) - floatBitsToUint(0.5);

@@ -7,8 +7,9 @@
 ARGS_BEGIN
 
 // ---- loss_*.comp: fused linear + softmax cross-entropy, model/loss/linear_cross_entropy.h ----
-// "compact" rows are the valid rows of the batch (weight not 0, target not kIgnoreIndex), in order, without gaps. Kernels that
-// take a range of them (model/loss/linear_cross_entropy.h) get pointers to its first row, and the number of rows of the range that are live.
+// "Compact" rows are the valid rows of the batch (weight not 0, target not kIgnoreIndex), in order, without gaps.
+// Kernels of a row chunk (model/loss/linear_cross_entropy.h) get pointers to its first row, and the number of its valid
+// rows.
 const uint kIgnoreIndex = 0xFFFFFFFFu;  // as a target: this row has none
 const uint kNoRow = 0xFFFFFFFFu;
 // Words of a loss status.
@@ -20,8 +21,8 @@ const uint kStatusWords = 4;
 // Sums over the valid rows of a batch, each times the row's weight unless said otherwise.
 const uint kSumWeight = 0;     // the weights themselves
 const uint kSumNll = 1;        // lse - z_y, nats
-const uint kSumObjective = 2;  // what is minimised: nll, smoothing and z-loss together
-const uint kSumHits = 3;       // 1 where the largest logit is the target's (the lowest index wins a tie)
+const uint kSumObjective = 2;  // the minimised objective: nll, smoothing and z-loss together
+const uint kSumHits = 3;       // top-1 correct: 1 if the largest logit is the target's (the lowest index wins a tie)
 const uint kSumZLoss = 4;      // lambda * lse^2
 const uint kSumRows = 5;       // valid rows, unweighted
 // With a teacher (distillation): its entropy, the cross-entropy of the student under it, and the divergence between them.
@@ -31,15 +32,15 @@ const uint kSumTeacherKl = 8;
 const uint kSumCount = 12;
 
 struct LossCompactArgs {
-  OutU32 rows;       // [N] token index of each compact row; beyond the live ones undefined
+  OutU32 rows;       // [N] token index of each compact row; undefined beyond the valid ones
   OutU32 position;   // [N] compact row of each token, or kNoRow
-  OutU32 live;       // [1 + ranges] valid rows: of the batch, then of each range
+  OutU32 live;       // [1 + ranges] number of valid rows: of the batch, then of each row chunk
   OutU32 status;     // [kStatusWords] reset, then the bad targets
   InU32 targets;     // [N]
   InF32 weights;     // [N]
   uint tokens;       // N
   uint vocab;        // V
-  uint range;        // compact rows of a range
+  uint range;        // compact rows of a row chunk
 };
 
 struct LossGatherArgs {
@@ -51,8 +52,8 @@ struct LossGatherArgs {
 };
 
 struct LossScatterArgs {
-  OutF32 d_x;        // [N,D] d_compact[position[n] - first] in row n if that lies in the range, 0 if n has no position and
-                     // first is 0
+  OutF32 d_x;        // [N,D] row n: d_compact[position[n] - first] if in the row chunk; 0 if n has no compact row and first
+                     // is 0
   InF32 d_compact;   // [range,D]
   InU32 position;    // [N]
   uint tokens, dim;
@@ -68,21 +69,21 @@ const uint kRowBest = 4;       // index of the largest logit, the lowest of them
 const uint kRowLse = 5;        // m + ln s
 const uint kRowState = 6;
 
-// What one workgroup of loss_logits_*.comp finds in its strip of a row's logits: kStripState floats.
+// Partial result of one workgroup of loss_logits_*.comp for its strip of a row's logits: kStripState floats.
 const uint kStripMax = 0, kStripSum = 1, kStripLogits = 2, kStripBest = 3;  // as kRow*; best counts from the chunk's first column
 const uint kStripState = 4;
 
 struct LossLogitsArgs {
   OutF32 logits;     // [rows,logits_stride] u = alpha x wt, before the softcap; or null
   OutF32 strips;     // [rows,strips,kStripState]
-  InOutF32 state;    // [rows,kRowState] kRowTarget, when the target lies in this chunk
+  InOutF32 state;    // [rows,kRowState] writes kRowTarget if the target is in this chunk
   InReal x;          // [N,D] by token; for coopmat2 [rows,D] as `rows` says
   InReal w;          // [cols,D] rows first_column.. of the head
   InU32 rows;        // [rows]
   InU32 live;        // [1]
   InU32 targets;     // [N] by token
   uint range, cols, dim;
-  uint row_step;     // order of the rows of tiles
+  uint row_step;     // permutation of the rows of tiles
   uint logits_stride;
   uint first_column;
   float alpha;       // 1 / temperature
@@ -90,22 +91,23 @@ struct LossLogitsArgs {
 };
 
 struct LossCombineArgs {
-  InOutF32 state;    // [rows,kRowState] takes the chunk in
+  InOutF32 state;    // [rows,kRowState] updated with the chunk
   InF32 strips;      // [rows,strips,kStripState]
   InU32 rows, live, targets;
   uint strips_of_row;
   uint first_column, vocab;
 };
 
-// Gradients of logits are stored before the divisor, so in [-1, 1] times the row's weight: the products that take them bring in
-// 1 / sum w. In 16 bits they are this many times as large: what f16 flushes to zero begins at 2^-33 then, what it rounds
-// to less than 11 bits at 2^-22, and what overflows at 255.
+// Logit gradients are stored before the division, so in [-1, 1] times the row's weight; the GEMMs that read them apply
+// 1 / sum w. In 16 bits they are scaled by this factor: f16 then flushes to zero below 2^-33, has less than 11 bits
+// below 2^-22, and overflows at 255.
 const float kGradientScale = 256.0f;
 
-// What makes gradients of logits out of logits; see shaders/loss/loss_gradient.glsl.
+// Computes logit gradients from logits; see shaders/loss/loss_gradient.glsl.
 struct LossGradientArgs {
-  InOutReal logits;    // [rows,logits_stride] u in f32 becomes the gradient of w objective by u, SPEC_C_TYPE: in 16 bits in the first half
-                       // of the row
+  // [rows,logits_stride] In: f32 logits u. Out: d(w * objective)/du, in place, of type SPEC_C_TYPE; 16 bits: in the
+  // first half of the row.
+  InOutReal logits;
   InF32 state;         // [rows,kRowState]
   InU32 rows, live, targets;
   InF32 weights;       // [N]
@@ -126,23 +128,23 @@ struct LossTeacherGradientArgs {
   float softcap, smoothing, z_loss;
   float teacher_softcap, distillation;
 };
-// The same from x and w again, without reading logits.
+// The same, recomputed from x and w without reading logits.
 struct LossRecomputeArgs {
-  OutReal gradient;    // [rows,logits_stride] as LossGradientArgs.logits is left
+  OutReal gradient;    // [rows,logits_stride] like the output of LossGradientArgs.logits
   InReal x;            // as in LossLogitsArgs
   InReal w;            // [cols,D]
   InF32 state;         // the rest as in LossGradientArgs
   InU32 rows, live, targets;
   InF32 weights;
   uint range, dim;
-  uint row_step;       // order of the rows of tiles
+  uint row_step;       // permutation of the rows of tiles
   uint cols, logits_stride, first_column, vocab;
   float alpha;         // 1 / temperature
   float softcap, smoothing, z_loss;
 };
 
-// What the rows of the teacher have in common with those of the student over the chunks, e = exp(zt - m), zt the teacher's
-// logits and m their maximum so far: kTeacherState floats of a compact row.
+// Sums over teacher and student logits of a compact row over the chunks, with e = exp(zt - m), zt the teacher's logits
+// and m their maximum so far: kTeacherState floats.
 const uint kTeacherMax = 0;      // m
 const uint kTeacherSum = 1;      // sum e
 const uint kTeacherEntropy = 2;  // sum e (zt - m)
@@ -154,7 +156,7 @@ struct LossTeacherArgs {
   InOutF32 sums;          // [rows,kTeacherState]
   InF32 logits;           // [rows,logits_stride] of the student, before the softcap
   InF32 teacher_logits;   // [rows,logits_stride] of the teacher, likewise
-  InF32 teacher_state;    // [rows,kRowState] this chunk taken in
+  InF32 teacher_state;    // [rows,kRowState] including this chunk
   InU32 live;             // [1]
   uint range, row_step;   // rows, and their order (common.glsl's spread)
   uint cols, logits_stride, first_column;

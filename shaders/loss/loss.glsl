@@ -1,13 +1,14 @@
-// What the loss kernels share.
-const float kLowest = -3.0e38;  // where a maximum starts: finite, so that m - m' is never NaN by itself
+// Shared by the loss kernels.
+const float kLowest = -3.0e38;  // initial maximum: finite, so that m - m' is not NaN
 
 // Softcap: z = kappa * tanh(u / kappa), of logits u; kappa 0 means none. dz/du = 1 - (z / kappa)^2.
-// tanh is 1 to the last bit from 15 on, and overflows on some drivers further out.
-// A logit that is not finite becomes +Inf, whatever it was: the row's maximum, and so its loss, shows it on every driver.
-// Left alone, tanh(Inf) would be 1, exp(-Inf) lost in the sum, and so exp(NaN) on a driver whose exp() clamps its argument.
+// tanh is 1 to the last bit from 15 on, and overflows on some drivers for larger arguments.
+// A logit that is not finite becomes +Inf: it is then visible in the row's maximum, and so in its loss, on every
+// driver. Otherwise tanh(Inf) would be 1, exp(-Inf) would vanish in the sum, and so would exp(NaN) where exp() clamps
+// its argument.
 const uint kInfinity = 0x7F800000u;
 bool is_finite(float x) { return (floatBitsToUint(x) & kInfinity) != kInfinity; }
-// A driver on a processor works out both sides of a condition, and tanh costs more than all the rest: hence the constant.
+// A CPU driver evaluates both sides of a condition, and tanh costs more than everything else: hence the constant.
 layout(constant_id = SPEC_SOFTCAP) const uint kSoftcap = 1;
 float capped(float logit, float kappa) {
   const float z = is_finite(logit) ? logit : uintBitsToFloat(kInfinity);

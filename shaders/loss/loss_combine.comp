@@ -3,10 +3,11 @@
 #include "shaders/loss/args.h"
 #include "shaders/common/reduce.glsl"
 #include "shaders/loss/loss.glsl"
-// Takes what loss_logits_*.comp found in the strips of a chunk into the state of each live row (online log-sum-exp, f32):
+// Merges the partial results of loss_logits_*.comp for the strips of a chunk into the state of each live row (online
+// log-sum-exp, f32):
 //   m' = max(m, m_i),  s' = s exp(m - m') + sum_i s_i exp(m_i - m'),  sum z, argmax, lse = m' + ln s'.
-// A NaN logit does not have to win the max: it stays in s, and so in the loss. One workgroup a row, lanes stride its strips;
-// the order of the sums is fixed.
+// A NaN logit need not become the maximum: it stays in s, and so in the loss. One workgroup per row, lanes stride over
+// its strips; the order of the sums is fixed.
 
 layout(push_constant, std430) uniform Push { LossCombineArgs args; };
 

@@ -2,8 +2,9 @@
 #include "shaders/common/common.glsl"
 #include "shaders/loss/args.h"
 #include "shaders/common/reduce.glsl"
-// Finds the valid rows of a batch: weight not 0 and target not kIgnoreIndex. A row of weight 0 has its target not read.
-// One workgroup; each lane takes a consecutive stretch of rows, counts, learns from a scan where to write, writes.
+// Finds the valid rows of a batch: weight not 0 and target not kIgnoreIndex. The target of a row of weight 0 is not
+// read. One workgroup; each lane counts the valid ones of consecutive rows, gets its output offset from a scan, and
+// writes.
 
 layout(push_constant, std430) uniform Push { LossCompactArgs args; };
 

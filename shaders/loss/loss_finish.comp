@@ -5,13 +5,13 @@
 #include "shaders/loss/loss.glsl"
 // From the rows' state to the loss: nll = (m - z_y) + ln s (never -ln of a probability),
 // objective = (1 - eps) nll + eps (lse - mean z) + lambda lse^2; with a teacher, whose probabilities are q,
-//   entropy H = -sum q ln q,  cross-entropy C = -sum q ln p,  KL = C - H, each from sums of its own (loss_teacher.comp),
-// and the first two terms of the objective get 1 - beta, C gets beta. And the weighted sums of a batch. One workgroup; lanes
-// take rows in stride, sums are compensated (Neumaier) in each lane and added in a fixed order.
+//   entropy H = -sum q ln q,  cross-entropy C = -sum q ln p,  KL = C - H, each from separate sums (loss_teacher.comp),
+// and the first two terms of the objective are weighted by 1 - beta, C by beta. Also the weighted sums of a batch. One
+// workgroup; lanes stride over rows, sums are compensated (Neumaier) in each lane and added in a fixed order.
 
 layout(push_constant, std430) uniform Push { LossFinishArgs args; };
 
-vec2 sums[kSumCount];  // sum, and what its roundings lost
+vec2 sums[kSumCount];  // sum and compensation
 
 void add(uint which, float value) {
   const float old = sums[which].x;
@@ -48,7 +48,7 @@ void main() {
     }
     objective += z_term;
     args.nll.at[n] = nll;
-    if (!is_finite(objective) || !is_finite(kl)) bad_row = min(bad_row, n);  // a teacher's logit shows in kl on every driver
+    if (!is_finite(objective) || !is_finite(kl)) bad_row = min(bad_row, n);  // a non-finite teacher logit is visible in kl on every driver
     const float w = args.weights.at[n];
     add(kSumWeight, w);
     add(kSumNll, w * nll);

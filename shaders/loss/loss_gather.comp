@@ -2,7 +2,8 @@
 #include "shaders/common/common.glsl"
 #include "shaders/loss/args.h"
 #include "shaders/common/real.glsl"
-// compact[r, d] = x[rows[r], d] for the live rows, x of type A, compact rounded to its type. One workgroup a row: no division by the width.
+// compact[r, d] = x[rows[r], d] for the live rows, x of type A, compact rounded to its type. One workgroup per row: no
+// division by the width.
 
 layout(constant_id = SPEC_A_TYPE) const uint kXType = kF32;
 layout(push_constant, std430) uniform Push { LossGatherArgs args; };

@@ -1,7 +1,7 @@
 #version 460
 #include "shaders/common/common.glsl"
 #include "shaders/loss/args.h"
-// In place, one chunk of logits becomes gradients of logits.
+// Replaces one chunk of logits by logit gradients, in place.
 layout(push_constant, std430) uniform Push { LossGradientArgs args; };
 
 #include "shaders/loss/loss_gradient_rows.glsl"

@@ -1,15 +1,15 @@
 // The gradient of w times the objective by a logit u (before alpha, the temperature), with z = cap(u), p = exp(z - lse) and the
 // teacher's q = exp(zt - lse_t):
 //   dz = p (1 + 2 lambda lse) - (1 - beta) ((1 - eps) [column = y] + eps / V) - beta q,  du = dz (1 - (z/kappa)^2) w.
-// p - 1 of the target is formed here in f32. What a kernel stores is `unit` times that: 1 in f32, kGradientScale in 16 bits.
+// p - 1 of the target is computed here in f32. A kernel stores `unit` times du: 1 in f32, kGradientScale in 16 bits.
 #include "shaders/loss/args.h"
 #include "shaders/loss/loss.glsl"
 
-// What is the same for all columns of a row. A kernel calls the macros with its args, any of the structs that have these fields.
+// Values common to all columns of a row. Kernels call the macro with their args, any struct that has these fields.
 struct RowGradient {
   float lse, scale, weight;
-  float on_target, everywhere;  // what is taken off p
-  uint target;                  // counted from the chunk's first column; wraps far above its width when it lies before
+  float on_target, everywhere;  // subtracted from p
+  uint target;                  // relative to the chunk's first column; wraps to a large value if it is before it
 };
 #define row_gradient(args, unit, hard, row)                                                                              \
   RowGradient(args.state.at[(row) * kRowState + kRowLse],                                                          \

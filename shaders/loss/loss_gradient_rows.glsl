@@ -1,10 +1,12 @@
-// main() of the kernels that turn logits into gradients of logits in place. One workgroup a live row, its lanes stride the columns.
+// main() of the kernels that replace logits by logit gradients in place. One workgroup per live row, its lanes stride
+// over the columns.
 //
-// Gradients of 16 bits (SPEC_C_TYPE) take the first half of the row. The lanes write elements [b, b + n) when all have read theirs: no
-// logit is lost, since only the first n gradients lie where logits of their own stretch lay, and the others where earlier ones did.
+// 16-bit gradients (SPEC_C_TYPE) occupy the first half of the row. The lanes write elements [b, b + n) after all have
+// read theirs. No unread logit is overwritten: gradients of columns from b on are stored at or before the place of
+// their own logits, which have been read.
 //
-// Declared before this is included: args. Defined after: hard_share(), what the hard target counts, and soft_target(), beta q of the
-// logit at element `at`.
+// Declared before the include: args. Defined after it: hard_share(), the weight of the hard target, and soft_target(),
+// beta q of the logit at element `at`.
 #extension GL_KHR_memory_scope_semantics : require
 #include "shaders/loss/args.h"
 #include "shaders/common/real.glsl"

@@ -3,12 +3,12 @@
 #include "shaders/loss/args.h"
 #include "shaders/common/pairs.glsl"
 #include "shaders/loss/loss_gradient.glsl"
-// loss_gradient.comp on drivers that run on a processor, f32, two columns of a lane at once. One workgroup a live row. A pair may reach
+// loss_gradient.comp on CPU drivers, f32, two columns per lane at a time. One workgroup per live row. A pair may extend
 // into the gap between rows.
 
 layout(push_constant, std430) uniform Push { LossGradientArgs args; };
 
-const uint kTogether = 4;  // pairs of a lane each time round the loop, whose own cost is that of some of them
+const uint kTogether = 4;  // pairs per lane and loop iteration, to amortize the cost of the loop
 
 void main() {
   const uint row = spread(linear_group(), args.range, args.row_step);

@@ -1,9 +1,9 @@
-// What the classes of loss_logits_*.comp share: one tile of logits after the other goes through registers into the
-// online log-sum-exp of its row,
-//   m' = max(m, z),  s' = s exp(m - m') + exp(z - m'),  z_y, sum z, argmax,
-// and travels to memory only when it is to be kept for the backward pass. A strip is the columns one workgroup goes through;
-// loss_combine.comp puts the strips together.
-// SPEC_VARIANT: bit 0: keep the logits, bit 1: sum z is wanted (label smoothing).
+// Shared by all classes of loss_logits_*.comp: logits are computed tile by tile and reduced in registers with the
+// online log-sum-exp of each row,
+//   m' = max(m, z),  s' = s exp(m - m') + exp(z - m'),  z_y, sum z, argmax.
+// They are stored only if the plan keeps them for backward. A strip is the columns of one workgroup; loss_combine.comp
+// merges the strips.
+// SPEC_VARIANT: bit 0: keep the logits, bit 1: compute sum z (label smoothing).
 #include "shaders/loss/args.h"
 #include "shaders/loss/loss.glsl"
 
@@ -15,14 +15,15 @@ layout(push_constant, std430) uniform Push { LossLogitsArgs args; };
 
 #include "shaders/loss/loss_rows.glsl"
 Operands operands() { return Operands(OPERAND(uvec2(args.x)), OPERAND(uvec2(args.w)), min(args.live.at[0], args.range), args.cols, args.dim, 1, 1, args.dim); }
-// (rows / tile_rows, strip) of this workgroup. On a driver on a processor, where nothing is stored, neighbours share the strip's part of w, which
-// a cache holds, while x streams past: w is read from memory once. Where logits are kept, neighbours go on in the same rows of
-// them, and so in the same pages: on lavapipe 64 GFLOP/s instead of 48, and the other way round 62 instead of 70.
+// (rows / tile_rows, strip) of this workgroup. On a CPU driver without stored logits, adjacent workgroups share the
+// strip's part of w, which stays in a cache while x is streamed: w is read from memory once. With kept logits, adjacent
+// workgroups continue in the same rows, and so in the same pages: on lavapipe 64 GFLOP/s instead of 48, while without
+// kept logits this order gives 62 instead of 70.
 uvec2 strip_of_group(uint tile_rows) {
   const uvec2 tiles = uvec2((args.range + tile_rows - 1) / tile_rows, (args.cols + kStrip - 1) / kStrip);
   return kKeep || BAND_ROWS > 1 ? tile_of_group(tiles, args.row_step) : uvec2(linear_group() % tiles.x, linear_group() / tiles.x);
 }
-uint target_of(uint row) { return args.targets.at[args.rows.at[row]] - args.first_column; }  // wraps when it lies before
+uint target_of(uint row) { return args.targets.at[args.rows.at[row]] - args.first_column; }  // wraps if it is before
 
 void write_strip(uint row, uint strip, float m, float s, float total, uint best) {
   const uint strips = (args.cols + kStrip - 1) / kStrip, at = (row * strips + strip) * kStripState;

@@ -1,10 +1,11 @@
 #version 460
-// Logits and their online log-sum-exp from a tile in blocks. A workgroup's strip is its tile. Shared memory carries one value of
-// each thread and row at a time; the first kRows threads put a row's threads together in a fixed order.
+// Logits and their online log-sum-exp from a tile in blocks. A workgroup's strip is its tile. Shared memory holds one
+// value per thread and row at a time; the first kRows threads combine the values of a row in a fixed order.
 //
-// Registers: maximum, sum, best and sum of logits of a thread's rows, 4 x 8 in the tile of 128, where what multiply() staged and its fragments no
-// longer count: no more than the product itself, so its occupancy holds, in waves of 32 and 64. Shared memory: the product's, else 8.9 KB
-// for the tile of 128. One exp for the 2D FLOPs of a logit; memory 16 bytes a row and tile, and 4 a logit where they are kept.
+// Registers: maximum, sum, best and sum of logits of a thread's rows, 4 x 8 in the tile of 128. The fragments and
+// staging registers of multiply() are free by then, so the maximum and the occupancy are those of the matmul, in waves
+// of 32 and 64. Shared memory: the matmul's, else 8.9 KB for the tile of 128. One exp per 2D FLOPs of a logit; memory
+// traffic 16 bytes per row and tile, and 4 per kept logit.
 //
 // kernel loss_logits_tiled: TILED
 // kernel loss_logits_coopmat_f16: COOPMAT_F16
@@ -32,9 +33,9 @@ shared float exchange_rows[kRows];
 const uint kThreadRows = 4 * kBlocksR;
 uint thread_row(uint i) { return block_row(i / 4) + i % 4; }
 
-// Publishes values of the rows of each thread; then combine_*() may be called, by the threads below kRows, for row `thread`.
+// Publishes values of the rows of each thread; then the threads below kRows may call combine_*() for row `thread`.
 void publish(float values[kThreadRows]) {
-  barrier();  // what was published before has been read
+  barrier();  // the values published before have been read
   [[unroll]] for (uint i = 0; i < kThreadRows; ++i) EXCHANGE[thread_across() * kPaddedRows + thread_row(i)] = values[i];
   barrier();
 }

@@ -1,11 +1,11 @@
 #version 460
-// Logits and their online log-sum-exp from a tile that a workgroup holds as one matrix (matmul_coopmat2.glsl). A workgroup's strip is
-// its tile. Rows are put together by the driver's reductions, in an order of its own, the same each time.
+// Logits and their online log-sum-exp from a tile that a workgroup holds as one matrix (matmul_coopmat2.glsl). A
+// workgroup's strip is its tile. The driver's row reductions use an unspecified order, the same each time.
 //
-// Registers: the matrix of logits, and one more of its size while candidates for the argmax, or logits for their sum, are reduced:
-// 2 x 64 of a thread for 128 x 128 with 256 threads, so larger tiles have none left; one workgroup to a multiprocessor, as for the product.
-// Shared memory: 12 bytes a row, 1.5 KB. One exp for the 2D FLOPs of a logit; memory 16 bytes a row and tile, and 4 a logit where they are
-// kept.
+// Registers: the matrix of logits, and a second one while argmax candidates, or logits for their sum, are reduced: 2 x
+// 64 per thread for 128 x 128 with 256 threads, so larger tiles do not fit; one workgroup per multiprocessor, as for
+// the matmul. Shared memory: 12 bytes per row, 1.5 KB. One exp per 2D FLOPs of a logit; memory traffic 16 bytes per row
+// and tile, and 4 per kept logit.
 //
 // kernel loss_logits_coopmat2_f16: COOPMAT2_F16
 // kernel loss_logits_coopmat2_bf16: COOPMAT2_BF16
@@ -28,7 +28,7 @@ const uint kContiguous = 3;  // x and w along D
 shared uint row_target[kRows];
 shared float row_max[kRows];
 
-// Elements of the tile [tile.xy, tile.zw). Any of them may run more than once for an element, in any order.
+// Per-element functions on the tile [tile.xy, tile.zw). Each may run more than once per element, in any order.
 float to_logit(const in uint row, const in uint col, const in float sum, const in uvec4 tile, const in float alpha) { return alpha * sum; }
 // Columns beyond the last get kLowest.
 float to_capped(const in uint row, const in uint col, const in float logit, const in uvec4 tile, const in float alpha) {
@@ -55,7 +55,7 @@ void main() {
   Operands o = operands();
   const uvec2 strip = strip_of_group(kRows), start = strip * uvec2(kRows, kCols), end = uvec2(o.rows, o.cols);
   if (start.x >= end.x || start.y >= end.y) return;
-  const uint thread = gl_LocalInvocationIndex;  // below kRows: that of row start.x + thread
+  const uint thread = gl_LocalInvocationIndex;  // below kRows: handles row start.x + thread
   if (thread < kRows) row_target[thread] = start.x + thread < end.x ? target_of(start.x + thread) : end.y;
   Sums z = tile_sums(o, start);
   barrier();

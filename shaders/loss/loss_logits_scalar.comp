@@ -1,10 +1,10 @@
 #version 460
-// main() of loss_logits_*.comp on CPU drivers. A subgroup goes through the tiles of its strip; each lane keeps the running
-// state of every row over the columns it has seen, and only at the end of the strip the lanes are put together: a subgroup
+// main() of loss_logits_*.comp on CPU drivers. A subgroup loops over the tiles of its strip; each lane keeps the
+// running state of every row over its columns, and the lanes are combined only at the end of the strip: a subgroup
 // operation costs such a driver as much as hundreds of multiplications.
 //
-// The condition on a tile's row makes a block of code that its arithmetic cannot leave. Without it lavapipe's compiler works on all
-// rows at once, and two thirds of its instructions carry registers to memory and back.
+// The condition on a tile's row creates a basic block that the compiler does not move arithmetic out of. Without it
+// lavapipe's compiler interleaves all rows, and two thirds of the instructions spill and reload registers.
 //
 // kernel loss_logits_scalar
 // kernel loss_logits_scalar_pairs: PAIRS
@@ -23,16 +23,16 @@ const bool kOddA = false, kOddB = false;
 float m[kRows], s[kRows], total[kRows];
 uint best[kRows];
 
-// Without a softcap one test serves all logits of a lane: their sum is finite where each of them is.
+// Without a softcap one test suffices for all logits of a lane: their sum is finite if each of them is.
 float checked(float top, float logits[kCols]) {
-  if (kSoftcap != 0) return top;  // capped() has looked at each
+  if (kSoftcap != 0) return top;  // capped() has tested each
   float all = logits[0];
   [[unroll]] for (uint j = 1; j < kCols; ++j) all += logits[j];
   return is_finite(all) ? top : uintBitsToFloat(kInfinity);
 }
 
-// The logits of a lane, the first in column `col` if that is below `cols`, into its state of row i. Of the largest of them and the
-// maximum so far one is the new maximum, whose exponential is 1: kCols exponentials do for kCols + 1 terms.
+// Merges the logits of a lane into its state of row i; columns from `cols` on are ignored. Either the largest of them
+// or the previous maximum is the new maximum, whose exponential is 1: kCols exponentials suffice for kCols + 1 terms.
 void take(uint i, uint col0, uint cols, float logits[kCols], float z[kCols]) {
   float top = z[0], rest[kCols];
   uint top_col = col0 + lane_column(0) < cols ? col0 + lane_column(0) : kNoRow;
@@ -47,7 +47,7 @@ void take(uint i, uint col0, uint cols, float logits[kCols], float z[kCols]) {
   best[i] = is_new || best[i] == kNoRow ? top_col : best[i];
   const float m_new = is_new ? top : m[i], other = exp((is_new ? m[i] : top) - m_new);
   s[i] = is_new ? s[i] * other + 1.0 : s[i] + other;
-  [[unroll]] for (uint j = 1; j < kCols; ++j) s[i] += exp(rest[j] - m_new);  // a lane without columns counts for nothing below
+  [[unroll]] for (uint j = 1; j < kCols; ++j) s[i] += exp(rest[j] - m_new);  // a lane without columns has no effect below
   m[i] = m_new;
 }
 
@@ -76,7 +76,7 @@ void main() {
           z[j] = col0 + lane_column(j) >= o.cols ? kLowest : kSoftcap == 0 ? logits[j] : capped(logits[j], args.softcap);
           if (kTotal) total[i] += col0 + lane_column(j) < o.cols ? z[j] : 0.0;
         }
-        if (kKeep) {  // neighbours beyond the last column fall into the gap between rows
+        if (kKeep) {  // columns beyond the last are in the gap between rows
           [[unroll]] for (uint j = 0; j < kCols; j += kNeighbours)
             if (col0 + lane_column(j) < o.cols) write_neighbours(args.logits, row * args.logits_stride + col0 + lane_column(j), logits, j);
         }

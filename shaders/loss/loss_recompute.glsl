@@ -1,5 +1,4 @@
-// What the classes of loss_recompute_*.comp share: a tile of logits is computed once more, and leaves the registers as
-// gradients of logits.
+// Shared by all classes of loss_recompute_*.comp: a tile of logits is recomputed and stored as logit gradients.
 #include "shaders/loss/args.h"
 #include "shaders/loss/loss_gradient.glsl"
 

@@ -1,6 +1,7 @@
 #version 460
-// Logits again, stored as gradients of logits, from a tile in blocks: as factors where the kernel multiplies those (matmul_coopmat.glsl),
-// else in f32. Registers, shared memory and occupancy: the product's. One exp for the 2D FLOPs of a logit; 2 or 4 bytes written for each.
+// Recomputed logits, stored as logit gradients, from a tile in blocks: 16-bit operands for 16-bit kernels
+// (matmul_coopmat.glsl), else f32. Registers, shared memory and occupancy as in the matmul. One exp per 2D FLOPs of a
+// logit; 2 or 4 bytes written for each.
 //
 // kernel loss_recompute_tiled: TILED
 // kernel loss_recompute_coopmat_f16: COOPMAT_F16
@@ -21,7 +22,7 @@ const bool kEvenRows = false;
 #ifdef FACTOR
 const float kUnit = kGradientScale;
 layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer OutU32x2 { uvec2 at[]; };
-// Columns beyond the last lie in the gap between rows.
+// Columns beyond the last are in the gap between rows.
 void store_gradients(uint row, uint col, vec4 values) {
   OutU32x2(uvec2(args.gradient)).at[(2 * row * args.logits_stride + col) / 4] = uvec2(pack_factors(values.xy), pack_factors(values.zw));
 }

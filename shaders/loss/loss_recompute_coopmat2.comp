@@ -1,7 +1,7 @@
 #version 460
-// Logits again, stored as gradients of logits of the factors' type, from a tile that a workgroup holds as one matrix
-// (matmul_coopmat2.glsl). Shared memory: what is the same for all columns of a row, 24 bytes a row, 3 KB for 128 of them.
-// Registers and occupancy: the product's. One exp for the 2D FLOPs of a logit; 2 bytes written for each.
+// Recomputed logits, stored as logit gradients in the operand type, from a tile that a workgroup holds as one matrix
+// (matmul_coopmat2.glsl). Shared memory: the values common to all columns of a row, 24 bytes per row, 3 KB for 128
+// rows. Registers and occupancy as in the matmul. One exp per 2D FLOPs of a logit; 2 bytes written for each.
 //
 // kernel loss_recompute_coopmat2_f16: COOPMAT2_F16
 // kernel loss_recompute_coopmat2_bf16: COOPMAT2_BF16
@@ -18,7 +18,7 @@ const uint kContiguous = 3;  // x and w along D
 
 shared RowGradient row_terms[kRows];
 
-// Elements of the tile [tile.xy, tile.zw). Either may run more than once for an element, in any order.
+// Per-element functions on the tile [tile.xy, tile.zw). Each may run more than once per element, in any order.
 float to_gradient(const in uint row, const in uint col, const in float sum, const in uvec4 tile, const in float alpha) {
   return logit_gradient(row_terms[row], tile.y + col, alpha * sum, args.softcap, 0.0);
 }

@@ -1,6 +1,6 @@
 #version 460
-// main() of loss_recompute_*.comp on CPU drivers: one tile a subgroup, as in the plain product. What differs between rows is read for
-// many rows at once, a row a lane.
+// main() of loss_recompute_*.comp on CPU drivers: one tile per subgroup, as in the matmul. Values of rows are loaded
+// for many rows at once, one row per lane.
 //
 // kernel loss_recompute_scalar
 // kernel loss_recompute_scalar_pairs: PAIRS
@@ -36,7 +36,7 @@ void main() {
       float gradient[kCols];
       [[unroll]] for (uint j = 0; j < kCols; ++j)
         gradient[j] = logit_gradient(terms, col0 + lane_column(j), args.alpha * sum[i][j], args.softcap, 0.0);
-      [[unroll]] for (uint j = 0; j < kCols; j += kNeighbours) {  // beyond the last column lies the gap between rows
+      [[unroll]] for (uint j = 0; j < kCols; j += kNeighbours) {  // columns beyond the last are in the gap between rows
         const uint col = col0 + lane_column(j);
         if (col < o.cols) write_neighbours(OutF32(uvec2(args.gradient)), row * args.logits_stride + col, gradient, j);
       }

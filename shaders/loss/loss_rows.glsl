@@ -1,4 +1,4 @@
-// Where the rows of x lie: by token, or without gaps where a kernel needs regular ones (COMPACT_X).
+// Start of the rows of x: by token, or compact for kernels that need a constant stride (COMPACT_X).
 #ifdef COMPACT_X
 uint a_row_start(uint row) { return row * args.dim; }
 #else

@@ -3,9 +3,10 @@
 #include "shaders/loss/args.h"
 #include "shaders/common/reduce.glsl"
 #include "shaders/loss/loss.glsl"
-// Distillation: takes a chunk of the student's and the teacher's logits into the sums from which loss_finish.comp makes entropy,
-// cross-entropy and divergence. They count from the teacher's maximum so far; when a chunk raises it from m to m', with
-// r = exp(m - m'): sum e -> r sum e,  sum e (zt - m) -> r (sum e (zt - m) + (m - m') sum e). One workgroup a live row.
+// Distillation: adds a chunk of the student's and the teacher's logits to the sums from which loss_finish.comp computes
+// entropy, cross-entropy and divergence. They are relative to the teacher's maximum so far; when it grows from m to m',
+// with r = exp(m - m'): sum e -> r sum e,  sum e (zt - m) -> r (sum e (zt - m) + (m - m') sum e). One workgroup per
+// live row.
 
 layout(push_constant, std430) uniform Push { LossTeacherArgs args; };
 
@@ -20,7 +21,7 @@ void main() {
     const float teacher_z = capped(args.teacher_logits.at[base + j], args.teacher_softcap);
     const float e = exp(teacher_z - m);
     s += e;
-    if (e == 0.0) continue;  // 0 times an infinite logit is no NaN
+    if (e == 0.0) continue;  // avoids 0 times an infinite logit
     entropy += e * (teacher_z - m);
     cross_entropy += e * z;
     kl += e * (teacher_z - z);

@@ -1,7 +1,7 @@
 #version 460
 #include "shaders/common/common.glsl"
 #include "shaders/loss/args.h"
-// Distillation: in place, one chunk of the student's logits becomes gradients of them.
+// Distillation: replaces one chunk of the student's logits by logit gradients, in place.
 layout(push_constant, std430) uniform Push { LossTeacherGradientArgs args; };
 
 #include "shaders/loss/loss_gradient_rows.glsl"

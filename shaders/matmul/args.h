@@ -1,4 +1,4 @@
-// Arguments of matrix products. See shaders/common/args.h.
+// Arguments of the matmul kernels. See shaders/common/args.h.
 #ifndef LAPILLI_SHADERS_MATMUL_ARGS_H
 #define LAPILLI_SHADERS_MATMUL_ARGS_H
 
@@ -7,7 +7,7 @@
 ARGS_BEGIN
 
 // ---- matmul_*.comp ----
-// c [rows,cols] = f(y), y = alpha * scale * op(a) op(b) + bias + addend, f as SPEC_NONLINEARITY says (common/args.h).
+// c [rows,cols] = f(y), y = alpha * scale * op(a) op(b) + bias + addend, f given by SPEC_NONLINEARITY (common/args.h).
 struct MatmulArgs {
   InOutReal c;      // [rows, cols], rows c_stride apart
   InReal a;         // element (row, k) at row * a_row + k * a_depth
@@ -15,19 +15,19 @@ struct MatmulArgs {
   InF32 bias;       // [cols] or null
   InReal addend;    // laid out like c, may be c itself (accumulate); or null
   OutReal kept;     // likewise; or null
-  InReal before;    // likewise, or what kRotary says; or null
-  InF32 scale;      // [1] or null: a factor beside alpha
-  InU32 live;       // [1] or null: how many rows (live_is_depth = 0) or steps of K (1) count; the rest is not touched
+  InReal before;    // likewise; kRotary: the cos/sin table; or null
+  InF32 scale;      // [1] or null: multiplied with alpha
+  InU32 live;       // [1] or null: number of valid rows (live_is_depth = 0) or steps of K (1); others are not touched
   uint rows, cols, depth;
   uint c_stride;
   uint a_row, a_depth;
   uint b_depth, b_col;
   uint live_is_depth;
-  uint row_step;    // order of the rows of tiles (common.glsl's spread)
+  uint row_step;    // permutation of the rows of tiles (common.glsl's spread)
   float alpha;
 };
 
-// ---- matmul_sum.comp: what a product split along K adds up to ----
+// ---- matmul_sum.comp: sum of the parts of a split-K matmul ----
 struct MatmulSumArgs {
   OutReal c;        // [rows, cols], rows c_stride apart: alpha * scale * sum of the parts + bias + addend
   InF32 parts;      // [splits, rows, cols]

@@ -1,6 +1,6 @@
-// The operands of a product op(a) op(b): element (row, k) of a at a_row_start(row) + k * a_depth, element (k, col) of b at
-// k * b_depth + col * b_col. Rows beyond `rows` and columns beyond `cols` are never read; at least one of each is there.
-// OPERAND is the type of their pointers: f32, unless the kernel that includes this takes others too.
+// The operands of a matmul op(a) op(b): element (row, k) of a at a_row_start(row) + k * a_depth, element (k, col) of b
+// at k * b_depth + col * b_col. Rows beyond `rows` and columns beyond `cols` are never read; at least one of each
+// exists. OPERAND is the type of their pointers: f32 by default.
 #ifndef OPERAND
 #define OPERAND InF32
 #endif
@@ -9,14 +9,15 @@ struct Operands {
   uint rows, cols, depth;
   uint a_depth, b_depth, b_col;
 };
-// The tile (down, across) of a workgroup among tiles (down, across), beyond them where there is none for it. Bands of BAND_ROWS rows of tiles,
-// in a band column by column: what workgroups at work at the same time want then is few rows of a and columns of b, which caches hold.
-// Panels of a and of b, each as many rows or columns as a tile has, that so many workgroups at once want:
-//                                 24 workgroups, 18 tiles across     192, 64 across     192, 393 across (a vocabulary)
+// The tile (row, column) of a workgroup in a grid of `tiles`; beyond the grid if there is none for it. The order is
+// bands of BAND_ROWS rows of tiles, column by column within a band, so that concurrent workgroups share few rows of a
+// and columns of b, which stay in caches. Panels of a and of b (as many rows or columns as a tile has) that concurrent
+// workgroups read:
+//                                 24 workgroups, 18 tile columns     192, 64 columns    192, 393 columns (a vocabulary)
 //   row by row                              2 + 18                       3 + 64               1 + 192
 //   bands of 8                              8 +  3                       8 + 24               8 + 24
-// A driver on a processor has few workgroups at once: row by row, neighbours share the rows of a. `row_step`: common.glsl's spread(), 1 where
-// all rows count.
+// A CPU driver runs few workgroups at once: row by row, adjacent workgroups share the rows of a. `row_step`: see
+// common.glsl's spread(); 1 if all rows are valid.
 #ifndef BAND_ROWS
 #define BAND_ROWS 1
 #endif
@@ -27,4 +28,4 @@ uvec2 tile_of_group(uvec2 tiles, uint row_step) {
   const uint row = band + within % rows, across = within / rows;
   return across < tiles.y ? uvec2(spread(row, tiles.x, row_step), across) : uvec2(tiles.x, 0);
 }
-uint a_row_start(uint row);  // each kernel says where the rows of its a lie
+uint a_row_start(uint row);  // defined by each kernel: start of a row of a

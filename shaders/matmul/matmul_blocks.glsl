@@ -1,8 +1,8 @@
-// A tile of a product as the threads of a workgroup hold it after multiply(), whatever made it: a thread has kBlocksR x kBlocksC
-// blocks of 4 x 4 elements, blocks of a thread half a tile apart, so that neighbours touch neighbouring vec4. Epilogues are
-// written against this.
+// The layout of a tile in the threads of a workgroup after multiply(), the same for all its implementations: a thread
+// has kBlocksR x kBlocksC blocks of 4 x 4 elements, half a tile apart, so that adjacent threads access adjacent vec4.
+// Epilogues use this layout.
 //
-// NN, NT and TN differ in strides; a constant kContiguous, declared before this is included, says which dimension is
+// NN, NT and TN differ in strides. The constant kContiguous, declared before the include, gives the dimension that is
 // contiguous in memory, so that consecutive threads read consecutive elements: bit 0: a is contiguous along K (else along
 // rows), bit 1: b is contiguous along K (else columns).
 #define BAND_ROWS 8
@@ -19,7 +19,7 @@ const uint kPaddedRows = kRows + 4;
 
 vec4 sum[kBlocksR * 4][kBlocksC];
 
-// Where this thread's block of four rows, and of four columns, begins within the tile.
+// Start of this thread's block of four rows, and of four columns, within the tile.
 uint thread_across() { return gl_LocalInvocationIndex % kAcross; }
 uint block_row(uint block) { return block * (kRows / 2) + 4 * (gl_LocalInvocationIndex / kAcross); }
 uint block_col(uint block) { return 4 * (block * kAcross + thread_across()); }

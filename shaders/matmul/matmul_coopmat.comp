@@ -1,8 +1,8 @@
 #version 460
-// The epilogue of a tile in blocks where c, and with it all that is laid out like it, lies in memory as f32 or as factors (SPEC_C_TYPE).
-// Four columns are written at once where bit 2 of SPEC_ALIGNED says that all their rows begin at four elements.
+// The epilogue of a tile in blocks, with c and all tensors laid out like it in f32 or in the operand type
+// (SPEC_C_TYPE). Writes four columns at once if bit 2 of SPEC_ALIGNED says that all rows are aligned to four elements.
 //
-// Declared before this is included, beside what matmul_coopmat.glsl needs: vec2 unpack_factors(uint).
+// Declared before the include, besides the requirements of matmul_coopmat.glsl: vec2 unpack_factors(uint).
 //
 // kernel matmul_coopmat_f16: COOPMAT_F16
 // kernel matmul_coopmat_bf16: COOPMAT_BF16

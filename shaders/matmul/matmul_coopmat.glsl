@@ -1,33 +1,35 @@
-// multiply() with cooperative matrices (VK_KHR_cooperative_matrix): factors of 16 bits, sums in f32. Each operand lies in memory as
-// f32 or as factors (SPEC_A_TYPE, SPEC_B_TYPE).
+// multiply() with cooperative matrices (VK_KHR_cooperative_matrix): 16-bit operands, f32 accumulators. In memory each
+// operand is f32 or 16-bit (SPEC_A_TYPE, SPEC_B_TYPE).
 //
-// A workgroup computes its tile kDepth steps of K at a time. Factors are fetched eight at a time; kept in shared memory in the order
-// they have in memory (a load's layout does the transposing), rows padded by 16 bytes; or, where SPEC_TRANSPOSES
-// says so, always along K: a thread then takes four neighbours of two or four steps, and writes them as so many steps of four rows. NVIDIA's
-// loads transpose on their way; AMD's read what does not lie along K 16 bits at a time: 256 loads of a stage of 128 x 128 where 32 do. Its
-// subgroups share the tile out kSubgroupsDown x the rest; each holds its part as fragments of the device's own size. The next
-// stage is fetched into registers after the barrier that publishes this one, and so travels during the math: one stage of
-// shared memory is enough. For that no instruction may want what was fetched before the math is done, not even a choice between it and
-// 0, or a copy at the end of a branch, for which AMD's compiler waits: so fetches are unconditional, from places that are there, and f32
-// becomes factors, and what lies beyond an edge 0, on the way to shared memory. At the end the fragments go through shared memory into the
-// blocks of matmul_blocks.glsl, a quarter of the largest tile at a time, and any epilogue written for blocks follows.
+// A workgroup computes its tile kDepth steps of K at a time. Operands are fetched as 8-wide vectors and staged in
+// shared memory in the order they have in memory (the layout of coopMatLoad transposes), rows padded by 16 bytes; or,
+// with SPEC_TRANSPOSES, always along K: a thread then loads four adjacent elements of two or four steps, and stores
+// them as that many steps of four rows. NVIDIA's loads transpose in hardware; AMD's load operands that are not
+// contiguous along K 16 bits at a time: 256 loads instead of 32 for a stage of 128 x 128. The subgroups form a grid
+// with kSubgroupsDown rows; each holds its part of the tile as fragments of the device's matrix shape. The next stage
+// is fetched into registers after the barrier that publishes this one, and overlaps with the math: one stage of shared
+// memory is enough. For that, no instruction may use a fetched value before the math is done, not even a select with 0,
+// or a copy at the end of a branch, for which AMD's compiler waits. So fetches are unconditional, from valid addresses;
+// the store to shared memory converts f32 to operands and zeroes elements beyond an edge. At the end the fragments pass
+// through shared memory into the blocks of matmul_blocks.glsl, a quarter of the largest tile at a time, followed by any
+// epilogue for blocks.
 //
 //   tile        threads  per subgroup (of 32)  accumulators  shared (kDepth 32)   fragment loads per multiply (16 x 16 x 16)
 //   32 x 32        64        32 x 16                16            5.1 KB                  3 for 2
 //   64 x 64       256        32 x 16                16           10.2 KB                  3 for 2
 //   128 x 128     256        64 x 32                64           20.5 KB                  6 for 8
-// Accumulators are registers of a thread; A fragments of one step (4 in the largest tile) are held, B is streamed. A wave of 64
-// holds twice the tile per subgroup and the same per thread.
-//   registers of a thread, 128 x 128: 64 sums, 16 + 4 of fragments, 16 on their way to shared memory, some 20 of addresses: ~120 (f32: 16 more)
-//                          64 x 64:   16 sums,  8 + 4 of fragments,  8 on their way,                    some 20: ~56
-// So 2 and 4 workgroups share a multiprocessor of 65,536 registers: 16 and 32 subgroups of 32, with 41 KB of its shared memory. RDNA 3 holds each
-// factor twice: 156 to 192 registers in waves of 64 (lapilli bench kernels).
+// Accumulators are registers per thread; A fragments of one step (4 in the largest tile) are held, B is streamed. A
+// wave of 64 holds twice the tile per subgroup and the same per thread.
+//   registers per thread, 128 x 128: 64 sums, 16 + 4 fragments, 16 staging, some 20 addresses: ~120 (f32: 16 more)
+//                         64 x 64:   16 sums,  8 + 4 fragments,  8 staging, some 20 addresses: ~56
+// So 2 and 4 workgroups fit a multiprocessor with 65,536 registers: 16 and 32 subgroups of 32, with 41 KB of shared
+// memory. RDNA 3 stores each operand twice: 156 to 192 registers in waves of 64 (lapilli bench kernels).
 //   global memory      a stage of 128 x 128, a thread     FLOPs per byte, tile of 64    of 128
 //   a and b f32        8 reads of 16 bytes, 16 roundings          16                      32
 //   one of 16 bits     6 reads, 8 roundings                       21                      43
 //   both               4 reads, none                              32                      64
 //
-// Declared before this is included: FACTOR, the type of the factors; uint pack_factors(vec2), two of them rounded to it; and
+// Declared before the include: FACTOR, the operand type; uint pack_factors(vec2), which rounds two values to it; and
 // kContiguous (matmul_blocks.glsl).
 #extension GL_EXT_shader_16bit_storage : require
 #define OPERAND InReal
@@ -53,28 +55,28 @@ const uint kSubgroupCols = kCols / (kWorkgroup / kSubgroup / kSubgroupsDown);
 const uint kFragmentsDown = kSubgroupRows / kFragmentRows;
 const uint kFragmentsAcross = kSubgroupCols / kFragmentCols;
 
-// Shared memory in 16-byte units (8 factors, 4 sums): that a fragment's rows begin at 16 bytes is a rule of its loads.
-// A row of it is kDepth factors, or where the operand lies the other way there, a step of K.
+// Shared memory in 16-byte units (8 operands, 4 sums): fragment loads require rows aligned to 16 bytes. A row is kDepth
+// operands, or one step of K if the operand is staged the other way.
 const bool kAStagedAlong = kAAlongDepth || kTransposes != 0, kBStagedAlong = kBAlongDepth || kTransposes != 0;
 const uint kStrideA = (kAStagedAlong ? kDepth : kRows) / 8 + 1;
 const uint kStrideB = (kBStagedAlong ? kDepth : kCols) / 8 + 1;
 const uint kStageA = (kAStagedAlong ? kRows : kDepth) * kStrideA;
 const uint kStageB = (kBStagedAlong ? kCols : kDepth) * kStrideB;
-// The sums of one block of each thread, on their way from fragments to threads.
+// The sums of one block of each thread, passed from fragments to threads.
 const uint kPartRows = kRows / kBlocksR, kPartCols = kCols / kBlocksC;
 const uint kStridePart = kPartCols / 4 + 1;
 const uint kPart = kPartRows * kStridePart;
 shared uvec4 stage[kStageA + kStageB > kPart ? kStageA + kStageB : kPart];
 
-const uint kChunksA = kRows * kDepth / 8 / kWorkgroup;  // eights of factors that a thread stages
+const uint kChunksA = kRows * kDepth / 8 / kWorkgroup;  // 8-wide vectors of operands that a thread stages
 const uint kChunksB = kCols * kDepth / 8 / kWorkgroup;
 
-// How an operand gets to its part of the stage, which begins at `base`.
+// Loads an operand into its part of the stage, which begins at `base`.
 struct Way {
   uint width;        // rows or columns of the tile
   bool along_depth;  // in memory
   bool turns;
-  uint chunks;       // eights of a thread
+  uint chunks;       // 8-wide vectors per thread
   uint base, stride;
   uint type;
   bool aligned;
@@ -82,8 +84,9 @@ struct Way {
 Way way_of_a() { return Way(kRows, kAAlongDepth, kAAlongDepth != kAStagedAlong, kChunksA, 0, kStrideA, kAType, (kAligned & 1) != 0); }
 Way way_of_b() { return Way(kCols, kBAlongDepth, kBAlongDepth != kBStagedAlong, kChunksB, kStageA, kStrideB, kBType, (kAligned & 2) != 0); }
 
-// Where a thread's i-th eight of an operand begins: x = row or column of the tile, y = step of K. One that turns is four neighbours of two
-// steps; a thread has all of its steps side by side, and a row's are of neighbouring threads.
+// Start of a thread's i-th 8-wide vector of an operand: x = row or column of the tile, y = step of K. When transposing,
+// it is four adjacent elements of two steps; a thread has consecutive steps, and adjacent threads have the rest of a
+// row.
 uvec2 chunk_place(uint i, Way way) {
   if (way.turns) {
     const uint steps = 2 * way.chunks, patches = kDepth / steps;
@@ -103,18 +106,19 @@ void stage_chunk(uint i, Way way, uvec4 eight) {
   [[unroll]] for (uint x = 0; x < 4; ++x) stage[way.base + (place.x + x) * way.stride + place.y / 8][place.y % 8 / 2] = steps[x];
 }
 
-// Neighbours in memory that one load takes: only with as many to a unit does a row begin where a load may.
+// Adjacent elements per load, limited by the alignment of rows.
 uint unit(Way way) { return !way.aligned ? 1 : (way.type == kF32 || way.turns ? 4 : 8); }
-// Where the last unit of so many begins. What a thread would fetch from beyond an edge it fetches from there.
+// Start of the last unit of `extent` elements. Fetches beyond an edge read it instead.
 uint last_unit(uint extent, uint unit) { return (max(extent, 1) - 1) / unit * unit; }
-// How far from each other two of a unit's neighbours are fetched, i elements apart.
+// Distance of the addresses of elements `from` and `from` + i, clamped to the last.
 uint apart(uint i, uint from, uint last) { return min(from + i, last) - min(from, last); }
 
-// An eight as it was read: in `low` where it was one unit, else in halves, an element a word or, of aligned factors, two.
+// An 8-wide vector as loaded: in `low` if it was one unit, else in two halves, with one element per word, or two if
+// aligned 16-bit operands.
 struct Words {
   uvec4 low, high;
 };
-// `from` counts along the contiguous dimension, of which `last` is the last unit.
+// `from` is an index along the contiguous dimension, `last` that of the last unit.
 uvec4 fetch_four(InReal memory, Way way, uint at, uint from, uint last) {
   if (way.aligned) return way.type == kF32 ? InU32x4(memory).at[at / 4] : uvec4(InU32x2(memory).at[at / 4], 0, 0);
   uvec4 four;
@@ -124,7 +128,7 @@ uvec4 fetch_four(InReal memory, Way way, uint at, uint from, uint last) {
   }
   return four;
 }
-// `at`: where the eight begins; `step`: from a step of K to the next.
+// `at`: start of the 8-wide vector; `step`: stride between steps of K.
 Words fetch(InReal memory, Way way, uint at, uint step, uint from, uint last, bool next_step) {
   if (unit(way) == 8) return Words(InU32x4(memory).at[at / 8], uvec4(0));
   const uint second = way.turns ? (next_step ? step : 0) : apart(4, from, last);
@@ -139,12 +143,12 @@ uvec4 factors_of(Words words, Way way) {
 }
 
 uint left(uint all, uint from) { return all > from ? all - from : 0; }
-// The first `count` of four factors, and zeros.
+// The first `count` of four operands, the others zero.
 uvec2 first_of_four(uvec2 four, uint count) {
   const uvec2 pairs = uvec2(min(count, 2), min(left(count, 2), 2));
   return four & uvec2(bitfieldInsert(0u, ~0u, 0, int(16 * pairs.x)), bitfieldInsert(0u, ~0u, 0, int(16 * pairs.y)));
 }
-// Zeros where a thread's eight, of which `across` rows or columns and `depth` steps are left, goes beyond an edge.
+// Zeroes the elements of a thread's 8-wide vector beyond an edge; `across` rows or columns and `depth` steps are left.
 uvec4 within_edges(uvec4 eight, Way way, uint across, uint depth) {
   if (way.turns) return uvec4(first_of_four(eight.xy, depth > 0 ? across : 0), first_of_four(eight.zw, depth > 1 ? across : 0));
   const uint count = way.along_depth ? (across > 0 ? depth : 0) : (depth > 0 ? across : 0);
@@ -161,7 +165,7 @@ void multiply(Operands o, uint row0, uint col0) {
   const uint down = gl_SubgroupID % kSubgroupsDown, across = gl_SubgroupID / kSubgroupsDown;
   const uint sub_row = down * kSubgroupRows, sub_col = across * kSubgroupCols;
   const Way way_a = way_of_a(), way_b = way_of_b();
-  // Last units of rows, columns and steps of K, of the two operands.
+  // Last units of rows, columns and steps of K of the two operands.
   const uint last_row = last_unit(o.rows, way_a.along_depth ? 1 : unit(way_a)), last_col = last_unit(o.cols, way_b.along_depth ? 1 : unit(way_b));
   const uint last_a = last_unit(o.depth, way_a.along_depth ? unit(way_a) : 1), last_b = last_unit(o.depth, way_b.along_depth ? unit(way_b) : 1);
   uint a_at[kChunksA], b_at[kChunksB];
@@ -200,7 +204,7 @@ void multiply(Operands o, uint row0, uint col0) {
     [[unroll]] for (uint i = 0; i < kChunksA; ++i) stage_chunk(i, way_a, eights_a[i]);
     [[unroll]] for (uint i = 0; i < kChunksB; ++i) stage_chunk(i, way_b, eights_b[i]);
     barrier();
-    FETCH(k0 + kDepth)  // after the last stage once more of what is there, for nobody
+    FETCH(k0 + kDepth)  // after the last stage: from valid addresses, not used
     [[unroll]] for (uint k = 0; k < kDepth; k += kFragmentDepth) {
       coopmat<FACTOR, gl_ScopeSubgroup, kFragmentRows, kFragmentDepth, gl_MatrixUseA> a[kFragmentsDown];
       [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {

@@ -1,7 +1,7 @@
 #version 460
-// c = f(alpha * scale * op(a) op(b) + bias + addend) from the tile of a workgroup; c of f32 or of the factors' type.
+// c = f(alpha * scale * op(a) op(b) + bias + addend) from the tile of a workgroup; c is f32 or has the operand type.
 //
-// The epilogue reads bias and addend where it computes an element: a second matrix of the tile's size would not fit into registers.
+// The epilogue reads bias and addend per element: a second matrix of the tile's size would not fit into registers.
 //
 // kernel matmul_coopmat2_f16: COOPMAT2_F16
 // kernel matmul_coopmat2_bf16: COOPMAT2_BF16
@@ -28,8 +28,8 @@ vec4 stored_like_c(vec4 values) { return kCType == kF32 ? values : vec4(unpack_f
 void store_gated(uvec2 to, uint at, vec2 values, uint count) {}
 #include "shaders/matmul/matmul_finish.glsl"
 
-// Elements of the tile [start, end) on their way to c. Either may run more than once for an element, in any order: what one reads, only
-// the other writes.
+// Per-element functions on the tile [start, end) before the store to c. Each may run more than once per element, in any
+// order: finish_element() only reads memory, write() only writes it.
 float finish_element(const in uint row, const in uint col, const in float sum, const in uvec4 tile, const in float alpha) {
   const uvec2 place = tile.xy + uvec2(row, col);
   float value = alpha * sum;

@@ -1,26 +1,28 @@
-// A product op(a) op(b) with cooperative matrices of whole workgroups (VK_NV_cooperative_matrix2): a and b of 16 bits in memory, rows of a
-// at regular distances, sums in f32. tile_sums() gives the tile that begins at `start` as one matrix; epilogues are
-// matmul_coopmat2_store.glsl and loss_*_coopmat2.glsl.
+// A matmul op(a) op(b) with workgroup-scope cooperative matrices (VK_NV_cooperative_matrix2): a and b are 16-bit in
+// memory, rows of a have a constant stride, accumulators are f32. tile_sums() returns the tile that begins at `start`
+// as one matrix; the epilogues are in matmul_coopmat2.comp and loss_*_coopmat2.comp.
 //
-// A workgroup holds its tile kRows x kCols as one matrix of sums and takes kDepth steps of K at a time straight from memory: the
-// driver stages through shared memory of its own and places the barriers. A layout is a matrix as it lies in memory, a slice of it
-// what is loaded: NN, NT and TN differ in which dimension is the outer one, and the slice is turned where that is K for a, or the
-// columns for b. Tiles inside the matrices are loaded without bounds; at the edges, and for the last steps of K, what lies outside
-// is 0, and neither read nor written.
+// A workgroup holds its tile kRows x kCols as one matrix of sums and loads kDepth steps of K at a time directly from
+// memory: the driver stages them in its own shared memory and places the barriers. A tensor layout describes a matrix
+// in memory, a slice of it the part to load: NN, NT and TN differ in which dimension is the outer one, and the slice is
+// transposed where that is K for a, or the columns for b. Tiles inside the matrices are loaded without bounds checks;
+// at the edges, and for the last steps of K, elements outside read as 0 and are not written.
 //
 //   tile        threads  sums per thread  a and b of a stage (kDepth 64)  global memory, FLOPs per byte  MFLOP a stage
 //   64 x 64        128          32                   16 KB                           32                       0.5
 //   128 x 128      256          64                   32 KB                           64                       2.1
 //   128 x 256      256         128                   48 KB                           85                       4.2
 //   256 x 128      256         128                   48 KB                           85                       4.2
-// Sums are registers of a thread; fragments of a and b come on top of them (64 at most where 255 are to be enough). Shared memory is
-// the driver's affair: none here, and it says how much it keeps (DeviceCaps::matrix_shared_bytes). With some 30 registers of addresses a
-// multiprocessor of 65,536 has room for 5 workgroups of the smallest tile (20 subgroups of 32) and one of each other (8): the driver's own
-// stages have to hide the latency there. Only drivers with subgroups of 32 have the extension so far.
+// Sums are registers per thread; fragments of a and b come on top (at most 64, to stay within 255). The driver manages
+// shared memory: none is declared here, and it reports how much it reserves (DeviceCaps::matrix_shared_bytes). With
+// some 30 address registers, a multiprocessor with 65,536 registers has room for 5 workgroups of the smallest tile (20
+// subgroups of 32) and for one of each larger tile (8): there the driver's staging must hide the latency. So far only
+// drivers with subgroups of 32 have the extension.
 //
-// Declared before this is included: FACTOR, the type of a and b; uint pack_factors(vec2) and vec2 unpack_factors(uint), f32 to two of
-// it and back; STORES_ROUNDED where the device has matrices of sums of that type; EMULATED to run without the extension (tests);
-// kContiguous: bit 0: a is contiguous along K (else along rows), bit 1: b (else columns).
+// Declared before the include: FACTOR, the type of a and b; uint pack_factors(vec2) and vec2 unpack_factors(uint),
+// between f32 and that type; STORES_ROUNDED if the device has accumulator matrices of that type; EMULATED to run
+// without the extension (tests); kContiguous: bit 0: a is contiguous along K (else along rows), bit 1: b (else
+// columns).
 #define BAND_ROWS 8
 #include "shaders/matmul/matmul.glsl"
 
@@ -39,8 +41,8 @@ const bool kAAlongDepth = (kContiguous & 1) != 0, kBAlongDepth = (kContiguous & 
 
 layout(buffer_reference, std430, buffer_reference_align = 2) buffer InOutHalves { uint16_t at[]; };
 
-// Elements from one row in memory to the next, told to be a multiple of 8 where it is. Layouts want at least a row's length, which
-// a single row need not have.
+// Row stride in elements, marked as a multiple of 8 if `aligned`. Tensor layouts require a stride of at least a row's
+// length, which the stride of a single row need not have.
 uint outer_stride(uint stride, uint length, bool aligned) { return aligned ? stride & ~7u : max(stride, length); }
 
 // sums += the slices of a and b that begin at step k.
@@ -55,7 +57,7 @@ uint outer_stride(uint stride, uint length, bool aligned) { return aligned ? str
     sums = coopMatMulAdd(part_a, part_b, sums);                                                      \
   }
 
-// Whether the tile lies inside a product that ends at `end`.
+// Whether the tile is inside a result of size `end`.
 bool is_inside(uvec2 start, uvec2 end) { return all(lessThanEqual(start + uvec2(kRows, kCols), end)); }
 
 Sums tile_sums(Operands o, uvec2 start) {
@@ -80,7 +82,7 @@ Sums tile_sums(Operands o, uvec2 start) {
   return sums;
 }
 
-// Stores the tile in a matrix [end] of f32, or of the factors' type, whose rows are `stride` apart. REQUIRES: it begins at 16 bytes.
+// Stores the tile in a matrix [end] of f32 or the operand type with row stride `stride`. REQUIRES: 16-byte alignment.
 #define STORE_TILE(matrix, to, start, end, stride)                                                                                        \
   {                                                                                                                                       \
     Layout tile_inside = setTensorLayoutStrideNV(setTensorLayoutDimensionNV(NEW_LAYOUT, end.x, end.y), stride, 1);                        \

@@ -1,6 +1,6 @@
 #version 460
 #include "shaders/common/common.glsl"
-// c = f(alpha * scale * op(a) op(b) + bias + addend) on drivers that run on a processor, f32, any strides.
+// c = f(alpha * scale * op(a) op(b) + bias + addend) on CPU drivers, f32, any strides.
 #include "shaders/matmul/matmul_scalar_words.glsl"
 #include "shaders/matmul/matmul_store.glsl"
 const uint kStored = 1;

@@ -1,6 +1,7 @@
 #version 460
 #include "shaders/common/common.glsl"
-// c = f(alpha * scale * op(a) op(b) + bias + addend) on drivers that run on a processor, f32, with 64-bit loads, and stores where c allows.
+// c = f(alpha * scale * op(a) op(b) + bias + addend) on CPU drivers, f32, with 64-bit loads, and 64-bit stores if c
+// allows.
 layout(constant_id = SPEC_VARIANT) const uint kVariant = 0;  // kLayout, + 4 and 8 where an odd number of elements lies from row to row of a and of b
 const uint kLayout = kVariant & 3;
 const bool kOddA = (kVariant & 4) != 0, kOddB = (kVariant & 8) != 0;

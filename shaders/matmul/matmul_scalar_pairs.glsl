@@ -1,21 +1,22 @@
-// multiply() reading two neighbouring floats with one 64-bit load: half the scattered reads of matmul_scalar_words.glsl, which
-// are what it waits for: tiles of 32 rows and 2 columns a lane spent half their time in them on lavapipe. Tall and wide tiles make each
-// of them count for more products. Lane l has columns kCols * l and those that follow; a block is 16 steps of K at 8
-// and at 16 lanes, a line of the cache of a row of a.
+// multiply() with 64-bit loads of two adjacent floats: half the scattered loads of matmul_scalar_words.glsl, which are
+// its bottleneck: tiles of 32 rows and 2 columns per lane spent half their time in them on lavapipe. Tall and wide
+// tiles use each load for more multiplications. Lane l has columns kCols * l and the following ones; a block is 16
+// steps of K at 8 and at 16 lanes, one cache line of a row of a.
 //
-// All of a block's a is read before the first product, and left in memory, from where a broadcast is one load (pairs.glsl). At 8 lanes a masked
-// load is a ladder of eight branches, past which LLVM would else move products until each of them goes through memory; at 16 lanes (AVX-512) the
-// two shuffles of a broadcast from a register wait for the units that multiply. Four rows share each value of b while it is in a register, at 8
-// lanes, with half as many registers, two.
+// All of a block's a is read before the first multiplication, and kept in memory, from where a broadcast is one load
+// (pairs.glsl). At 8 lanes a masked load is a chain of eight branches; otherwise LLVM would move multiplications past
+// them and spill each. At 16 lanes (AVX-512) the two shuffles of a broadcast from a register compete for the multiply
+// units. Four rows share each value of b in a register; two at 8 lanes, which have half as many registers.
 //
-// Where rows lie an odd number of elements apart (kOddA, kOddB), every other row starts in the middle of a pair. Its pairs are those that
-// begin one element earlier; they give all but the last element that a lane or a block wants, which is read as a word: of a, where
-// broadcasts hand elements round, one such read serves kSpan rows, or kSubgroup steps of one. Scattered reads of a block at 64 rows, 4 columns and 16 lanes, 64
-// where both are even: NN 74, NT 68, TN 74.
+// With an odd row stride (kOddA, kOddB), every other row starts in the middle of a pair. Its pairs begin one element
+// earlier; they contain all but the last element that a lane or a block needs, which is read by a 32-bit load. For a,
+// whose elements are broadcast, one such load serves kSpan rows, or kSubgroup steps of one row. Scattered loads of a
+// block at 64 rows, 4 columns and 16 lanes: 64 if both strides are even, else NN 74, NT 68, TN 74.
 //
-// Include after constants kLayout (0 is NN, 1 is NT, 2 is TN), kOddA and kOddB. Needs 64-bit integers; a and b 8-byte aligned. A pair
-// may reach one element beyond the rows (TN) or columns (NN, TN), of the last step of K too, wherever there are fewer of them than elements
-// from step to step. kRows: a multiple of 4, and of kSpan where it is larger; kCols: even; kSubgroup: a multiple of 4.
+// Include after constants kLayout (0 is NN, 1 is NT, 2 is TN), kOddA and kOddB. Needs 64-bit integers; a and b 8-byte
+// aligned. A pair may extend one element beyond the rows (TN) or columns (NN, TN), also at the last step of K, if they
+// are fewer than the stride between steps. kRows: a multiple of 4, and of kSpan where it is larger; kCols: even;
+// kSubgroup: a multiple of 4.
 #include "shaders/common/pairs.glsl"
 #include "shaders/matmul/matmul_scalar.glsl"
 
@@ -26,7 +27,7 @@ const uint kSpan = 2 * kSubgroup;  // elements of a that one load gives
 const uint kSpans = (kRows + kSpan - 1) / kSpan;
 
 float sum[kRows][kCols];
-float b[kBlock][kCols];  // of the block at hand
+float b[kBlock][kCols];  // of the current block
 
 uint lane_column(uint j) { return kCols * gl_SubgroupInvocationID + j; }
 uint lane_of(uint column) { return column / kCols; }
@@ -35,16 +36,16 @@ const uint kNeighbours = 2;
 void write_neighbours(OutF32 to, uint at, float values[kCols], uint j) { write_pair(OutPairs(to), at, vec2(values[j], values[j + 1])); }
 
 uint even(uint index) { return index & ~1u; }
-// Of an even element in a row of `count`: itself, or beyond the edge one that may be read. In rows an odd number apart, with an even count,
-// that is the one behind the row's end: at even steps two elements of the next row, which is there (a block has an even number of steps), at
-// odd ones one of the gap between the rows.
+// An even element index in a row of `count`, or beyond the edge one that may be read. With an odd stride and an even
+// count that is the one after the row's end: at even steps two elements of the next row, which exists (a block has an
+// even number of steps), at odd steps one element of the gap between the rows.
 uint within(uint index, uint count, bool odd) { return min(index, even(odd ? count : count - 1)); }
 
 // The kBlock steps of K from k0 on of a lane's columns.
 void load_b(Operands o, uint k0, uint b_at[kCols]) {
   InPairs pairs = InPairs(o.b);
   if (kLayout == kNT) {
-    // A column at a time: a gather touches a line of memory of each lane, which the next steps of K find in the cache.
+    // One column at a time: a gather touches one cache line per lane, and the next steps of K hit these lines.
     [[unroll]] for (uint j = 0; j < kCols; ++j) {
       const uint early = kOddB ? j % 2 : 0;
       [[unroll]] for (uint k = 0; k < kBlock; k += 2) {
@@ -71,9 +72,8 @@ void add_products(uint row, uint k, float a) {
   [[unroll]] for (uint j = 0; j < kCols; ++j) sum[row][j] += a * b[k][j];
 }
 
-// Elements of a that pairs leave out, where every other row starts in the middle of one. Of a transposed a: the last row of each span, the
-// steps of one span after those of another, lane after lane. Of one that is not: the last step of odd rows, lane l has that of row 2l+1 of a
-// span.
+// Elements of a that pairs do not contain with an odd stride. Transposed a: the last row of each span; steps of
+// consecutive spans, in consecutive lanes. Otherwise: the last step of odd rows; lane l has that of row 2l+1 of a span.
 const uint kLasts = kLayout == kTN ? (kSpans * kBlock + kSubgroup - 1) / kSubgroup : kSpans;
 
 // A block of a transposed a. Lane l has rows 2l and 2l+1 of a span, or 2l-1 and 2l.
@@ -100,7 +100,8 @@ void add_block_transposed(Operands o, uint k0, uint a_span[kSpans], uint a_last[
       }
 }
 
-// The same of one that is not: a load gives the block's steps of kRowsOfLoad rows, two to a lane, row after row.
+// The same for an a that is not transposed: a load reads the block's steps of kRowsOfLoad rows, two per lane, row by
+// row.
 const uint kLanesOfRow = kBlock / 2;
 const uint kRowsOfLoad = kSubgroup / kLanesOfRow;
 const uint kLoads = kRows / kRowsOfLoad;
@@ -133,7 +134,7 @@ void add_step(Operands o, uint k, uint starts[kRowRegisters], uint col0) {
 
 void multiply(Operands o, uint row0, uint col0) {
   const uint lane = gl_SubgroupInvocationID;
-  // Rows and columns beyond the edge read the last ones; nobody uses their sums.
+  // Rows and columns beyond the edge read the last ones; their sums are not used.
   uint starts[kRowRegisters], a_at[kLoads], a_span[kSpans], a_last[kLasts];
   [[unroll]] for (uint g = 0; g < kRowRegisters; ++g) starts[g] = a_row_start(row_of_lane(row0, g, o.rows));
   [[unroll]] for (uint load = 0; load < kLoads; ++load)

@@ -1,7 +1,7 @@
-// main() of the plain product on CPU drivers.
+// main() of matmul on CPU drivers.
 //
-// Included before: matmul_store.glsl and a form of multiply(). Declared before: kStored, how many neighbouring columns of a lane
-// go to memory at once. Defined after: store_sums(), which stores alpha sum[i][j] and its kStored - 1 neighbours.
+// Included before: matmul_store.glsl and a form of multiply(). Declared before: kStored, the number of adjacent columns
+// of a lane stored at once. Defined after: store_sums(), which stores alpha sum[i][j] and the next kStored - 1 columns.
 void store_sums(uint row, uint col, float alpha, uint i, uint j);
 
 void main() {

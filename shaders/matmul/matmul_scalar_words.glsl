@@ -1,4 +1,4 @@
-// multiply() with 32-bit loads and any strides: NN, NT and TN differ in nothing else. Lane l has columns l, l + kSubgroup, ...
+// multiply() with 32-bit loads and any strides (NN, NT and TN). Lane l has columns l, l + kSubgroup, ...
 // of the tile; a block is kSubgroup steps of K.
 #include "shaders/matmul/matmul_scalar.glsl"
 
@@ -12,7 +12,7 @@ const uint kNeighbours = 1;
 void write_neighbours(OutF32 to, uint at, float values[kCols], uint j) { to.at[at] = values[j]; }
 
 void multiply(Operands o, uint row0, uint col0) {
-  // Rows and columns beyond the edge read the last one; nobody uses their sums.
+  // Rows and columns beyond the edge read the last one; their sums are not used.
   uint starts[kRowRegisters], a_at[kRows];
   [[unroll]] for (uint g = 0; g < kRowRegisters; ++g) starts[g] = a_row_start(row_of_lane(row0, g, o.rows));
   [[unroll]] for (uint i = 0; i < kRows; ++i) a_at[i] = of_row(starts, i);

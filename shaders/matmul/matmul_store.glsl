@@ -1,9 +1,9 @@
-// The epilogue of products: c = f(alpha * scale * op(a) op(b) + bias + addend), any strides; f (args.h's kLinear, kGelu, ...) in f32. What is
-// common to all; matmul_finish.glsl is the end of it.
+// The GEMM epilogue: c = f(alpha * scale * op(a) op(b) + bias + addend), any strides; f (kLinear, kGelu, ... of args.h)
+// in f32. The part common to all kernels; matmul_finish.glsl is its end.
 #include "shaders/matmul/args.h"
 layout(push_constant, std430) uniform Push { MatmulArgs args; };
 
-// What is known not to be there costs nothing: a driver on a processor works out both sides of a condition.
+// A constant, so that absent terms cost nothing: a CPU driver evaluates both sides of a condition.
 layout(constant_id = SPEC_EPILOGUE) const uint kEpilogue = 1 | 2;
 layout(constant_id = SPEC_NONLINEARITY) const uint kNonlinearity = kLinear;
 bool has_bias() { return (kEpilogue & 1) != 0 && !is_null(args.bias); }
@@ -19,7 +19,8 @@ Operands operands() {
   return o;
 }
 
-// 0 where there is nothing to sum, whatever the scale is then. That there is a scale is a constant, for Mesa 26.1's lavapipe (readable()).
+// 0 if the depth is 0, whatever the scale is. The presence of a scale is a constant because of Mesa 26.1's lavapipe
+// (readable()).
 float scaled_alpha(Operands o) { return (kEpilogue & 8) == 0 ? args.alpha : o.depth == 0 ? 0.0 : args.alpha * args.scale.at[0]; }
 
 // First row and column of this workgroup's tile.
@@ -27,5 +28,5 @@ uvec2 tile_start(uvec2 tile_size) {
   return tile_of_group((uvec2(args.rows, args.cols) + tile_size - 1) / tile_size, args.row_step) * tile_size;
 }
 
-// Nothing to multiply, and c is to be added to: it stays as it is, whole tiles of it unread.
+// Depth 0 with c as its own addend: c stays unchanged and need not be read.
 bool adds_nothing(Operands o) { return o.depth == 0 && uvec2(args.addend) == uvec2(args.c); }

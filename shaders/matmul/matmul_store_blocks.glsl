@@ -1,4 +1,4 @@
-// The epilogue of a tile in blocks where c is f32.
+// The epilogue of a tile in blocks for f32 c.
 #include "shaders/matmul/matmul_store.glsl"
 
 const uint kAtOnce = 4;

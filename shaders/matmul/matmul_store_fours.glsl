@@ -1,6 +1,7 @@
-// main() of a product whose threads hold their tile in blocks: four neighbours of a row at once.
+// main() of a matmul with the tile in blocks: stores four adjacent elements of a row at once.
 //
-// Included before: matmul_store.glsl and a form of multiply(). Declared before: what matmul_finish.glsl asks for, with kAtOnce 4.
+// Included before: matmul_store.glsl and a form of multiply(). Declared before: the requirements of matmul_finish.glsl,
+// with kAtOnce 4.
 #include "shaders/matmul/matmul_finish.glsl"
 
 void main() {

@@ -3,9 +3,9 @@
 #include "shaders/matmul/args.h"
 #include "shaders/common/elements.glsl"
 #include "shaders/common/real.glsl"
-// c = alpha * scale * (the parts of a product that was split along K) + bias + addend.
+// c = alpha * scale * (sum of the parts of a split-K matmul) + bias + addend.
 //
-// A product that is split has a depth: there is always something to scale.
+// A split matmul has a depth above 0, so the scale always applies.
 //
 // parts f32 [splits, rows, cols], c and addend (type C) [rows, cols] with c_stride. Flat over the elements of c, kStep columns of a row
 // at a time. Accumulator: f32, parts in ascending order of K.

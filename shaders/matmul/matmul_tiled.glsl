@@ -1,8 +1,9 @@
 // multiply() on any GPU, f32.
 //
-// A workgroup computes its tile kDepth steps of K at a time, from shared memory, each thread its blocks (matmul_blocks.glsl).
-// Both operands are staged with K as the slow dimension (a transposed where it must be); rows are padded by one vec4.
-// The next stage is fetched into registers after the barrier that publishes this one and so travels during the math.
+// A workgroup computes its tile kDepth steps of K at a time from shared memory, each thread its blocks
+// (matmul_blocks.glsl). Both operands are staged with K as the slow dimension (transposed if necessary); rows are
+// padded by one vec4. The next stage is fetched into registers after the barrier that publishes this one, and overlaps
+// with the math.
 //
 //   tile      threads  accumulators  registers  shared     a step of K, per thread      global, FLOPs per byte
 //   32 x 32      64         16          ~50       4.6 KB   2 vec4 read for 16 FMA                8
@@ -14,15 +15,16 @@
 //
 // Accumulator: f32, K in ascending order.
 //
-// Declared before this is included: kContiguous (matmul_blocks.glsl), and kEvenRows: whether row r of a begins at r * a_row_start(1).
+// Declared before the include: kContiguous (matmul_blocks.glsl), and kEvenRows: whether row r of a begins at
+// r * a_row_start(1).
 #include "shaders/matmul/matmul_blocks.glsl"
 
 layout(constant_id = SPEC_TILE_DEPTH) const uint kDepth = 16;
 const uint kFetchA = kRows * kDepth / kWorkgroup;      // elements a thread stages
 const uint kFetchB = kCols * kDepth / kWorkgroup;
 
-// Plain floats, read four at a time: a store to a component of a shared vec4 chosen at run time becomes a ladder of branches
-// in Mesa.
+// Plain floats, read four at a time: Mesa compiles a store to a dynamically indexed component of a shared vec4 to a
+// chain of branches.
 const uint kPaddedCols = kCols + 4;
 shared float a_s[kDepth * kPaddedRows];
 shared float b_s[kDepth * kPaddedCols];
@@ -30,18 +32,20 @@ shared float b_s[kDepth * kPaddedCols];
 #define EXCHANGE_ROWS b_s // and kRows
 #define four(array, at) vec4(array[at], array[(at) + 1], array[(at) + 2], array[(at) + 3])
 
-// Where element i of a thread's part of a stage lies: x = row or column of the tile, y = step of K. Written as steps from the
-// first one, since a compiler that cannot see them keeps registers for each: AMD's took 168 instead of 116 for NN in the large
-// tile, and Vega's SIMD then held one wave instead of two. REQUIRES: kWorkgroup a multiple of kRows, kCols and kDepth.
+// Place of element i of a thread's part of a stage: x = row or column of the tile, y = step of K. Written as offsets
+// from the first one: a compiler that does not find them uses registers for each. AMD's used 168 instead of 116 for NN
+// in the large tile, so that a SIMD of Vega held one wave instead of two. REQUIRES: kWorkgroup a multiple of kRows,
+// kCols and kDepth.
 uvec2 place(uint i, uint width, bool along_depth) {
   const uint t = gl_LocalInvocationIndex;
   return along_depth ? uvec2(t / kDepth + i * (kWorkgroup / kDepth), t % kDepth) : uvec2(t % width, t / width + i * (kWorkgroup / width));
 }
 
-// Where a thread's elements of a stage are fetched from: the i-th from min(first + i * step, limit). They are of one step of K, or of one
-// row or column, so that none takes a multiplication. Rows and columns beyond the edge read the last one, and nobody uses their
-// sums; steps beyond the depth, too, and count as 0 from shared memory on: whatever wants a fetched value before the math, a
-// choice between it and 0 too, would wait for it.
+// Load addresses of a thread's elements of a stage: the i-th is min(first + i * step, limit). The elements are in one
+// step of K, or in one row or column, so that no address needs a multiplication. Rows and columns beyond the edge read
+// the last one, and their sums are not used. Steps beyond the depth also read the last one; the store to shared memory
+// replaces them by 0, because any use of a fetched value before the math, even a select with 0, would wait for the
+// load.
 struct Walk {
   uint first, step, limit;
 };
@@ -83,8 +87,8 @@ void multiply(Operands o, uint row0, uint col0) {
       b_s[to.y * kPaddedCols + to.x] = k0 + to.y < o.depth ? next_b[i] : 0.0;
     }
     barrier();
-    FETCH(k0 + kDepth)  // after the last stage for nobody
-    // Unrolled by a GPU's compiler; not by lavapipe, whose compile time would explode.
+    FETCH(k0 + kDepth)  // after the last stage: not used
+    // A GPU's compiler unrolls this loop. Not [[unroll]]: lavapipe's compile time would explode.
     for (uint k = 0; k < kDepth; ++k) {
       vec4 b[kBlocksC];
       [[unroll]] for (uint j = 0; j < kBlocksC; ++j) b[j] = four(b_s, k * kPaddedCols + block_col(j));

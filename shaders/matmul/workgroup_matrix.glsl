@@ -1,7 +1,8 @@
-// The matrices that matmul_coopmat2.glsl works with, and how they move between memory and a workgroup (VK_NV_cooperative_matrix2).
-// workgroup_matrix_emulated.glsl says the same in plain GLSL; the kernel uses no more of the extension than both know.
+// The matrix types of matmul_coopmat2.glsl, with loads and stores (VK_NV_cooperative_matrix2).
+// workgroup_matrix_emulated.glsl implements the same in plain GLSL; the kernels use only the part of the extension that
+// both have.
 
-const uint kStages = 4;  // of K in a row, for the driver to overlap the loads of one with the math of another
+const uint kStages = 4;  // unrolled stages of K, so that the driver can overlap loads with math
 #define Layout tensorLayoutNV<2>
 #define EdgeLayout tensorLayoutNV<2, gl_CooperativeMatrixClampModeConstantNV>
 #define NEW_LAYOUT createTensorLayoutNV(2)
@@ -16,7 +17,7 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Fa
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutSums { float at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer OutRoundedSums { FACTOR at[]; };
 
-// Addresses begin at 16 bytes; a slice of a layout may begin anywhere. A turned slice has the matrix's columns for rows.
+// Addresses are 16-byte aligned; a slice of a layout may begin anywhere. LOAD_TURNED transposes the slice.
 #define LOAD(matrix, from, slice) coopMatLoadTensorNV(matrix, from.at, 0, slice)
 #define LOAD_TURNED(matrix, from, slice) coopMatLoadTensorNV(matrix, from.at, 0, slice, createTensorViewNV(2, false, 1, 0))
 #define STORE(matrix, to, slice) coopMatStoreTensorNV(matrix, to.at, 0, slice)

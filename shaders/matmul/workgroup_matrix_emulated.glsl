@@ -1,10 +1,11 @@
-// workgroup_matrix.glsl in plain GLSL, for tests on devices without VK_NV_cooperative_matrix2: what the extension's text says of
-// layouts, slices and views. What it leaves open spoils the tile: NaN in all its sums, or in its first stored element. Not made to be
-// fast.
+// workgroup_matrix.glsl in plain GLSL, for tests on devices without VK_NV_cooperative_matrix2. It follows the
+// extension's text on layouts, slices and views. Undefined behaviour gives NaN in all sums of the tile, or in its first
+// stored element. Not optimized for speed.
 //
-// A matrix lies with the threads of its workgroup element by element, row after row. Shared memory: 4 bytes for each element of the
-// parts of a and b. Declared before this is included: uint pack_factors(vec2) and vec2 unpack_factors(uint).
-// (Arrays sized by specialization constants cannot be copied: these have the length that the largest tile needs, 128 x 256 of 256
+// A matrix is distributed over the threads of its workgroup element by element, row by row. Shared memory: 4 bytes for
+// each element of the parts of a and b. Declared before the include: uint pack_factors(vec2) and vec2
+// unpack_factors(uint). (Arrays sized by specialization constants cannot be copied: these have the length for the
+// largest tile, 128 x 256 with 256
 // threads, in stages of 16 or 32.)
 const uint kStages = 2;
 struct PartOfA { float at[32]; };
@@ -34,14 +35,14 @@ Layout sliceTensorLayoutNV(Layout t, uint outer, uint outer_span, uint inner, ui
 }
 
 const uint kNothing = 0xFFFFFFFF, kUndefined = 0xFFFFFFFE;
-// Where in memory element `index` of a slice lies.
+// Place in memory of element `index` of a slice.
 uint place_in(Layout t, uint index) {
   const uvec2 place = t.offset + uvec2(index / t.span.y % t.span.x, index % t.span.y);
   const bool outside = any(greaterThanEqual(place, t.size));
   if (t.stride.x < t.stride.y * t.size.y || outside && !t.clamps) return kUndefined;
   return outside ? kNothing : place.x * t.stride.x + place.y * t.stride.y;
 }
-// The view <2, false, 1, 0>: where element `index` of a matrix lies in the slice.
+// The view <2, false, 1, 0>: index in the slice of element `index` of a matrix.
 uint turned_index(Layout t, uint index) { return index % t.span.x * t.span.y + index / t.span.x % t.span.y; }
 
 #define NOT_A_NUMBER uintBitsToFloat(0x7FC00000)
@@ -60,7 +61,7 @@ void load_matrix(out PartOfB part, Factors from, Layout t, bool turned) {
 #define LOAD(matrix, from, slice) load_matrix(matrix, from, slice, false)
 #define LOAD_TURNED(matrix, from, slice) load_matrix(matrix, from, slice, true)
 
-// Whether element i of this thread goes somewhere, to `place`.
+// Whether element i of this thread is stored, to `place`.
 bool goes_somewhere(Layout t, uvec2 address, uint i, out uint place) {
   place = place_in(t, element_of(i));
   if (place == kUndefined || (address.x & 15) != 0) spoiled = true;
@@ -113,7 +114,7 @@ Sums coopMatMulAdd(PartOfA a, PartOfB b, Sums sums) {
   return sums;
 }
 
-// With two further arguments. Twice, as a driver may: the second time counts.
+// With two further arguments. Calls the operation twice per element, as a driver may, and uses the second result.
 #define coopMatPerElementNV(result, matrix, operation, x, y)                                         \
   [[dont_unroll]] for (uint i = 0; i < 2 * kElements; ++i) {                                         \
     const uint e = i % kElements;                                                                    \

@@ -1,5 +1,5 @@
-// The 16-bit operands of a workgroup's matrices, by the kernel's form (form.glsl). STORES_ROUNDED: devices have matrices of sums in that
-// type too; where they need not, as in bfloat16, what is stored in it is written element by element.
+// The 16-bit operand type of workgroup matrices, by the kernel's form (form.glsl). STORES_ROUNDED: devices have
+// accumulator matrices of this type too. They need not for bfloat16, which is therefore stored element by element.
 #if defined(EMULATED_F16) || defined(EMULATED_BF16)
 #define EMULATED
 #include "shaders/common/round16.glsl"

@@ -1,6 +1,7 @@
 // workgroup_rows.glsl in plain GLSL.
 
-// Consecutive threads hold consecutive elements, so those at the beginnings of rows find the rest of a row next to theirs.
+// Consecutive threads hold consecutive elements, so the thread of a row's first element finds the rest of the row after
+// it.
 // REQUIRES: kCols divides kWorkgroup.
 shared float row_values[kRows], row_elements[kWorkgroup];
 #define REDUCE_ROWS(matrix, operation)                                                                              \

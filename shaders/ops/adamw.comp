@@ -7,7 +7,7 @@
 //   p -= lr wd p;  m += (1 - beta1) (g - m);  v = beta2 v + (1 - beta2) g^2;
 //   p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps), with g the gradient times the clipping scale.
 //
-// p, m, v, g [count], shared as elements.glsl says, kStep at once; copy [count], where it is given: p rounded. Nothing is touched
+// p, m, v, g [count], partitioned by elements.glsl, kStep at once; copy [count], if given: p rounded. Changes nothing
 // when `apply` is 0 or the gradient norm is not finite.
 
 layout(push_constant, std430) uniform Push { AdamWArgs args; };

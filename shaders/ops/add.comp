@@ -2,7 +2,7 @@
 #include "shaders/common/common.glsl"
 #include "shaders/ops/args.h"
 #include "shaders/common/elements.glsl"
-// y = a + b, f32. [count], shared as elements.glsl says.
+// y = a + b, f32. [count], partitioned by elements.glsl.
 
 layout(push_constant, std430) uniform Push { AddArgs args; };
 

@@ -1,4 +1,4 @@
-// Arguments of the kernels that are no family of their own: norms, embedding, elementwise, optimizer. See shaders/common/args.h.
+// Arguments of the remaining kernels: norms, embedding, elementwise, optimizer. See shaders/common/args.h.
 #ifndef LAPILLI_SHADERS_OPS_ARGS_H
 #define LAPILLI_SHADERS_OPS_ARGS_H
 
@@ -17,8 +17,8 @@ struct ColumnSumArgs {
 };
 
 // ---- norm_forward*.comp, norm_backward*.comp ----
-// LayerNorm, or RMSNorm without a mean (which then counts as 0). dim is a specialization constant (SPEC_WIDTH); SPEC_VARIANT as
-// norm_row.glsl says.
+// LayerNorm, or RMSNorm without a mean (which is then 0). dim is a specialization constant (SPEC_WIDTH); SPEC_VARIANT:
+// see norm_row.glsl.
 struct NormForwardArgs {
   OutReal y;     // [rows, dim]
   OutF32 mean;   // [rows] or null
@@ -27,7 +27,7 @@ struct NormForwardArgs {
   InF32 weight;  // [dim]
   InF32 bias;    // [dim] or null
   uint rows;
-  uint rows_per_group;  // rows a workgroup takes
+  uint rows_per_group;  // rows per workgroup
   float eps;
 };
 struct NormBackwardArgs {
@@ -89,8 +89,8 @@ struct SequenceSumArgs {
 
 // ---- rope.comp ----
 struct RopeArgs {
-  InOutReal qkv;  // [rows, row_stride]: heads of width E (SPEC_HEAD_WIDTH); the first turned_heads of them turn
-  InF32 turns;    // [>= context, E]: cosine and sine of the angle by which elements 2i and 2i + 1 turn
+  InOutReal qkv;  // [rows, row_stride]: heads of width E (SPEC_HEAD_WIDTH); rotates the first turned_heads of them
+  InF32 turns;    // [>= context, E]: cosine and sine of the rotation angle of elements 2i and 2i + 1
   uint rows, row_stride, context, turned_heads;
   float direction;  // 1 forward, -1 backward
 };
@@ -125,7 +125,7 @@ struct SquareSumArgs {
 struct GradientNormArgs {
   OutF32 result;  // [2]: norm, scale
   InF32 sums;     // [count] sums of squares
-  InF32 unscale;  // [1] what takes the loss scale out of the gradients; or null: 1
+  InF32 unscale;  // [1] inverse loss scale of the gradients; or null: 1
   uint count;
   float clip;     // 0: off
 };
@@ -136,7 +136,7 @@ struct AdamWArgs {
   InF32 g;               // [count]
   InF32 step_scalars;    // [4]: lr, 1 / (1 - beta1^t), 1 / (1 - beta2^t), apply
   InF32 norm_and_scale;  // [2] or null
-  OutReal copy;          // [count] p once more, in 16 bits; or null
+  OutReal copy;          // [count] 16-bit shadow weights of p; or null
   uint count;
   float beta2, one_minus_beta1, one_minus_beta2;
   float eps, weight_decay;

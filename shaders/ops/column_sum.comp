@@ -5,8 +5,8 @@
 // sum[k, col] (+)= sum of values[row, col] over the rows of block k, f32.
 //
 // values (type A) [rows, cols], sum [blocks, cols]. A workgroup takes kWorkgroup columns of one block, a lane one column, so that
-// neighbours read neighbours. Accumulator: f32, rows in ascending order. Two dispatches (blocks of rows, then one block of
-// what they gave) make a column sum that uses the whole device and has one fixed order.
+// adjacent lanes read adjacent elements. Accumulator: f32, rows in ascending order. Two dispatches (blocks of rows,
+// then one block of their sums) give a column sum that uses the whole device and has a fixed order.
 
 layout(constant_id = SPEC_A_TYPE) const uint kType = kF32;
 layout(push_constant, std430) uniform Push { ColumnSumArgs args; };

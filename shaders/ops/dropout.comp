@@ -7,8 +7,9 @@
 // y = keep ? x * scale : 0, + addend, f32, y rounded to its type, keep = random word >= drop_below.
 //
 // [count]. With Q = ceil(count / 4), word j of Philox(counter (i, stream, state[2], state[3]), key (state[0], state[1]))
-// decides element j * Q + i: one lane makes the four words of block i and uses them all, and neighbours touch neighbours.
-// Blocks are shared as elements.glsl says, kStep at once; then Q is a multiple of kStep. Forward and backward are this same kernel.
+// decides element j * Q + i: one lane computes the four words of block i and uses them all, and adjacent lanes access
+// adjacent elements. Blocks are partitioned by elements.glsl, kStep at once; then Q is a multiple of kStep. Forward and
+// backward both use this kernel.
 
 layout(push_constant, std430) uniform Push { DropoutArgs args; };
 

@@ -3,10 +3,11 @@
 #include "shaders/ops/args.h"
 // d_wte[v] += sum of d_x[n] over the positions n of token v, f32.
 //
-// d_wte [vocab, dim], d_x [rows, dim]. The positions come sorted by token: one workgroup a segment of equal tokens, its
-// lanes stride the columns, so that no two workgroups write the same row and the order is that of `order`. There are at
-// most `rows` segments; workgroups beyond the real number leave. Accumulator: f32. Of a frequent token, kTogether positions are on their way from
-// memory at the same time: a space among characters has thousands, and a single workgroup.
+// d_wte [vocab, dim], d_x [rows, dim]. The positions are sorted by token: one workgroup per segment of equal tokens,
+// its lanes stride over the columns, so that no two workgroups write the same row and the summation order is that of
+// `order`. There are at most `rows` segments; workgroups beyond the actual number return. Accumulator: f32. Loads
+// kTogether positions at the same time: a frequent token, such as a space among characters, has thousands of positions
+// and a single workgroup.
 
 const uint kTogether = 8;
 

@@ -3,7 +3,8 @@
 #include "shaders/ops/args.h"
 // x[n] = wte[tokens[n]] + wpe[n % context], f32; NaN when the token is outside [0, vocab).
 //
-// x [rows, dim], wte [vocab, dim], wpe [context, dim] or null. One workgroup a row, its lanes stride the columns.
+// x [rows, dim], wte [vocab, dim], wpe [context, dim] or null. One workgroup per row, its lanes stride over the
+// columns.
 
 layout(push_constant, std430) uniform Push { EmbeddingForwardArgs args; };
 

@@ -4,7 +4,7 @@
 #include "shaders/common/real.glsl"
 #include "shaders/common/elements.glsl"
 #include "shaders/common/activation.glsl"
-// y = x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)), f32. x (type A), y [count], shared as elements.glsl says.
+// y = x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)), f32. x (type A), y [count], partitioned by elements.glsl.
 
 layout(constant_id = SPEC_A_TYPE) const uint kXType = kF32;
 layout(push_constant, std430) uniform Push { GeluForwardArgs args; };

@@ -1,11 +1,12 @@
 #version 460
 // d_x (+)= rstd * (g - mean of g - x_hat * mean of (g * x_hat)), g = d_y * weight, x_hat = (x - mean) * rstd, f32.
-// RMSNorm: mean is 0 and the term "mean of g" is absent. And the gradients of weight and bias, in the same pass over memory:
+// RMSNorm: mean is 0 and the term "mean of g" is absent. Also the gradients of weight and bias, in the same pass over
+// memory:
 // weight_sums[k] = sum of d_y * x_hat, bias_sums[k] = sum of d_y over the rows of block k.
 //
-// d_x, d_y (type A), x [rows, dim], sums [blocks, dim], dim = kWidth. A workgroup takes a block, its rows one after the other
-// (norm_row.glsl); a lane writes only what it alone has read, so d_x may be d_y. Accumulators: f32; of a row a partial sum for each lane,
-// then the workgroup's; of a column the rows in ascending order. column_sum.comp adds the blocks.
+// d_x, d_y (type A), x [rows, dim], sums [blocks, dim], dim = kWidth. A workgroup processes a block, row by row
+// (norm_row.glsl); a lane writes only elements that it alone has read, so d_x may be d_y. Accumulators: f32; per row a
+// partial sum per lane, then a workgroup sum; per column the rows in ascending order. column_sum.comp adds the blocks.
 //
 //   bytes an element, d_y f32 (16 bits), d_x added to: x 4, d_y 4 (2), d_x 8; sums 8 / rows_per_block, written and read again.
 //   With 16 columns a lane: 5 arrays of 8 vec2, 80 registers.

@@ -2,9 +2,9 @@
 // y = (x - mean) * rstd * weight + bias, rstd = 1 / sqrt(mean of (x - mean)^2 + eps), f32, y rounded to its type. RMSNorm: mean
 // is 0.
 //
-// x, y [rows, dim], dim = kWidth. A workgroup takes rows_per_group rows, one after the other (norm_row.glsl). The variance is taken from
-// differences to the mean: sums of squares lose everything when the mean is large. Accumulators: f32, a partial sum for each lane, then
-// the workgroup's.
+// x, y [rows, dim], dim = kWidth. A workgroup processes rows_per_group rows, one after the other (norm_row.glsl). The
+// variance is computed from differences to the mean: sums of squares lose all precision when the mean is large.
+// Accumulators: f32, a partial sum per lane, then a workgroup sum.
 //
 // kernel norm_forward
 // kernel norm_forward_scalar_pairs: PAIRS

@@ -1,13 +1,14 @@
-// A row of kWidth columns in the registers of a workgroup, so that memory is read once: a lane holds kTogether neighbours of every
-// kStride columns, kChunks times. The width is a specialization constant, and so nothing is asked of rows that fill all lanes.
+// A row of kWidth columns in the registers of a workgroup, so that memory is read once: a lane holds kTogether adjacent
+// columns of every kStride columns, kChunks times. The width is a specialization constant, so rows that fill all lanes
+// need no bounds checks.
 //
-// A lane's arrays of kChunks vec2 are registers: 8 for the 16 columns that a GPU gives it (model/ops/norm.cpp). A CPU driver gives a subgroup
-// the whole row, up to 64 columns a lane, and keeps them on the stack, in the first cache.
+// A lane's arrays of kChunks vec2 are registers: 8 for 16 columns per lane on a GPU (model/ops/norm.cpp). On a CPU
+// driver a subgroup has the whole row, up to 64 columns per lane, on the stack in the L1 cache.
 //
 // Included before: pairs.glsl or pairs_vec2.glsl, real.glsl.
 layout(constant_id = SPEC_WIDTH) const uint kWidth = 64;
 layout(constant_id = SPEC_VARIANT) const uint kForm = 0;
-const bool kCentred = (kForm & 1) != 0;     // LayerNorm; else RMSNorm, whose mean counts as 0
+const bool kCentred = (kForm & 1) != 0;     // LayerNorm; else RMSNorm, with mean 0
 const bool kHasBias = (kForm & 2) != 0;
 const bool kAccumulate = (kForm & 4) != 0;  // add to d_x
 const bool kPairs = (kForm & 8) != 0;       // all rows of f32 begin at 8 bytes; REQUIRES: kWidth even
@@ -19,7 +20,7 @@ const uint kChunks = (kWidth + kStride - 1) / kStride;
 uint column(uint chunk) { return chunk * kStride + kTogether * gl_LocalInvocationIndex; }
 bool in_row(uint chunk) { return kWidth % kStride == 0 || column(chunk) < kWidth; }
 
-// kTogether elements from element `at` on, and 0 for the other.
+// kTogether elements from element `at` on; missing ones are 0.
 vec2 load_f32(uvec2 from, uint at) {
   if (kPairs) return pair(InPairs(from), at);
   return vec2(InF32(from).at[at], kTogether == 2 ? InF32(from).at[at + 1] : 0.0);
@@ -33,7 +34,7 @@ void store_f32(uvec2 to, uint at, vec2 values) {
   OutF32(to).at[at] = values.x;
   if (kTogether == 2) OutF32(to).at[at + 1] = values.y;
 }
-// What a row's columns have in common with all rows; null: nothing.
+// Loads per-column values (weight, bias).
 void load_columns(out vec2 values[kChunks], uvec2 from) {
   [[unroll]] for (uint i = 0; i < kChunks; ++i) values[i] = in_row(i) ? load_f32(from, column(i)) : vec2(0.0);
 }

@@ -3,12 +3,13 @@
 #include "shaders/ops/args.h"
 #include "shaders/common/real.glsl"
 #include "shaders/common/rotary.glsl"
-// Rotary position embedding as a pass of its own, where no product takes it along (matmul_finish.glsl); f32. Backward turns by the
+// Rotary position embedding as a separate pass, where no matmul fuses it (matmul_finish.glsl); f32. Backward rotates by
+// the
 // opposite angle (direction -1).
 //
-// qkv [rows, row_stride] in place: heads of width E = kHeadWidth, even; the first turned_heads (queries and keys) turn.
-// turns [>= context, E] at row n % context. One workgroup a row of qkv, its lanes stride the pairs. E is a specialization constant, so
-// that finding the element of the head is a multiplication.
+// qkv [rows, row_stride] in place: heads of width E = kHeadWidth, even; rotates the first turned_heads (queries and
+// keys). Table [>= context, E] at row n % context. One workgroup per row of qkv, its lanes stride over the pairs. E is
+// a specialization constant, so that the modulo compiles to a multiplication.
 
 layout(constant_id = SPEC_HEAD_WIDTH) const uint kHeadWidth = 64;
 

@@ -2,8 +2,8 @@
 #include "shaders/common/common.glsl"
 #include "shaders/ops/args.h"
 #include "shaders/common/elements.glsl"
-// sum[i] (+)= sum over b of values[b, i], f32. values [sequences, count], sum [count], shared as elements.glsl
-// says. Accumulator: f32, sequences in ascending order.
+// sum[i] (+)= sum over b of values[b, i], f32. values [sequences, count], sum [count], partitioned by
+// elements.glsl. Accumulator: f32, sequences in ascending order.
 
 layout(push_constant, std430) uniform Push { SequenceSumArgs args; };
 

@@ -4,7 +4,8 @@
 #include "shaders/common/reduce.glsl"
 // sums[k] = sum of squares of the values of block k, f32.
 //
-// values [count], sums [ceil(count / block)]. One workgroup a block, its lanes stride the values. Accumulators: f32 in three
+// values [count], sums [ceil(count / block)]. One workgroup per block, its lanes stride over the values. Accumulators:
+// f32 in three
 // levels (kChunk values of a lane, the lane's chunks, the workgroup), so that a value passes through few additions:
 // kChunk + block / (kWorkgroup * kChunk) + kWorkgroup at most. For 2^30 values (blocks of 2^18) and 16 lanes that is 336,
 // and gradient_norm.comp adds 272: a relative error of the sum below 610 * 2^-24 = 3.7e-5, of the norm half of that.

@@ -4,7 +4,7 @@
 #include "shaders/common/real.glsl"
 #include "shaders/common/elements.glsl"
 #include "shaders/common/activation.glsl"
-// y = silu(gate) up, f32. gate_up (type A) [count] pairs (gate, up), y [count], shared as elements.glsl says.
+// y = silu(gate) up, f32. gate_up (type A) [count] pairs (gate, up), y [count], partitioned by elements.glsl.
 
 layout(constant_id = SPEC_A_TYPE) const uint kGateUpType = kF32;
 layout(push_constant, std430) uniform Push { SwigluForwardArgs args; };

@@ -1,5 +1,5 @@
 #pragma once
-// Shared by tests that touch files: temporary folders and the text of errors.
+// Helpers for tests with files: temporary folders and error messages.
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -52,7 +52,7 @@ class TempDir {
   fs::path path_;
 };
 
-// The sentence of the Error that `action` throws; empty when it throws none.
+// The message of the Error that `action` throws; empty if it throws none.
 template <typename Action>
 std::string error_of(Action&& action) {
   try {

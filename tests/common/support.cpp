@@ -12,7 +12,7 @@ namespace {
 std::unique_ptr<Device> the_device;
 std::unique_ptr<KernelLibrary> the_kernels;
 
-// They go before main() returns: the validation layer does not outlive it in good order.
+// Destroyed before main() returns: the validation layer does not survive static destruction.
 class DeviceEnvironment : public ::testing::Environment {
  public:
   void TearDown() override {
@@ -120,7 +120,7 @@ void Bench::run(const std::function<void(Ops&)>& record) {
   record(ops);
   program.finish();
   program.run();
-  EXPECT_EQ(device().validation_messages(), messages) << "the validation layer had something to say";
+  EXPECT_EQ(device().validation_messages(), messages) << "messages of the validation layer";
 }
 
 std::vector<float> Bench::read(const ConstTensor& tensor) const {
@@ -180,7 +180,7 @@ std::vector<MatmulKernel> coopmat2_kernels() {
   for (const Precision precision : {Precision::f16, Precision::bf16})
     for (const auto& [rows, cols] : {std::pair(64U, 64U), std::pair(128U, 128U), std::pair(128U, 256U), std::pair(256U, 128U)})
       add(precision, rows, cols, false);
-  // Emulated ones take a driver seconds to compile.
+  // Emulated ones take seconds to compile.
   add(Precision::f16, 64, 64, true);
   add(Precision::f16, 128, 256, true);
   add(Precision::f16, 256, 128, true);
@@ -191,7 +191,7 @@ std::vector<MatmulKernel> coopmat2_kernels() {
 std::optional<std::string> why_not(const MatmulKernel& kernel) {
   const DeviceCaps& caps = device().caps();
   if (kernel.kernel_class == KernelClass::coopmat2 && !kernel.emulated) return why_no_coopmat2(caps, kernel.precision);
-  // Software drivers without matrices take minutes to compile them; and 16-bit storage is asked for where there are matrices.
+  // Software drivers without matrices take minutes to compile them; and 16-bit storage is enabled only with matrices.
   if (kernel.emulated && (!caps.matrix_f16 || !caps.storage16)) return caps.name + " has no cooperative matrices of f16, or no 16-bit storage";
   if (kernel.kernel_class != KernelClass::coopmat) return std::nullopt;
   try {

@@ -1,6 +1,6 @@
 #pragma once
-// What kernel tests share: one validated device for the process, tensors with poisoned outputs, and comparisons whose
-// tolerance comes from the data type and the number of roundings.
+// Helpers for kernel tests: one device with validation for the process, tensors with poisoned outputs, and comparisons
+// with tolerances from the data type and the number of roundings.
 
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@
 
 namespace lapilli::test {
 
-// The device that the loader shows first, with the Khronos validation layer on. Made once.
+// The loader's first device, with the Khronos validation layer. Created once.
 Device& device();
 KernelLibrary& kernels();
 
@@ -24,10 +24,10 @@ using Doubles = std::vector<double>;
 std::vector<float> random_values(uint64_t count, uint32_t seed, float scale = 1.0F);  // uniform in [-scale, scale]
 Doubles widen(const std::vector<float>& values);
 std::vector<float> narrow(const Doubles& values);
-// To f16 or bf16, nearest even, and back. A NaN stays one.
+// To f16 or bf16, nearest even, and back. NaN stays NaN.
 uint16_t round_to_bits(float value, DType dtype);
 float widen_bits(uint16_t bits, DType dtype);
-// What is left of values that were stored as `dtype`; f32 leaves them as they are.
+// Values after a round trip through `dtype`; unchanged for f32.
 std::vector<float> stored(std::vector<float> values, DType dtype);
 
 // The memory and the one program of a test. Make tensors, run once or several times, read back.
@@ -44,7 +44,7 @@ class Bench {
 
   Arena& arena() { return arena_; }  // for operations that reserve their own scratch; before the first run
 
-  std::vector<float> read(const ConstTensor& tensor) const;  // widened, where it holds 16 bits
+  std::vector<float> read(const ConstTensor& tensor) const;  // 16-bit elements are widened
   std::vector<uint32_t> read_words(const ConstTensor& tensor) const;
 
  private:
@@ -58,18 +58,18 @@ class Bench {
   std::vector<Initial> initial_;
 };
 
-// The kernels of cooperative matrices, every type of factor in every tile; and why this device cannot run one, if it cannot.
+// The cooperative-matrix kernels for every operand type and tile; and the reason why this device cannot run one, if so.
 std::vector<MatmulKernel> coopmat_kernels();
-// Those of whole workgroups, on the device and emulated, likewise.
+// The same for workgroup-scope matrices, on the device and emulated.
 std::vector<MatmulKernel> coopmat2_kernels();
 std::optional<std::string> why_not(const MatmulKernel& kernel);
 
-// Half a unit in the last place of a factor, relative; 0 where factors stay as they are.
+// Half a unit in the last place of an operand, relative; 0 if operands are not rounded.
 constexpr double factor_rounding(Precision precision) {
   return precision == Precision::f16 ? 0x1p-11 : precision == Precision::bf16 ? 0x1p-8 : 0;
 }
 
-// The same for a stored element, and the least that it is off by when it is tiny.
+// The same for a stored element, and its absolute error when it is tiny.
 constexpr double storage_rounding(DType dtype) { return dtype == DType::f16 ? 0x1p-11 : dtype == DType::bf16 ? 0x1p-8 : 0; }
 constexpr double storage_floor(DType dtype) { return dtype == DType::f16 ? 0x1p-25 : 0; }
 

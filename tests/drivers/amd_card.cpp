@@ -1,7 +1,7 @@
-// An AMD card out of nothing, for compilers alone: put before Mesa's RADV (LD_PRELOAD, ld.so --preload), this library answers in libdrm's
-// and the kernel's place what RADV asks of a card. Mesa up to 25 has that built in (RADV_FORCE_FAMILY); later ones have not.
-// The card, one of kCards, is named by LAPILLI_AMD_CARD. Memory can be allocated and written; nothing runs: a submission is taken and
-// forgotten, and every wait ends at once.
+// A simulated AMD GPU, only for compilation: preloaded before Mesa's RADV (LD_PRELOAD, ld.so --preload), this library
+// replaces libdrm and the kernel driver. Mesa up to 25 has that built in (RADV_FORCE_FAMILY); later versions do not.
+// LAPILLI_AMD_CARD names the GPU, one of kCards. Memory can be allocated and written; nothing runs: submissions are
+// ignored, and every wait returns at once.
 
 #include <amdgpu.h>
 #include <amdgpu_drm.h>
@@ -38,10 +38,10 @@ namespace {
 
 constexpr uint64_t kGiB = uint64_t{1} << 30;
 constexpr uint64_t kMemoryBytes = 16 * kGiB;
-constexpr int kDrmMinor = 54;                // of the kernel's interface 3.x: the oldest that Mesa 26.1 takes
-constexpr uint32_t kAddress32High = 0xffff8000;  // upper half of the addresses that 32 bits are enough for
+constexpr int kDrmMinor = 54;                // of the kernel's interface 3.x: the oldest that Mesa 26.1 supports
+constexpr uint32_t kAddress32High = 0xffff8000;  // upper half of the addresses with 32 variable bits
 
-// Families and revisions tell RADV the chip (Mesa, amdgpu_asic_addr.h); the rest hardly matters to its compiler.
+// RADV identifies the chip by family and revision (Mesa, amdgpu_asic_addr.h); the rest hardly affects its compiler.
 struct Card {
   std::string_view name;
   uint32_t device_id, family, external_revision;
@@ -70,7 +70,7 @@ const Card& card() {
   return chosen;
 }
 
-// Memory of the card is a file without a name, which grows with every buffer; RADV maps it as it would the card's.
+// The GPU's memory is an anonymous file, which grows with every buffer; RADV maps it like real device memory.
 class Memory {
  public:
   int file() const { return file_; }
@@ -183,7 +183,7 @@ drm_amdgpu_memory_info describe_memory() {
   return all;
 }
 
-// The answer in as much of its room as it takes, zeros in the rest: what is not known here is 0.
+// Copies the answer, and zeros for the rest of the caller's memory: unknown fields are 0.
 template <typename T>
 void put(const drm_amdgpu_info& question, const T& answer) {
   std::memcpy(reinterpret_cast<void*>(question.return_pointer), &answer, std::min<size_t>(question.return_size, sizeof answer));
@@ -289,7 +289,7 @@ int amdgpu_device_initialize(int file, uint32_t* major, uint32_t* minor, amdgpu_
 }
 int amdgpu_device_deinitialize(amdgpu_device_handle) { return 0; }
 int amdgpu_device_get_fd(amdgpu_device_handle handle) { return handle->file; }
-const char* amdgpu_get_marketing_name(amdgpu_device_handle) { return "Null hardware"; }  // RADV's own word for a card out of nothing
+const char* amdgpu_get_marketing_name(amdgpu_device_handle) { return "Null hardware"; }  // RADV's name for a simulated GPU
 int amdgpu_query_sw_info(amdgpu_device_handle, amdgpu_sw_info, void* value) {
   std::memcpy(value, &kAddress32High, sizeof kAddress32High);
   return 0;

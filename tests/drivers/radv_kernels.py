@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""AMD's compiler on every kernel that training uses, without a card: Mesa's RADV makes a device of any family out of nothing
-and compiles for it. A kernel that does not compile, or keeps registers in memory, fails.
+"""Compiles every kernel that training uses with AMD's compiler, without a GPU: Mesa's RADV simulates a device of any
+family (null hardware). A kernel that does not compile, or spills registers, fails.
 
 Usage: radv_kernels.py [--mesa26] FAMILY...    of those in radv_table.CHIPS
 
---mesa26: the RADV of Mesa 26.1 (tools/scripts/with_mesa26.sh), which has no null hardware; tests/drivers/amd_card.cpp is its card.
+--mesa26: the RADV of Mesa 26.1 (tools/scripts/with_mesa26.sh), which has no null hardware; tests/drivers/amd_card.cpp
+simulates the GPU.
 
 Prints a line a family, then the table of the README. The program is $LAPILLI, default build/lapilli; the installed driver's file
 $LAPILLI_RADV_ICD, default where Mesa puts it. Exit code 77 where there is no RADV, or it has no null hardware.
@@ -23,7 +24,7 @@ from radv_table import LAYOUTS, select
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAPILLI = os.environ.get("LAPILLI", str(ROOT / "build" / "lapilli"))
 NONLINEARITIES = (1, 2, 3, 4, 5, 6)  # SPEC_NONLINEARITY: kGelu and those after it
-# What matrix units every Mesa that Lapilli runs on offers, and Mesa 26.1. Others' are checked where a Mesa offers them.
+# Matrix units in every Mesa that Lapilli supports, and in Mesa 26.1. Others are checked if a Mesa has them.
 MATRICES = {"navi31": ("f16",)}
 MATRICES_MESA26 = MATRICES | {"gfx1201": ("f16", "bf16")}
 # The first is ours, the second RADV's.
@@ -47,7 +48,7 @@ def find_driver():
 
 def command_for(family, mesa26):
     """-> what runs the program on a device of the family, and its environment."""
-    # Without Mesa's own cache of shaders: they are to be compiled now.
+    # Without Mesa's shader cache: they must be compiled now.
     environment = os.environ | {"MESA_SHADER_CACHE_DISABLE": "true"}
     if mesa26:
         return [str(ROOT / "tools" / "scripts" / "with_mesa26.sh"), "--card", family, LAPILLI], environment
@@ -56,7 +57,7 @@ def command_for(family, mesa26):
 
 
 def compile_kernels(family, mesa26):
-    """What `lapilli bench kernels --json` tells: the kernels and the device."""
+    """The output of `lapilli bench kernels --json`: the kernels and the device."""
     command, environment = command_for(family, mesa26)
     done = subprocess.run(command + ["bench", "kernels", "--json"], env=environment, capture_output=True, text=True)
     if mesa26 and done.returncode == 77:
@@ -65,11 +66,11 @@ def compile_kernels(family, mesa26):
         raise Skip(f"RADV here has no null hardware {family} (old Mesa lacks the newest families, Mesa 26 all of them)")
     if done.returncode != 0:
         raise Failure(f"lapilli ended with {done.returncode}: {done.stderr.strip()}")
-    for line in dict.fromkeys(done.stderr.splitlines()):  # LLVM says of each kernel that it does not know the family
-        print(line, file=sys.stderr)  # the validation layer's complaints among them
+    for line in dict.fromkeys(done.stderr.splitlines()):  # LLVM warns for each kernel that the family is unknown
+        print(line, file=sys.stderr)  # includes messages of the validation layer
     report = json.loads(done.stdout)
     if "Null hardware" not in report["device"]["name"]:
-        raise Skip(f"RADV here knows no null hardware, but {report['device']['name']}")
+        raise Skip(f"RADV here has no null hardware, only {report['device']['name']}")
     return report["kernels"], report["device"]
 
 
@@ -91,7 +92,7 @@ def check(family, kernels, device, matrices):
     if spilling:
         raise Failure("\n".join(f"{describe(k)}: {k['spilled_registers']} registers spilled, {k['scratch_bytes']} bytes of scratch, "
                                 f"{k['vgprs']} VGPRs" for k in spilling))
-    # What is neither for CPU drivers nor a bench's own; only tests add.
+    # All kernels but those for CPU drivers and benches; `add` is only used by tests.
     wanted = [(name, {}) for name in built_kernels() if "_scalar" not in name and "_coopmat" not in name and not name.startswith("bench_") and name != "add"]
     wanted += [("matmul_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
     wanted += [("matmul_tiled", {"rows": tile, "nonlinearity": f}) for tile in (32, 64, 128) for f in NONLINEARITIES]
@@ -101,7 +102,7 @@ def check(family, kernels, device, matrices):
                for name in ("attention_tiled", "attention_d_kv_tiled", "attention_d_q_tiled")]
     for kind, half in (("f16", 1), ("bf16", 2)):
         if device[f"matrix_{kind}"] and f"matmul_coopmat_{kind}" in built_kernels():
-            # In 16-bit memory: products in every mixture, and what trains around them.
+            # In 16-bit memory: matmuls of all combinations of types, and the other training kernels.
             wanted += [(f"matmul_coopmat_{kind}", {"variant": variant, "a_type": a, "b_type": b, "c_type": c})
                        for variant in LAYOUTS for a in (0, half) for b in (0, half) for c in (0, half)]
             wanted += [(f"matmul_coopmat_{kind}", {"rows": tile, "c_type": c, "nonlinearity": f})

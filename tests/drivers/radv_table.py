@@ -1,9 +1,9 @@
-"""The table that tests/drivers/radv_kernels.py prints of a family: products, the loss and attention, each in its best tile."""
+"""The table that tests/drivers/radv_kernels.py prints for a family: matmuls, loss and attention with their best tiles."""
 import re
 import typing
 
 LAYOUTS = {1: "nn", 3: "nt", 0: "tn"}  # SPEC_VARIANT of matmul_tiled.comp
-UNSCALED = 3  # SPEC_EPILOGUE: sums as they are
+UNSCALED = 3  # SPEC_EPILOGUE: unscaled sums
 
 HEADER = """\
 | family, Mesa | kernels | tile | VGPRs | LDS, KiB | subgroups per SIMD | inverse throughput, cycles | FLOPs per cycle and CU: implied | bound | datasheet | math behind fetches |
@@ -28,8 +28,8 @@ def select(kernels, name, **constants):
 
 
 def loop_bound(kernel, chip):
-    """FLOPs per cycle and CU that the loop of a product would reach if its vector instructions were all that takes time: each as long
-    as a multiply-add of all lanes, a matrix product as long as the datasheet has it. 0 where the loop was not found."""
+    """Upper bound of FLOPs per cycle and CU for a matmul's loop, if only vector instructions take time: each as long as
+    a multiply-add of all lanes, a matrix instruction as long as in the datasheet. 0 if the loop was not found."""
     turn = kernel.get("loop_turn")
     if not turn:
         return 0.0
@@ -67,9 +67,9 @@ def rows(kernels, chip):
 
         plain = {"epilogue": UNSCALED, "nonlinearity": 0} | types("abc")
         if half:
-            plain["transposes"] = 1  # as products on AMD are
+            plain["transposes"] = 1  # as matmuls on AMD do
         products = [(f"matmul_{suffix}", {"variant": variant} | plain) for variant in LAYOUTS]
-        found.append((f"product, {number}: " + " / ".join(LAYOUTS.values()), rate, *best_tile(kernels, chip, products)))
+        found.append((f"matmul, {number}: " + " / ".join(LAYOUTS.values()), rate, *best_tile(kernels, chip, products)))
         loss = [(f"loss_logits_{suffix}", {"variant": 0} | types("ab")), (f"loss_recompute_{suffix}", types("ab"))]
         found.append((f"loss, {number}: logits / recompute", rate, *best_tile(kernels, chip, loss)))
         attention = [select(kernels, f"{name}_{suffix}", head_width=64, **types("ac"))[0]
@@ -83,17 +83,17 @@ def mesa_version(device):
 
 
 def least_overlap(label, mesa):
-    """What share of the math is to lie behind fetches. Forward attention in f16 fetches K during one of its two products and V during the
-    other, and in f32 each of many stages, but the first, during the one before. Mesa 25 moves registers about in some f32 kernels, which
-    waits."""
+    """Required share of the math that overlaps with fetches. Forward attention in f16 fetches K during one of its two
+    matmuls and V during the other, and in f32 each of many stages, but the first, during the previous one. Mesa 25 moves
+    registers in some f32 kernels, which then wait."""
     if label.startswith("attention"):
         return 0.4 if "f16" in label else 0.08
     return 0.5 if "f16" in label or float(mesa) >= 26 else 0
 
 
 def check(family, kernels, device):
-    """-> what of the table cannot be: FLOPs beyond the datasheet, or none: then the machine code is not read as it is written. And what
-    must not be: kernels that wait for most of their fetches before the math."""
+    """-> errors in the table. Impossible figures, FLOPs above the datasheet or none: the machine code was parsed wrongly.
+    And bad kernels: those that wait for most of their fetches before the math."""
     chip = CHIPS[family]
     for label, rate, _, group in rows(kernels, chip):
         is_attention = label.startswith("attention")

@@ -25,10 +25,10 @@ struct Sigmoid {
     const double tail = std::exp(-std::abs(z)), larger = 1 / (1 + tail), smaller = tail / (1 + tail);
     value = z < 0 ? smaller : larger;
     slope = larger * smaller;
-    // exp, and what an error of its argument makes of it; beyond 100 the tail is 0 and its error is kSmallest's matter.
+    // exp, and the effect of its argument's error; above 100 the tail is 0 and kSmallest bounds its error.
     const double size = std::min(std::abs(z), 100.0);
     const double tail_relative = 2 * kUnit * (3 + 2 * size) + size * z_relative;
-    // larger: an addition and a division; smaller: one more product. d ln(larger) / d ln(tail) = -smaller,
+    // larger: an addition and a division; smaller: one more multiplication. d ln(larger) / d ln(tail) = -smaller,
     // d ln(smaller) / d ln(tail) = larger, and so for the slope larger - smaller.
     const double larger_relative = smaller * tail_relative + kUnit + kDivision;
     const double smaller_relative = larger * tail_relative + 2 * kUnit + kDivision;
@@ -54,7 +54,7 @@ inline Bounded gelu_backward(double d_y, double x) {
   // z' has 6 roundings as z has, bend 2 products, then a sum and a product.
   const double error = s.value * s.value_relative + std::abs(bend) * (s.slope_relative + 8 * kUnit) +
                        kUnit * (s.value + std::abs(bend));
-  // A flushed slope loses what x z' makes of it; where it matters (|z| about 87) that is below 200 |x|.
+  // A flushed slope loses the term x z'; where it matters (|z| about 87) that is below 200 |x|.
   return {d_x, kSecondOrder * (std::abs(d_y) * (error + kSmallest * (1 + 200 * std::min(std::abs(x), 100.0))) + kUnit * std::abs(d_x))};
 }
 

@@ -8,9 +8,9 @@
 //   online softmax: the rescales after a key multiply it by further exps; their arguments and the key's own add up to
 //     X = max - score, so all of them together cost (5 X + 7 (rescales + 1)) u
 //   a factor exp(score error) is bounded with expm1, so that large scores stay covered.
-// Kernels of cooperative matrices (`matrix_arithmetic`) differ in this; q, k, v and d_out are to be what they were rounded to:
-//   p, and d_s before its scale, are rounded to a 16-bit factor: factor_rounding relative, and below the normal numbers factor_tiny
-//   matrix units may cut a sum off instead of rounding it: 2u for each addition
+// Kernels of cooperative matrices (`matrix_arithmetic`) differ in this; q, k, v and d_out must be the rounded values:
+//   p, and d_s before its scale, are rounded to a 16-bit operand: factor_rounding relative, and below the normal
+//   numbers factor_tiny matrix units may truncate a sum instead of rounding it: 2u for each addition
 //   softmax is in base 2: scaling a score takes 2 roundings more, exp2's 3 + 2|x| ULP at x log2 e is (6 + 5.8 |x|) u and with the
 //   rounding of the argument (6 + 7|x|) u; lse is multiplied by a rounded constant: 2 roundings more
 
@@ -118,13 +118,13 @@ struct AttentionGradient {
   Doubles d_qkv, bound;
 };
 
-// The bound is for a kernel that is given `out` and `lse` of attention_forward rounded to f32.
+// The bound is for a kernel with `out` and `lse` of attention_forward, rounded to f32, as inputs.
 inline AttentionGradient attention_backward(const AttentionSize& s, const Doubles& d_out, const Doubles& qkv, const AttentionResult& forward,
                                             const std::vector<uint32_t>& start, const Arithmetic& a = {}) {
   AttentionGradient r{Doubles(s.qkv_size()), Doubles(s.qkv_size())};
   const double scale = 1 / std::sqrt(static_cast<double>(s.E));
   const double terms = static_cast<double>(s.T) * (s.H / s.G);  // of the longest sum
-  // r += weight * x; the weight is off by weight_error, and each term suffers at most terms + 2 roundings.
+  // r += weight * x; the weight is off by weight_error, and each term has at most terms + 2 roundings.
   const auto add = [&](uint64_t to, const Doubles& x, uint64_t at, double weight, double weight_error) {
     for (uint64_t e = 0; e < s.E; ++e) {
       r.d_qkv[to + e] += weight * x[at + e];

@@ -1,5 +1,5 @@
 #pragma once
-// Token and position embeddings in double, with the magnitudes that bound the rounding of their gradients' sums.
+// Token and position embeddings in double, with the magnitudes that bound the rounding errors of their gradients.
 
 #include <cmath>
 #include <cstdint>

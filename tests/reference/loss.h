@@ -28,7 +28,7 @@ struct LossResult {
   double weight = 0, sum_nll = 0, sum_objective = 0, hits = 0, sum_z_loss = 0;
   double sum_teacher_entropy = 0, sum_teacher_cross_entropy = 0, sum_teacher_kl = 0;
   std::vector<double> d_x, d_w;    // of sum_objective / weight
-  // The same sums over the absolute values of all that goes into them, for error bounds:
+  // The same sums over the absolute values of their terms, for error bounds:
   // p (1 + 2 lambda |lse|) + (1 - eps) [target] + eps / V (+ beta q) in place of dz, and the softcap's slope taken as 1.
   std::vector<double> d_x_magnitude, d_w_magnitude;
 };
@@ -114,7 +114,7 @@ inline LossResult loss(const LossProblem& p) {
   return r;
 }
 
-// What is minimised, for other hidden states and weights: the function whose gradients are d_x and d_w.
+// The objective for other hidden states and weights: the function whose gradients are d_x and d_w.
 inline double mean_objective(LossProblem p, const std::vector<double>& x, const std::vector<double>& w) {
   p.x = x;
   p.w = w;

@@ -14,7 +14,8 @@ struct Rope {
   double theta;
   using Doubles = std::vector<double>;
 
-  // direction -1: the transpose, which is the backward. `bound`: of what goes in where it is given, of the result afterwards.
+  // direction -1: the transpose, which is the backward. `bound`: error bound of the input on entry, of the result on
+  // return.
   Doubles turn(Doubles qkv, double direction, Doubles* bound = nullptr) const {
     for (uint64_t n = 0; n < rows; ++n)
       for (uint64_t head = 0; head < turned_heads; ++head)
@@ -25,7 +26,7 @@ struct Rope {
           qkv[at] = out.real();
           qkv[at + 1] = out.imag();
           if (bound == nullptr) continue;
-          // Of what goes in; and the table's rounding, the product's, the sum's.
+          // The input's error, and the roundings of the table, the multiplication and the sum.
           const double c = std::abs(turn.real()), s = std::abs(turn.imag()), in_a = (*bound)[at], in_b = (*bound)[at + 1];
           const double a = std::abs(in.real()) + in_a, b = std::abs(in.imag()) + in_b;
           (*bound)[at] = c * in_a + s * in_b + kRounding * (c * a + s * b);

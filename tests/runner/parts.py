@@ -1,7 +1,7 @@
-"""The parts of a test run: which driver, which tests, what share of the time, and the least that has to run.
+"""The parts of a test run: the driver, the tests, the share of the time, and the minimum number of tests.
 
 A share is of the time that is left when the part begins, among the parts that are still to come, so time that a part does not need
-goes to those behind it. A part that has not reached its minimum at the end of its share goes on until it has.
+goes to later parts. A part that has not reached its minimum at the end of its share continues until it has.
 """
 import collections
 import dataclasses
@@ -15,7 +15,7 @@ class Part:
     label: str  # the ctest label of its tests; "" for tests without one
     share: float  # of the time, relative to the other parts
     wide: int  # first every wide-th of a test's parameters, then the others
-    minimum: int  # tests that have to end well
+    minimum: int  # tests that have to pass
     driver: str = ""  # environment variable that holds the driver's file; "" needs none
     environment: tuple = ()  # of (name, value)
     wrapper: tuple = ()  # goes before a program; exit code 77: there is no such driver
@@ -25,7 +25,7 @@ class Part:
 
 VALIDATION = (
     ("VK_INSTANCE_LAYERS", "VK_LAYER_KHRONOS_validation"),
-    # The layer's own switch for synchronization checks was renamed; each version reads the name it knows.
+    # The layer's switch for synchronization checks was renamed; set both names.
     ("VK_LAYER_VALIDATE_SYNC", "true"),
     ("VK_LAYER_ENABLES", "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT"),
 )
@@ -38,14 +38,14 @@ PARTS = (
          wrapper=("tools/scripts/with_mesa26.sh",), only=r"oopmat|Training|Golden|Tuning|LossTiles|Distillation"),
     Part("swiftshader", "another vendor's driver: 4 lanes, no 16-bit types", label="device", share=10, wide=8, minimum=150,
          driver="LAPILLI_SWIFTSHADER_ICD", scripts_first=False),
-    # No validation layer: Debian 12's does not know the SPIR-V of cooperative matrices. Nothing runs here, and the modules were
+    # No validation layer: Debian 12's does not support the SPIR-V of cooperative matrices. Nothing runs here; the modules were
     # validated when they were built.
     Part("radv", "every kernel through AMD's compiler, without a card", label="radv", share=14, wide=1, minimum=2, driver="LAPILLI_RADV_ICD"),
 )
 
 
 def driver_environment(part):
-    """-> environment for the part's driver, or None where the driver is not there"""
+    """-> environment for the part's driver, or None if the driver is not installed"""
     if not part.driver:
         return dict(part.environment)
     driver = os.environ.get(part.driver, "")

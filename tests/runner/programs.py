@@ -1,7 +1,7 @@
 """Runs test programs and reads their results while they run.
 
 Many GoogleTest cases share one process, and with it the device and its compiled kernels: on a software driver nearly all the time
-of a test is the driver's compiler. A process that dies fails the case it was in; the cases behind it run in a new one. One that is
+of a test is the driver's compiler. A crash fails the current case; the later cases run in a new process. One that is
 still running at its deadline is ended, and the case it was in counts as not run: no test fails because a machine is slow.
 """
 import json
@@ -99,14 +99,14 @@ def run_cases(command, environment, cases, deadline, collector):
             collector.add(Result(running, "failed", f"its process ended with {code}", 0.0, "".join(output)))
             left.remove(running)
         elif left or (code != 0 and not failed):
-            # Every case ended well, and yet: a crash at the end, or cases that the program does not know.
+            # Every case passed, but the program failed: a crash at exit, or unknown case names.
             collector.add(Result(f"{cases[0]} ...", "failed", f"the process ended with {code}, {len(left)} cases did not run", 0.0, "".join(output)))
             return []
     return left
 
 
 def run_script(name, command, environment, skip_code, deadline, collector):
-    """Runs one program whose exit code is its verdict. -> whether it ended before the deadline"""
+    """Runs one program whose exit code is the result. -> whether it ended before the deadline"""
     began = time.monotonic()
     process = Process(command, environment, deadline)
     output = "".join(process.lines())

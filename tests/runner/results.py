@@ -1,10 +1,10 @@
-"""What became of each test: the verdicts, and how a run is summed up."""
+"""The result of each test, and the summary of a run."""
 import collections
 import dataclasses
 import re
 import threading
 
-# A test in whose output the Vulkan validation layer complained has failed, whatever it says itself.
+# A test with messages of the Vulkan validation layer in its output has failed, whatever its own result.
 COMPLAINT = re.compile(r"^.*(?:Validation Error|VUID-|SYNC-HAZARD|UNASSIGNED-|\[error\] validation:).*$", re.MULTILINE)
 SHOWN_OUTPUT = 20_000  # characters of a failed test's output, from its end
 
@@ -19,7 +19,7 @@ class Result:
 
 
 def judge(name, verdict, seconds, output, reason=""):
-    """The result of a test that ended, with the validation layer heard."""
+    """The result of a test that ended, including messages of the validation layer."""
     complaint = COMPLAINT.search(output)
     if complaint:
         verdict, reason = "failed", "validation: " + complaint.group(0).strip()[:300]

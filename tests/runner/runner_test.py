@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The test runner, on a program that behaves like GoogleTest's and does whatever the names of its cases say."""
+"""The test runner, on a program that behaves like GoogleTest's; the names of its cases determine what they do."""
 import pathlib
 import sys
 import tempfile

@@ -9,7 +9,7 @@ import unittest
 from support import LAPILLI, ROOT, CommandTest
 
 KERNELS = "Kernels as the driver compiles them"
-BENCHES = {"Ceilings: multiply-adds, copies, launches": "ceiling", "Matrix products": "matmul", "Attention": "attention", "Loss": "loss",
+BENCHES = {"Ceilings: multiply-adds, copies, launches": "ceiling", "Matrix multiplication": "matmul", "Attention": "attention", "Loss": "loss",
            "A training step": "step"}
 SECTIONS = ["Devices", *list(BENCHES)[:1], KERNELS, *list(BENCHES)[1:], "What training will take",
             "Text to train on", "Its vocabulary", "Its tokens", "Training", "Evaluation"]
@@ -71,7 +71,7 @@ class Report(CommandTest):
             verdict = "**This driver cannot.**\n\n" if section["exit_code"] else ""
             self.assertIn(f"\n## {section['title']}\n\n`{section['command']}`\n\n{verdict}```\n{section['output']}\n```\n", self.markdown)
             self.assertTrue(section["command"].startswith("lapilli "))
-        self.assertIn("scopes explain", self.markdown)
+        self.assertIn("GPU coverage", self.markdown)
         self.assertNotIn("lapilli-report.", self.markdown)  # the scratch folder is nobody's business
 
     def test_Failures_AreToldInTheirSections(self):
@@ -91,7 +91,7 @@ esac
         self.assertEqual((report["failures"], report["device"], report["size"]), ("2", "not known", "quick"))
         self.assertEqual(sections[SECTIONS[1]]["exit_code"], 3)
         self.assertEqual(sections[SECTIONS[1]]["output"], 'bad "thing"\\\t`')
-        self.assertEqual(sections["Matrix products"]["exit_code"], 128 + 11)
+        self.assertEqual(sections["Matrix multiplication"]["exit_code"], 128 + 11)
         self.assertEqual((sections["Loss"]["output"], sections["Loss"]["result"], sections["Devices"]["result"]), ("bench is fine", None, []))
         self.assertIn("**Failed with exit code 3.**", self.markdown)
         self.assertEqual((sections[KERNELS]["exit_code"], sections["Loss"]["page"]), (1, None))

@@ -78,7 +78,7 @@ class Run(CommandTest):
         self.train("whole")
         self.train("parts", "--stop-at", 4)
         self.assertEqual(len(self.events("parts", "step")), 4)
-        # The run knows its configuration, and the kernels it chose: a machine that has forgotten them measures nothing.
+        # The run stores its configuration and its kernel choices: without a tuning file nothing is measured again.
         forgetful = os.environ | {"LAPILLI_CACHE_DIR": str(self.folder / "empty")}
         self.run_lapilli("train", "--run", "parts", "--resume", env=forgetful)
         self.assertTrue((self.folder / "parts" / "tuning.json").exists())
@@ -208,7 +208,7 @@ class Run(CommandTest):
             self.assertEqual(int(rows[scope][1]), calls / 4)
             self.assertAlmostEqual(float(rows[scope][2]), us / 4e3, delta=0.00051 + 1e-6 * calls)
         worked = sum(step["dur"] for step, _ in trace.device)
-        told = float(re.search(r"scopes explain (\S+) % of the step", table)[1])
+        told = float(re.search(r"GPU coverage (\S+) % of the step", table)[1])
         self.assertAlmostEqual(told, 100 * worked / wall, delta=0.06)
         if not trace.metadata["clock_alignment"].startswith("calibrated"):
             return
@@ -223,7 +223,7 @@ class Run(CommandTest):
         for precision in "f16", "bf16":
             if device[f"matrix_{precision}"] is None:
                 self.fails("train", "small.toml", "--set", "data.dir=data", "--set", f"train.precision={precision}", "--run", precision,
-                           says=f"does not multiply {precision} matrices")
+                           says=f"does not support {precision} matrices")
                 self.assertFalse((self.folder / precision).exists())
                 continue
             self.train(precision, "--set", f"train.precision={precision}")

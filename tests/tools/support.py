@@ -56,7 +56,7 @@ class CommandTest(unittest.TestCase):
         return [line for line in stderr.splitlines() if not line.startswith(CHATTER)]
 
     def fails(self, *arguments, says=""):
-        """The world's fault: exit code 1 and one sentence on stderr."""
+        """A runtime or user error: exit code 1 and one sentence on stderr."""
         done = self.run_lapilli(*arguments, code=1)
         lines = self.own_lines(done.stderr)
         self.assertEqual(len(lines), 1, done.stderr)
@@ -64,7 +64,7 @@ class CommandTest(unittest.TestCase):
         self.assertIn(says, lines[0])
 
     def misused(self, *arguments, says=""):
-        """Wrong usage: exit code 2, what is wrong and where to read on."""
+        """Wrong usage: exit code 2, the error and a hint to the help."""
         done = self.run_lapilli(*arguments, code=2)
         self.assertIn(says, done.stderr)
         self.assertIn("--help", done.stderr)

@@ -1,4 +1,4 @@
-"""Reads a trace that `lapilli` wrote and checks what every viewer relies on."""
+"""Reads a trace that `lapilli` wrote and checks the properties that viewers rely on."""
 import json
 
 HOST, DEVICE = 1, 2
@@ -48,7 +48,7 @@ class Trace:
                 if depth == 1:
                     part = event["name"]
                     if index + 1 < len(inner) and inner[index + 1][1] == 2:
-                        continue  # its scopes tell
+                        continue  # checked by its scopes
                 name = part if event["name"] == part else f"{part}/{event['name']}"
                 sum_ = sums.setdefault(name, [0, 0.0])
                 sum_[0] += event["args"]["calls"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How `lapilli` treats its user: help everywhere, exit codes, pipes, full disks, the list of devices."""
+"""The command line of `lapilli`: help, exit codes, pipes, full disks, the list of devices."""
 import json
 import os
 import re
@@ -16,7 +16,7 @@ PROMISED = {"devices", "corpus synth", "tokenizer train", "data build", "train",
 
 class Usage(CommandTest):
     def commands(self, *prefix):
-        """Every command that --help tells of, with its help text."""
+        """Every command that --help lists, with its help text."""
         text = self.run_lapilli(*prefix, "--help").stdout
         below = text.partition("Subcommands:")[2]
         names = re.findall(r"^  ([a-z]+)(?:\s|$)", below, re.MULTILINE)

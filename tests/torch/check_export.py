@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Judges an exported model from outside: PyTorch reads only the files a Hugging Face user would get, computes in
-float64, and compares with what lapilli said about the same tokens.
+"""Checks an exported model independently: PyTorch reads only the files that a Hugging Face user would get, computes in
+float64, and compares with lapilli's results for the same tokens.
 
 Usage: check_export.py EXPORT_DIR TOKENS [CLAIM] [--context T] [--tolerance 1e-4]
 
@@ -31,7 +31,7 @@ import reference
 
 
 class Wrong(Exception):
-    """The export is not what it should be; the message says how."""
+    """The export is wrong; the message has the reason."""
 
 
 def require(config, key, *allowed):

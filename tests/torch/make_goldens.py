@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the goldens: small models computed in float64 by PyTorch, for our kernels and trainer to reproduce.
+"""Writes the goldens: small models computed in float64 by PyTorch, as expected values for our kernels and trainer.
 
 Usage: make_goldens.py            writes tests/torch/goldens/{gpt2,llama,llama_tied}.safetensors
        make_goldens.py --check    compares the files that are there with a fresh computation; exit 1 on a difference
        make_goldens.py --float32  prints how far the same PyTorch code in float32 is from the goldens: the size of
-                                  honest rounding, from which tolerances can be derived
+                                  rounding errors, from which tolerances can be derived
 
 The initial parameters are rounded to float32 before anything is computed, so both sides start from equal numbers.
 Two micro-batches (0 and 1) of B sequences make one step; the divisor is the sum of the weights of both.
@@ -126,7 +126,7 @@ def distance(ours, golden):
 
 
 def without_key_bias(name, array):
-    """Leaves out what is only rounding, see the top of this file"""
+    """Leaves out values that are only rounding errors, see the top of this file"""
     if not name.endswith("attn.c_attn.bias"):
         return array
     third = len(array) // 3

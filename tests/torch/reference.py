@@ -1,4 +1,4 @@
-"""The two transformers in plain PyTorch, as the judge of ours: short, slow, and independent of our code.
+"""The two transformers in plain PyTorch, as the reference for ours: short, slow, and independent of our code.
 
 A model is a dict of parameters under Hugging Face's own names (GPT2LMHeadModel, LlamaForCausalLM) and a Shape. Every
 function works in the dtype of the parameters, so float64 parameters give a float64 reference.
@@ -99,7 +99,7 @@ def gpt2_features(p, s, tokens):
 
 
 def rotate(x, theta):
-    """Rotary positions, Hugging Face's convention: component e turns with component e + E/2. x [B,heads,T,E]"""
+    """Rotary positions, Hugging Face's convention: component e is rotated with component e + E/2. x [B,heads,T,E]"""
     length, head = x.shape[-2:]
     frequency = theta ** (-torch.arange(0, head, 2, dtype=torch.float64) / head)  # [E/2]
     angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency  # [T,E/2]

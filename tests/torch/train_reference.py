@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The yardstick: nanoGPT's CPU recipe in plain PyTorch, on the text and the split that lapilli uses.
+"""The baseline: nanoGPT's CPU recipe in plain PyTorch, on the text and the split that lapilli uses.
 
 Usage: train_reference.py TEXT [--seed 1] [--steps 2000] [--threads 2]
        train_reference.py --step-only char|mid|v32k|L,H,D,T,B,V [--repeat 20] [--threads 2] [--device cuda] [--dtype bf16] [--compile]
@@ -10,8 +10,8 @@ biases, no dropout, tied head, weights from N(0, 0.02), residual projections sca
 exact: every token after the first is predicted once, in consecutive windows of 64. Prints one JSON object.
 
 --step-only: median milliseconds of forward + backward + AdamW on random tokens, for one of three configurations or any other
-(layers, heads, width, context, sequences, vocabulary); in f32 or under autocast, on the processor or a GPU.
-Both print matmul_gflops, the rate of a 1024 x 1024 x 1024 product: PyTorch is as fast as the BLAS below it. Debian's own
+(layers, heads, width, context, sequences, vocabulary); in f32 or under autocast, on the CPU or a GPU.
+Both print matmul_gflops, the rate of a 1024 x 1024 x 1024 matmul: PyTorch is as fast as the BLAS below it. Debian's own
 default is some 50 times slower than OpenBLAS (package libopenblas0-openmp; OPENBLAS_CORETYPE=SkylakeX where it does
 not recognise an AVX-512 processor). Quote no time without that number.
 """
@@ -118,7 +118,7 @@ def wait(device):
 
 
 def machine(device="cpu"):
-    """What a time means nothing without"""
+    """The conditions of a measured time"""
     a, b, times = torch.randn(1024, 1024, device=device), torch.randn(1024, 1024, device=device), []
     for _ in range(5):
         wait(device)

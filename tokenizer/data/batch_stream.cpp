@@ -10,7 +10,7 @@ namespace lapilli {
 
 namespace {
 
-constexpr uint32_t kBatchStreamLane = 0x42415443;  // keeps these draws apart from other uses of the same seed
+constexpr uint32_t kBatchStreamLane = 0x42415443;  // separates these random numbers from other uses of the same seed
 
 Batch empty_batch(const WindowOptions& options, uint64_t index) {
   const size_t rows = size_t{options.batch} * options.context;
@@ -86,7 +86,7 @@ uint64_t BatchStream::window_start(uint64_t index, uint32_t row) const {
   const uint64_t threshold = (0 - choices) % choices;
   uint32_t attempt = 0;
   while (true) {
-    // The row is the lane; the draw tells this use of the seed from others, attempt by attempt.
+    // The row is the lane; the draw index separates this use of the seed from others, and the attempts.
     const auto product =
         static_cast<unsigned __int128>(philox_bits(seed_, index, row, kBatchStreamLane + attempt++)) * choices;
     if (static_cast<uint64_t>(product) >= threshold) return static_cast<uint64_t>(product >> 64);

@@ -1,6 +1,6 @@
 #pragma once
-// Token shards -> batches. Everything here is a pure function of (shard, settings, index): a run that resumes at batch
-// k sees exactly the batches that an uninterrupted run would have seen.
+// Token shards -> batches. Everything here is a pure function of (shard, settings, index): a run resumed at batch k
+// gets the same batches as an uninterrupted run.
 //
 // Shapes: B sequences of T = context tokens, N = B*T rows, row r = b*T + t.
 
@@ -23,7 +23,7 @@ struct Batch {
   uint32_t batch = 0, context = 0;  // B, T
   std::vector<uint32_t> inputs;     // [N]
   std::vector<uint32_t> targets;    // [N] the token after each input
-  std::vector<float> weights;       // [N] 1, or 0: no target here (padding; across a document boundary when masked)
+  std::vector<float> weights;       // [N] 1, or 0: no target (padding; across a document boundary when masked)
   std::vector<uint32_t>
       document_start;                   // [N] first t' of the row's own window that is in the same document; 0 unmasked
   std::vector<uint32_t> order;          // [N] rows sorted by input token, equal tokens in row order
@@ -31,7 +31,7 @@ struct Batch {
                                         //       entries after segment_count are N
   uint32_t segment_count = 0;           // distinct input tokens
   uint64_t valid_targets = 0;           // rows of weight 1
-  uint64_t target_bytes = 0;            // UTF-8 bytes that the targets of weight 1 stand for
+  uint64_t target_bytes = 0;            // UTF-8 bytes of the targets of weight 1
 };
 
 // Fills order, segment_start and segment_count from inputs.
@@ -43,7 +43,7 @@ struct WindowOptions {
   bool document_mask = false;  // attention stays inside a document; the first token of a document is never a target
 };
 
-// Training batches: every window starts at a position drawn uniformly, with replacement, from the n - T positions that
+// Training batches: the start of every window is sampled uniformly, with replacement, from the n - T positions that
 // leave room for T inputs and T targets (nanoGPT's recipe). The draw is Philox4x32-10 with the seed as key and (batch
 // index, row) as counter, without modulo bias. Thread-safe.
 class BatchStream {
@@ -63,17 +63,18 @@ class BatchStream {
 
 // Evaluation windows: token 0 is input only, every later token (of the first max_targets) is a target of weight 1
 // exactly once, except the first tokens of documents under document_mask. Window k starts at token k*stride; after the
-// first window only the last `stride` targets are new and carry weight, so each has at least T - stride tokens before
+// first window only the last `stride` targets are new and have weight, so each has at least T - stride tokens before
 // it. The last window may be short: rows past its end are token 0 with weight 0. Thread-safe.
 class EvalWindows {
  public:
-  // stride 0 means T: windows side by side. Errors: fewer than 2 tokens; stride > T. `shard` must outlive the object.
+  // stride 0 means T: windows without overlap. Errors: fewer than 2 tokens; stride > T. `shard` must outlive the
+  // object.
   EvalWindows(const TokenShard& shard, const WindowOptions& options, uint32_t stride = 0,
               uint64_t max_targets = UINT64_MAX);
 
   uint64_t window_count() const { return window_count_; }
   uint64_t batch_count() const { return (window_count_ + options_.batch - 1) / options_.batch; }
-  uint64_t target_count() const { return target_count_; }  // document_mask not counted in
+  uint64_t target_count() const { return target_count_; }  // without regard to document_mask
   // REQUIRES index < batch_count(). Rows after the last window are padding: token 0, weight 0.
   Batch batch(uint64_t index) const;
 
@@ -84,18 +85,18 @@ class EvalWindows {
   uint64_t target_count_ = 0, window_count_ = 0;
 };
 
-// Prepares the batches ahead of the consumer on one thread of its own; at most `depth` wait. One consumer thread. What
-// the maker throws is thrown by the next() that would have returned the batch.
+// Prepares batches ahead of the consumer on a separate thread; at most `depth` are queued. One consumer thread. An
+// exception of the maker is rethrown by the next() for that batch.
 class Prefetcher {
  public:
   using Maker = std::function<Batch(uint64_t index)>;
   explicit Prefetcher(Maker maker, uint64_t first_index = 0, size_t depth = 2);
-  ~Prefetcher();  // does not wait for more than the batch in the making
+  ~Prefetcher();  // waits at most for the batch being made
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
   Batch next();               // batch first_index, first_index + 1, ...
-  void seek(uint64_t index);  // the next next() returns this batch
+  void seek(uint64_t index);  // the following next() returns this batch
 
  private:
   struct Slot {
@@ -110,7 +111,7 @@ class Prefetcher {
   std::condition_variable has_room_, has_batch_;
   std::deque<Slot> ready_;
   uint64_t next_to_make_;
-  uint64_t generation_ = 0;  // raised by seek(): a batch made for an older one is thrown away
+  uint64_t generation_ = 0;  // incremented by seek(): batches of an older generation are discarded
   bool stopping_ = false;
   std::thread thread_;
 };

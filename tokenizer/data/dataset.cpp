@@ -25,7 +25,7 @@ namespace {
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 constexpr const char* kAllTokensName = "all.bin";
 
-// Everything is made in a folder inside the data set's and renamed out of it at the end.
+// All files are written to a folder inside the data set's and renamed into place at the end.
 class StagingFolder {
  public:
   explicit StagingFolder(const std::filesystem::path& out_dir) : out_dir_(out_dir) {
@@ -60,7 +60,7 @@ TokenShardWriter::Options shard_options(const Tokenizer& tokenizer) {
   return {.token_bytes = tokenizer.token_bytes(), .eos_id = tokenizer.eos_id(), .tokenizer_hash = tokenizer.hash()};
 }
 
-// Text -> one shard of all tokens. EOS goes in only once there is a second document.
+// Text -> one shard of all tokens. EOS is added only if there is a second document.
 class CorpusEncoder {
  public:
   CorpusEncoder(const Tokenizer& tokenizer, TokenShardWriter& writer) : tokenizer_(tokenizer), writer_(writer) {}
@@ -133,7 +133,7 @@ uint64_t split_position(const TokenShard& all, double val_fraction) {
   return starts[std::max<uint64_t>(document, 1)];
 }
 
-// Tokens [begin, end) of `all` -> a shard of their own, with the documents that lie in it.
+// Tokens [begin, end) of `all` -> a separate shard, with its documents.
 SplitSummary write_split(const std::filesystem::path& path, const TokenShard& all, TokenShardWriter::Options options,
                          uint64_t begin, uint64_t end, std::span<const double> nats) {
   TokenShardWriter writer(path, std::move(options));

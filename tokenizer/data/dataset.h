@@ -1,14 +1,14 @@
 #pragma once
 // `lapilli data build`: texts -> a data set folder with train.bin, val.bin (token shards), tokenizer.model and
-// dataset.json (the same facts for people and scripts).
+// dataset.json (the same information in readable form).
 //
 // Split, with n tokens in all and fraction f:
-//   one document       the first floor((1-f)*n) tokens train, the rest validates: by position in the text
+//   one document       by position: the first floor((1-f)*n) tokens for training, the rest for validation
 //   several documents  whole documents; validation begins at the last document that starts at or before token
-//                      floor((1-f)*n), so it holds at least the fraction f; the first document always trains
+//                      floor((1-f)*n), so it has at least the fraction f; the first document is always for training
 //
-// A corpus from `corpus synth` has side files that tell the exact -ln p of every story; when all inputs have them, both
-// shards carry the exact source entropy of their text.
+// A corpus from `corpus synth` has side files with the exact -ln p of every story; when all inputs have them, both
+// shards contain the exact source entropy of their text.
 
 #include <cstdint>
 #include <filesystem>
@@ -33,9 +33,9 @@ struct DatasetSummary {
   double bytes_per_token = 0;
 };
 
-// Memory use does not depend on the size of the inputs, but for 8 bytes (synthetic: 16) per document. Needs twice the
-// shards' size on the disk while it runs. Errors: what CorpusReader and Tokenizer report; a fraction outside (0, 1); a
-// split left with fewer than 2 tokens. After an error the folder holds what it held before.
+// Memory use does not depend on the size of the inputs, except for 8 bytes (synthetic: 16) per document. Needs twice
+// the shards' size on disk while it runs. Errors: those of CorpusReader and Tokenizer; a fraction outside (0, 1); a
+// split with fewer than 2 tokens. An error leaves the folder unchanged.
 DatasetSummary build_dataset(const std::filesystem::path& tokenizer_path, std::span<const std::filesystem::path> inputs,
                              const std::filesystem::path& out_dir, double val_fraction = 0.1);
 

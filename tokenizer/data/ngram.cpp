@@ -49,7 +49,7 @@ TrainCounts count_train(const TokenShard& train, uint64_t max_tokens) {
   std::vector<uint64_t> keys;
   std::vector<uint32_t> block(std::min<uint64_t>(kBlockTokens, counts.tokens));
   uint64_t previous = 0;
-  // Blocks grow with the table, so that merging stays linear in the tokens over all.
+  // Blocks grow with the table, so that the total cost of merging stays linear in the tokens.
   for (uint64_t begin = 0; begin < counts.tokens; begin += block.size()) {
     block.resize(std::min<uint64_t>(block.size(), counts.tokens - begin));
     train.read(block, begin);
@@ -87,7 +87,7 @@ class KneserNeyBigram {
       ++context_begin_[(bigram.key >> 32) + 1];
     }
     for (size_t v = 1; v < context_begin_.size(); ++v) context_begin_[v] += context_begin_[v - 1];
-    // The discount that leaves-one-out likelihood suggests, n1 / (n1 + 2 n2), kept inside (0, 1).
+    // The discount from leave-one-out likelihood, n1 / (n1 + 2 n2), clamped to (0, 1).
     discount_ = once + twice == 0 ? 0.5 : static_cast<double>(once) / static_cast<double>(once + 2 * twice);
     discount_ = std::clamp(discount_, 0.05, 0.95);
     uint64_t seen = 0;
@@ -115,7 +115,7 @@ class KneserNeyBigram {
 
  private:
   const std::vector<BigramCount>& bigrams_;
-  std::vector<uint64_t> context_begin_;   // [V+1] where the bigrams that begin with v lie
+  std::vector<uint64_t> context_begin_;   // [V+1] offsets of the bigrams that begin with v
   std::vector<uint64_t> context_counts_;  // [V] c(v)
   std::vector<double> p1_;                // [V]
   double discount_ = 0;

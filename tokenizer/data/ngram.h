@@ -1,5 +1,5 @@
 #pragma once
-// What counting alone achieves on the validation tokens: the yardsticks beside a run's first loss.
+// Losses of n-gram models on the validation tokens: the baselines printed with a run's initial loss.
 
 #include <cstdint>
 
@@ -8,7 +8,7 @@
 namespace lapilli {
 
 struct NgramReference {
-  // Entropy of the validation tokens' own frequencies, -sum f ln f, in nats: no unigram model can score lower on them.
+  // Entropy of the validation tokens' frequencies, -sum f ln f, in nats: the lower bound for any unigram model on them.
   double unigram_entropy = 0;
   // Mean -ln p of the validation tokens under the train split's frequencies with add-one smoothing.
   double unigram_cross_entropy = 0;

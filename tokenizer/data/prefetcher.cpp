@@ -41,7 +41,7 @@ void Prefetcher::work() {
 Batch Prefetcher::next() {
   std::unique_lock lock(mutex_);
   has_batch_.wait(lock, [&] { return !ready_.empty(); });
-  if (ready_.front().error) std::rethrow_exception(ready_.front().error);  // stays in front: every next() reports it
+  if (ready_.front().error) std::rethrow_exception(ready_.front().error);  // stays first: every next() reports it
   Batch batch = std::move(ready_.front().batch);
   ready_.pop_front();
   lock.unlock();

@@ -11,15 +11,15 @@
 //       20      4  EOS id, u32; 0xFFFFFFFF: the tokenizer has none
 //       24      8  token count n, u64
 //       32      8  document count D, u64
-//       40      8  UTF-8 bytes of text that the tokens stand for, u64
+//       40      8  UTF-8 bytes of the tokens' text, u64
 //       48      8  tokenizer hash (XXH3 of its model file), u64
-//       56      8  source entropy of the whole shard in nats, f64; NaN when the source is not known
+//       56      8  source entropy of the whole shard in nats, f64; NaN if unknown
 //       64      8  size of the whole file in bytes, u64
 //       72      8  XXH3 of the payload (bytes 128 to the end), u64
 //       80      8  XXH3 of header bytes 0..79, u64
 //       88     40  zero
 //      128         payload:
-//                    u16 token_bytes[V]      bytes of text that one token of this id stands for (EOS and specials: 0)
+//                    u16 token_bytes[V]      bytes of text of a token with this id (EOS and specials: 0)
 //                    zeros up to a multiple of 8
 //                    u16 or u32 tokens[n]
 //                    zeros up to a multiple of 8
@@ -48,7 +48,7 @@ class TokenShard {
     kHeader,  // header and size only
   };
 
-  // Errors, each naming the file: not a shard, another version, cut short, damaged (checksum).
+  // Errors, each naming the file: not a shard, another version, truncated, corrupt (checksum).
   explicit TokenShard(const std::filesystem::path& path, Verify verify = Verify::kAll);
 
   const std::filesystem::path& path() const { return path_; }
@@ -58,7 +58,7 @@ class TokenShard {
   std::optional<uint32_t> eos_id() const { return eos_id_; }
   uint64_t tokenizer_hash() const { return tokenizer_hash_; }
   uint64_t text_bytes() const { return text_bytes_; }
-  // -ln p of the shard's text under the distribution that made it, in nats, summed; NaN unless the corpus is synthetic.
+  // Sum of -ln p of the shard's text under its generating distribution, in nats; NaN unless the corpus is synthetic.
   double source_entropy_nats() const { return source_entropy_nats_; }
 
   // REQUIRES index < token_count().
@@ -67,14 +67,15 @@ class TokenShard {
   void read(std::span<uint32_t> out, uint64_t begin) const;
 
   std::span<const uint16_t> token_bytes() const { return token_bytes_; }  // [V]
-  // UTF-8 bytes that tokens [begin, end) stand for.
+  // UTF-8 bytes of tokens [begin, end).
   uint64_t bytes_of_range(uint64_t begin, uint64_t end) const;
 
   std::span<const uint64_t> document_starts() const { return document_starts_; }  // [D]
   // Index of the document that holds the token. O(log D).
   uint64_t document_of(uint64_t token_index) const;
 
-  // Error unless the shard was made with that tokenizer / vocabulary. `user` names the other side: "the checkpoint".
+  // Throws Error unless the shard was made with that tokenizer / vocabulary. `user` names the other side: "the
+  // checkpoint".
   void require_tokenizer(uint64_t tokenizer_hash, std::string_view user) const;
   void require_vocab_size(uint32_t vocab_size, std::string_view user) const;
 
@@ -94,7 +95,7 @@ class TokenShard {
   std::span<const uint64_t> document_starts_;
 };
 
-// Writes a shard front to back; nothing appears under `path` before finish().
+// Writes a shard sequentially; the file appears at `path` only after finish().
 class TokenShardWriter {
  public:
   struct Options {

@@ -1,5 +1,5 @@
 #pragma once
-// The bytes of a token shard as C++ sees them; shard.h documents them. Private to shard.cpp and shard_writer.cpp.
+// The binary layout of a token shard (documented in shard.h). Private to shard.cpp and shard_writer.cpp.
 
 #include <array>
 #include <bit>
@@ -11,7 +11,7 @@
 
 namespace lapilli {
 
-static_assert(std::endian::native == std::endian::little, "shards are mapped as they lie in the file");
+static_assert(std::endian::native == std::endian::little, "shards are memory-mapped without conversion");
 
 inline constexpr char kShardMagic[9] = "LAPSHRD\n";
 inline constexpr uint32_t kShardVersion = 1;
@@ -41,7 +41,7 @@ inline uint64_t header_checksum(const ShardHeader& header) {
 
 inline uint64_t round_up_to_8(uint64_t bytes) { return (bytes + 7) & ~uint64_t{7}; }
 
-// Where the parts of the payload lie, and how large the file is.
+// Offsets of the parts of the payload, and the file size.
 struct ShardLayout {
   ShardLayout(uint32_t vocab_size, uint32_t token_width_bits, uint64_t token_count, uint64_t document_count)
       : token_bytes_offset(sizeof(ShardHeader)),

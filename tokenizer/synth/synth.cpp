@@ -15,11 +15,12 @@ namespace lapilli {
 
 namespace {
 
-constexpr uint32_t kStoryLane = 0x53544F52;  // keeps these draws apart from other uses of the same seed
+constexpr uint32_t kStoryLane = 0x53544F52;  // separates these random numbers from other uses of the same seed
 constexpr std::string_view kNatsMagic = "LAPNATS\n";
 constexpr size_t kFlushBytes = 1 << 20;
 
-// Sums as if with twice the digits (Neumaier 1974): millions of stories, and still exact to the last printed digit.
+// Compensated summation, as if with twice the precision (Neumaier 1974): exact to the last printed digit for millions
+// of stories.
 class PreciseSum {
  public:
   void add(double value) {

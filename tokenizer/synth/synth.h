@@ -2,8 +2,8 @@
 // `lapilli corpus synth`: small stories from a probabilistic grammar, whose entropy is known exactly.
 //
 // The text of a story determines every choice that made it, so -ln p(story) is the sum of -ln p over its choices, and
-// the entropy per story follows from the grammar by recursion. A perfect model of this corpus reaches exactly
-// the source entropy, and none can go below it.
+// the entropy per story follows from the grammar by recursion. The loss of a perfect model of this corpus is exactly
+// the source entropy, the lower bound for any model.
 //
 // Files: F        stories, each followed by a line "<|endoftext|>"
 //        F.json   bytes, text_bytes, stories, seed, nats, nats_per_byte (per byte of text), entropy_per_story_nats,
@@ -24,10 +24,10 @@ struct SynthStory {
   double nats = 0;   // -ln p(text)
 };
 
-// Story number `index` of that seed; any story can be made without the ones before it.
+// Story number `index` of that seed; each story can be generated independently.
 SynthStory synth_story(uint64_t seed, uint64_t index);
 
-// -ln p of a text, found by parsing it; nothing when the grammar cannot make it. CHECKs that only one derivation
+// -ln p of a text, computed by parsing it; empty if the grammar cannot generate it. CHECKs that only one derivation
 // exists.
 std::optional<double> synth_story_nats(std::string_view text);
 
@@ -44,15 +44,15 @@ struct SynthSummary {
   double entropy_per_story_nats = 0, expected_bytes_per_story = 0;
 };
 
-// Stories until the file has at least `bytes` bytes: at most one story more than asked for. Error when the files cannot
-// be written; each is written whole or not at all.
+// Writes stories until the file has at least `bytes` bytes: at most one story more than requested. Throws Error when
+// the files cannot be written; each file is complete or absent.
 SynthSummary write_synth_corpus(const std::filesystem::path& output, uint64_t bytes, uint64_t seed);
 
 std::filesystem::path synth_json_path(const std::filesystem::path& corpus);
 std::filesystem::path synth_nats_path(const std::filesystem::path& corpus);
 
-// -ln p of each story of a corpus, in order; nothing when the corpus has no side file. Error when the side file does
-// not belong to the corpus (another size) or is damaged.
+// -ln p of each story of a corpus, in order; empty when the corpus has no side file. Throws Error when the side file
+// does not belong to the corpus (another size) or is corrupt.
 std::optional<std::vector<double>> read_synth_nats(const std::filesystem::path& corpus);
 
 }  // namespace lapilli

@@ -1,4 +1,4 @@
-// Grammars at work: making, reading and measuring texts.
+// Grammars: generating texts, parsing them and computing their probability.
 
 #include <algorithm>
 #include <array>

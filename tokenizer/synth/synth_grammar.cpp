@@ -128,7 +128,7 @@ int Grammar::find_slot(std::string_view name) const {
   return static_cast<int>(found - slots_.begin());
 }
 
-// "slot=table@other", of which only the table must be there.
+// "slot=table@other"; only the table is required.
 Grammar::Choice Grammar::parse_choice(std::string_view mark) const {
   Choice choice;
   const size_t at = mark.find('@');

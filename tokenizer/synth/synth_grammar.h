@@ -6,12 +6,12 @@
 //
 //   text                 itself
 //   [table]              a choice from the table, printed
-//   [slot=table]         the same, remembered in a slot
+//   [slot=table]         the same, stored in a slot
 //   [slot=table@other]   the same, with the table's weights rotated by what slot `other` holds: each value of `other`
 //   has
 //                        its own favourites, and the entropy of the choice is that of the table
 //   [rule]               an alternative of the rule
-//   {slot}               the remembered choice again
+//   {slot}               the stored choice again
 //   {slot+other}         the sum of two number words, as a word
 //   .form and ^          after a table or slot: another column of its row ({hero.him}); in front: with a capital
 //   letter.
@@ -22,9 +22,9 @@
 //   at
 //     the end of a word;
 //   - any two alternatives of a rule differ in plain text before either of them makes a choice or ends.
-// So, reading from the left, each choice is settled by the text before the next one. A template refers only to rules
-// declared before its own, so every text is finite. Choices do not depend on each other, except through rotation, which
-// leaves entropies alone; hence entropies and lengths add up along the rules, exactly.
+// So, reading from the left, each choice is determined by the text before the next one. A template refers only to rules
+// declared before its own, so every text is finite. Choices are independent, except for rotation, which does not change
+// entropies; hence entropies and lengths add up along the rules, exactly.
 
 #include <cstdint>
 #include <functional>
@@ -55,7 +55,7 @@ struct RuleSpec {
 
 class Grammar {
  public:
-  // The last rule is where texts start.
+  // Texts start with the last rule.
   Grammar(std::span<const TableSpec> tables, std::span<const RuleSpec> rules);
 
   struct Text {
@@ -66,7 +66,7 @@ class Grammar {
   // `uniform` gives the next random number of [0, 1).
   Text generate(const std::function<double()>& uniform) const;
 
-  // -ln p of a text, nothing when the grammar cannot make it. CHECKs that there is no second derivation.
+  // -ln p of a text, empty if the grammar cannot generate it. CHECKs that there is no second derivation.
   std::optional<double> parse_nats(std::string_view text) const;
 
   double entropy_nats() const;    // of one text, exact

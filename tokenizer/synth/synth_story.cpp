@@ -4,7 +4,7 @@ namespace lapilli {
 
 namespace {
 
-// Rows come with the most likely first. Names carry their pronouns, so a pronoun later on says who was meant at the
+// Rows are in order of falling probability. Names have their pronouns, so a later pronoun depends on the name at the
 // start.
 const std::vector<TableSpec> kTables = {
     {"name",
@@ -137,7 +137,7 @@ const std::vector<RuleSpec> kRules = {
       {1, "But {hero.he} was often [sad], and nobody knew why.\n"},
       {1, "The people there called {hero.him} \"the {hero.kind} with the {color} {thing}\".\n"}}},
 
-    // A search, with as many disappointments as chance has it, up to three.
+    // A search with a random number of failures, up to three.
     {"search3", {{1, "Then {hero.he} sat down to rest. "}, {1, "Still, they did not give up. "}}},
     {"search2",
      {{2, "They looked [yard=yard], but found only [look.a] [junk]. [search3]"}, {3, "Still, they did not give up. "}}},
@@ -146,7 +146,7 @@ const std::vector<RuleSpec> kRules = {
       {1, "First they asked {hero.his} [elder=elder], but {elder.he} had not seen it. [search2]"},
       {1, "Soon it was getting dark. "}}},
 
-    // Sums that the text itself lets one work out.
+    // Sums that can be computed from the text.
     {"gift",
      {{2,
        "They gave all {n+m} {fruit} to {hero.his} [elder=elder]. \"{^n+m} {fruit}!\" {elder.he} [said]. \"How [happy] "
@@ -169,7 +169,7 @@ const std::vector<RuleSpec> kRules = {
        "every [day=day].\" "},
       {1, "In the evening, {hero.his} [elder=elder] smiled. \"{nickname} may sleep [room=room],\" {elder.he} said. "}}},
 
-    // A list, said three times in the same order.
+    // A list, repeated three times in the same order.
     {"mishap",
      {{2, "But there was no {f2} left! {hero} [softly] went to [friend=friend], who had some {f2} to share. "},
       {1, "The {f1} fell on the floor, and {hero} had to begin again. "},

@@ -12,7 +12,7 @@ namespace {
 
 uint8_t byte_at(std::string_view text, size_t i) { return static_cast<uint8_t>(text[i]); }
 
-// Length of the character that a byte begins, 0 when no character begins so.
+// Length of the character with this first byte, 0 if it cannot be a first byte.
 size_t sequence_length(uint8_t lead) {
   if (lead < 0x80) return 1;
   if (lead >= 0xC2 && lead <= 0xDF) return 2;
@@ -79,7 +79,7 @@ void CorpusReader::open_next_file() {
   at_line_start_ = document_begins_ = true;
 }
 
-// Moves what is left to the front and reads another block behind it. False when the file has no more.
+// Moves the remaining text to the front and reads another block after it. False at the end of the file.
 bool CorpusReader::fill() {
   if (file_ended_) return false;
   buffer_offset_ += begin_;
@@ -97,7 +97,7 @@ bool CorpusReader::fill() {
   return read_bytes > 0;
 }
 
-// Checks what was read from `begin` on, and leaves a character that the block cuts for later.
+// Validates the text from `begin` on, and leaves a character that the block truncates for the next call.
 void CorpusReader::check_block(size_t begin) {
   const std::string name = inputs_[file_index_].string();
   const std::string_view unchecked = std::string_view(buffer_).substr(checked_);
@@ -126,7 +126,7 @@ void CorpusReader::check_block(size_t begin) {
   checked_ = end;
 }
 
-// Hands out checked text up to the next separator line. False when more must be read first (or nothing is left).
+// Returns validated text up to the next separator line. False if more must be read first (or nothing is left).
 bool CorpusReader::take_line_block(Piece& piece) {
   const std::string_view text(buffer_.data(), checked_);
   size_t position = begin_, skip = 0;

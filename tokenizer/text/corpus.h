@@ -1,5 +1,5 @@
 #pragma once
-// Text files of any size, read in bounded memory, checked while they pass.
+// Reads text files of any size in bounded memory and validates them.
 //
 // Documents: every input file begins a new document, and inside a file a line that is exactly "<|endoftext|>" separates
 // documents (the TinyStories convention). The separator line, its newline included, is not text; the newline before it
@@ -23,7 +23,7 @@ size_t find_invalid_utf8(std::string_view text, bool is_partial = false);
 
 class CorpusReader {
  public:
-  // Errors: no inputs, or one that is missing or empty. `block_bytes` bounds memory and never changes what is read.
+  // Errors: no inputs, or a missing or empty one. `block_bytes` bounds memory and does not affect the result.
   explicit CorpusReader(std::span<const std::filesystem::path> inputs, size_t block_bytes = 1 << 20);
 
   struct Piece {
@@ -35,7 +35,7 @@ class CorpusReader {
   // the first NUL or malformed character.
   bool next(Piece& piece);
 
-  uint64_t document_count() const { return document_count_; }  // documents begun so far
+  uint64_t document_count() const { return document_count_; }  // documents started so far
   uint64_t total_input_bytes() const { return total_input_bytes_; }
   size_t file_index() const { return file_index_; }  // of the piece last returned
 
@@ -54,10 +54,10 @@ class CorpusReader {
 
   std::ifstream file_;
   bool file_open_ = false, file_ended_ = false;
-  uint64_t buffer_offset_ = 0;  // where in the file buffer_[0] stands
-  std::string buffer_;          // [begin_, end) is checked but not yet handed out
-  size_t begin_ = 0;            // first byte not yet handed out
-  size_t checked_ = 0;          // bytes of buffer_ known to be whole, good characters
+  uint64_t buffer_offset_ = 0;  // file offset of buffer_[0]
+  std::string buffer_;          // [begin_, end) is not yet returned
+  size_t begin_ = 0;            // first byte not yet returned
+  size_t checked_ = 0;          // bytes of buffer_ validated as complete characters
   bool at_line_start_ = true, document_begins_ = true;
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// The few parts of a SentencePiece model file (a protobuf `ModelProto`) that we write or read ourselves.
+// The parts of a SentencePiece model file (a protobuf `ModelProto`) that we read and write.
 //
 //   ModelProto     1: SentencePiece (repeated)   2: TrainerSpec   3: NormalizerSpec
 //   SentencePiece  1: piece, string   2: score, float   3: type, enum
@@ -15,7 +15,7 @@ namespace lapilli {
 
 enum class PieceKind : uint32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 
-// SentencePiece's numbers.
+// The enum values of SentencePiece.
 enum class ModelKind : uint32_t { kUnigram = 1, kBpe = 2, kWord = 3, kChar = 4 };
 
 struct ModelPiece {
@@ -27,22 +27,22 @@ struct ModelPiece {
 struct ModelProto {
   std::vector<ModelPiece> pieces;
   ModelKind kind = ModelKind::kUnigram;
-  bool escape_whitespaces = true;  // a space in the text is written U+2581 in the pieces
-  // As read from a file; what we write has neither.
+  bool escape_whitespaces = true;  // a space in the text is U+2581 in the pieces
+  // As read from a file; our own files set neither.
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
 };
 
-// <unk>, <s>, </s> and the 256 byte pieces: what every vocabulary of ours begins with.
+// <unk>, <s>, </s> and the 256 byte pieces: the beginning of each of our vocabularies.
 std::vector<ModelPiece> base_pieces();
 
-// A whole model file: identity normalisation, no dummy prefix, all spaces kept, byte fallback.
+// A complete model file: identity normalisation, no dummy prefix, all spaces kept, byte fallback.
 std::string serialize_model(const ModelProto& model);
 
 // Throws Error("...") without a path when the bytes are not a ModelProto with pieces.
 ModelProto parse_model(std::string_view bytes);
 
-// The same model, told to add no prefix and to keep all spaces (in protobuf a field that comes later wins).
+// The same model with settings to add no prefix and keep all spaces (in protobuf the last value of a field wins).
 std::string with_spaces_kept(std::string_view bytes);
 
 }  // namespace lapilli

@@ -11,12 +11,12 @@ namespace lapilli {
 
 namespace {
 
-// Part of the recipe, not of the machine: unigram training sums floats per thread, so another number of threads would
-// be another vocabulary.
+// Fixed, not from the machine: unigram training sums floats per thread, so another number of threads would give
+// another vocabulary.
 constexpr const char* kTrainingThreads = "4";
 constexpr const char* kLogNothingButFatal = "3";
 
-// An exception must not travel through SentencePiece's loops: it is kept here and thrown again after them.
+// An exception must not propagate through SentencePiece's loops: it is stored here and rethrown after them.
 class SourceIterator : public sentencepiece::SentenceIterator {
  public:
   explicit SourceIterator(const SentenceSource& next_sentence) : next_sentence_(next_sentence) { Next(); }

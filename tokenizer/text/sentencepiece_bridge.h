@@ -1,5 +1,5 @@
 #pragma once
-// The only door to SentencePiece: its headers are included by sentencepiece_bridge.cpp and nowhere else.
+// The only interface to SentencePiece: only sentencepiece_bridge.cpp includes its headers.
 
 #include <cstdint>
 #include <functional>
@@ -11,7 +11,7 @@
 
 namespace lapilli {
 
-// What SentencePiece says, in its own words. Callers turn it into an Error that names the file and the cure.
+// An error message of SentencePiece. Callers convert it to an Error with the file and the remedy.
 class SentencePieceFailure : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -27,7 +27,7 @@ struct SentencePieceTraining {
 // Fills `sentence` (no newline inside) and returns true, or returns false at the end. May throw.
 using SentenceSource = std::function<bool(std::string& sentence)>;
 
-// The serialized model. Deterministic: the work is split over a fixed number of threads whatever the machine has.
+// The serialized model. Deterministic: uses a fixed number of threads on every machine.
 std::string train_sentencepiece(const SentencePieceTraining& training, const SentenceSource& next_sentence);
 
 class SentencePieceModel {

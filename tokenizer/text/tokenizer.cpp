@@ -24,7 +24,7 @@ constexpr size_t kMaxCachedWordBytes = 64;
 bool is_continuation(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
 
 // The unit of encoding: one newline; or spaces and what follows them up to the next space or newline (the next newline
-// alone, when `at_spaces` is false). Returns its end, or npos when it may go on after the text.
+// alone, when `at_spaces` is false). Returns its end, or npos when it may continue after the text.
 size_t word_end(std::string_view text, size_t begin, bool at_spaces, bool is_end) {
   if (text[begin] == '\n') return begin + 1;
   const size_t limit = std::min(text.size(), begin + kMaxWordBytes);

@@ -1,12 +1,13 @@
 #pragma once
-// Text <-> token ids, through SentencePiece model files.
+// Text <-> token ids, with SentencePiece model files.
 //
 // Models trained here are lossless: decode(encode(x)) == x, byte for byte, for every valid UTF-8 text x without NUL. No
-// Unicode normalisation, no added or removed spaces; a newline is always one token of its own; what the vocabulary does
-// not know becomes byte pieces, so nothing is ever "unknown".
+// Unicode normalisation, no added or removed spaces; a newline is always a separate token; text outside the vocabulary
+// becomes byte pieces, so nothing is ever "unknown".
 //
-// Ids of models trained here: 0 <unk>, 1 <s> (BOS), 2 </s> (EOS), 3..258 the byte pieces <0x00>..<0xFF>, then what was
-// learned. In unigram, bpe and byte models the newline is <0x0A>, id 13; in char models it is a character like any
+// Ids of models trained here: 0 <unk>, 1 <s> (BOS), 2 </s> (EOS), 3..258 the byte pieces <0x00>..<0xFF>, then the
+// learned pieces. In unigram, bpe and byte models the newline is <0x0A>, id 13; in char models it is a character like
+// any
 // other.
 
 #include <cstdint>
@@ -22,29 +23,29 @@ namespace lapilli {
 
 enum class TokenizerType { kUnigram, kBpe, kChar, kByte };
 
-// "unigram", "bpe", "char", "byte"; anything else is an Error that lists them.
+// "unigram", "bpe", "char", "byte"; throws Error listing them for anything else.
 TokenizerType parse_tokenizer_type(std::string_view name);
 std::string_view tokenizer_type_name(TokenizerType type);
 
 struct TokenizerSpec {
   TokenizerType type = TokenizerType::kUnigram;
-  // Specials and byte pieces included. Exact for unigram and bpe; the most that char may use (0: no limit; the most
-  // frequent characters are kept); ignored for byte, which always has 259.
+  // Includes specials and byte pieces. Exact for unigram and bpe; an upper bound for char (0: no limit; keeps the most
+  // frequent characters); ignored for byte, which always has 259.
   uint32_t vocab_size = 0;
-  // unigram and bpe: the share of all characters that get a piece of their own; the rarest rest is spelled in bytes.
+  // unigram and bpe: the share of all characters with their own pieces; the rarest characters are spelled in bytes.
   double character_coverage = 0.9995;
-  // unigram and bpe learn from about this much text; of a larger corpus an even, repeatable sample of lines is taken.
+  // unigram and bpe train on about this much text: a uniform, deterministic sample of lines of a larger corpus.
   uint64_t sample_bytes = 32ull << 20;
 };
 
-// Learns a vocabulary from the texts and writes a SentencePiece model file: whole, or not at all. The same inputs give
-// the same bytes. Errors: an input that is missing, empty, binary or not UTF-8; a vocabulary that the texts cannot
-// fill, or that is too small.
+// Learns a vocabulary from the texts and writes a SentencePiece model file: a complete file or none. The same inputs
+// give the same bytes. Errors: an input that is missing, empty, binary or not UTF-8; a vocabulary too large for the
+// texts, or too small.
 void train_tokenizer(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs,
                      const std::filesystem::path& output);
 
-// A loaded model. Also loads SentencePiece models made elsewhere (then losslessness is whatever that model can do).
-// encode() keeps a cache of words: one thread at a time per object.
+// A loaded model. Also loads SentencePiece models made elsewhere (these may not be lossless). encode() has a cache of
+// words: one thread at a time per object.
 class Tokenizer {
  public:
   explicit Tokenizer(const std::filesystem::path& model_path);
@@ -52,16 +53,17 @@ class Tokenizer {
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
-  // Error when `text` is not UTF-8 or contains NUL. Never adds BOS or EOS; "<s>" in the text is just three characters.
+  // Throws Error when `text` is not UTF-8 or contains NUL. Never adds BOS or EOS; "<s>" in the text is three
+  // characters.
   std::vector<uint32_t> encode(std::string_view text) const;
 
-  // For text that arrives in blocks: appends to `ids` the tokens of the longest prefix whose tokens cannot depend on
-  // what follows, and returns the length of that prefix in bytes; the caller puts the rest in front of its next block.
-  // With `is_end` everything is consumed. The ids are those of encode() over the whole, wherever the blocks were cut.
+  // For text in blocks: appends to `ids` the tokens of the longest prefix whose tokens do not depend on later text, and
+  // returns the length of that prefix in bytes; the caller prepends the rest to its next block. With `is_end` consumes
+  // everything. The ids are those of encode() over the whole text, independent of the block boundaries.
   // REQUIRES: valid UTF-8 without NUL (CorpusReader checks that). At most about 4 KiB stay unconsumed.
   size_t encode_prefix(std::vector<uint32_t>& ids, std::string_view text, bool is_end) const;
 
-  // The bytes the ids stand for. Specials give nothing. Ids drawn by a model may spell an incomplete character, so the
+  // The bytes of the ids. Specials give nothing. Ids sampled from a model may contain an incomplete character, so the
   // result of an arbitrary id sequence need not be valid UTF-8. REQUIRES ids < vocab_size().
   std::string decode(std::span<const uint32_t> ids) const;
 
@@ -70,13 +72,13 @@ class Tokenizer {
   std::optional<uint32_t> eos_id() const;
   TokenizerType type() const;
 
-  // How the piece is written in the model ("▁the", "<0x0A>", "</s>"), and the bytes it decodes to (" the", "\n", "").
+  // The piece as written in the model ("▁the", "<0x0A>", "</s>"), and the bytes it decodes to (" the", "\n", "").
   const std::string& piece(uint32_t id) const;
   const std::string& piece_bytes(uint32_t id) const;
-  // [vocab_size] bytes of text each id stands for: a special 0, a byte piece 1. Sums over encode(x) to x.size().
+  // [vocab_size] bytes of text of each id: a special 0, a byte piece 1. The sum over encode(x) is x.size().
   std::vector<uint16_t> token_bytes() const;
 
-  // XXH3 of the model file: tells tokenizers apart.
+  // XXH3 of the model file: identifies the tokenizer.
   uint64_t hash() const;
   const std::filesystem::path& path() const;
 

@@ -1,4 +1,4 @@
-// Learning vocabularies: SentencePiece's trainer for unigram and bpe; char and byte models are written directly,
+// Training of vocabularies: SentencePiece's trainer for unigram and bpe; char and byte models are written directly,
 // because SentencePiece reads its training text by lines and so never sees a newline or a tab.
 
 #include <algorithm>
@@ -29,7 +29,7 @@ std::string names_of(std::span<const std::filesystem::path> inputs) {
 }
 
 // The lines of a corpus, without their newlines; long ones in parts. Of a corpus larger than `sample_bytes` each line
-// is kept with the same probability, decided by its number alone.
+// is kept with the same probability, which depends only on its number.
 class SentenceReader {
  public:
   SentenceReader(std::span<const std::filesystem::path> inputs, uint64_t sample_bytes) : reader_(inputs) {
@@ -90,7 +90,7 @@ class SentenceReader {
   bool ended_ = false;
 };
 
-// SentencePiece keeps tabs for itself, and skips lines with its sign for unknown characters, U+2585.
+// SentencePiece reserves tabs, and skips lines with its symbol for unknown characters, U+2585.
 bool can_learn_from(std::string_view sentence) {
   return sentence.find_first_not_of('\t') != std::string_view::npos &&
          sentence.find("\xE2\x96\x85") == std::string_view::npos;
@@ -133,7 +133,7 @@ std::string train_subwords(const TokenizerSpec& spec, std::span<const std::files
     return train_sentencepiece(training, [&](std::string& sentence) {
       const bool more = sentences.next(sentence);
       has_characters |= more && can_learn_from(sentence);
-      // SentencePiece ends the whole process when a corpus leaves it without a single character.
+      // SentencePiece ends the process when no character of a corpus remains.
       if (!more && !has_characters) throw Error("{} holds no words to learn from", names_of(inputs));
       return more;
     });
@@ -176,7 +176,7 @@ std::string make_char_model(const TokenizerSpec& spec, std::span<const std::file
   float score = 0;
   for (const auto& [character, count] : count_characters(inputs)) {
     if (spec.vocab_size != 0 && model.pieces.size() >= spec.vocab_size) break;
-    if (character == kSpaceSymbol) continue;  // it means a space there; a literal one is spelled in bytes
+    if (character == kSpaceSymbol) continue;  // it means a space there; a literal one is encoded as bytes
     model.pieces.push_back({character == " " ? std::string(kSpaceSymbol) : character, score, PieceKind::kNormal});
     score -= 1;
   }
@@ -186,7 +186,7 @@ std::string make_char_model(const TokenizerSpec& spec, std::span<const std::file
 
 std::string make_byte_model(std::span<const std::filesystem::path> inputs) {
   if (!inputs.empty()) {
-    CorpusReader reader(inputs);  // for its errors: a byte model of a text that cannot be used would only delay them
+    CorpusReader reader(inputs);  // reports unusable text now: a byte model would only delay the errors
     for (CorpusReader::Piece piece; reader.next(piece);) continue;
   }
   return serialize_model({.pieces = base_pieces(), .kind = ModelKind::kChar, .escape_whitespaces = false});

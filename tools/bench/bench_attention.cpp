@@ -12,12 +12,12 @@ namespace {
 
 struct AttentionBenchOptions : BenchOptions {
   uint32_t batch = 8, context = 256, heads = 6, kv_heads = 0, head_width = 64;
-  ShapesFromConfig from;  // instead of these
+  ShapesFromConfig from;  // overrides these
   Precision precision = Precision::f32;
   std::vector<std::string> kernels;  // empty: the device's own
 };
 
-constexpr const char* kKernels = "scalar and tiled attend in f32; coopmat in f16 and bf16";
+constexpr const char* kKernels = "scalar and tiled: f32; coopmat: f16 and bf16";
 
 AttentionShape shape_of(const AttentionBenchOptions& options, const std::optional<Config>& config) {
   if (config) return attention_shape(config->model, config->data.batch, config->model.context);
@@ -31,7 +31,7 @@ AttentionShape shape_of(const AttentionBenchOptions& options, const std::optiona
   return shape;
 }
 
-// The shape with each kernel asked for, or with none forced, and what is put behind the name of a pass.
+// The shape with each requested kernel, or with none forced, and the suffix for the name of a pass.
 std::vector<std::pair<std::string, AttentionShape>> with_kernels(const AttentionBenchOptions& options, const AttentionShape& shape, Precision precision,
                                                                  const DeviceCaps& caps) {
   std::vector<std::pair<std::string, AttentionShape>> shapes;
@@ -39,9 +39,9 @@ std::vector<std::pair<std::string, AttentionShape>> with_kernels(const Attention
     shapes.emplace_back(options.kernels.size() > 1 ? " " + name : "", shape);
     shapes.back().second.force = parse_kernel_class(name, precision, {KernelClass::scalar, KernelClass::tiled, KernelClass::coopmat}, kKernels);
   }
-  matmul_kernel(caps, precision);  // throws where the device does not multiply in it
+  matmul_kernel(caps, precision);  // throws if the device does not support the precision
   if (!shapes.empty() && precision != Precision::f32 && !attends_with_matrices(caps, precision, shape.head_width))
-    throw Error("{} has no coopmat attention in {} for heads {} wide; without --kernel it attends in f32", caps.name, to_string(precision), shape.head_width);
+    throw Error("{} has no coopmat attention in {} for head width {}; without --kernel attention runs in f32", caps.name, to_string(precision), shape.head_width);
   if (shapes.empty()) shapes.emplace_back("", shape);
   return shapes;
 }
@@ -58,7 +58,7 @@ void run(const AttentionBenchOptions& options) {
   const DeviceCaps& caps = bench.device().caps();
   const auto shapes = with_kernels(options, shape, precision, caps);
   bench.compare_with(precision);
-  // 16-bit factors come from 16-bit memory, where they can.
+  // 16-bit operands in 16-bit memory where possible.
   const bool words = attends_with_matrices(caps, precision, shape.head_width) && shape.head_width % 2 == 0;
   const DType dtype = !words ? DType::f32 : precision == Precision::f16 ? DType::f16 : DType::bf16;
   BenchMemory memory(bench.device());
@@ -68,7 +68,7 @@ void run(const AttentionBenchOptions& options) {
   const Tensor lse = memory.zeros({n * shape.heads}), delta = memory.zeros({n * shape.heads});
   memory.commit();
 
-  // Query t sees t + 1 keys; forward multiplies twice (Q Kt, P V), backward five times (Q Kt again, dP, dV, dQ, dK).
+  // Query t sees t + 1 keys; forward has two GEMMs (Q Kt, P V), backward five (Q Kt again, dP, dV, dQ, dK).
   const double seen = 0.5 * shape.context * (shape.context + 1.0);
   const double product_flops = 2.0 * shape.batch * shape.heads * seen * shape.head_width;
   std::vector<std::unique_ptr<TimedProgram>> programs;

@@ -1,4 +1,4 @@
-// lapilli bench ceiling: what the device can do at most: multiply-adds, copies, launches.
+// lapilli bench ceiling: peak rates of the device: multiply-adds, copies, launches.
 
 #include "model/matmul/matmul.h"
 #include "tools/bench/bench_run.h"
@@ -11,12 +11,12 @@ namespace {
 
 constexpr uint64_t kMib = uint64_t{1} << 20U;
 
-// One dispatch after the other, each twice as long, up to a second: watchdogs kill at two and up.
+// Dispatches of doubling duration, up to a second: watchdogs kill after two seconds or more.
 struct LongSubmissions {
-  double longest_seconds = 0;  // that came back
-  std::string ended_by;        // the error of the next; empty: none
+  double longest_seconds = 0;  // of the dispatches that completed
+  std::string ended_by;        // error of the next one; empty: none
   std::string to_string() const {
-    const std::string text = fmt::format("longest submission that came back: {}", format_seconds(longest_seconds));
+    const std::string text = fmt::format("longest completed submission: {}", format_seconds(longest_seconds));
     return text + (ended_by.empty() ? "; none was tried that is longer" : fmt::format("; a longer one did not: {}", ended_by));
   }
 };
@@ -26,7 +26,7 @@ LongSubmissions try_long_submissions(const FmaCeiling& ceiling) {
     for (double seconds = 0.125; seconds <= 1; seconds *= 2) tried.longest_seconds = ceiling.run_for(seconds);
   } catch (const Error& error) {
     tried.ended_by = error.what();
-  } catch (const DeviceLost& lost) {  // a watchdog; nothing is run after this
+  } catch (const DeviceLost& lost) {  // a watchdog; the device runs nothing after this
     tried.ended_by = lost.what();
   }
   return tried;
@@ -69,7 +69,7 @@ void run(const CeilingOptions& options) {
     if (!multiplies(caps, precision)) continue;
     if (!has_matrix_ceiling(caps, precision)) {
       entries.push_back({.contender = {.name = fmt::format("{} matrices", to_string(precision)), .run = nullptr},
-                         .note = "not measured: a CPU driver's compiler works the constant products out beforehand"});
+                         .note = "not measured: a CPU driver's compiler evaluates the constant products at compile time"});
       continue;
     }
     matrices.push_back(std::make_unique<MatrixCeiling>(bench.kernels(), precision));

@@ -1,4 +1,4 @@
-// lapilli bench kernels: what the driver's compiler makes of every kernel - registers, spills, occupancy. Nothing runs.
+// lapilli bench kernels: compiler statistics of every kernel - registers, spills, occupancy. Runs nothing.
 
 #include <algorithm>
 #include <map>
@@ -25,8 +25,8 @@ struct KernelBenchOptions {
   std::string save;  // a file for the JSON, whatever is printed; empty: none
 };
 
-// Of what drivers tell, what a table has room for; names of Mesa's RADV, for AMD. Another driver's statistics are shown by its
-// own names.
+// The statistics shown in the table, by the names of Mesa's RADV (AMD). Statistics of other drivers are shown under
+// their own names.
 struct Column {
   const char* header;
   const char* key;  // in --json
@@ -47,11 +47,11 @@ const std::vector<Column>& amd_columns() {
 constexpr const char* kAboutAmd =
     "VGPRs, SGPRs: registers of a subgroup. LDS: shared memory of a workgroup. waves/SIMD: subgroups that fit a SIMD at once; on\n"
     "RDNA the driver counts one of 64 lanes as two.\n"
-    "cycles: RADV's \"Inverse Throughput\", cycles of a SIMD for 64 invocations, by a static model in which every loop turns 8 times\n"
-    "(4 within another) and every uniform branch is taken half the time. So it compares versions of a kernel with the same loops,\n"
-    "and not tiles, whose loops the compiler unrolls or not. FMA share: multiply-adds among the vector instructions of a product's\n"
-    "loop, counted in the assembly. A product can reach no more than this share of a card's multiply-add peak; waiting for memory\n"
-    "takes from it. What --json has beside: the same of products with matrices, and the multiply-adds that the model reckons with.\n";
+    "cycles: RADV's \"Inverse Throughput\", cycles of a SIMD for 64 invocations, by a static model with 8 iterations of every loop\n"
+    "(4 of an inner one) and every uniform branch taken half the time. It can compare versions of a kernel with the same loops, but\n"
+    "not tiles, whose loops the compiler may unroll or not. FMA share: share of multiply-adds in the vector instructions of a\n"
+    "matmul's loop, counted in the assembly. It is an upper bound for the matmul's share of the peak multiply-add rate; waiting\n"
+    "for memory lowers it further. --json also has the counts for matrix instructions and the multiply-adds of the model.\n";
 
 const std::map<uint32_t, const char*>& constant_names() {
   static const std::map<uint32_t, const char*> names{{args::SPEC_WORKGROUP, "workgroup"}, {args::SPEC_SUBGROUP, "subgroup"},
@@ -77,7 +77,7 @@ uint32_t constant(const Kernel& kernel, uint32_t id) {
   return found == kernel.constants().end() ? 0 : found->value;
 }
 
-// "128x128x16 variant 3": all but what every kernel has.
+// "128x128x16 variant 3": the constants that not every kernel has.
 std::string describe_constants(const Kernel& kernel) {
   const uint32_t rows = constant(kernel, args::SPEC_TILE_ROWS), depth = constant(kernel, args::SPEC_TILE_DEPTH);
   std::string text;
@@ -99,7 +99,7 @@ double to_number(const StatisticValue& value) {
   return std::visit([](auto v) { return static_cast<double>(v); }, value);
 }
 
-// Nothing unless the driver tells all of them.
+// Empty unless the driver reports all of them.
 std::optional<uint64_t> column_value(const Column& column, const PipelineExecutable& executable) {
   uint64_t sum = 0;
   for (const std::string_view name : column.statistics) {
@@ -115,7 +115,7 @@ std::string_view assembly_of(const PipelineExecutable& executable) {
   return found == executable.texts.end() ? std::string_view() : found->text;
 }
 
-// Of the loop of a product (matmul_tiled.glsl, matmul_coopmat.glsl); a turn of it is a stage.
+// For the main loop of a matmul (matmul_tiled.glsl, matmul_coopmat.glsl); one iteration is one stage.
 std::optional<VectorWork> loop_turn(const Kernel& kernel, const PipelineExecutable& executable) {
   const uint32_t depth = constant(kernel, args::SPEC_TILE_DEPTH);
   if (depth == 0) return std::nullopt;
@@ -133,7 +133,7 @@ std::vector<KernelReport> read_reports(const KernelLibrary& kernels) {
   for (const Kernel* kernel : kernels.all())
     for (PipelineExecutable& executable : read_pipeline_statistics(kernels.device(), *kernel)) reports.push_back({kernel, std::move(executable)});
   if (reports.empty() || std::ranges::all_of(reports, [](const KernelReport& r) { return r.executable.statistics.empty(); }))
-    throw Error("the driver of {} ({}) has the extension for statistics of kernels, but tells none", kernels.device().caps().name,
+    throw Error("the driver of {} ({}) has the extension for kernel statistics, but reports none", kernels.device().caps().name,
                 kernels.device().caps().driver);
   return reports;
 }
@@ -171,7 +171,7 @@ TextTable amd_table(const std::vector<KernelReport>& reports) {
   return table;
 }
 
-// Whatever the driver tells, by its own names.
+// All statistics of the driver, under its own names.
 TextTable plain_table(const std::vector<KernelReport>& reports) {
   std::vector<std::string> header{"kernel", "constants", "subgroup"}, names;
   for (const KernelReport& report : reports)
@@ -211,9 +211,9 @@ void run(const KernelBenchOptions& options) {
 }  // namespace
 
 void add_bench_kernels(Command& bench) {
-  Command* command = bench.add_subcommand("kernels", "What the driver's compiler makes of every kernel: registers, spills, occupancy");
-  command->footer("Every form of every kernel that training uses on the device is compiled, and none is run. Needs a driver with\n"
-                  "VK_KHR_pipeline_executable_properties. The RADV of Mesa 25 and older can show AMD's compiler without a card\n"
+  Command* command = bench.add_subcommand("kernels", "Compiler statistics of every kernel: registers, spills, occupancy");
+  command->footer("Compiles every form of every kernel that training uses on the device, and runs none. Needs a driver with\n"
+                  "VK_KHR_pipeline_executable_properties. The RADV of Mesa 25 and older can run AMD's compiler without a GPU\n"
                   "(for that of Mesa 26: tools/scripts/with_mesa26.sh --card FAMILY):\n"
                   "RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json lapilli bench kernels");
   const auto options = std::make_shared<KernelBenchOptions>();

@@ -1,4 +1,4 @@
-// lapilli bench loss: fused linear + cross-entropy over a chunked vocabulary, against plain products of the same shape.
+// lapilli bench loss: fused linear + cross-entropy over a chunked vocabulary, against plain matmuls of the same shape.
 
 #include "tools/bench/bench_loss.h"
 
@@ -22,14 +22,14 @@ std::vector<T> distinct(const std::vector<T>& values) {
   return result;
 }
 
-// As much as vocab needs to keep about half of the logits, and tokens for two ranges, with its compact copies of x and d_x: chunks
-// are whole tiles, and rows of slabs have gaps.
+// Enough for vocab to keep about half of the logits, and for tokens to have two row chunks, with the compact copies of
+// x and d_x: chunks are whole tiles, and rows of slabs have gaps.
 uint64_t half_kept_mib(uint64_t tokens, uint64_t vocab, uint64_t dim) {
   return (2 * tokens * vocab * 17 / 16 + 8 * tokens * dim + (1U << 20U) - 1) >> 20U;
 }
 
 std::vector<LossBenchPoint> cross_product(const LossBenchOptions& options) {
-  // All rows valid comes first: the others are told relative to it.
+  // All rows valid comes first: the others are relative to it.
   std::vector<double> fractions = distinct(options.valid_fraction);
   std::ranges::sort(fractions, std::greater{});
   const auto chunks = options.chunk.empty() ? std::vector<uint32_t>{0} : distinct(options.chunk);
@@ -103,7 +103,7 @@ void run(const LossBenchOptions& options) {
     if (!options.as_json) print((runs.empty() ? "" : "\n") + report.text);
     if (point.valid_fraction == 1) all_valid = report.json;
     runs.push_back(std::move(report.json));
-    // Each time: a folder that is not there is told of at once, and a sweep that is stopped leaves what it has.
+    // After each point: a missing folder is reported at once, and an interrupted sweep leaves its results.
     if (!options.html.empty()) write_loss_page(options.html, runs, swept_keys(options), bench.page_facts());
   }
   const nlohmann::ordered_json json =
@@ -118,11 +118,11 @@ void add_bench_loss(Command& bench) {
   Command* command = bench.add_subcommand("loss", "Linear + cross-entropy: strategies in time, memory and error, one shape or a sweep");
   command->footer(
       "Several values (--vocab 8192,32000) make a sweep over all combinations; --seconds is for each of them.\n"
-      "FLOPs are 2NDV to evaluate and 6NDV to train for the N valid tokens, whatever is computed twice. \"of matmul\" is held\n"
-      "against plain products of the same shape, measured in the same run. Bytes are what the kernels\n"
-      "declare, told where all rows are valid.\n"
+      "FLOPs are 2NDV to evaluate and 6NDV to train for the N valid tokens, without recomputation. \"of matmul\" is relative\n"
+      "to plain matmuls of the same shape, measured in the same run. Bytes are those that the kernels\n"
+      "declare, given if all rows are valid.\n"
       "Strategies: evaluate (no gradients), full, tokens, vocab (see `[loss]` in a configuration), recompute (vocab with one\n"
-      "slab: as little memory as possible), kept (vocab, no logits made twice), auto, all (every one but auto).\n"
+      "logits buffer: as little memory as possible), kept (vocab without recomputation), auto, all (every one but auto).\n"
       "Examples:\n"
       "  lapilli bench loss --tokens 1024 --vocab 32000 --dim 256 --strategy full,vocab --memory-mib 32\n"
       "  lapilli bench loss --vocab 8192,32000,128000 --html loss.html");
@@ -138,17 +138,17 @@ void add_bench_loss(Command& bench) {
   std::vector<std::string> names = loss_strategy_names();
   names.emplace_back("all");
   add("--strategy", options->strategies, "Names as below (default: all)")->check(one_of(names, InHelp::hidden));
-  add("--chunk", options->chunk, "Columns of a chunk, for tokens rows of a range (default: by --memory-mib)")->check(positive());
+  add("--chunk", options->chunk, "Columns of a chunk; for tokens: rows of a row chunk (default: by --memory-mib)")->check(positive());
   add("--memory-mib", options->memory_mib, "Memory for logits (default: vocab keeps half of them)")->check(positive());
-  add("--valid-fraction", options->valid_fraction, "Share of the rows that have a target, 0 to 1 (default: 1)")
+  add("--valid-fraction", options->valid_fraction, "Share of valid rows, 0 to 1 (default: 1)")
       ->check(not_negative())
       ->check(between(0.0, 1.0, InHelp::hidden));
   add_dtype_option(*command, options->precision);
-  command->add_option("--most-mib", options->most_mib, "A strategy whose scratch would be larger is left out")
+  command->add_option("--most-mib", options->most_mib, "Skip strategies that need more scratch memory")
       ->check(positive())
       ->capture_default_str()
       ->type_name("MIB");
-  command->add_flag("--phases", options->phases, "In a sweep too, print where the time goes");
+  command->add_flag("--phases", options->phases, "Print the time of the phases in a sweep too");
   add_bench_options(*command, *options);
   add_tuning_options(*command, options->tuning);
   command->callback([options] { run(*options); });

@@ -1,4 +1,5 @@
-// One shape of `lapilli bench loss`: its strategies and the plain products, measured in turn, checked, and described.
+// One shape of `lapilli bench loss`: its strategies and the plain matmuls, measured interleaved, checked, and
+// described.
 
 #include <algorithm>
 #include <memory>
@@ -13,7 +14,7 @@ namespace lapilli {
 
 namespace {
 
-constexpr uint64_t kMostMatmulBytes = uint64_t{256} << 20U;  // of the matrix [N,V] of the plain products
+constexpr uint64_t kMostMatmulBytes = uint64_t{256} << 20U;  // of the matrix [N,V] of the plain matmuls
 LossPlan plan_of(const std::string& name, const LossBenchPoint& point) {
   const auto plan = [&](LossStrategy strategy, bool training = true) {
     return plan_loss({.strategy = strategy, .chunk = point.chunk, .memory_mib = point.memory_mib}, point.shape(), training);
@@ -28,7 +29,7 @@ LossPlan plan_of(const std::string& name, const LossBenchPoint& point) {
   return vocab;
 }
 
-// How products are multiplied, the loss's own and those beside it.
+// The kernels of the GEMMs of the loss and of the plain matmuls.
 struct BenchProducts {
   Precision precision;
   KernelTuner* tuner;
@@ -44,30 +45,30 @@ struct BenchProducts {
 struct LossCase {
   std::string name;
   LossPlan plan;
-  std::string left_out = {};  // why it is not measured; empty: it is
-  std::string same_as = {};   // the case that it would repeat
+  std::string left_out = {};  // why it is not measured; empty: measured
+  std::string same_as = {};   // the case with the same plan
   uint64_t scratch_bytes = 0, allocated_bytes = 0;
   std::unique_ptr<LinearCrossEntropy> loss = nullptr;
   std::unique_ptr<TimedProgram> program = nullptr;
 
   bool training() const { return plan.slabs > 0; }
-  // Why another case with this plan is left out.
+  // Why another case with this plan is skipped.
   std::string reason_for_repeats() const { return left_out.empty() ? "the same as " + name : left_out; }
   std::unique_ptr<LinearCrossEntropy> make(Arena& arena, Device& device, const LossBenchPoint& point) const {
     return std::make_unique<LinearCrossEntropy>(arena, device.caps(), point.shape(), LossOptions(), plan, matmul_kernel(device.caps(), point.precision));
   }
 
-  // Finds what the scratch takes, and allocates it alone for a moment, unless it is more than `most_bytes` or than what the
-  // device has left beside `batch_bytes`.
+  // Determines the scratch size, and allocates it alone for a moment, unless it is more than `most_bytes` or than the
+  // free device memory minus `batch_bytes`.
   void measure_scratch(Device& device, const LossBenchPoint& point, uint64_t most_bytes, uint64_t batch_bytes) {
     const uint64_t available = device.query_available_bytes();
     try {
       Arena arena(device.caps(), "bench");
       scratch_bytes = make(arena, device, point)->scratch_bytes();
       if (scratch_bytes > most_bytes)
-        left_out = fmt::format("skipped: would hold {}", format_bytes(scratch_bytes));
+        left_out = fmt::format("skipped: needs {}", format_bytes(scratch_bytes));
       else if (scratch_bytes + batch_bytes > available)
-        left_out = fmt::format("skipped: would hold {}, the device has {}", format_bytes(scratch_bytes), format_bytes(available));
+        left_out = fmt::format("skipped: needs {}, the device has {}", format_bytes(scratch_bytes), format_bytes(available));
       if (!left_out.empty()) return;
       const uint64_t before = device.allocated_bytes();
       arena.commit(device);
@@ -103,7 +104,7 @@ std::vector<LossCase> make_cases(const std::vector<std::string>& names, const Lo
   return cases;
 }
 
-// The products that the loss is made of, plain: the yardstick.
+// The plain matmuls of the loss: the baseline.
 struct PlainProducts {
   PlainProducts(BenchMemory& memory, const LossBenchPoint& point) : columns(point.vocab) {
     const uint64_t most = std::max<uint64_t>(kMostMatmulBytes / sizeof(float) / point.tokens, 1);
@@ -130,8 +131,8 @@ struct PlainProducts {
   std::vector<std::unique_ptr<TimedProgram>> programs;
 };
 
-// Kernels declare the work of all rows, but leave masked ones out. FLOPs are in proportion to the valid rows; bytes are not
-// (every strip of w is read for any row), so they are told only where all rows are valid.
+// Kernels declare the work of all rows, but skip masked ones. FLOPs are proportional to the valid rows; bytes are not
+// (every strip of w is read for any row), so they are given only if all rows are valid.
 nlohmann::ordered_json phases_to_json(const Profile& profile, double live_share) {
   auto phases = nlohmann::ordered_json::array();
   for (const ProfileSpan& span : profile.spans) {
@@ -170,23 +171,23 @@ BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t vali
   entry.flops = (it.training() ? 6.0 : 2.0) * static_cast<double>(valid) * point.dim * point.vocab;
   if (valid == point.tokens)
     for (const ProfileSpan& span : it.program->profile().spans) entry.bytes += span.bytes;
-  // The plain way holds the logits, and to train their gradient.
+  // The unfused loss stores the logits and, for training, their gradient.
   const uint64_t plain_bytes = (it.training() ? 2 : 1) * sizeof(float) * point.tokens * point.vocab;
   entry.note = fmt::format("{} x {} rows, {} x {} columns", it.plan.ranges, it.plan.range, it.plan.chunks, it.plan.chunk);
   if (it.training()) entry.note += it.plan.slabs == it.plan.chunks ? ", kept" : fmt::format(", {} kept", it.plan.slabs);
   entry.facts = {{"plan", entry.note}, {"range", it.plan.range}, {"ranges", it.plan.ranges}, {"chunk", it.plan.chunk},
                  {"chunks", it.plan.chunks}, {"slabs", it.plan.slabs}, {"scratch_bytes", it.scratch_bytes},
                  {"allocated_bytes", it.allocated_bytes}, {"plain_bytes", plain_bytes}};
-  if (it.training())  // what is multiplied, some of it twice
+  if (it.training())  // the computed FLOPs, including recomputation
     entry.facts["flops_done"] = it.plan.flops_per_logit_and_dim(point.vocab) * static_cast<double>(valid) * point.dim * point.vocab;
   if (entry.bytes > 0) entry.cells = {{"moved", format_bytes(static_cast<uint64_t>(entry.bytes))}};
   entry.cells.insert(entry.cells.end(), {{"scratch", format_bytes(it.scratch_bytes)},
                                          {"allocated", format_bytes(it.allocated_bytes)},
-                                         {"plain way", format_bytes(plain_bytes)}});
+                                         {"unfused", format_bytes(plain_bytes)}});
   return entry;
 }
 
-// What is known of a case once everything has been timed.
+// Results of a case that need all timings.
 void add_findings(BenchEntry& entry, LossCase& it, const Timing& timing, double matmul_rate, LossCheck& check,
                   double live_share, const nlohmann::ordered_json& all_valid) {
   if (entry.flops > 0) {

@@ -1,4 +1,4 @@
-// The page of `lapilli bench loss --html`, made of what --json says.
+// The page of `lapilli bench loss --html`, made from the JSON of --json.
 
 #include <algorithm>
 
@@ -21,7 +21,7 @@ ChartAxis axis_of(const std::string& key) {
   if (key == "tokens") return {.label = "batch", .unit = "tokens", .is_logarithmic = is_logarithmic};
   if (key == "vocab") return {.label = "vocabulary", .is_logarithmic = is_logarithmic};
   if (key == "dim") return {.label = "width", .is_logarithmic = is_logarithmic};
-  if (key == "chunk") return {.label = "chunk", .unit = "columns; of tokens rows", .is_logarithmic = is_logarithmic};
+  if (key == "chunk") return {.label = "chunk", .unit = "columns; tokens: rows", .is_logarithmic = is_logarithmic};
   if (key == "memory_mib") return {.label = "memory for logits", .unit = "MiB", .is_logarithmic = is_logarithmic};
   return {.label = "share of valid rows", .is_logarithmic = is_logarithmic};
 }
@@ -32,7 +32,7 @@ const Json* find_named(const Json& results, const std::string& name) {
   return nullptr;
 }
 
-// What was measured of a strategy in a run, or of the one that it is the same as. Null: it was left out.
+// The result of a strategy in a run, or of the equal one. Null: skipped.
 const Json* find_strategy(const Json& run, const std::string& name) {
   if (const Json* result = find_named(run["results"], name)) return result;
   const Json left_out = run.value("left_out", Json::array());
@@ -40,8 +40,8 @@ const Json* find_strategy(const Json& run, const std::string& name) {
   return reason != nullptr && reason->contains("same_as") ? find_named(run["results"], (*reason)["same_as"]) : nullptr;
 }
 
-// visit(name, run, result) for every strategy with figures of its own somewhere, run by run: a strategy that is the same as
-// another everywhere would only hide it.
+// visit(name, run, result) for every strategy, run by run, except those equal to another one in all runs: they would
+// hide it in a chart.
 template <typename Visit>
 void for_each_strategy(const Json& runs, const Visit& visit) {
   for (const std::string& name : loss_strategy_names()) {
@@ -105,16 +105,16 @@ Chart throughput_chart(const std::string& key, const Group& group) {
           .x = axis_of(key),
           .y = {.label = "throughput", .unit = "GFLOP/s"},
           .series = lines_over(key, group.runs, "gflops", [](const Json& result) { return result["gflops"].get<double>(); }).take(),
-          .reference = ChartReference{quantile(matmul, 0.5), "plain products (median of the sweep)"}};
+          .reference = ChartReference{quantile(matmul, 0.5), "plain matmuls (median of the sweep)"}};
 }
 
 Chart share_chart(const std::string& key, const Group& group) {
   const auto percent = [](const Json& result) { return 100 * result["share_of_matmul"].get<double>(); };
-  return {.title = "Relative to plain products" + group.others,
+  return {.title = "Relative to plain matmuls" + group.others,
           .x = axis_of(key),
-          .y = {.label = "of plain products", .unit = "%"},
+          .y = {.label = "of plain matmuls", .unit = "%"},
           .series = lines_over(key, group.runs, "share_of_matmul", percent).take(),
-          .reference = ChartReference{100, "plain products"}};
+          .reference = ChartReference{100, "plain matmuls"}};
 }
 
 Chart memory_chart(const std::string& key, const Group& group) {
@@ -131,7 +131,7 @@ Chart memory_chart(const std::string& key, const Group& group) {
           .series = lines.take()};
 }
 
-// Relative to all rows valid where that was measured, with the line on which masked rows cost nothing.
+// Relative to all rows valid if that was measured, with the ideal line on which masked rows cost nothing.
 Chart fraction_chart(const std::string& key, const Group& group) {
   const auto is_all_valid = [&](const Json& run) { return run["shape"][key] == 1.0; };
   const bool is_relative = std::ranges::any_of(group.runs, is_all_valid);
@@ -142,14 +142,14 @@ Chart fraction_chart(const std::string& key, const Group& group) {
               .x = axis_of(key),
               .y = {.label = "time", .unit = is_relative ? "of all rows valid" : "ms"},
               .series = lines_over(key, group.runs, "median_ms", time).take()};
-  // First, for a colour far from the lines beside it.
+  // First, for a distinct colour.
   if (is_relative) chart.series.insert(chart.series.begin(), {"proportional", {{0, 0}, {1, 1}}});
   return chart;
 }
 
-// Of one point, where there are no lines to draw.
+// Charts of a single point: bars instead of lines.
 std::vector<Chart> bars_of(const Json& results) {
-  return {chart_bars({.title = "Relative to plain products", .axis = {.label = "of plain products", .unit = "%"}, .key = "share_of_matmul", .factor = 100},
+  return {chart_bars({.title = "Relative to plain matmuls", .axis = {.label = "of plain matmuls", .unit = "%"}, .key = "share_of_matmul", .factor = 100},
                      results),
           chart_rates(results),
           chart_bars({.title = "Scratch memory", .axis = {.label = "scratch", .unit = "MiB"}, .key = "scratch_bytes", .factor = 1 / kMib}, results)};
@@ -182,7 +182,7 @@ ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
   ChartTable table;
   for (const auto& [key, header] : place) table.header.push_back(header);
   table.header.insert(table.header.end(), {"", "median", "GFLOP/s", "of ceiling", "of matmul", "GB/s", "moved", "scratch", "allocated",
-                                           "plain way", "nll error (nats)", "d_x error", "d_w error", "of all valid", "plan"});
+                                           "unfused", "nll error (nats)", "d_x error", "d_w error", "of all valid", "plan"});
   for (const Json& run : runs) {
     const auto add = [&](const std::vector<std::string>& cells) {
       std::vector<std::string> row;
@@ -198,7 +198,7 @@ ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
   return table;
 }
 
-// What every run has in common: "tokens 1024, dim 256".
+// Common to all runs: "tokens 1024, dim 256".
 std::string common_values(const Json& runs) {
   Json common;
   for (const auto& [key, value] : runs[0]["shape"].items()) {
@@ -226,8 +226,8 @@ void write_loss_page(const std::filesystem::path& path, const Json& runs, const 
       page.charts.push_back(memory_chart(key, group));
     }
   page.facts.emplace_back("Throughput: FLOPs of the formula, 2NDV to evaluate and 6NDV to train for N valid rows, over the median time.");
-  page.facts.emplace_back("Plain products: nt, nn and tn of the same shape together (as many columns as make 256 MiB at most), in turn "
-                          "with the rest; evaluate is relative to nt alone.");
+  page.facts.emplace_back("Plain matmuls: nt, nn and tn of the same shape together (with columns for at most 256 MiB), interleaved "
+                          "with the other cases; evaluate is relative to nt alone.");
   page.facts.emplace_back("Errors: against double precision on up to 8 rows of x and of w; gradients relative to the largest component of their row.");
   write_chart_page(path, page);
 }

@@ -1,5 +1,5 @@
-// lapilli bench matmul: c [M,N] = op(a) op(b), in the three layouts that a linear layer needs. With factors of 16 bits all three
-// matrices lie in memory in their type, as PyTorch's would; --f32-memory keeps them f32.
+// lapilli bench matmul: c [M,N] = op(a) op(b), in the three layouts of a linear layer. With 16-bit operands all three
+// matrices have that type in memory, as in PyTorch; --f32-memory keeps them f32.
 
 #include <algorithm>
 
@@ -16,16 +16,17 @@ namespace {
 
 struct MatmulBenchOptions : BenchOptions {
   uint32_t size = 1024, m = 0, n = 0, k = 0;  // 0: size
-  ShapesFromConfig from;                      // instead of these
+  ShapesFromConfig from;                      // overrides these
   std::string layout = "all";
   Precision precision = Precision::f32;
   bool f32_memory = false;
   std::vector<std::string> kernels;  // empty: the device's own
 };
 
-constexpr const char* kKernels = "scalar and tiled multiply f32; coopmat and coopmat2 f16 and bf16, coopmat2 not from --f32-memory";
+constexpr const char* kKernels = "scalar and tiled: f32; coopmat and coopmat2: f16 and bf16, coopmat2 not with --f32-memory";
 
-// "tiled", "coopmat:64", transposing "coopmat:64t", "coopmat2:128x256"; of scalar rows x vectors of the device's lanes, "scalar:64x4". Throws Error where the device cannot run it.
+// Parses "tiled", "coopmat:64", transposing "coopmat:64t", "coopmat2:128x256"; for scalar rows x vectors of the
+// device's lanes, "scalar:64x4". Throws Error when the device cannot run it.
 MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Precision precision) {
   const std::string name = text.substr(0, text.find(':')), tile = text.size() > name.size() ? text.substr(name.size() + 1) : "";
   const KernelClass known = parse_kernel_class(
@@ -43,7 +44,7 @@ MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Preci
   if (kernel.kernel_class == KernelClass::coopmat) (void)matmul_kernel(caps, precision);
   const bool in_blocks = kernel.kernel_class == KernelClass::coopmat || kernel.kernel_class == KernelClass::tiled;
   if (in_blocks && kernel.tile != 0 && std::ranges::none_of(matmul_tiles(caps, kernel), [&](const auto& offered) { return offered.first == kernel.tile; }))
-    throw Error("{} has no {} tile of {} x {}: its subgroups of {} lanes do not share one evenly", caps.name, name, kernel.tile, kernel.tile,
+    throw Error("{} has no {} tile of {} x {}: it cannot be divided among subgroups of {} lanes", caps.name, name, kernel.tile, kernel.tile,
                 caps.subgroup_size);
   if (kernel.kernel_class != KernelClass::coopmat2) return kernel;
   if (const auto reason = why_no_coopmat2(caps, precision)) throw Error("{}", *reason);
@@ -71,7 +72,7 @@ struct Product {
   Shape c() const { return {m, n}; }
 };
 
-// The products of a layer: y [N,out] = x [N,in] w [out,in]t, and the gradients of x and w.
+// The GEMMs of a layer: y [N,out] = x [N,in] w [out,in]t, and the gradients of x and w.
 std::vector<Product> layer_products(const Config& config) {
   const uint32_t tokens = config.data.batch * config.model.context;
   std::vector<Product> products;
@@ -103,13 +104,13 @@ std::vector<Product> chosen_products(const MatmulBenchOptions& options, const st
   return products;
 }
 
-// Kernels with what is put behind a product's name.
+// Kernels with the suffix for the name of a matmul.
 std::vector<std::pair<std::string, MatmulKernel>> chosen_kernels(const MatmulBenchOptions& options, const DeviceCaps& caps, Precision precision) {
   std::vector<std::pair<std::string, MatmulKernel>> kernels;
   for (const std::string& text : options.kernels) {
     kernels.emplace_back(options.kernels.size() > 1 ? " " + text : "", parse_kernel(caps, text, precision));
     if (options.f32_memory && kernels.back().second.kernel_class == KernelClass::coopmat2)
-      throw UsageError("--kernel", "coopmat2 takes no --f32-memory");
+      throw UsageError("--kernel", "coopmat2 does not support --f32-memory");
   }
   if (kernels.empty()) kernels.emplace_back("", matmul_kernel(caps, precision));
   return kernels;
@@ -123,7 +124,7 @@ void run(const MatmulBenchOptions& options) {
   bench.compare_with(precision);
   const auto kernels = chosen_kernels(options, bench.device().caps(), precision);
 
-  // All products use the same memory.
+  // All matmuls use the same memory.
   const DType dtype = options.f32_memory ? DType::f32 : storage_type(precision);
   Shape largest_a{0}, largest_b{0}, largest_c{0};
   const auto enlarge = [](Shape& largest, const Shape& shape) { largest = {static_cast<uint32_t>(std::max(largest.elements(), shape.elements()))}; };
@@ -159,7 +160,7 @@ void run(const MatmulBenchOptions& options) {
   if (config) shape = {{"config", options.from.config}, {"tokens", config->data.batch * config->model.context}};
   shape.update({{"dtype", to_string(precision)}, {"memory", dtype == DType::f32 ? "f32" : to_string(precision)}});
   BenchReport report = bench.describe("matmul", shape, entries, bench.measure(entries));
-  report.page.title = "Matrix products";
+  report.page.title = "Matrix multiplication";
   report.page.charts = chart_shares_and_rates(report.json["results"]);
   bench.publish(report);
 }
@@ -167,23 +168,23 @@ void run(const MatmulBenchOptions& options) {
 }  // namespace
 
 void add_bench_matmul(Command& bench) {
-  Command* command = bench.add_subcommand("matmul", "Matrix products c [M,N] = op(a) op(b), summed over K");
+  Command* command = bench.add_subcommand("matmul", "Matrix multiplication c [M,N] = op(a) op(b), summed over K");
   command->footer(fmt::format("Kernels: {}.\n"
-                              "--config: the products of a layer's matrices; that of the head is the loss's, see lapilli bench loss.\n"
+                              "--config: the GEMMs of a layer; for that of the head see lapilli bench loss.\n"
                               "Examples: lapilli bench matmul --m 512 --n 1152 --k 384 --layout nt\n"
                               "          lapilli bench matmul --config tools/configs/quickstart.toml\n"
                               "          lapilli bench matmul --size 4096 --dtype bf16 --kernel coopmat,coopmat2,coopmat2:128x128", kKernels));
   const auto options = std::make_shared<MatmulBenchOptions>();
-  Option* size = command->add_option("--size", options->size, "M, N and K where they are not given")->check(positive())->capture_default_str();
+  Option* size = command->add_option("--size", options->size, "Default for M, N and K")->check(positive())->capture_default_str();
   Option* m = command->add_option("--m", options->m, "Rows of c")->check(positive());
   Option* n = command->add_option("--n", options->n, "Columns of c")->check(positive());
   Option* k = command->add_option("--k", options->k, "Summed dimension")->check(positive());
   add_config_options(*command, options->from, {size, m, n, k});
-  command->add_option("--layout", options->layout, "Which product: nn, nt, tn or all")
+  command->add_option("--layout", options->layout, "Layout: nn, nt, tn or all")
       ->check(one_of({"nn", "nt", "tn", "all"}))
       ->capture_default_str();
   add_dtype_option(*command, options->precision);
-  command->add_flag("--f32-memory", options->f32_memory, "With --dtype: a, b and c in memory as f32, factors rounded when they are read");
+  command->add_flag("--f32-memory", options->f32_memory, "With --dtype: a, b and c in memory as f32, operands rounded when loaded");
   command->add_option("--kernel", options->kernels, "Kernels to compare, with or without a tile: scalar:64x4, tiled, coopmat:128, coopmat2:128x256")
       ->delimiter(',')
       ->type_name("KERNEL[:TILE],...");

@@ -1,4 +1,4 @@
-// Options that several benches have, and what they have in common to say of wrong ones.
+// Options shared by several benches, with their checks.
 
 #include <algorithm>
 
@@ -28,7 +28,7 @@ void add_dtype_option(Command& command, Precision& precision) {
     for (const Precision each : {Precision::f32, Precision::f16, Precision::bf16})
       if (name == to_string(each)) precision = each;
   };
-  command.add_option_function("--dtype", set, "To what factors of products are rounded: f32, f16 or bf16; sums are f32")
+  command.add_option_function("--dtype", set, "Precision of GEMM operands: f32, f16 or bf16; accumulation is f32")
       ->check(one_of({"f32", "f16", "bf16"}, InHelp::hidden))
       ->type_name("TYPE")
       ->default_str("f32");

@@ -1,6 +1,6 @@
 #pragma once
-// What the benches share: options, the device, and a report in which everything is measured in turn with the device's
-// ceiling: multiply-adds, or the matrices of its precision.
+// Shared by the benches: options, the device, and a report with all measurements interleaved with the device's ceiling:
+// multiply-adds, or cooperative matrices of the precision.
 
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -17,50 +17,51 @@ namespace lapilli {
 
 struct BenchOptions {
   std::string device;
-  uint32_t repeats = 0;  // 0: what fits into `seconds`
+  uint32_t repeats = 0;  // 0: as many as fit into `seconds`
   double seconds = 8;
   bool as_json = false;
-  std::string save;  // a file for the JSON, whatever is printed; empty: none
-  std::string html;  // a file for a page with charts; empty: none
-  const Command* command = nullptr;  // what was asked for
+  std::string save;  // file for the JSON, in addition to the output; empty: none
+  std::string html;  // file for a page with charts; empty: none
+  const Command* command = nullptr;  // the parsed command
 };
 void add_bench_options(Command& command, BenchOptions& options);
-// --dtype: to what the factors of products are rounded.
+// --dtype: the precision of GEMM operands.
 void add_dtype_option(Command& command, Precision& precision);
 
-// The class of that name. Wrong usage unless it is one of those `known` and multiplies in the precision; `about` tells what there is.
+// The class of that name. Wrong usage unless it is one of `known` and supports the precision; `about` lists the
+// kernels.
 KernelClass parse_kernel_class(const std::string& name, Precision precision, std::initializer_list<KernelClass> known, const char* about);
 
-// --config and --set: a training configuration to take shapes from, instead of what the `excluded` options say.
+// --config and --set: a training configuration that gives the shapes, instead of the `excluded` options.
 struct ShapesFromConfig {
   std::string config;  // empty: none
   std::vector<std::string> sets;
 };
 void add_config_options(Command& command, ShapesFromConfig& from, std::initializer_list<Option*> excluded);
-// The configuration, if there is one; `precision` becomes its own unless --dtype was given. Throws Error.
+// The configuration, if given; sets `precision` to its precision unless --dtype was given. Throws Error.
 std::optional<Config> load_shapes(const ShapesFromConfig& from, const Command& command, Precision& precision);
 
-// One thing measured, with the work its algorithm asks for (0: does not say).
+// One measurement, with the work of its algorithm (0: unknown).
 struct BenchEntry {
-  Contender contender;  // without `run` it is left out, and `note` says why
+  Contender contender;  // without `run`: skipped, with the reason in `note`
   double flops = 0, bytes = 0;
-  nlohmann::ordered_json facts = nlohmann::ordered_json::object();  // beside the figures: in --json as they are
-  std::vector<std::pair<std::string, std::string>> cells = {};      // the same for people: (header, text) of further columns
-  std::string note = {};                                            // and as a sentence
+  nlohmann::ordered_json facts = nlohmann::ordered_json::object();  // further keys for --json
+  std::vector<std::pair<std::string, std::string>> cells = {};      // further table columns: (header, text)
+  std::string note = {};                                            // further text
 };
 
 struct BenchFigures {
   Timing ceiling;
   double ceiling_rate = 0;       // FLOP/s
-  std::vector<Timing> timings;  // of the entries; 0 repeats: left out
+  std::vector<Timing> timings;  // of the entries; 0 repeats: skipped
 };
 
-// The same for scripts and for people.
+// A report as JSON, as text and as a page.
 struct BenchReport {
-  // {"bench", "device", "shape", "ceiling_gflops", "results"}, and "left_out" when something was.
+  // {"bench", "device", "shape", "ceiling_gflops", "results"}, and "left_out" if entries were skipped.
   nlohmann::ordered_json json;
   std::string text;  // shape and table
-  ChartPage page;    // facts and table; a title and charts are the bench's to add
+  ChartPage page;    // facts and table; the bench adds title and charts
 };
 
 class BenchRun {
@@ -72,19 +73,19 @@ class BenchRun {
   KernelLibrary& kernels() { return kernels_; }
   const BenchOptions& options() const { return options_; }
 
-  // What is measured from now on are products in this precision: where the device's matrices can be measured, they are the ceiling, else
-  // multiply-adds stay it. Before anything is recorded.
+  // The following entries are GEMMs in this precision: the ceiling becomes the device's matrix rate if it can be
+  // measured, else it stays the multiply-add rate. Call it before recording anything.
   void compare_with(Precision precision);
   FmaCeiling& fma_ceiling();
 
-  // Measures the entries in turn with the ceiling. What it gives may go into facts and cells before describe().
+  // Measures the entries interleaved with the ceiling. The result may be used for facts and cells before describe().
   BenchFigures measure(const std::vector<BenchEntry>& entries);
   BenchReport describe(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries,
                        const BenchFigures& figures);
   std::string device_line() const;  // "llvmpipe (lavapipe 25.0.7, 16 lanes)"
-  std::vector<std::string> page_facts() const;  // which every page begins with: device, command, date
+  std::vector<std::string> page_facts() const;  // common to all pages: device, command, date
 
-  // Prints and saves as the options ask.
+  // Prints and saves according to the options.
   void publish(const BenchReport& report) const;
   void save(const nlohmann::ordered_json& json) const;
 
@@ -92,7 +93,7 @@ class BenchRun {
   BenchOptions options_;
   Device device_;
   KernelLibrary kernels_;
-  // What "of ceiling" means, and the first row of each table.
+  // The reference for "of ceiling", and the first row of each table.
   struct Ceiling {
     Contender contender;
     double flops = 0;
@@ -100,7 +101,7 @@ class BenchRun {
   };
   Ceiling ceiling();
 
-  std::optional<FmaCeiling> fma_ceiling_;  // made when first measured: that takes half a second
+  std::optional<FmaCeiling> fma_ceiling_;  // created at the first use, which takes half a second
   std::optional<MatrixCeiling> matrix_ceiling_;
 };
 

@@ -44,15 +44,15 @@ nlohmann::ordered_json to_json(const StepSummary& summary, const Ceilings& ceili
           {"scopes", std::move(scopes)}};
 }
 
-// Where the time of the step goes, the longest first, and how near each scope comes to the ceiling that it meets first.
+// Time of the step by scope, the longest first, and the share of the roofline of each scope.
 void add_profile(ChartPage& page, const nlohmann::ordered_json& profile) {
   if (profile["scopes"].empty()) {
-    page.facts.emplace_back("This device has no timestamps: its time is not known by scope.");
+    page.facts.emplace_back("This device has no timestamps: times by scope are not available.");
     return;
   }
   const double step_ms = profile["step_ms"];
   Chart time{.title = "Time by scope", .y = {.label = "of the step", .unit = "%"}, .series = {{.name = "of the step", .points = {}}}};
-  Chart nearness{.title = "Nearness to the ceiling", .y = {.label = "of the ceiling", .unit = "%"}, .series = {{"compute", {}}, {"memory", {}}}};
+  Chart nearness{.title = "Share of the roofline", .y = {.label = "of the ceiling", .unit = "%"}, .series = {{"compute", {}}, {"memory", {}}}};
   ChartTable table{.header = {"scope", "calls", "time", "of the step", "GFLOP/s", "GB/s", "of ceiling", ""}};
   for (const nlohmann::ordered_json& scope : profile["scopes"]) {
     const double ms = scope["ms"], share = scope["share_of_ceiling"];
@@ -65,9 +65,9 @@ void add_profile(ChartPage& page, const nlohmann::ordered_json& profile) {
                           rate("flops"), rate("bytes"), share > 0 ? fmt::format("{:.1f} %", 100 * share) : "", share > 0 ? scope["ceiling"] : ""});
   }
   nearness.bars = time.bars;
-  page.facts.push_back(fmt::format("Scopes: mean of {} steps, by the device's timestamps; they explain {:.1f} % of a step.",
+  page.facts.push_back(fmt::format("Scopes: mean of {} steps, by the device's timestamps; GPU coverage {:.1f} % of a step.",
                                    profile["steps"].get<uint64_t>(), 100 * profile["explained"].get<double>()));
-  page.facts.emplace_back("Ceilings: compute, multiply-adds; memory, a copy too large for caches (above 100 %: caches gave more).");
+  page.facts.emplace_back("Ceilings: compute, multiply-adds; memory, a copy too large for caches (above 100 %: from caches).");
   page.charts = {std::move(time), std::move(nearness)};
   page.tables.push_back(std::move(table));
 }
@@ -117,14 +117,14 @@ void run(const StepBenchOptions& options) {
 
 void add_bench_step(Command& bench) {
   Command* command = bench.add_subcommand("step", "Whole training steps of a configuration, on random tokens");
-  command->footer("Timed by the host's clock, its own work included. FLOPs as for MFU: forward and backward by formula.\n"
+  command->footer("Timed by the host's clock, including host work. FLOPs as for MFU: forward and backward by formula.\n"
                   "Example: lapilli bench step tools/configs/quickstart.toml --vocab-size 1024 --profile");
   const auto options = std::make_shared<StepBenchOptions>();
   command->add_option("config", options->config, "Configuration")->required()->type_name("CONFIG.toml");
   add_set_option(*command, options->sets);
   command->add_option("--vocab-size", options->vocab_size, "Vocabulary (default: that of the data set)")->check(positive())->type_name("V");
   command->add_flag("--profile", options->profile, "Also the time of every part, by the device's timestamps");
-  command->add_flag("--explain", options->explain, "Also which kernels were chosen by measurement, and what they beat");
+  command->add_flag("--explain", options->explain, "Also list the kernels chosen by measurement and their alternatives");
   add_tuning_options(*command, options->tuning);
   command->add_option("--trace", options->trace, "Write a few steps as a trace for Perfetto or chrome://tracing")->type_name("FILE");
   add_bench_options(*command, *options);

@@ -1,4 +1,4 @@
-// lapilli bench: how fast the parts are on this device, next to what the device can do.
+// lapilli bench: performance of the parts on this device, compared with the device's peak rates.
 
 #include <algorithm>
 #include <cmath>
@@ -44,7 +44,7 @@ nlohmann::ordered_json reason_to_json(const BenchEntry& entry) {
   return reason;
 }
 
-// The columns that only some benches have, each once, in the order in which entries bring them.
+// The additional columns of the entries, each once, in order of appearance.
 std::vector<std::string> further_columns(const std::vector<BenchEntry>& entries) {
   std::vector<std::string> headers;
   for (const BenchEntry& entry : entries)
@@ -76,7 +76,7 @@ std::vector<std::string> table_row(const BenchEntry& entry, const Timing& timing
 void BenchRun::compare_with(Precision precision) {
   matrix_ceiling_.reset();
   if (has_matrix_ceiling(device_.caps(), precision)) matrix_ceiling_.emplace(kernels_, precision);
-  device_.note_flops_per_s(fma_ceiling().flops_per_s());  // so that work is cut as in training
+  device_.note_flops_per_s(fma_ceiling().flops_per_s());  // so that work is split as in training
 }
 
 FmaCeiling& BenchRun::fma_ceiling() {
@@ -133,9 +133,9 @@ BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered
                               {"shape", shape},
                               {"ceiling_gflops", figures.ceiling_rate * 1e-9},
                               {"results", std::move(results)}},
-                     .text = fmt::format("{}: {}; {} rounds in turn\n{}", bench, shape_text(shape, " "), figures.ceiling.repeats, table.to_string()),
+                     .text = fmt::format("{}: {}; {} rounds, interleaved\n{}", bench, shape_text(shape, " "), figures.ceiling.repeats, table.to_string()),
                      .page = {.facts = page_facts(), .tables = {std::move(page_table)}}};
-  report.page.facts.push_back(fmt::format("{}; {} rounds in turn", shape_text(shape, ", "), figures.ceiling.repeats));
+  report.page.facts.push_back(fmt::format("{}; {} rounds, interleaved", shape_text(shape, ", "), figures.ceiling.repeats));
   if (!left_out.empty()) report.json["left_out"] = std::move(left_out);
   return report;
 }
@@ -166,8 +166,8 @@ struct ExplainOptions {
 void explain(const ExplainOptions& options) {
   const Device device({.selector = options.device, .record_only = true});
   const TuningRecords known = Tuner(device.caps(), embedded_shaders_hash()).known();
-  if (options.as_json) return print(json_text(tuning_to_json(known), 2) + "\n");
-  print(known.empty() ? "nothing has been measured on this device yet: lapilli train and lapilli bench step do\n" : tuning_table(known));
+  if (options.as_json) return print(tuning_to_json(known).dump(2) + "\n");
+  print(known.empty() ? "no kernels have been measured on this device yet; run lapilli train or lapilli bench step\n" : tuning_table(known));
 }
 
 }  // namespace
@@ -175,7 +175,7 @@ void explain(const ExplainOptions& options) {
 void add_bench_command(Command& program) {
   Command* bench = program.add_subcommand("bench", "Measure kernels and training steps on a device");
   const auto options = std::make_shared<ExplainOptions>();
-  bench->add_flag("--explain", options->explain, "Tell which kernels were chosen by measurement on the device, and what they beat");
+  bench->add_flag("--explain", options->explain, "List the kernels chosen by measurement on the device and their alternatives");
   bench->add_flag("--json", options->as_json, "With --explain: print JSON instead of a table");
   add_device_option(*bench, options->device);
   bench->callback([bench, options] {
@@ -183,8 +183,8 @@ void add_bench_command(Command& program) {
     if (!options->explain) complain_of_missing_command();
     explain(*options);
   });
-  bench->footer("All but kernels is timed by the device's own timestamps, in turn with its multiply-add ceiling; GFLOP/s count what "
-                "the\nformula asks for, whatever the kernel does.");
+  bench->footer("All benches but kernels use the device's timestamps, interleaved with its multiply-add ceiling; GFLOP/s count the "
+                "FLOPs\nof the formula.");
   add_bench_ceiling(*bench);
   add_bench_matmul(*bench);
   add_bench_attention(*bench);

@@ -1,4 +1,4 @@
-// lapilli devices: every Vulkan device, what it can do, which kernel class it gets.
+// lapilli devices: every Vulkan device with its capabilities and kernel class.
 
 #include <fmt/format.h>
 
@@ -133,8 +133,8 @@ void list(bool as_json) {
 }  // namespace
 
 void add_devices_command(Command& program) {
-  Command* command = program.add_subcommand("devices", "List Vulkan devices, what they can do and the kernels they get");
-  command->footer("The number in front of a device, its UUID or a part of its name is what --device takes.");
+  Command* command = program.add_subcommand("devices", "List Vulkan devices, their capabilities and kernels");
+  command->footer("--device takes the number in front of a device, its UUID or a part of its name.");
   const auto as_json = std::make_shared<bool>(false);
   command->add_flag("--json", *as_json, "Print a JSON array instead of text");
   command->callback([as_json] { list(*as_json); });

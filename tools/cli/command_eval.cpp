@@ -33,7 +33,7 @@ bool is_shard(const std::filesystem::path& path) {
   return std::memcmp(magic, "LAPSHRD\n", sizeof magic) == 0;
 }
 
-// A folder of our own among the temporary files, gone with the object.
+// A temporary folder, removed with the object.
 class TemporaryFolder {
  public:
   TemporaryFolder() : path_(std::filesystem::temp_directory_path() / fmt::format("lapilli-eval-{}", getpid())) {
@@ -50,7 +50,7 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-// A text as `data build` would tokenize it, whole: documents end with EOS where there are several.
+// A whole text, tokenized as by `data build`: with several documents each ends with EOS.
 TokenShard tokenize_text(const std::filesystem::path& text, const Tokenizer& tokenizer, const std::filesystem::path& folder) {
   TokenShardWriter writer(folder / "text.bin",
                           {.token_bytes = tokenizer.token_bytes(), .eos_id = tokenizer.eos_id(), .tokenizer_hash = tokenizer.hash()});
@@ -81,7 +81,7 @@ TokenShard tokenize_text(const std::filesystem::path& text, const Tokenizer& tok
 
 TokenShard open_data(const EvalOptions& options, const LoadedModel& model, std::optional<TemporaryFolder>& temporary) {
   const std::filesystem::path data = options.data;
-  if (!std::filesystem::exists(data)) throw Error("'{}' is not there", options.data);
+  if (!std::filesystem::exists(data)) throw Error("'{}' does not exist", options.data);
   if (!std::filesystem::is_directory(data)) {
     if (is_shard(data)) return TokenShard(data);
     temporary.emplace();
@@ -89,7 +89,7 @@ TokenShard open_data(const EvalOptions& options, const LoadedModel& model, std::
   }
   const std::filesystem::path shard = data / (options.split == "train" ? kTrainShardName : kValShardName);
   if (!std::filesystem::exists(shard))
-    throw Error("'{}' is not there; --data takes a folder made by `lapilli data build`, a token shard or a text file", shard.string());
+    throw Error("'{}' does not exist; --data takes a folder made by `lapilli data build`, a token shard or a text file", shard.string());
   return TokenShard(shard);
 }
 
@@ -111,7 +111,7 @@ nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel
   return json;
 }
 
-// As it was trained, where this device can; else exactly.
+// The precision of the training run if this device supports it; else f32.
 Precision scoring_precision(const DeviceCaps& caps, Precision trained) {
   try {
     matmul_kernel(caps, trained);
@@ -130,7 +130,7 @@ void evaluate(const EvalOptions& options) {
     throw UsageError("--stride", fmt::format("{} is more than the model's context of {}", stride, config.model.context));
   std::optional<TemporaryFolder> temporary;
   const TokenShard shard = open_data(options, model, temporary);
-  // What users named, not the shard that a text becomes.
+  // The user's name for the data, not that of the temporary shard.
   const std::string named = temporary ? options.data : shard.path().string();
   if (shard.token_count() < 2) throw Error("'{}' has {} token(s): evaluation needs at least 2", named, shard.token_count());
   shard.require_tokenizer(model.checkpoint().state.tokenizer_hash, "the checkpoint");
@@ -147,7 +147,7 @@ void evaluate(const EvalOptions& options) {
                     config.model.context, stride));
   print(fmt::format("loss           {:.4f} +- {:.4f} nats per token\n", result.loss, result.standard_error));
   if (const double nats = shard.source_entropy_nats(); std::isfinite(nats))
-    print(fmt::format("source entropy {:.4f} nats per token: no model does better for long\n",
+    print(fmt::format("source entropy {:.4f} nats per token: the lower bound for any model\n",
                       nats / static_cast<double>(shard.token_count())));
   print(fmt::format("perplexity     {:.3f}\nbits per byte  {:.4f}\ntop-1          {:.1f} %\n", result.perplexity,
                     result.bits_per_byte, 100 * result.top1));
@@ -157,7 +157,7 @@ void evaluate(const EvalOptions& options) {
 
 void add_eval_command(Command& program) {
   Command* command = program.add_subcommand("eval", "Exact loss and perplexity of a checkpoint");
-  command->footer("Every token but the first is predicted once, from the tokens before it in its window. --stride S slides the "
+  command->footer("Predicts every token but the first once, from the tokens before it in its window. --stride S slides the "
                   "window,\nso that each token has at least context - S tokens before it: lower loss, more work.\n"
                   "Example: lapilli eval runs/first --data stories");
   const auto options = std::make_shared<EvalOptions>();

@@ -1,4 +1,4 @@
-// lapilli generate: text from a checkpoint, as it is drawn.
+// lapilli generate: streams text sampled from a checkpoint.
 
 #include <fmt/format.h>
 
@@ -20,9 +20,9 @@ void generate(const GenerateOptions& options) {
   LoadedModel model(options.checkpoint, options.device);
   const Tokenizer tokenizer = model.tokenizer();
   std::vector<uint32_t> prompt = tokenizer.encode(options.prompt);
-  // Nothing said: what follows the end of a document is the beginning of another.
+  // An empty prompt: start a new document after an end-of-text token.
   if (prompt.empty() && tokenizer.eos_id()) prompt.push_back(*tokenizer.eos_id());
-  if (prompt.empty()) throw UsageError("--prompt", "must not be empty: this tokenizer has no end-of-text token to begin with");
+  if (prompt.empty()) throw UsageError("--prompt", "must not be empty: this tokenizer has no end-of-text token to start from");
 
   Generator generator(model.device(), model.kept(), model.scratch(), model.config().model, model.config().loss);
   model.commit();
@@ -43,25 +43,25 @@ void generate(const GenerateOptions& options) {
 
 void add_generate_command(Command& program) {
   Command* command = program.add_subcommand("generate", "Continue a text");
-  command->footer("The same seed, checkpoint, prompt and device give the same text. It ends after --tokens, or where the model ends it.\n"
+  command->footer("The same seed, checkpoint, prompt and device give the same text. It ends after --tokens, or at an end-of-text token.\n"
                   "Example: lapilli generate runs/first --prompt 'Once upon a time' --tokens 100");
   const auto options = std::make_shared<GenerateOptions>();
   SamplingOptions& sampling = options->sampling;
   add_checkpoint_argument(*command, options->checkpoint);
   command->add_option("--prompt", options->prompt, "Text to continue; \"\" begins a new document")->required()->type_name("TEXT");
-  command->add_option("--tokens", sampling.tokens, "Tokens to draw")->check(positive())->type_name("N")->capture_default_str();
-  command->add_option("--temperature", sampling.temperature, "0: always the likeliest token; 1: as the model says")
+  command->add_option("--tokens", sampling.tokens, "Tokens to generate")->check(positive())->type_name("N")->capture_default_str();
+  command->add_option("--temperature", sampling.temperature, "0: always the most likely token; 1: the model's probabilities")
       ->check(not_negative())
       ->check(between(0.0, 100.0))
       ->type_name("T")
       ->capture_default_str();
-  command->add_option("--top-k", sampling.top_k, "Draw from the K likeliest tokens; 0: from all")->type_name("K")->capture_default_str();
-  command->add_option("--top-p", sampling.top_p, "Draw from the fewest tokens that have this much probability together")
+  command->add_option("--top-k", sampling.top_k, "Sample from the K most likely tokens; 0: from all")->type_name("K")->capture_default_str();
+  command->add_option("--top-p", sampling.top_p, "Sample from the smallest set of tokens with this total probability")
       ->check(positive())
       ->check(between(0.0, 1.0))
       ->type_name("P")
       ->capture_default_str();
-  command->add_option("--seed", sampling.seed, "Seed of the draws")->check(not_negative())->type_name("S")->capture_default_str();
+  command->add_option("--seed", sampling.seed, "Seed of the random numbers")->check(not_negative())->type_name("S")->capture_default_str();
   add_device_option(*command, options->device);
   command->callback([options] { generate(*options); });
 }

@@ -1,4 +1,4 @@
-// lapilli plan: what a run will take, before it is started.
+// lapilli plan: the resources of a run, before it starts.
 
 #include <fmt/format.h>
 
@@ -26,17 +26,17 @@ struct PlanOptions {
   std::vector<std::string> sets;
   uint32_t vocab_size = 0;
   bool no_measure = false, as_json = false;
-  std::string save;  // a file for the JSON, whatever is printed; empty: none
+  std::string save;  // file for the JSON, in addition to the output; empty: none
 };
 
-// What is known of a step's time; 0: not.
+// Predicted and measured time of a step; 0: unknown.
 struct StepTimes {
   StepPrediction predicted;
   std::string not_predicted;  // why
   double measured_seconds = 0;
 };
 
-// The same run with train.recompute the other way.
+// The same run with the opposite train.recompute.
 struct Alternative {
   bool recompute = false;
   uint64_t memory_bytes = 0;
@@ -66,7 +66,7 @@ Alternative turn_recompute(KernelLibrary& kernels, Tuner& tuner, Config config, 
   Alternative other{.recompute = config.train.recompute, .memory_bytes = plan_run(kernels.device(), config).memory_bytes};
   try {
     if (predict) other.predicted_seconds = predict_step(kernels, tuner, config).seconds;
-  } catch (const Error&) {  // the memory is told all the same
+  } catch (const Error&) {  // the memory is still printed
   }
   return other;
 }
@@ -76,7 +76,7 @@ std::string parts_text(const StepPrediction& predicted) {
   for (const PredictedPart& part : predicted.parts) {
     if (part.seconds < 0.02 * predicted.seconds) continue;
     text += fmt::format("{}{} {:.0f} %", text.empty() ? "" : ", ", part.name, 100 * part.seconds / predicted.seconds);
-    // Few FLOPs for a byte: memory is what it waits for.
+    // Few FLOPs per byte: memory-bound.
     text += part.flops > 4 * part.bytes ? fmt::format(" at {:.1f} GFLOP/s", part.flops / part.seconds * 1e-9)
                                         : fmt::format(" at {:.1f} GB/s", part.bytes / part.seconds * 1e-9);
   }
@@ -100,7 +100,7 @@ void print_plan(const RunPlan& plan, const Config& config, double ceiling, const
   print(fmt::format("loss             {}\n", plan.loss.to_string()));
   print(fmt::format("work             {:.3f} MFLOP per token, {:.2f} GFLOP per step of {} tokens\n", plan.flops_per_token * 1e-6,
                     step_flops * 1e-9, group_digits(plan.tokens_per_step)));
-  print(fmt::format("device           at most {:.0f} GFLOP/s: {} per step and {} for {} steps, never less\n", ceiling * 1e-9,
+  print(fmt::format("device           peak {:.0f} GFLOP/s: at least {} per step and {} for {} steps\n", ceiling * 1e-9,
                     format_seconds(step_flops / ceiling), format_seconds(steps * step_flops / ceiling), group_digits(config.train.steps)));
   if (times.predicted.seconds > 0) {
     print("predicted        " + step_text(times.predicted.seconds, plan, config, ceiling));
@@ -167,16 +167,16 @@ void plan(const PlanOptions& options) {
 }  // namespace
 
 void add_plan_command(Command& program) {
-  Command* command = program.add_subcommand("plan", "What a run will take: parameters, memory, work and time");
-  command->footer("Runs a few steps on random tokens to tell the time: first of two layers, from which the whole is predicted, then of the\n"
-                  "whole model, if it fits. Says what train.recompute the other way would take. Starts no run.\n"
+  Command* command = program.add_subcommand("plan", "Resources of a run: parameters, memory, work and time");
+  command->footer("Runs a few steps on random tokens to measure the time: first with two layers, to predict the whole model, then with the\n"
+                  "whole model, if it fits. Also prints memory and time with the opposite train.recompute. Starts no run.\n"
                   "Example: lapilli plan tools/configs/quickstart.toml --vocab-size 1024");
   const auto options = std::make_shared<PlanOptions>();
   command->add_option("config", options->config, "Configuration")->required()->type_name("CONFIG.toml");
   add_set_option(*command, options->sets);
   command->add_option("--vocab-size", options->vocab_size, "Vocabulary (default: that of the data set)")->check(positive())->type_name("V");
   command->add_flag("--no-measure,--estimate", options->no_measure,
-                    "Run no steps: only what follows from the formulas and the device's ceiling");
+                    "Run no steps: use only the formulas and the device's peak rate");
   add_device_option(*command, options->device);
   command->add_flag("--json", options->as_json, "Print a JSON object instead of text");
   add_save_option(*command, options->save);

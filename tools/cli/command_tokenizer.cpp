@@ -34,7 +34,7 @@ void add_tokenizer_command(Command& program) {
   Command* tokenizer = program.add_subcommand("tokenizer", "Learn a vocabulary");
   require_command(*tokenizer);
   Command* command = tokenizer->add_subcommand("train", "Learn a vocabulary from texts (a SentencePiece model file)");
-  command->footer("Every text is split without loss: what the vocabulary does not know is spelled in bytes.\n"
+  command->footer("Tokenizing is lossless: text outside the vocabulary is encoded as bytes.\n"
                   "Example: lapilli tokenizer train --type unigram --vocab-size 1024 -i stories.txt -o stories.model");
   const auto options = std::make_shared<TrainTokenizerOptions>();
   command->add_option("--type", options->type, "unigram and bpe: pieces of words; char: characters; byte: the 256 bytes")
@@ -42,7 +42,7 @@ void add_tokenizer_command(Command& program) {
       ->check(one_of({"unigram", "bpe", "char", "byte"}));
   command
       ->add_option("--vocab-size", options->vocab_size,
-                   "Tokens, 3 specials and 256 bytes included: exact for unigram and bpe, at most so many for char (default: "
+                   "Tokens, including 3 specials and 256 bytes: exact for unigram and bpe, a maximum for char (default: "
                    "all characters), not needed for byte")
       ->check(positive())
       ->type_name("V");

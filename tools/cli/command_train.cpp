@@ -1,4 +1,4 @@
-// lapilli train: a run from its configuration to its run folder.
+// lapilli train: trains from a configuration into a run folder.
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -29,8 +29,8 @@ struct TrainCommandOptions {
 std::atomic<bool> stop_requested = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-// The first signal lets the step end and a checkpoint be written; the second ends the program where it stands: whatever is
-// being written then is under a temporary name.
+// The first signal finishes the step and writes a checkpoint; the second ends the program immediately: files being
+// written have temporary names.
 extern "C" void on_stop_signal(int signal) {
   if (stop_requested.exchange(true)) std::_Exit(128 + signal);
   constexpr std::string_view kMessage = "\nstopping after this step, with a checkpoint; a second signal stops at once\n";
@@ -42,10 +42,10 @@ void catch_signals() {
   action.sa_handler = on_stop_signal;
   action.sa_flags = SA_RESTART;
   for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);  // a reader of our output that goes away ends no run: its files tell the same
+  std::signal(SIGPIPE, SIG_IGN);  // a closed output pipe does not end a run: its files have the same output
 }
 
-// runs/NAME-1, runs/NAME-2, ...: the first that is not there.
+// runs/NAME-1, runs/NAME-2, ...: the first that does not exist.
 std::filesystem::path new_run_folder(const std::string& config) {
   const std::string name = std::filesystem::path(config).stem().string();
   for (uint32_t number = 1;; ++number) {
@@ -55,7 +55,7 @@ std::filesystem::path new_run_folder(const std::string& config) {
 }
 
 void train(const TrainCommandOptions& options) {
-  // A run knows its configuration: to go on with it, the folder is enough.
+  // A run folder has its configuration: --resume needs only the folder.
   const std::string config_path = options.config.empty() ? options.run + "/config.toml" : options.config;
   const Config config = load_config(config_path, options.sets);
   TrainOptions train_options{.run_dir = options.run.empty() ? new_run_folder(config_path) : std::filesystem::path(options.run),
@@ -67,7 +67,7 @@ void train(const TrainCommandOptions& options) {
   const std::filesystem::path own_choices = train_options.run_dir / kRunTuningName;
   if (options.resume && options.tuning.file.empty() && std::filesystem::exists(own_choices)) {
     train_options.tuning.file = own_choices;
-    train_options.tuning.measure = false;  // what was not measured then goes on as it was
+    train_options.tuning.measure = false;  // unmeasured choices keep their defaults
   }
   catch_signals();
   Device device({.selector = options.device});
@@ -81,15 +81,15 @@ void train(const TrainCommandOptions& options) {
 void add_train_command(Command& program) {
   Command* command = program.add_subcommand("train", "Train a model");
   command->footer("The run folder holds config.toml (every default written out), tokenizer.model, metrics.jsonl, log.txt and "
-                  "checkpoints/.\nCtrl-C finishes the step, writes a checkpoint and ends; --resume goes on as if nothing had "
-                  "happened.\nExample: lapilli train tools/configs/quickstart.toml --set data.dir=stories --run runs/first");
+                  "checkpoints/.\nCtrl-C finishes the step, writes a checkpoint and ends; --resume continues exactly where it "
+                  "stopped.\nExample: lapilli train tools/configs/quickstart.toml --set data.dir=stories --run runs/first");
   const auto options = std::make_shared<TrainCommandOptions>();
-  command->add_option("config", options->config, "Configuration (with --resume: default the run's own)")->type_name("CONFIG.toml");
+  command->add_option("config", options->config, "Configuration (default with --resume: that of the run)")->type_name("CONFIG.toml");
   add_set_option(*command, options->sets);
   Option* run =
       command->add_option("--run", options->run, "Run folder (default: runs/NAME-1, NAME-2, ... by the configuration's name)")
           ->type_name("DIR");
-  command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of --run")->needs(run);
+  command->add_flag("--resume", options->resume, "Continue from the newest checkpoint of --run")->needs(run);
   add_device_option(*command, options->device);
   command
       ->add_option("--profile", options->profile_steps,
@@ -97,10 +97,10 @@ void add_train_command(Command& program) {
       ->check(positive())
       ->type_name("N");
   add_tuning_options(*command, options->tuning);
-  command->add_option("--stop-at", options->stop_at, "End this session after that step, as Ctrl-C would")->check(positive())->type_name("STEP");
+  command->add_option("--stop-at", options->stop_at, "Stop after this step, like Ctrl-C")->check(positive())->type_name("STEP");
   command->callback([options] {
     if (options->config.empty() && !options->resume)
-      throw UsageError("CONFIG.toml", "is required unless a run is resumed");
+      throw UsageError("CONFIG.toml", "is required without --resume");
     train(*options);
   });
 }

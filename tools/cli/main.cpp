@@ -1,4 +1,4 @@
-// The `lapilli` command. Exit codes: 0 good, 1 runtime error (one sentence on stderr), 2 wrong usage.
+// The `lapilli` command. Exit codes: 0 success, 1 runtime or user error (one sentence on stderr), 2 wrong usage.
 
 #include <csignal>
 #include <exception>
@@ -11,8 +11,8 @@
 
 namespace {
 
-// In the order that --help shows.
-constexpr void (*kAddCommand[])(lapilli::Command&) = {
+// In the order of --help.
+constexpr void (*kAddCommand[])(Command&) = {
     lapilli::add_devices_command,
     lapilli::add_corpus_command,
     lapilli::add_tokenizer_command,
@@ -26,15 +26,19 @@ constexpr void (*kAddCommand[])(lapilli::Command&) = {
 };
 
 int run(int argc, char** argv) {
-  lapilli::Command program("Trains small transformer language models on any device that speaks Vulkan.", "lapilli");
-  program.add_version_flag("--version", "lapilli " LAPILLI_VERSION);
+  Command program("Trains small transformer language models on any Vulkan device.", "lapilli");
+  program.set_version_flag("--version", "lapilli " LAPILLI_VERSION);
   lapilli::require_command(program);
   program.option_column_width(34);
   program.footer("`lapilli COMMAND --help` explains a command. Start here: tools/quickstart.sh");
   for (const auto add : kAddCommand) add(program);
-  const int exit_code = program.parse(argc, argv);
-  lapilli::flush_output();
-  return exit_code;
+  try {
+    program.parse(argc, argv);
+    lapilli::flush_output();
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? 0 : 2;  // also for --help and --version
+  }
 }
 
 }  // namespace
@@ -49,7 +53,7 @@ int main(int argc, char** argv) {
     lapilli::complain("this machine is out of memory");
   } catch (const std::filesystem::filesystem_error& error) {
     lapilli::complain("cannot use '" + error.path1().string() + "': " + error.code().message());
-  } catch (const std::exception& error) {  // Error, or the standard library's
+  } catch (const std::exception& error) {  // Error, or a runtime error of the standard library
     lapilli::complain(error.what());
   }
   return 1;

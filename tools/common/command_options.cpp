@@ -17,18 +17,64 @@ void add_set_option(Command& command, std::vector<std::string>& sets) {
 }
 
 void add_save_option(Command& command, std::string& path) {
-  command.add_option("--save", path, "Also write the JSON to a file, whatever is printed")->type_name("FILE");
+  command.add_option("--save", path, "Also write the JSON to a file")->type_name("FILE");
 }
 
 void add_checkpoint_argument(Command& command, std::string& path) {
-  command.add_option("checkpoint", path, "Run folder (its newest checkpoint is taken) or checkpoint folder")
+  command.add_option("checkpoint", path, "Run folder (uses its newest checkpoint) or checkpoint folder")
       ->required()
       ->type_name("RUN|CHECKPOINT");
 }
 
+void require_command(Command& parent) {
+  parent.callback([&parent] {
+    if (parent.get_subcommands().empty()) complain_of_missing_command();
+  });
+}
+
+namespace {
+
+CLI::Validator number_that(const char* what, bool (*good)(double)) {
+  return {[=](std::string& text) {
+            double value = 0;
+            if (CLI::detail::lexical_cast(text, value) && good(value)) return std::string();
+            return "'" + text + "' is not a number " + what;
+          },
+          "", ""};
+}
+
+}  // namespace
+
+CLI::Validator positive() {
+  return number_that("above 0", [](double value) { return value > 0 && std::isfinite(value); });
+}
+
+CLI::Validator not_negative() {
+  return number_that("of at least 0", [](double value) { return value >= 0 && std::isfinite(value); });
+}
+
+CLI::Validator as_size() {
+  return {[](std::string& text) {
+            uint64_t number = 0;
+            const char* end = text.data() + text.size();
+            const auto [rest, failure] = std::from_chars(text.data(), end, number);
+            const std::string suffix(rest, end);
+            uint64_t factor = 0;
+            if (suffix.empty()) factor = 1;
+            if (suffix == "k" || suffix == "K") factor = 1000;
+            if (suffix == "m" || suffix == "M") factor = 1000 * 1000;
+            if (suffix == "g" || suffix == "G") factor = 1000 * 1000 * 1000;
+            if (failure != std::errc() || factor == 0 || number == 0 || number > UINT64_MAX / factor)
+              return "'" + text + "' is not a size such as 500000, 500k, 20M or 1G";
+            text = std::to_string(number * factor);
+            return std::string();
+          },
+          "", ""};
+}
+
 void require_other_output(const std::filesystem::path& output, const std::vector<std::string>& inputs) {
   for (const std::string& input : inputs) {
-    std::error_code ignored;  // what does not exist has no second name
+    std::error_code ignored;  // a missing file has no other name
     if (output.lexically_normal() == std::filesystem::path(input).lexically_normal() ||
         std::filesystem::equivalent(output, input, ignored))
       throw UsageError("-o", "'" + output.string() + "' is also an input; name another output");

@@ -1,5 +1,5 @@
 #pragma once
-// What the command prints: results on stdout, sentences on stderr.
+// Output of the command: results on stdout, messages on stderr.
 
 #include <cstdint>
 #include <string>
@@ -8,13 +8,13 @@
 
 namespace lapilli {
 
-// Log messages become plain sentences on stderr; warnings and errors say what they are.
+// Prints log messages as plain sentences on stderr; warnings and errors have a prefix.
 void set_up_logging();
 
-// One sentence on stderr.
+// Prints an error message on stderr.
 void complain(std::string_view sentence);
 
-// Throws Error when the text cannot be written (a full disk); a reader that went away ends the program quietly.
+// Throws Error when the text cannot be written (a full disk); a closed pipe ends the program silently.
 void print(std::string_view text);
 void flush_output();
 
@@ -22,7 +22,7 @@ std::string group_digits(uint64_t value);    // "1,234,567"
 std::string format_bytes(uint64_t bytes);    // "147.2 MiB"
 std::string format_seconds(double seconds);  // "12.3 ms"
 
-// Columns as wide as they need: the first flush left, the others flush right.
+// A table with columns as wide as necessary: the first is aligned left, the others right.
 class TextTable {
  public:
   explicit TextTable(std::vector<std::string> header) : rows_{std::move(header)} {}

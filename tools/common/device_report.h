@@ -1,5 +1,5 @@
 #pragma once
-// A device, for people and for scripts.
+// Descriptions of a device, for users and for scripts.
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -9,7 +9,7 @@ namespace lapilli {
 
 const char* device_type_name(VkPhysicalDeviceType type);
 
-// Keys are a promise: `devices --json` and the "device" of every bench.
+// The keys are a stable interface: `devices --json` and "device" of every bench.
 nlohmann::ordered_json device_to_json(const DeviceCaps& caps);
 
 }  // namespace lapilli

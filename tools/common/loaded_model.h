@@ -14,11 +14,11 @@ class LoadedModel {
   LoadedModel(const std::string& path, const std::string& device_selector);
   LoadedModel(const LoadedModel&) = delete;
 
-  // What is made over the weights reserves here first ...
+  // Users of the weights reserve their memory here first ...
   Device& device() { return device_; }
   Arena& kept() { return kept_; }
   Arena& scratch() { return scratch_; }
-  // ... then everything is allocated and the weights are written; once.
+  // ... then commit() allocates everything and writes the weights; call it once.
   void commit();
 
   KernelLibrary& kernels() { return kernels_; }

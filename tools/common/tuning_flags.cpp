@@ -21,7 +21,7 @@ void show_progress(const TunerProgress& at) {
     const std::string limit = std::isfinite(at.seconds_in_all) ? fmt::format(" of at most {:.0f}", at.seconds_in_all) : "";
     return fmt::format("measuring   {} s{}: kernel {} of {}, {}", std::lround(at.seconds_spent), limit, at.candidate, at.count, at.key);
   };
-  // Without wrapping: what is wider than the terminal ends at its edge, and the next line begins where this one did.
+  // Line wrapping off: a line wider than the terminal is truncated, so that the next one overwrites it.
   std::fputs(fmt::format("\r\033[K\033[?7l{}\033[?7h", at.key.empty() ? "" : line()).c_str(), stderr);
   std::fflush(stderr);
 }
@@ -33,11 +33,11 @@ std::string time_text(const TunedCandidate& candidate) {
 }  // namespace
 
 void add_tuning_options(Command& command, TuningFlags& flags) {
-  command.add_flag("--no-tune", flags.no_tune, "Measure nothing to choose between kernels: what was measured before, else the default");
+  command.add_flag("--no-tune", flags.no_tune, "Measure no kernels: use cached choices, else the defaults");
   command
       .add_option("--tuning", flags.file,
-                  "Where choices between kernels are remembered (default: a file for the device in the cache folder). With --no-tune the "
-                  "choices of FILE, and no others: the same kernels every time")
+                  "Cache file of kernel choices (default: a file for the device in the cache folder). With --no-tune: use exactly the "
+                  "choices of FILE, for the same kernels every time")
       ->type_name("FILE");
 }
 

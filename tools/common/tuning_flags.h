@@ -1,5 +1,5 @@
 #pragma once
-// What commands share that choose kernels by measurement: their options, a line of progress, and what was chosen.
+// Shared by commands that choose kernels by measurement: options, progress line, and the table of choices.
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -11,14 +11,15 @@ namespace lapilli {
 
 struct TuningFlags {
   bool no_tune = false;
-  std::string file;  // empty: the device's own, among the caches
+  std::string file;  // empty: the device's file in the cache folder
 };
 // --no-tune and --tuning.
 void add_tuning_options(Command& command, TuningFlags& flags);
-// Bounded in time; shows on a terminal what is being measured.
+// With a time limit; shows the progress on a terminal.
 TunerOptions tuner_options(const TuningFlags& flags);
 
-// Each choice with its time and what it beat, for people and for scripts: [{"operation", "chosen", "median_ms": {candidate: ms}}].
+// Each choice with the times of all candidates, as a table and as JSON: [{"operation", "chosen", "median_ms":
+// {candidate: ms}}].
 std::string tuning_table(const TuningRecords& records);
 nlohmann::ordered_json tuning_to_json(const TuningRecords& records);
 

@@ -35,8 +35,8 @@ std::string escape_html(std::string_view text) {
   return html;
 }
 
-// JSON that may stand inside <script>: there "</script" and "<!--" mean something to HTML. In JSON '<' is found in strings
-// only, where it may be written by its number.
+// JSON for use inside <script>, where HTML interprets "</script" and "<!--". In JSON '<' occurs only in strings, where
+// it can be escaped.
 std::string dump_for_script(const Json& json) {
   std::string text;
   for (const char c : json_text(json)) {
@@ -90,7 +90,7 @@ std::string facts_to_html(const std::vector<std::string>& facts) {
   return html;
 }
 
-// One place for each chart, in their order; the script draws into it.
+// One container for each chart, in order; the script draws into it.
 std::string charts_to_html(const std::vector<Chart>& charts) {
   std::string html;
   for (const Chart& chart : charts) {
@@ -103,7 +103,7 @@ std::string charts_to_html(const std::vector<Chart>& charts) {
   return html;
 }
 
-// Begins with a digit, a sign put aside: "-0.5", "82 ms", "1.2 - 1.4".
+// Begins with a digit after an optional sign: "-0.5", "82 ms", "1.2 - 1.4".
 bool is_figure(std::string_view cell) {
   if (cell.starts_with('-') || cell.starts_with('+')) cell.remove_prefix(1);
   return !cell.empty() && cell[0] >= '0' && cell[0] <= '9';
@@ -138,7 +138,7 @@ std::string table_to_html(const ChartTable& table) {
   return html + "</tbody>\n</table>\n</div>\n";
 }
 
-// Each {{place}} of the template becomes its value. What was put in is not searched again: a value may hold "{{".
+// Replaces each {{place}} of the template by its value. Values are not searched again: they may contain "{{".
 std::string fill_template(std::string_view text, const std::map<std::string_view, std::string_view>& values) {
   std::string filled;
   for (;;) {
@@ -148,7 +148,7 @@ std::string fill_template(std::string_view text, const std::map<std::string_view
     const size_t end = text.find("}}", begin);
     CHECK(end != text.npos, "a {{{{ without }}}} in the page's template: {}", text.substr(begin, 40));
     const auto value = values.find(text.substr(begin + 2, end - begin - 2));
-    CHECK(value != values.end(), "the page's template asks for an unknown {}", text.substr(begin, end + 2 - begin));
+    CHECK(value != values.end(), "unknown {} in the page's template", text.substr(begin, end + 2 - begin));
     filled += value->second;
     text.remove_prefix(end + 2);
   }

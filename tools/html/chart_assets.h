@@ -1,5 +1,5 @@
 #pragma once
-// The files that every page with charts is made of, put into the program by the build.
+// The files for pages with charts, embedded in the program by the build.
 
 #include <string_view>
 

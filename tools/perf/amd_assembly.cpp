@@ -14,7 +14,7 @@ namespace {
 struct Instruction {
   std::string_view opcode;
   std::optional<size_t> target;        // of a branch: the instruction it jumps to
-  std::optional<uint32_t> loads_left;  // of a wait for global memory: how many of the latest loads may still be on their way
+  std::optional<uint32_t> loads_left;  // of a wait for global memory: number of latest loads that may be outstanding
   bool jumps_ahead(size_t from) const { return target && *target > from; }
   bool is_divergent() const { return opcode.starts_with("s_cbranch_exec"); }
   bool is_load() const { return opcode.starts_with("global_load") || opcode.starts_with("buffer_load"); }
@@ -79,15 +79,16 @@ Code parse(std::string_view assembly) {
   return code;
 }
 
-// A branch backwards ends a loop; the last one to the same place does. Where the compiler puts the end of a turn before the loop's
-// beginning, the branch backwards lies inside the loop within: loops that overlap are one in the other, so the outer one is as long.
+// A backward branch ends a loop; of several to the same target the last one. If the compiler places the end of an
+// iteration before the loop's beginning, the backward branch is inside the inner loop: overlapping loops are nested, so
+// the outer one is extended.
 std::vector<Range> find_loops(const Code& code) {
   std::map<size_t, size_t> ends;
   for (size_t i = 0; i < code.size(); ++i)
     if (code[i].target && !code[i].jumps_ahead(i)) ends[*code[i].target] = i + 1;
   std::vector<Range> loops;
   for (const auto& [begin, end] : ends) loops.push_back({begin, end});
-  for (auto outer = loops.rbegin(); outer != loops.rend(); ++outer)  // the last begins first: those within are already whole
+  for (auto outer = loops.rbegin(); outer != loops.rend(); ++outer)  // from the last one: inner loops are complete first
     for (const Range& inner : loops)
       if (inner.begin > outer->begin && inner.begin < outer->end) outer->end = std::max(outer->end, inner.end);
   return loops;
@@ -111,7 +112,8 @@ void add(VectorWork& sum, const VectorWork& work, double times) {
   sum.multiply_adds += times * work.multiply_adds;
 }
 
-// Of a turn in which every branch over code without multiply-adds is taken: what is for lanes that are elsewhere, and for edges.
+// Work of an iteration that takes every branch over code without multiply-adds: that code handles divergent lanes and
+// edges.
 VectorWork work_of(const Code& code, const Range& range, uint32_t subgroup_size) {
   const auto multiplies = [&](size_t i) { return work_of(code[i], subgroup_size).multiply_adds > 0; };
   VectorWork sum;
@@ -136,7 +138,7 @@ double multiply_adds_behind(const Code& code, size_t load, const Range& range) {
   return sum;
 }
 
-// How many ranges each instruction is in.
+// Number of ranges that contain each instruction.
 std::vector<int> count_around(const Code& code, const std::vector<Range>& ranges) {
   std::vector<int> count(code.size() + 1);
   for (const Range& range : ranges) {
@@ -163,7 +165,7 @@ std::optional<VectorWork> find_loop_turn(std::string_view assembly, uint32_t per
   const double turns = per_turn / inner->turn.multiply_adds;
   if (turns < 1 || turns != std::floor(turns)) return std::nullopt;
   if (turns == 1) return inner->turn;
-  const Loop* outer = nullptr;  // the last that begins before it and holds it
+  const Loop* outer = nullptr;  // the innermost loop around it
   for (const Loop& loop : loops)
     if (loop.range.begin < inner->range.begin && loop.range.end >= inner->range.end) outer = &loop;
   if (outer == nullptr) return std::nullopt;
@@ -198,7 +200,8 @@ double count_modelled_multiply_adds(std::string_view assembly, uint32_t subgroup
   for (size_t i = 0; i < code.size(); ++i) {
     if (!code[i].jumps_ahead(i)) continue;
     const size_t target = *code[i].target;
-    // Out of a loop: its end, no condition on what lies between. Into one: to its condition, where that lies at its end.
+    // A branch out of a loop ends it and is no condition for the code between. A branch into a loop goes to its
+    // condition at its end.
     const auto is_end_or_entry = [&](const Range& loop) {
       return loop.contains(i) ? !loop.contains(target) : loop.contains(target) && code[i].opcode == "s_branch";
     };

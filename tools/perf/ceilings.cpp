@@ -9,7 +9,7 @@ namespace lapilli {
 Ceilings measure_ceilings(Device& device, Precision precision, MeasureMemory memory) {
   Ceilings ceilings{.flops_per_s = measure_fma_ceiling(device)};
   KernelLibrary kernels(device, embedded_shaders());
-  // Neither stands in the way of what they are to be compared with.
+  // A failure must not prevent the measurements that are compared with them.
   const auto try_to = [](const char* what, const std::function<void()>& measure_it) {
     try {
       measure_it();

@@ -1,5 +1,5 @@
 #pragma once
-// All that shares of a ceiling need, measured.
+// Measures the ceilings of a device.
 
 #include "engine/program/profile.h"
 #include "engine/memory/dtype.h"
@@ -10,9 +10,9 @@ namespace lapilli {
 
 enum class MeasureMemory : bool { no, yes };
 
-// The device's multiply-adds; those of its matrices where products in `precision` are made of them and it can be known
-// (has_matrix_ceiling); and the copy, if asked for. These two are 0, with a warning, where that does not work. Throws Error where multiply-adds
-// do not.
+// The rate of multiply-adds; the matrix rate if matmuls in `precision` use matrices and it can be measured
+// (has_matrix_ceiling); and the copy bandwidth, if requested. The last two are 0, with a warning, if the measurement
+// fails. Throws Error if that of multiply-adds fails.
 Ceilings measure_ceilings(Device& device, Precision precision, MeasureMemory memory);
 
 }  // namespace lapilli

@@ -23,7 +23,7 @@ FmaCeiling::FmaCeiling(KernelLibrary& kernels, Tuner* tuner) : kernels_(kernels)
   const DeviceCaps& caps = kernels.device().caps();
   const bool cpu = caps.kernel_class == KernelClass::scalar;
   workgroup_ = cpu ? caps.subgroup_size : std::max(256U, caps.subgroup_size);
-  groups_ = cpu ? 256 : 16384;  // so many times the units of any device that the last round of them does not count
+  groups_ = cpu ? 256 : 16384;  // many times the units of any device, so that the last wave is negligible
   result_ = reserve_tensor(arena_, {workgroup_ * groups_}, "ceiling");
   arena_.commit(kernels.device());
 
@@ -47,7 +47,7 @@ double FmaCeiling::run_for(double seconds) const {
 size_t FmaCeiling::recall_form(Tuner& tuner) const {
   std::vector<std::string> names;
   for (const Form& form : kForms) names.push_back(name_of(form.chains, form.fused));
-  // Forms differ in work: what is compared is the time of 10^12 FLOPs.
+  // Forms differ in work: compares the time for 10^12 FLOPs.
   return tuner
       .choose("multiply-add ceiling", names,
               [&](size_t index) {
@@ -69,7 +69,7 @@ size_t FmaCeiling::try_forms() const {
     flops.push_back(flops_of(form, steps));
   }
   const std::vector<Timing> timings = measure(trials, {.repeats = 5});
-  size_t fastest = 0;  // by the best round: what the device can do, not what else ran on it
+  size_t fastest = 0;  // by the best round: other programs may disturb some rounds
   for (size_t i = 1; i < timings.size(); ++i)
     if (flops[i] / timings[i].min > flops[fastest] / timings[fastest].min) fastest = i;
   return fastest;

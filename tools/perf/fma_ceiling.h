@@ -1,5 +1,5 @@
 #pragma once
-// The device's ceilings, measured: what "share of the ceiling" means in every bench and profile.
+// Measured peak rates of the device: the reference of "share of the ceiling" in every bench and profile.
 
 #include "engine/tuning/tuner.h"
 #include "tools/perf/timed_program.h"
@@ -8,8 +8,8 @@ namespace lapilli {
 
 class FmaCeiling {
  public:
-  // Takes the fastest of some forms of shaders/bench/bench_fma.comp: tried in turn, which takes a second or two, or the one that
-  // `tuner` remembers.
+  // Uses the fastest of several forms of shaders/bench/bench_fma.comp: measured, which takes a second or two, or cached
+  // by `tuner`.
   explicit FmaCeiling(KernelLibrary& kernels, Tuner* tuner = nullptr);
   FmaCeiling(const FmaCeiling&) = delete;
 
@@ -17,7 +17,7 @@ class FmaCeiling {
   double flops() const { return flops_; }            // of one run
   double flops_per_s() { return flops_ / program_->run(); }
   const std::string& form() const { return form_; }  // "8 chains, fma()"
-  double run_for(double seconds) const;              // seconds of one dispatch that is to last about so long
+  double run_for(double seconds) const;              // runs one dispatch of about this duration; returns its seconds
 
  private:
   struct Form {
@@ -30,7 +30,7 @@ class FmaCeiling {
   std::unique_ptr<TimedProgram> record(const Form& form, uint32_t steps) const;
   void record_steps(Ops& ops, const Form& form, uint32_t steps) const;
   double flops_of(const Form& form, uint32_t steps) const;
-  uint32_t steps_for(const Form& form, double seconds) const;  // with which a run lasts at least so long
+  uint32_t steps_for(const Form& form, double seconds) const;  // for a run of at least this duration
 
   KernelLibrary& kernels_;
   uint32_t workgroup_, groups_;
@@ -42,16 +42,17 @@ class FmaCeiling {
   std::string form_;
 };
 
-// FLOP/s of the ceiling alone: some tenths of a second once the device's form is remembered. The device is told (Device::note_flops_per_s).
+// FLOP/s of the ceiling alone: takes some tenths of a second once the device's form is cached. Also calls
+// Device::note_flops_per_s().
 double measure_fma_ceiling(Device& device);
 
-// Bytes/s, read and written, of a copy that is no longer in caches.
+// Bytes/s, read plus written, of a copy too large for caches.
 double measure_copy_ceiling(KernelLibrary& kernels);
 
-// Bytes of a copy that leaves caches behind, and fits. The copy reads and writes as many.
+// Size of a copy that exceeds caches and fits into memory. The copy reads and writes this many bytes each.
 uint64_t ceiling_copy_bytes(const DeviceCaps& caps);
 
-// A dispatch of the same kernel that does nothing; `ordered` puts a barrier between two of them.
+// Records an empty dispatch of the same kernel; `ordered`: with a barrier between two of them.
 void record_empty_dispatch(Ops& ops, Tensor result, bool ordered);
 
 }  // namespace lapilli

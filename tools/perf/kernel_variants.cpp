@@ -12,8 +12,8 @@ namespace lapilli {
 
 namespace {
 
-// GPT-2 124M and models of Llama's kind, in the head widths that are common and the widest. One layer is as good as many. The tiles
-// that their shapes leave out are recorded by record_matmuls() and record_loss().
+// GPT-2 124M and Llama-style models, in common head widths and the maximum. One layer is enough. record_matmuls() and
+// record_loss() record the tiles that these shapes do not use.
 struct ModelForm {
   const char* toml;
   uint32_t vocab_size;
@@ -81,7 +81,7 @@ void record_model(KernelLibrary& kernels, const ModelForm& form, Precision preci
   memory.record(kernels, false);
 }
 
-// What the device's class leaves to the shape.
+// The kernels of the device's class that depend on the shape.
 std::vector<MatmulKernel> matmul_kernels(const DeviceCaps& caps) {
   if (caps.kernel_class == KernelClass::scalar)
     return {{.kernel_class = KernelClass::scalar, .pairs = true}, {.kernel_class = KernelClass::scalar, .pairs = false}};
@@ -132,7 +132,8 @@ void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
   }
 }
 
-// Activations, gradients through them and heads that turn, in the layouts that models have them in, in f32 memory and in that of the factors.
+// Fused activations, their gradients and rotary embedding, in the layouts that models use, in f32 and in operand-type
+// memory.
 void record_nonlinear_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
   Device& device = kernels.device();
   for (const DType type : {DType::f32, storage_type(force.precision)}) {
@@ -157,7 +158,7 @@ void record_nonlinear_matmuls(KernelLibrary& kernels, const MatmulKernel& force)
   }
 }
 
-// Attention with cooperative matrices. The f32 kernels are the models'.
+// Attention with cooperative matrices. The models record the f32 kernels.
 void record_attention(KernelLibrary& kernels, Precision precision, uint32_t head_width, DType dtype) {
   Device& device = kernels.device();
   if (!attends_with_matrices(device.caps(), precision, head_width)) return;
@@ -175,8 +176,8 @@ void record_attention(KernelLibrary& kernels, Precision precision, uint32_t head
   attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, turns, shape);
 }
 
-// x and w of this type. Forward and backward, with chunks of the vocabulary kept and chunks multiplied again; `teacher`: with distillation. Evaluation
-// has no teacher.
+// x and w of this type. Forward and backward, with kept and recomputed chunks of the vocabulary; `teacher`: with
+// distillation. Evaluation has no teacher.
 void record_loss(KernelLibrary& kernels, const MatmulKernel& force, DType type, bool teacher, float label_smoothing) {
   Device& device = kernels.device();
   Arena arena(device.caps());

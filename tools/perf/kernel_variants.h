@@ -1,12 +1,13 @@
 #pragma once
-// Every form of every kernel that training uses on a device, without a list of them: real programs are recorded, and none is run.
+// Compiles every form of every kernel that training uses on a device, by recording real programs without running them.
 
 #include "engine/kernel/kernel.h"
 
 namespace lapilli {
 
-// Compiles into `kernels` what training, evaluation and generation record for models of several widths and all strategies of
-// the loss, and the matrix products in every tile the device can run. REQUIRES: a device that only records; the models are large.
+// Compiles into `kernels` the kernels of training, evaluation and generation for models of several widths and all
+// strategies of the loss, and matmuls in every tile of the device. REQUIRES: a record-only device, because the models
+// are large.
 void compile_kernel_forms(KernelLibrary& kernels);
 
 }  // namespace lapilli

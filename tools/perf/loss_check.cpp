@@ -15,10 +15,10 @@ constexpr uint32_t kMostCheckedRows = 8;
 constexpr uint32_t kBlockElements = 4U << 20U;  // read at once
 constexpr double kMostCheckedWork = 3e8;  // multiply-adds of the reference's logits: about a second
 
-// Like std::max, but what is not a number stays that.
+// Like std::max, but propagates NaN.
 double worse(double a, double b) { return std::isnan(a) || std::isnan(b) ? std::numeric_limits<double>::quiet_NaN() : std::max(a, b); }
 
-// Relative to the largest component expected; absolute where all are 0 (one class is certain).
+// Relative to the largest expected component; absolute if all are 0 (one class has probability 1).
 double relative_error(std::span<const float> actual, std::span<const double> expected) {
   double most = 0, difference = 0;
   for (size_t d = 0; d < expected.size(); ++d) {
@@ -35,7 +35,7 @@ LossBatch::LossBatch(BenchMemory& memory, const LossShape& shape, double valid_f
   std::vector<float> row_weights(n);
   for (uint32_t i = 0; i < n; ++i) {
     ids.push_back(static_cast<uint32_t>((i * uint64_t{2654435761U}) % v));
-    // floor((i + 1) f) counts the valid ones.
+    // floor((i + 1) f) is the number of valid rows up to i.
     if (std::floor((i + 1) * valid_fraction) <= std::floor(i * valid_fraction)) continue;
     row_weights[i] = 1;
     valid.push_back(i);
@@ -85,10 +85,10 @@ std::vector<float> LossCheck::read(const ConstTensor& tensor, uint32_t first, ui
   return values;
 }
 
-// Many rows at a time: on a card, each reading is a submission of its own.
+// Many rows at a time: on a discrete GPU each read is a submission.
 void LossCheck::gather() {
   const uint32_t dim = batch_.x.cols(), block = std::max(1U, kBlockElements / dim);
-  // The rows that `wanted` names, in ascending order, each handed to `take` with its place in the list.
+  // Calls `take` for each row in `wanted`, in ascending order, with its index in the list.
   const auto visit = [&](const ConstTensor& tensor, const std::vector<uint32_t>& wanted, const std::function<void(size_t, std::vector<float>)>& take) {
     for (size_t i = 0; i < wanted.size();) {
       const uint32_t first = wanted[i], count = std::min(block, tensor.rows() - first);

@@ -1,5 +1,5 @@
 #pragma once
-// A batch for `lapilli bench loss`, and what a pass over it left, held against double precision on sampled rows.
+// A batch for `lapilli bench loss`, and a check of its results against double precision on sampled rows.
 
 #include <functional>
 #include <span>
@@ -13,7 +13,7 @@ namespace lapilli {
 
 // Inputs and outputs of a batch.
 struct LossBatch {
-  // Valid rows are spread evenly. x and w as training has them: of the type of the factors.
+  // Valid rows are evenly distributed. x and w have the operand type, as in training.
   LossBatch(BenchMemory& memory, const LossShape& shape, double valid_fraction, Precision precision);
 
   Tensor x, w, d_x, d_w;                // [N,D] [V,D] [N,D] [V,D]
@@ -24,19 +24,19 @@ struct LossBatch {
   float inverse_valid = 1;
 };
 
-// The largest errors over the checked rows, NaN where something is not a number.
+// The largest errors over the checked rows; NaN if a value is NaN.
 struct LossError {
   double nll_nats = 0;
   double d_x = 0, d_w = 0;  // relative to the largest component of its row
 };
 
-// Some valid rows of a batch, and some rows of its vocabulary, targets and others, with their reference.
+// The reference for some valid rows of a batch and some rows of its vocabulary, targets and others.
 class LossCheck {
  public:
   LossCheck(Device& device, const LossBatch& batch);  // of a batch in memory
   size_t count() const { return rows_.size(); }
 
-  // Has `run` fill the outputs again, after nll, d_x and the checked rows of d_w were made no numbers.
+  // Poisons nll, d_x and the checked rows of d_w with NaN, calls `run`, and returns the errors.
   LossError error(const std::function<void()>& run, bool training);
 
  private:
@@ -49,7 +49,7 @@ class LossCheck {
   std::vector<uint32_t> rows_;   // of x
   std::vector<uint32_t> words_;  // rows of w
   LossReference reference_;
-  std::vector<LossRow> valid_;  // all valid rows as d_w needs them, but for their nll, which is that of the run at hand
+  std::vector<LossRow> valid_;  // all valid rows as needed for d_w, except their nll, which comes from the current run
 };
 
 }  // namespace lapilli

@@ -25,7 +25,7 @@ MatrixCeiling::MatrixCeiling(KernelLibrary& kernels, Precision precision)
   CHECK(has_matrix_ceiling(caps, precision), "{} matrices on {}", to_string(precision), caps.name);
   shape_ = precision == Precision::f16 ? caps.matrix_f16 : caps.matrix_bf16;
   workgroup_ = std::max(256U, caps.subgroup_size);
-  groups_ = 16384;  // so many times the units of any device that the last round of them does not count
+  groups_ = 16384;  // many times the units of any device, so that the last wave is negligible
   result_ = reserve_tensor(arena_, {256, shape_.rows * shape_.cols}, "ceiling");
   arena_.commit(kernels.device());
 

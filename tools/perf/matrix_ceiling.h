@@ -1,17 +1,17 @@
 #pragma once
-// What a device multiplies at most with cooperative matrices (KHR), f32 sums: shaders/bench/bench_matrix.glsl.
+// Peak rate of cooperative matrices (KHR) with f32 accumulators: shaders/bench/bench_matrix.comp.
 
 #include "tools/perf/timed_program.h"
 
 namespace lapilli {
 
-// Whether there are matrices in this precision whose rate can be measured. On a CPU driver it cannot: its compiler works the constant
-// products out beforehand.
+// Whether the device has matrices in this precision whose rate can be measured. On a CPU driver it cannot: its compiler
+// evaluates the constant products at compile time.
 bool has_matrix_ceiling(const DeviceCaps& caps, Precision precision);
 
 class MatrixCeiling {
  public:
-  // Takes the fastest of some numbers of chains, tried in turn. REQUIRES: has_matrix_ceiling(caps, precision).
+  // Uses the fastest of several numbers of chains, measured interleaved. REQUIRES: has_matrix_ceiling(caps, precision).
   MatrixCeiling(KernelLibrary& kernels, Precision precision);
   MatrixCeiling(const MatrixCeiling&) = delete;
 
@@ -22,7 +22,7 @@ class MatrixCeiling {
  private:
   std::unique_ptr<TimedProgram> record(uint32_t chains, uint32_t steps) const;
   double flops_of(uint32_t chains, uint32_t steps) const;
-  uint32_t steps_for(uint32_t chains, double seconds) const;  // with which a run lasts at least so long
+  uint32_t steps_for(uint32_t chains, double seconds) const;  // for a run of at least this duration
 
   KernelLibrary& kernels_;
   Precision precision_;

@@ -21,13 +21,13 @@ using Scopes = std::map<std::string, ScopeFigures>;
 struct SmallModel {
   Scopes scopes;            // median times
   double step_seconds = 0;  // median
-  double outside_ns = 0;    // of it, what no scope covers
+  double outside_ns = 0;    // of that, time outside all scopes
 };
 
 SmallModel measure_layers(KernelLibrary& kernels, Tuner& tuner, Config config, uint32_t layers, double seconds_budget) {
   config.model.layers = layers;
   StepBench bench(kernels.device(), kernels, tuner, config, true);
-  const double seconds = bench.run();  // first touch of memory included: rather too few rounds than too many
+  const double seconds = bench.run();  // includes page faults, so the number of rounds is a lower bound
   const auto rounds = static_cast<uint32_t>(std::clamp<double>(seconds_budget / seconds, kFewestRounds, kMostRounds));
   std::map<std::string, std::vector<double>> times;
   std::vector<double> walls, outsides;
@@ -60,7 +60,7 @@ double extrapolate(double one, double two, uint32_t layers) { return one + (two 
 
 StepPrediction predict_step(KernelLibrary& kernels, Tuner& tuner, const Config& config) {
   const uint32_t layers = config.model.layers, few = std::min(layers, kFewLayers);
-  // Of one layer only the declared work is wanted, which any round tells, and the time where a device has no timestamps.
+  // For one layer only the declared work is needed, the same in any round, and the time on a device without timestamps.
   const SmallModel one = measure_layers(kernels, tuner, config, 1, few > 1 ? 0 : kSecondsBudget);
   const SmallModel two = few > 1 ? measure_layers(kernels, tuner, config, few, kSecondsBudget) : one;
   StepPrediction prediction;

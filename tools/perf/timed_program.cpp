@@ -20,7 +20,7 @@ std::vector<std::byte> to_bytes(const std::vector<T>& values) {
   return bytes;
 }
 
-// xorshift64*: good enough for values that only have to be ordinary numbers, and fast for gigabytes of them.
+// xorshift64*: good enough for benchmark values, and fast for gigabytes of them.
 std::vector<float> ordinary_values(uint64_t count, float scale, uint64_t seed) {
   uint64_t state = 0x9E3779B97F4A7C15U * (2 * seed + 1);
   std::vector<float> values(count);
@@ -40,10 +40,11 @@ TimedProgram::TimedProgram(KernelLibrary& kernels, std::string name, std::functi
     : kernels_(kernels), name_(std::move(name)), work_(std::move(work)) {
   record(1);
   double seconds = run();
-  // Short work again, and the best of it: page faults and other programs make a single run look long.
+  // Repeats short work and takes the minimum: page faults and other programs prolong single runs.
   if (seconds < 2 * kShortestSeconds)
     for (int i = 0; i < 4; ++i) seconds = std::min(seconds, run());
-  // More than once where there are no timestamps: a short run is mostly its submission. Each recording is run: profile() is of the last run.
+  // Without timestamps records the work more than once: a short run is mostly submission cost. Runs each recording,
+  // because profile() is of the last run.
   while (seconds * times_ < kShortestSeconds / 2 && times_ < kMostTimes) {
     record(static_cast<uint32_t>(std::min<double>(std::ceil(kShortestSeconds / std::max(seconds, 1e-9)), kMostTimes)));
     seconds = run();

@@ -1,5 +1,5 @@
 #pragma once
-// Recorded work as a contender: timed by the device's own timestamps where it has them, else by the clock around it.
+// Recorded work as a benchmark case: timed by device timestamps if available, else by the host's clock.
 
 #include <functional>
 #include <memory>
@@ -11,14 +11,13 @@ namespace lapilli {
 
 class TimedProgram {
  public:
-  // Records `work` as often as it takes to last five to ten milliseconds, so that a timestamp's grain, the cost of a
-  // submission and the waking of a processor's threads do not matter; at least once. What `work` uses must be committed,
-  // and outlive the program.
+  // Records `work` as many times as needed for a duration of five to ten milliseconds (at least once), so that
+  // timestamp resolution, submission cost and thread wake-up do not matter. Memory used by `work` must be committed and
+  // outlive the program.
   TimedProgram(KernelLibrary& kernels, std::string name, std::function<void(Ops&)> work);
 
   double run();  // seconds of one `work`
-  // Where the time of one `work` went in the last run, a span for each scope, the longest first. Empty on a device without
-  // timestamps.
+  // Time of one `work` in the last run by scope, the longest first. Empty on a device without timestamps.
   Profile profile() const;
   Contender contender() {
     return {name_, [this] { return run(); }};
@@ -35,17 +34,17 @@ class TimedProgram {
   std::unique_ptr<Program> program_;
 };
 
-// Memory for benches: reserve first, commit, then fill what must not be arbitrary bits.
+// Memory for benches: reserve tensors first, then commit(), which also writes their values.
 class BenchMemory {
  public:
   explicit BenchMemory(Device& device) : device_(device), arena_(device.caps(), "bench") {}
 
-  // Uniform in [-scale, scale], the same every time, another sequence for each tensor; rounded where `dtype` has 16 bits.
+  // Uniform in [-scale, scale], deterministic, a different sequence for each tensor; rounded for a 16-bit `dtype`.
   Tensor random(Shape shape, float scale = 1.0F, DType dtype = DType::f32);
   Tensor zeros(Shape shape, DType dtype = DType::f32);
   Tensor words(const std::vector<uint32_t>& values);
   Tensor floats(const std::vector<float>& values);
-  Arena& arena() { return arena_; }  // for operations that reserve their own; before commit()
+  Arena& arena() { return arena_; }  // for operations that reserve memory themselves; before commit()
 
   void commit();
   uint64_t planned_bytes() const { return arena_.planned_bytes(); }

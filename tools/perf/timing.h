@@ -1,5 +1,5 @@
 #pragma once
-// What a bench reports of a measurement: the median and the spread of each contender.
+// Statistics of a measurement: median and quartiles of each benchmark case.
 
 #include "engine/tuning/measure.h"
 
@@ -12,7 +12,7 @@ struct Timing {
   uint32_t repeats = 0;
 };
 
-// In the order of the contenders, measured in turn after a warm-up.
+// In the order of the cases, measured interleaved after a warm-up.
 std::vector<Timing> measure(std::span<const Contender> contenders, const MeasureOptions& options);
 
 }  // namespace lapilli

@@ -35,7 +35,7 @@ void set_vocab_size(Config& config, uint32_t vocab_size) {
   if (vocab_size == 0) {
     const std::filesystem::path shard = std::filesystem::path(config.data.dir) / kTrainShardName;
     if (config.data.dir.empty() || !std::filesystem::exists(shard))
-      throw Error("how large is the vocabulary? Give --vocab-size V, or a data set with --set data.dir=DIR");
+      throw Error("the vocabulary size is unknown: give --vocab-size V, or a data set with --set data.dir=DIR");
     config.model.vocab_size = TokenShard(shard, TokenShard::Verify::kHeader).vocab_size();
   }
   validate_config(config);

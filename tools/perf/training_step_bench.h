@@ -1,5 +1,5 @@
 #pragma once
-// Whole training steps of a configuration on random tokens, timed by the wall clock: what a run would take.
+// Whole training steps of a configuration on random tokens, timed by the wall clock, as in a real run.
 
 #include "engine/tuning/tuner.h"
 #include "model/train/training_memory.h"
@@ -7,19 +7,20 @@
 
 namespace lapilli {
 
-// Sets model.vocab_size: `vocab_size` if not 0, else that of the data set that data.dir names. Throws Error, saying both
-// ways, when neither is there.
+// Sets model.vocab_size: `vocab_size` if not 0, else that of the data set data.dir. Throws Error, naming both ways,
+// when neither is given.
 void set_vocab_size(Config& config, uint32_t vocab_size);
 
-// Settles what the configuration leaves to a measurement (loss.strategy = "auto"), as training would.
+// Resolves the choices that the configuration leaves to a measurement (loss.strategy = "auto"), as training does.
 void settle_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner);
 
 class StepBench {
  public:
-  // Allocates what training would, has the tuner choose its kernels, and starts from fresh weights. REQUIRES: config.model.vocab_size set.
+  // Allocates the memory of training, tunes its kernels, and starts from initial weights. REQUIRES:
+  // config.model.vocab_size set.
   StepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled);
 
-  double run();  // seconds of one optimizer step, host work included; weights stay (the learning rate is 0)
+  double run();  // seconds of one optimizer step including host work; weights do not change (learning rate 0)
   Contender contender() {
     return {"step", [this] { return run(); }};
   }
@@ -27,7 +28,7 @@ class StepBench {
   uint64_t tokens() const { return uint64_t{config_.data.batch} * config_.data.accumulate * config_.model.context; }
   uint64_t parameters() const { return table_.count(); }
   uint64_t memory_bytes() const { return memory_.planned_bytes(); }
-  // Runs so many more steps. REQUIRES: profiled.
+  // Runs `steps` more steps. REQUIRES: profiled.
   std::vector<StepProfile> profile(uint32_t steps);
 
  private:

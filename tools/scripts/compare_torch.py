@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A training step beside PyTorch's of the same shape, on the same machine: in turn, and what the ratio is.
+"""Compares a training step with PyTorch's of the same shape, on the same machine: interleaved runs and their ratio.
 
 Usage: tools/scripts/compare_torch.py CONFIG.toml --vocab-size V [--rounds 3] [--precision bf16] [--device cuda] [--compile] [--set a.b=value]...
 
@@ -78,7 +78,7 @@ def main():
               "lapilli_per_torch_speed": ratio}
     if arguments.json:
         return print(json.dumps(report, indent=2))
-    print(f"{arguments.config}, V {shape['vocab']}, {shape['tokens_per_step']} tokens a step, {arguments.precision}; {arguments.rounds} rounds in turn")
+    print(f"{arguments.config}, V {shape['vocab']}, {shape['tokens_per_step']} tokens a step, {arguments.precision}; {arguments.rounds} rounds, interleaved")
     for name, side in (("lapilli", report["lapilli"]), ("torch", report["torch"])):
         rate = shape["tokens_per_step"] / side["median_ms"] * 1e3
         print(f"  {name:8} {side['median_ms']:10.1f} ms ({side['min_ms']:.1f} - {side['max_ms']:.1f}) {rate:12,.0f} tokens/s   {side['device']}")

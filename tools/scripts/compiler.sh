@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kernels that multiply 16-bit matrices need a shader compiler that knows GL_KHR_cooperative_matrix, GL_NV_cooperative_matrix2
+# 16-bit cooperative matrices need a shader compiler with GL_KHR_cooperative_matrix, GL_NV_cooperative_matrix2
 # and GL_EXT_bfloat16. Where the installed glslc does not, a newer one is unpacked into build/compiler/ (seconds, nothing is
 # installed); where that cannot be had, Lapilli builds without those kernels and says so.
 set -euo pipefail
@@ -21,4 +21,4 @@ for program in glslc spirv-val; do
     "$program" >"build/compiler/$program"
   chmod +x "build/compiler/$program"
 done
-knows_all build/compiler/glslc || echo 'compiler: the newer glslc does not know cooperative matrices either' >&2
+knows_all build/compiler/glslc || echo 'compiler: the newer glslc does not support cooperative matrices either' >&2

@@ -19,7 +19,7 @@ reason='this is not Debian'
 grep -qs '^ID=debian' /etc/os-release || die "$@"
 mirror=$(apt-get indextargets --format "\$(REPO_URI)" 'Created-By: Packages' 'Component: main' 2>/dev/null |
   awk '!/security/ { print; exit }')
-reason="apt knows no mirror"
+reason="apt has no mirror"
 [[ $mirror ]] || die "$@"
 
 mkdir -p "$(dirname "$target")"

@@ -6,8 +6,8 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build pkg-config ccache git               # build
   glslc spirv-tools                                         # shaders
-  libvulkan-dev vulkan-validationlayers mesa-vulkan-drivers # Vulkan, its checker, and a driver that needs no GPU
-  libsentencepiece-dev libprotobuf-dev                      # SentencePiece's .pc file asks for protobuf's
+  libvulkan-dev vulkan-validationlayers mesa-vulkan-drivers # Vulkan, its validation layer, and a driver that needs no GPU
+  libsentencepiece-dev libprotobuf-dev                      # SentencePiece's .pc file requires protobuf's
   libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libtomlplusplus-dev
   libjs-chart.js                                            # put into the program, for the pages it writes
   libgtest-dev
@@ -27,7 +27,7 @@ case $system in # Boost.PFR came with 1.75; Debian 12's default is 1.74
   debian-12) packages+=(libboost1.81-dev) ;;
   debian-1[3-9] | debian-rolling | ubuntu-2[4-9].*) packages+=(libboost-dev) ;;
   *)
-    die "this script knows Debian 12, Debian 13 and Ubuntu 24.04, not '$system'; install these yourself (Debian's names) \
+    die "this script supports Debian 12, Debian 13 and Ubuntu 24.04, not '$system'; install these yourself (Debian's names) \
 and run tools/scripts/build.sh: ${packages[*]} and Boost headers 1.75 or newer"
     ;;
 esac
@@ -58,7 +58,7 @@ apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "${apt_op
 printf 'setup: installing %s\n' "${missing[*]}"
 
 # Lavapipe from Debian 12's backports trains twice as fast as the stock one. Apt is shown that suite, on the mirror the
-# machine already uses, through a private copy of its source list: what is on the machine stays as it is.
+# machine already uses, through a private copy of its source list: the machine's own list does not change.
 if [[ $system == debian-12 && " ${missing[*]} " == *' mesa-vulkan-drivers '* ]]; then
   mirror=$(apt-get indextargets --format "\$(RELEASE) \$(REPO_URI)" 'Created-By: Packages' 2>/dev/null |
     awk '$1 == "bookworm" { print $2; exit }')

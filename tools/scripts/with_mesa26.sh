@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a program on the lavapipe of Mesa 26.1, the software driver that multiplies cooperative matrices (8 lanes wide: at 16 it
-# crashes on them), under the newest validation layer; or, with --card, on its RADV with an AMD card that is not there
-# (tests/drivers/amd_card.cpp), for what AMD's compiler makes of shaders. The drivers come from Debian 13's backports, unpacked into
+# Runs a program on the lavapipe of Mesa 26.1, the software driver with cooperative matrices (8 lanes wide: at 16 it
+# crashes on them), under the newest validation layer; or, with --card, on its RADV with a simulated AMD GPU
+# (tests/drivers/amd_card.cpp), to compile shaders with AMD's compiler. The drivers come from Debian 13's backports, unpacked into
 # build/drivers/ with their own C library: nothing is installed.
 # Usage: tools/scripts/with_mesa26.sh [--card FAMILY] PROGRAM ARGUMENT...     exit 77 when the driver cannot be had
 set -euo pipefail
@@ -26,7 +26,7 @@ if [[ ! -e $mesa/usr/include/libdrm/amdgpu.h ]]; then
   (flock 9 && fetch) 9>"$root/build/drivers/lock" || exit 77 # one process fetches, others wait
 fi
 
-# What is made here is made beside and renamed: another run may be reading it.
+# Files are written under another name and renamed: another run may be reading them.
 preload=()
 if [[ $driver == radeon ]]; then
   card=$mesa/amd_card.so

@@ -1,4 +1,4 @@
-// In which order kernels are compiled.
+// The order in which kernels are compiled.
 #include "engine/kernel/kernel.h"
 
 #include "shaders/common/args.h"

@@ -12,7 +12,7 @@ const Kernel& some_kernel(KernelLibrary& kernels) {
   return kernels.get("square_sum", {{args::SPEC_WORKGROUP, subgroup}, {args::SPEC_SUBGROUP, subgroup}}, subgroup);
 }
 
-// Most software drivers lack the extension; tests/drivers/radv_kernels.py sees the figures of one that has it.
+// Most software drivers lack the extension; tests/drivers/radv_kernels.py tests a driver that has it.
 TEST(PipelineStatistics, Device_GivesThemOrSaysWhatItLacks) {
   try {
     Device telling({.pipeline_statistics = true, .record_only = true});
@@ -33,7 +33,7 @@ TEST(RecordOnly, Program_CompilesAndCountsWithoutMemory) {
   Arena arena(recording.caps());
   const uint32_t n = 1U << 20;
   const Tensor x = reserve_tensor(arena, {n}, "x"), y = reserve_tensor(arena, {n}, "y");
-  // More than there is: nobody will allocate it.
+  // More than the device has; it is never allocated.
   while (arena.planned_bytes() <= recording.query_available_bytes()) arena.reserve(recording.caps().max_allocation_bytes / 256 * 256, "rest");
   arena.commit(recording);
   Program program(recording, "recorded", true);

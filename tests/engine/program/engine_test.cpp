@@ -61,7 +61,7 @@ TEST(Arena, SliceOutsideItsParent_BreaksThePromise) {
   EXPECT_DEATH(slice.sub(60, 41), "60 \\+ 41 > 100");
 }
 
-// Each dispatch needs what the one before wrote: wrong barriers would show as wrong sums, missing ones in the count.
+// Each dispatch reads the result of the previous one: wrong barriers give wrong sums, missing ones a wrong count.
 TEST(Program, DependentDispatches_AreOrdered_IndependentOnesAreNot) {
   Bench bench;
   const uint32_t n = 4099;
@@ -124,7 +124,7 @@ TEST(Program, LongWork_IsCutIntoSeveralSubmissions_WithTheSameResult) {
   EXPECT_EQ(read_slice<float>(device(), c.slice()), std::vector<float>(64, 256.0F));
 }
 
-// Here it only takes longer than it may.
+// Here it only exceeds its time limit.
 TEST(ProgramDeathTest, WorkThatDoesNotEnd_EndsTheProcess_WithWhatToDo) {
   const std::filesystem::path program_file = std::filesystem::read_symlink("/proc/self/exe");
   if (program_file.filename() != "lapilli_tests") GTEST_SKIP() << "started by " << program_file << ", by which the test cannot start itself again";
@@ -180,14 +180,15 @@ TEST(Program, SubmissionsAreCutByWhatTheDeviceWasSeenToDo) {
     return program.submission_count();
   };
   const uint64_t flops_before = submissions({.flops = 1e12}), bytes_before = submissions({.bytes = 5e9});
-  recording.note_flops_per_s(1e9);  // slower than any device is thought to be
+  recording.note_flops_per_s(1e9);  // below the assumed minimum rate of any device
   EXPECT_EQ(submissions({.flops = 1e12}), flops_before);
   recording.note_flops_per_s(1e15);
   EXPECT_LT(submissions({.flops = 1e12}), flops_before / 8);
   EXPECT_LT(submissions({.bytes = 5e9}), bytes_before / 8);
 }
 
-// Recording waits for no kernel, so a library may end while some wait for their turn and others are being compiled.
+// Recording does not wait for kernels, so a library may be destroyed while some are queued and others are being
+// compiled.
 TEST(KernelLibrary, EndsWhileItCompiles) {
   Device card(DeviceOptions{.validation = true});
   {
@@ -218,7 +219,7 @@ TEST(TaskPool, GivesWhatATaskReturnsOrThrows_AndDropsWhatHasNotBegun) {
     failed = pool.run([]() -> int { throw Error("no"); });
     EXPECT_EQ(seven.get(), 7);
     EXPECT_THROW(failed.get(), Error);
-    // As many as there are threads, and one behind them.
+    // As many as there are threads, and one queued.
     const unsigned threads = std::max(std::thread::hardware_concurrency(), 1U);
     std::latch begun(threads);
     const auto wait = [&begun, held = go.get_future().share()] {
@@ -250,7 +251,7 @@ TEST(Profile, Scopes_CoverTheProgramAndAddUp) {
     matmul_nn(ops, y, x, x);
   }
   program.finish();
-  // On a GPU the driver would wait for timestamps that nothing writes.
+  // On a GPU the driver would wait for timestamps that are never written.
   EXPECT_DEATH((void)program.take_profile(), "profiled has no profile before it has run");
   const int64_t before_ns = steady_now_ns();
   program.run();
@@ -263,7 +264,7 @@ TEST(Profile, Scopes_CoverTheProgramAndAddUp) {
   EXPECT_GT(profile.spans[1].ns, 0);
   EXPECT_EQ(profile.spans[0].begin_ns, 0);
   EXPECT_NEAR(profile.spans[1].begin_ns, profile.spans[0].ns, 1);
-  // Both clocks drift apart between the run and the reading of them: far less than a microsecond.
+  // The drift of both clocks between the run and the calibration: far less than a microsecond.
   const auto slack_ns = static_cast<int64_t>(profile.deviation_ns.value_or(0)) + 1000;
   EXPECT_GE(profile.begin_host_ns, before_ns - slack_ns);
   if (profile.deviation_ns) {
@@ -284,7 +285,7 @@ TEST(Device, UnknownSelector_IsAnErrorThatListsWhatIsThere) {
   }
 }
 
-// What a discrete card does, on a device whose memory is unified: every byte through staging buffers.
+// The path of discrete GPUs, on a device with unified memory: every byte goes through staging buffers.
 TEST(Transfer, StagingPath_CarriesTheSameBytes) {
   Device card(DeviceOptions{.validation = true, .staging = true});
   {

@@ -10,7 +10,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// A step of 1000 ns at `begin_ns`, of which the device works 900, from 50 on.
+// A step of 1000 ns at `begin_ns`, with the device busy for 900 ns from 50 on.
 StepProfile step_at(int64_t begin_ns, uint64_t number) {
   StepProfile step{.step = number};
   step.host = {{.name = "upload", .begin_ns = begin_ns, .end_ns = begin_ns + 30},
@@ -45,7 +45,7 @@ TEST(StepProfile, Summary_AveragesSteps_AndTellsWhatIsExplained) {
   EXPECT_EQ(summary.device.spans[0].dispatches, 4U);
   EXPECT_EQ(summary.device.spans[0].flops, 6000);
   const std::string table = profile_table(summary, kCeilings);
-  EXPECT_NE(table.find("scopes explain 60.0 % of the step; host 2.67 %"), std::string::npos) << table;
+  EXPECT_NE(table.find("GPU coverage 60.0 % of the step; host 2.67 %"), std::string::npos) << table;
   EXPECT_NE(table.find("50.0% compute"), std::string::npos) << table;  // 10 of 20 FLOP/ns
 }
 
@@ -64,7 +64,7 @@ TEST(StepProfile, CeilingShare_OfMatrices_IsOfTheirOwnCeiling) {
   const ProfileSpan span{.scope = "x", .flops = 1000, .bytes = 10, .matrix_flops = 800, .ns = 28};
   EXPECT_DOUBLE_EQ(share_of_ceiling(span, both).share, 0.5);
   EXPECT_FALSE(share_of_ceiling(span, both).of_memory);
-  EXPECT_DOUBLE_EQ(share_of_ceiling(span, kCeilings).share, 1000.0 / 20 / 28);  // not measured: as the others
+  EXPECT_DOUBLE_EQ(share_of_ceiling(span, kCeilings).share, 1000.0 / 20 / 28);  // not measured: ceiling of the others
   EXPECT_EQ(both.product_flops_per_s(), 200e9);
   EXPECT_EQ(kCeilings.product_flops_per_s(), 20e9);
 }

@@ -1,4 +1,4 @@
-// Marks of processes that end in every way: children of this one.
+// Markers of child processes that end in different ways.
 
 #include "engine/tuning/crash_marker.h"
 
@@ -16,7 +16,7 @@ using lapilli::testing::TempDir;
 
 class TrialMarkTest : public ::testing::Test {
  protected:
-  // What a child does with a mark, before it ends without a destructor.
+  // Actions of a child with a marker, before it ends without running destructors.
   void in_a_child(const std::function<void(TrialMark&)>& action) const {
     const pid_t child = fork();
     if (child == 0) {

@@ -65,7 +65,7 @@ TEST_F(TunerCrashTest, LostDevice_IsRememberedForOtherShapesToo_ButForThePreferr
     other.choose(second, key);
     EXPECT_EQ(other.prepared, prepared) << key;
   }
-  // Both have crashed there: the run goes on with the preferred one, untried.
+  // Both have crashed: the run continues with the preferred one, unmeasured.
   Tuner third = tuner();
   EXPECT_NE(lost_device_of([&] { broken.choose(first, "loss 4x4"); }), "");
   Tuner fourth = tuner();
@@ -77,7 +77,7 @@ TEST_F(TunerCrashTest, LostDevice_IsRememberedForOtherShapesToo_ButForThePreferr
   EXPECT_EQ(both.prepared, "");
 }
 
-// A run's own file, with which it goes on later.
+// A run's own file, from which it is resumed later.
 TEST_F(TunerCrashTest, Crashes_GoIntoAnotherFileWithTheChoices) {
   Tuner first = tuner();
   Candidates broken{{"full", "tokens"}, {in_run(0, lose_device), takes(1)}};
@@ -118,7 +118,7 @@ TEST_F(TunerDeathTest, ADriverThatAborts_IsPassedAtTheNextStart_WhichSaysSo) {
     spdlog::set_default_logger(before);
     EXPECT_EQ(choice.reason, "measured: full 2000 ms, tokens failed");
     EXPECT_EQ(candidates.prepared, "f");
-    const std::string said = key + ": tokens failed: the device was lost, or the program died, when it was tried before; it is not used";
+    const std::string said = key + ": tokens failed: it crashed the device or the program in an earlier run; it is not used";
     EXPECT_NE(log.str().find(said), std::string::npos) << log.str();
     EXPECT_NE(read_text_file(file_).find("\"crashes\": {"), std::string::npos);
     EXPECT_EQ(dir_.names(), (std::vector<std::string>{"tuning.json"}));
@@ -135,7 +135,7 @@ TEST_F(TunerDeathTest, AProcessThatDiesWhileAllCompile_BlamesNobody_AndCompilesT
       ::testing::KilledBySignal(SIGABRT), "");
   std::string compiled;
   for (const char* key : {"loss 4x4", "product 8x8"}) {
-    Tuner next = tuner();  // the second time what happened stands in the file
+    Tuner next = tuner();  // the second time the file has the crash
     EXPECT_EQ(candidates.choose(next, key, [&](const auto&) { compiled += candidates.prepared + ","; }).seconds, (std::vector<double>{2, 1})) << key;
   }
   EXPECT_EQ(compiled, "");
@@ -155,7 +155,7 @@ TEST_F(TunerCrashTest, AllCompileBeforeTheFirstIsPrepared_OnlyToMeasure) {
   EXPECT_EQ(compiled, (std::vector<size_t>{0, 1}));
   EXPECT_EQ(dir_.names(), (std::vector<std::string>{"tuning.json"}));
 
-  // Nor is what crashed compiled: that may be where it does.
+  // A crashed candidate is not compiled either: compilation may crash.
   Candidates broken{{"full", "tokens"}, {takes(1), in_run(0, lose_device)}};
   EXPECT_NE(lost_device_of([&] { broken.choose(first, "product 4x4"); }), "");
   Tuner second = tuner();
@@ -167,7 +167,7 @@ TEST_F(TunerCrashTest, AllCompileBeforeTheFirstIsPrepared_OnlyToMeasure) {
 
 TEST_F(TunerDeathTest, AProcessThatDiesBetweenTrials_BlamesNobody) {
   Candidates candidates = full_and_tokens(2, 1);
-  // In the preparation of nothing: all of the first choice have proved themselves.
+  // Not during a preparation: all candidates of the first choice have run.
   EXPECT_EXIT(
       {
         Tuner first(caps(), kKernels, {.file = file_, .on_measuring = [](const TunerProgress& at) {
@@ -182,7 +182,7 @@ TEST_F(TunerDeathTest, AProcessThatDiesBetweenTrials_BlamesNobody) {
   EXPECT_EQ(candidates.prepared, "ft");
   EXPECT_EQ(read_text_file(file_).find("crashes"), std::string::npos);
 
-  // And between two trials of one choice, where the mark's file is there.
+  // And between two trials of one choice, while the marker file exists.
   Candidates more{{"a", "b"}, {takes(1), takes(1)}};
   const auto dies_in_preparing = [&] {
     Tuner tuner = this->tuner();
@@ -190,7 +190,7 @@ TEST_F(TunerDeathTest, AProcessThatDiesBetweenTrials_BlamesNobody) {
       if (i == 1) {
         const auto marks = dir_.names();
         EXPECT_EQ(marks.size(), 2U);
-        throw std::bad_alloc();  // not the candidate's: the mark goes with the choice
+        throw std::bad_alloc();  // not the candidate's fault: the marker is removed with the choice
       }
       return [] { return 1.0; };
     });
@@ -217,11 +217,11 @@ TEST_F(TunerDeathTest, ASignalThatEndsTheProgram_BlamesNobody) {
         candidates.choose(first);
       },
       ::testing::KilledBySignal(SIGKILL), "");
-  EXPECT_EQ(dir_.names().size(), 1U);  // that one nobody can catch
+  EXPECT_EQ(dir_.names().size(), 1U);  // SIGKILL cannot be caught
 }
 
-// As training does: the first signal asks for an end, and the program goes on until then.
-// Nothing is blamed from then on, even by a SIGKILL.
+// As in training: the first signal requests a stop, and the program continues until then.
+// From then on no candidate is marked as crashed, even after a SIGKILL.
 TEST_F(TunerDeathTest, ASignalWithAHandler_ReachesIt_AndTheHandlerStaysInPlace) {
   static volatile std::sig_atomic_t caught = 0;
   Candidates candidates{{"full", "tokens"}, {takes(2), in_run(0, [] { raise(SIGTERM); })}};
@@ -244,7 +244,7 @@ TEST_F(TunerCrashTest, WhatALivingProcessTries_IsNotBlamed) {
   Tuner first = tuner();
   Candidates others = full_and_tokens(2, 1);
   Candidates candidates{{"full", "tokens"}, {takes(2), in_run(0, [&] {
-                          Tuner second = tuner();  // another process, as far as locks go
+                          Tuner second = tuner();  // acts as another process for file locks
                           others.choose(second);
                         })}};
   candidates.choose(first);

@@ -1,5 +1,5 @@
 #pragma once
-// Candidates that only say what they took, and a tuner on a file of its own: no device is needed.
+// Candidates that only report a time, and a tuner with a separate file: no device is needed.
 
 #include <functional>
 #include <limits>
@@ -15,10 +15,10 @@ namespace lapilli::test {
 using testing::error_of;
 using testing::TempDir;
 
-constexpr const char* kKernels = "0123456789abcdef";  // the hash of shaders that nobody asks for
+constexpr const char* kKernels = "0123456789abcdef";  // a fake hash of shaders
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Candidates and what was done with them.
+// Candidates and the calls to them.
 struct Candidates {
   std::vector<std::string> names;
   std::vector<std::function<double(int run)>> seconds;  // of run 0 (the warm-up), 1, 2, ...

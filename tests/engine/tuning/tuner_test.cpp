@@ -1,4 +1,4 @@
-// The tuner: what it chooses, remembers and writes.
+// The tuner: choices, cache and file.
 
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
@@ -248,7 +248,7 @@ TEST_F(TunerTest, SecondsInAll_OnceSpentTheFirstIsTaken) {
   const TunedChoice late = slow.choose(tuner, "second");
   EXPECT_EQ(late.index, 0U);
   EXPECT_EQ(late.reason.find("not measured: "), 0U) << late.reason;
-  EXPECT_EQ(slow.choose(tuner, "first").index, 1U);  // what is known costs nothing
+  EXPECT_EQ(slow.choose(tuner, "first").index, 1U);  // a cached choice costs nothing
 }
 
 TEST_F(TunerTest, GivenAndKnown_AreThisTunersChoicesAndAllOfTheDevices) {
@@ -283,7 +283,7 @@ TEST_F(TunerTest, TimeBound_StopsTheRounds_AndTheFirstDecidesWhenItIsTooLongAlre
   };
   EXPECT_EQ(runs_within(0.001), 2U * 2U);           // the warm-up and one round
   EXPECT_LE(runs_within(0.055), 2U * 6U);           // a round takes 10 ms at least: five fit
-  EXPECT_EQ(runs_within(1000), 2U * (1U + 25U));  // no more than a median needs
+  EXPECT_EQ(runs_within(1000), 2U * (1U + 25U));  // enough for a median
 }
 
 }  // namespace

@@ -16,12 +16,12 @@ struct Case {
   bool documents;
 };
 
-// A family of kernels, and what its memory is made of.
+// A family of kernels, and its memory types.
 struct Form {
   KernelClass kernel_class;
   Precision precision = Precision::f32;
   DType inputs = DType::f32, outputs = DType::f32;
-  uint32_t candidate = 0;  // of what a measurement would compare; 0: what the device suggests
+  uint32_t candidate = 0;  // index among the tuning candidates; 0: the device's default
 };
 std::string to_string(const Form& form) {
   if (form.candidate != 0) return fmt::format("{}_candidate{}", lapilli::to_string(form.kernel_class), form.candidate);
@@ -85,8 +85,8 @@ class Attention : public testing::TestWithParam<Param> {
     return bench.read(d_qkv);
   }
 
-  // Factors and memory of 16 bits hold what the values are rounded to, once: the reference starts from that. d_out is rounded
-  // beforehand, because delta takes it from memory as it is.
+  // 16-bit operands and memory have the values rounded once: the reference starts from rounded values. d_out is rounded
+  // beforehand, because delta reads it from memory without rounding.
   void check_against_reference(float scale, bool turned = false) const {
     const auto qkv = random_qkv(scale);
     const reference::Arithmetic arithmetic = form.kernel_class == KernelClass::coopmat
@@ -116,7 +116,7 @@ class Attention : public testing::TestWithParam<Param> {
       for (size_t i = 0; i < values.size(); ++i) rounded[i] = widen_bits(round_to_bits(values[i], dtype), dtype);
     return rounded;
   }
-  // The bound of what is rounded once more, into memory of 16 bits.
+  // The bound after one more rounding, to 16-bit memory.
   Doubles in_memory(const Doubles& values, Doubles bound) const {
     if (form.outputs != DType::f32)
       for (size_t i = 0; i < values.size(); ++i)
@@ -215,8 +215,8 @@ TEST_P(Attention, NanInAnOutputGradient_ReachesTheKeysThatTheQuerySeesOnly) {
     }
 }
 
-// A tile that hides something from some query is looked through for what is not finite, and then queries that see such a thing get NaN:
-// but for what is in the tile, not for what is fetched with it.
+// A tile that is partly masked is searched for non-finite values, and queries that see one get NaN:
+// but only for values in the tile, not for others that are fetched with it.
 class AttentionTiles : public Attention {};
 TEST_P(AttentionTiles, InfinityInTheFirstValueAndNanInTheLast_StayApart) {
   constexpr uint32_t kLargestTile = 64;
@@ -234,7 +234,7 @@ std::vector<Case> cases() {
   const std::pair<uint32_t, uint32_t> heads[] = {{1, 1}, {4, 4}, {6, 2}, {5, 1}};  // H, G
   const uint32_t widths[] = {4, 8, 20, 32, 64};
   uint32_t i = 0;
-  // Contexts around every subgroup width in use (4, 8, 16, 32) and around the tiles; the other sizes take turns.
+  // Contexts around every subgroup width in use (4, 8, 16, 32) and around the tiles; the other sizes alternate.
   for (const uint32_t T : {1U, 2U, 3U, 5U, 7U, 9U, 15U, 17U, 31U, 33U, 61U, 63U, 64U, 65U, 67U, 130U})
     for (const bool documents : {false, true}) {
       const auto [H, G] = heads[i % 4];
@@ -307,7 +307,7 @@ INSTANTIATE_TEST_SUITE_P(CoopmatOdd, Attention,
                          testing::Combine(testing::ValuesIn(coopmat_f32_forms()), testing::Values(Case{{2, 70, 2, 1, 33}, true}, Case{{1, 35, 2, 1, 1}, false})),
                          case_name);
 
-// Tiles of 64 rows, or of 16, whose eights do not fill every thread's share: 16 wide, 40 wide.
+// Tiles of 64 or 16 rows, whose groups of 8 elements do not divide evenly among threads: head widths 16 and 40.
 const auto kTiles = testing::Values(Case{{1, 130, 1, 1, 16}, false}, Case{{1, 130, 2, 2, 40}, false});
 INSTANTIATE_TEST_SUITE_P(F32, AttentionTiles, testing::Combine(kBoth, kTiles), case_name);
 INSTANTIATE_TEST_SUITE_P(Coopmat, AttentionTiles, testing::Combine(testing::ValuesIn(coopmat_forms(false)), kTiles), case_name);
@@ -320,7 +320,7 @@ INSTANTIATE_TEST_SUITE_P(CoopmatCandidates, Attention,
                                           testing::Values(Case{{2, 70, 4, 2, 24}, true})),
                          case_name);
 
-// What the device and the precision suggest, without force: out, or nothing where the device does not multiply in it.
+// The default kernel for device and precision: out, or empty if the device has no matrices of that type.
 std::vector<float> chosen_forward(const AttentionShape& shape, Precision precision, const std::vector<float>& qkv) {
   Bench bench;
   const Tensor tqkv = bench.input({shape.batch * shape.context, (shape.heads + 2 * shape.kv_heads) * shape.head_width}, qkv);
@@ -347,7 +347,7 @@ TEST(AttentionCoopmat, Precision_ChoosesTheKernelUpToTheWidestHead) {
   }
 }
 
-// Devices by their subgroups, fragments and shared memory: whatever is taken or measured, a lane packs whole eights of scores.
+// Devices by their subgroups, fragments and shared memory: in every kernel, a lane packs whole groups of 8 scores.
 TEST(AttentionCuts, EveryDevice_LanesGetWholeEights) {
   struct Made { uint32_t subgroup; MatrixShape shape; uint32_t shared; };
   for (const Made& made : {Made{32, {16, 16, 16}, 49152}, Made{32, {16, 8, 16}, 49152}, Made{32, {8, 8, 16}, 65536}, Made{32, {8, 16, 16}, 65536},

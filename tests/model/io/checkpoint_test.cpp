@@ -1,4 +1,4 @@
-// Checkpoints: whole or not there, the same bytes for the same state, and one clear sentence for each kind of damage.
+// Checkpoints: atomic, the same bytes for the same state, and one clear message for each kind of damage.
 
 #include "model/io/checkpoint.h"
 
@@ -153,7 +153,7 @@ TEST_F(Checkpoint, Save_LeftoversOfDeadRuns_AreRemoved) {
   fs::create_directories(parent_ / ".step-00000007.tmp-999999999");  // above Linux's largest process id
   overwrite(parent_ / ".step-00000007.tmp-999999999" / "state.bin", "half");
   fs::create_directories(parent_ / fmt::format(".step-00000008.tmp-{}", getpid()));
-  fs::create_directories(parent_ / fmt::format(".step-00000009.tmp-{}", getppid()));  // of a run that lives
+  fs::create_directories(parent_ / fmt::format(".step-00000009.tmp-{}", getppid()));  // of a running process
   fs::create_directories(parent_ / ".step-00000009.tmp-x");
   save(100);
   const std::string alive = fmt::format(".step-00000009.tmp-{}", getppid());

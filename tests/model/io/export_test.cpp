@@ -1,5 +1,5 @@
-// Export: what Hugging Face's classes expect, element by element, and PyTorch's opinion of the folder where it is
-// there.
+// Export: the tensors that Hugging Face's classes expect, element by element, and a check of the folder with PyTorch if
+// it is installed.
 
 #include <sys/wait.h>
 
@@ -66,7 +66,7 @@ class Export : public ::testing::Test {
     return error_of([&] { export_safetensors(checkpoint(config), out_); });
   }
 
-  // 0: PyTorch's side accepts the folder; 77: there is no PyTorch here.
+  // 0: the PyTorch check accepts the folder; 77: there is no PyTorch here.
   int judge() const {
     const fs::path tokens = dir_.write("tokens", "1 72 101 108 108 111 0 258 33 34 35 36 37 38 39 40 41");
     for (const char* python : {"/usr/bin/python3", "python3"}) {
@@ -233,7 +233,7 @@ TEST_F(Export, AllVariants_AreAcceptedByPyTorchsReference) {
     if (exit_code == 77) GTEST_SKIP() << "no Python here has PyTorch (package python3-torch)";
     EXPECT_EQ(exit_code, 0) << verdict();
     const double loss = nlohmann::json::parse(verdict()).at("loss");
-    EXPECT_GT(loss, 3) << verdict();  // random weights know nothing: about ln 259 = 5.6
+    EXPECT_GT(loss, 3) << verdict();  // random weights: about ln 259 = 5.6
     EXPECT_LT(loss, 12) << verdict();
   }
 }

@@ -34,7 +34,7 @@ TEST(Safetensors, WriteThenRead_GivesEverythingBack) {
   writer.write(ids);
   writer.write(std::vector<float>{});
   writer.write(vector);
-  EXPECT_FALSE(fs::exists(path));  // nothing to be seen before it is whole
+  EXPECT_FALSE(fs::exists(path));  // not visible before it is complete
   writer.commit();
 
   const SafetensorsFile file(path);
@@ -122,7 +122,7 @@ TEST(Safetensors, Open_BadTensor_NamesIt) {
     return open_error(dir, file_bytes(fmt::format("{{\"w\":{}}}", entry), 16));
   };
   EXPECT_EQ(error(R"({"dtype":"F32","shape":[2,2],"data_offsets":[0,16]})"), "");
-  EXPECT_ERROR_MENTIONS(error("3"), "nothing clear about tensor w");
+  EXPECT_ERROR_MENTIONS(error("3"), "invalid entry for tensor w");
   EXPECT_ERROR_MENTIONS(error(R"({"shape":[4],"data_offsets":[0,16]})"), "tensor w", "dtype");
   EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F32","shape":[-4],"data_offsets":[0,16]})"), "tensor w", "whole number");
   EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F32","shape":[4],"data_offsets":[0]})"), "tensor w", "data_offsets");

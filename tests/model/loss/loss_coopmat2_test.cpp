@@ -1,5 +1,6 @@
-// The loss by matrices of whole workgroups: on the device where it has VK_NV_cooperative_matrix2, and emulated. Emulated kernels take a
-// driver seconds to compile, so few shapes have every edge: rows, columns and depths of whole tiles and of less, slabs whose rows begin
+// The loss with workgroup-scope matrices: on devices with VK_NV_cooperative_matrix2, and emulated. Emulated kernels
+// take seconds to compile, so a few shapes cover every edge: whole and partial tiles of rows, columns and depths, slabs
+// whose rows start
 // at 16 bytes and chunks that end within a tile. The masking contract is in loss_masking_test.cpp.
 #include "tests/model/loss/loss_support.h"
 
@@ -41,7 +42,7 @@ TEST_P(LossCoopmat2, EveryOption_EveryCutMatchesLossAndGradients) {
   check(p, with_evaluation(cuts_of(p, 37, 71)));
 }
 
-// Beside it: what is certain loses exactly nothing, and of equal logits the lowest is the hit.
+// Also: a certain prediction has a loss of exactly 0, and of equal logits the one with the lowest index is the hit.
 TEST_P(LossCoopmat2, ExtremeAndTiedLogits_MatchToTheSumsRoundings) {
   constexpr uint32_t kVocab = 203;
   std::vector<std::vector<double>> rows;
@@ -72,7 +73,7 @@ TEST_P(LossCoopmat2, ExtremeAndTiedLogits_MatchToTheSumsRoundings) {
   }
 }
 
-// x is rounded when it is gathered, or was when it was stored; and a second run gives the same bits.
+// x is rounded when it is gathered or when it was stored; and a second run gives the same bits.
 TEST_P(LossCoopmat2, SixteenBitMemoryAndRerun_GiveTheSameBits) {
   LossProblem p = with_masks(make_problem(101, 24, 139, 107));
   p.x = widen(random_values(p.x.size(), 108));  // not exact in 16 bits
@@ -89,7 +90,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, LossCoopmat2, testing::ValuesIn([] {
                          }()),
                          loss_case_name);
 
-// A tile that is no square, and one that would leave no room for a second matrix of its size.
+// A tile that is not square, and one whose size leaves no registers for a second matrix.
 TEST(LossTiles, LargestOfWorkgroups_AreHalved) {
   MatmulKernel kernel{.kernel_class = KernelClass::coopmat2, .tile = 128, .precision = Precision::f16, .tile_cols = 256, .emulated = true};
   if (const auto reason = why_not(kernel)) GTEST_SKIP() << *reason;

@@ -1,4 +1,4 @@
-// Distillation: the loss with a teacher, whose logits are made chunk by chunk.
+// Distillation: the loss with a teacher, whose logits are computed chunk by chunk.
 #include <cmath>
 
 #include "model/loss/linear_cross_entropy.h"
@@ -44,7 +44,7 @@ DistillationRun run(const LossProblem& p, LossOptions options, const std::option
   double weight = 0;
   for (uint32_t n = 0; n < p.tokens; ++n) weight += p.valid(n) ? p.weights[n] : 0;
   std::vector<float> teacher_x = narrow(p.teacher_x);
-  for (uint32_t n = 0; n < p.tokens; ++n)  // what the teacher makes of masked rows does not matter
+  for (uint32_t n = 0; n < p.tokens; ++n)  // the teacher's values in masked rows do not matter
     if (!p.valid(n)) std::fill_n(teacher_x.begin() + static_cast<std::ptrdiff_t>(uint64_t{n} * p.teacher_dim), p.teacher_dim, std::nanf(""));
 
   Bench bench;
@@ -95,7 +95,7 @@ void expect_matches(const DistillationRun& actual, const LossProblem& p, const c
   EXPECT_NEAR(actual.sums.teacher_cross_entropy, expected.sum_teacher_cross_entropy, bound) << what;
   EXPECT_NEAR(actual.sums.teacher_kl, expected.sum_teacher_kl, bound) << what;
   EXPECT_NEAR(actual.sums.objective, expected.sum_objective, bound * (1 + p.z_loss * 40)) << what;
-  // dz is made of terms no larger than 1 that err by `relative`; then a sum of V or N products.
+  // dz is made of terms no larger than 1 that err by `relative`; then a dot product over V or N.
   const double relative = 4 * logit_error(p) + kEpsilon * (p.vocab + 64.0);
   const double row_weight = *std::ranges::max_element(p.weights) / expected.weight / p.temperature;
   // In 16 bits each is rounded, to nothing less than 2^-25 of kGradientScale.
@@ -149,7 +149,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LossDistillation,
 TEST(Distillation, CrossEntropy_IsEntropyPlusDivergenceToRounding) {
   const LossProblem p = make_problem(41, 12, 20, 301, 21);
   const DistillationRun r = run(p, chunked(64));
-  // Three sums of their own: each a sum over V of q times something below about 100 nats.
+  // Three separate sums: each over V of q times a value below about 100 nats.
   const double rows = reference::loss(p).weight;
   EXPECT_NEAR(r.sums.teacher_cross_entropy, r.sums.teacher_entropy + r.sums.teacher_kl, rows * 100 * kEpsilon * (p.vocab + 32.0));
   EXPECT_GT(r.sums.teacher_kl, 0);
@@ -190,14 +190,14 @@ TEST(Distillation, SixteenBitKernels_AgreeWithTheReference) {
   std::vector<MatmulKernel> kernels = coopmat2_kernels();
   for (const MatmulKernel& kernel : coopmat_kernels()) kernels.push_back(kernel);
   bool ran = false;
-  for (const MatmulKernel& kernel : kernels) {  // the smallest tiles: the others take a driver half a minute to compile
+  for (const MatmulKernel& kernel : kernels) {  // the smallest tiles: the others take half a minute to compile
     if (kernel.tile != (kernel.kernel_class == KernelClass::coopmat ? 32 : 64) || why_not(kernel)) continue;
     ran = true;
     SCOPED_TRACE(kernel.to_string());
     expect_matches(run(p, chunked(40), kernel), p, "one slab", kernel.precision);
     expect_matches(run(p, full(), kernel), p, "full", kernel.precision);
   }
-  if (!ran) GTEST_SKIP() << device().caps().name << " multiplies no 16-bit matrices";
+  if (!ran) GTEST_SKIP() << device().caps().name << " has no 16-bit matrices";
 }
 
 TEST(Distillation, NaNOfTheTeacher_NamesTheRow) {

@@ -1,12 +1,12 @@
-// The loss where indices and counts grow: more logits than 32 bits count, more workgroups than one dimension of a dispatch
-// takes, a wide model. Few valid rows keep it short.
+// The loss with large indices and counts: more logits than 32 bits can count, more workgroups than one dimension of a
+// dispatch allows, a wide model. Few valid rows keep it short.
 #include "tests/model/loss/loss_support.h"
 
 namespace lapilli::test {
 namespace {
 
 constexpr uint32_t kAll = 0xFFFFFFFF;
-constexpr uint32_t kMostGroups = 65535;  // of a dimension; what more there are fold into y
+constexpr uint32_t kMostGroups = 65535;  // in one dimension; more are folded into y
 
 TEST(LossCounts, LogitsBeyond32BitsFewValidRows_MatchReference) {
   if (is_swiftshader()) GTEST_SKIP() << "SwiftShader needs a minute for the millions of workgroups that find no row; lavapipe runs them";
@@ -19,7 +19,7 @@ TEST(LossCounts, LogitsBeyond32BitsFewValidRows_MatchReference) {
 
   const LossPlan plan = plan_loss({.strategy = LossStrategy::vocab, .memory_mib = 1024}, shape, true);
   ASSERT_LT(plan.slabs, plan.chunks);
-  ASSERT_GE(uint64_t{plan.range} / 32 * (plan.chunk / 16), kMostGroups);  // logits again, in the tiles of a CPU driver
+  ASSERT_GE(uint64_t{plan.range} / 32 * (plan.chunk / 16), kMostGroups);  // recomputed logits, CPU tiles
   const LossRun actual = run(p, plan);
   expect_matches(actual, p, expected, 0);
   EXPECT_EQ(actual.sums.rows, 3);
@@ -38,7 +38,7 @@ TEST(LossCounts, MoreRowsThanADispatchHasGroupsInX_MatchReference) {
   }
 }
 
-// More workgroups than x takes in the product itself: one row of tiles, a vocabulary in tiles and strips.
+// More workgroups than x allows in the matmul itself: one row of tiles, a vocabulary in tiles and strips.
 TEST(LossCounts, MoreTilesThanADispatchHasGroupsInX_MatchReference) {
   LossProblem p = make_problem(2, 1, 1U << 21, 95);
   const LossResult expected = reference::loss(p);
@@ -46,7 +46,7 @@ TEST(LossCounts, MoreTilesThanADispatchHasGroupsInX_MatchReference) {
   expect_matches(actual, p, expected, 0);
 }
 
-// Each lane that puts the strips of a row together has several of them, all with the same maximum.
+// Each lane that reduces the strips of a row has several of them, all with the same maximum.
 TEST(LossCounts, MoreStripsThanLanes_TheLowestIndexIsTheHitAndTheSumExact) {
   const std::vector<double> equal(200003, 1.5);
   const LossRun actual = run(with_logits({equal, equal}, {0, 512}), Cut{"full", kAll, kAll, 1});
@@ -54,7 +54,8 @@ TEST(LossCounts, MoreStripsThanLanes_TheLowestIndexIsTheHitAndTheSumExact) {
   EXPECT_NEAR(actual.nll[0], std::log(200003), 16 * 6 * kEpsilon);  // ln: 3 ULP
 }
 
-// Two chunks, cut as N 8192, D 2304, V 256000 within 64 MiB would be, at that N and D: every row that is reached lies where it would.
+// Two chunks, with the sizes for N 8192, D 2304, V 256000 within 64 MiB, at that N and D: every accessed row has its
+// real address.
 TEST(LossCounts, ChunksOfCutCrossEntropysShape_MatchReference) {
   if (is_swiftshader()) GTEST_SKIP() << "SwiftShader needs minutes for wide rows; lavapipe runs them";
   const LossOptions options{.strategy = LossStrategy::vocab, .memory_mib = 60};

@@ -32,7 +32,7 @@ class LossMasking : public LossTest {
   uint32_t dim() const { return taken_dim(GetParam(), 6); }
 };
 
-// ---- point 1: a masked row costs nothing, gives exactly 0, leaks nothing, its target is not read ----
+// ---- point 1: a masked row has loss 0 and gradients of exactly 0, does not affect others, its target is not read ----
 
 struct Masked {
   LossProblem problem;          // garbage in the masked rows
@@ -157,7 +157,7 @@ TEST_P(LossMasking, Point4_TargetOutsideVocabulary_IsNamedAndTouchesNoOtherRow) 
     for (const Cut& cut : cuts_of_small(p)) {
       SCOPED_TRACE(fmt::format("target {}, {}", bad, cut.name));
       const double inverse = 0.0625;
-      // Memory behind the vocabulary is there, full of NaN: reading it would show.
+      // The memory behind the vocabulary contains NaN, so that reading it would be detected.
       const LossRun r = run(p, cut, {.force = GetParam(), .padding = 30, .inverse_weight = inverse});
       const LossRun others = run(without, cut, {.force = GetParam(), .inverse_weight = inverse});
       EXPECT_EQ(r.status[args::kStatusBadTargets], 2U);
@@ -294,7 +294,7 @@ TEST_P(LossNonFinite, Point6_OneLogitWithASoftcap_IsNotSquashed) {
   check(p, {cuts_of_small(p)[0], cuts_of_small(p)[2]}, {17}, {0, 40});
 }
 
-// NaN in an input, as a bad weight would have it: the first valid row is named.
+// NaN in an input, like from a bad weight: the error names the first valid row.
 TEST_P(LossMasking, Point6_NaNInTheHead_NamesTheFirstValidRow) {
   LossProblem p = make_problem(kTokens, dim(), kVocab, 87);
   p.weights[0] = 0;

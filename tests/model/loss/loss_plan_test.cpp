@@ -1,4 +1,4 @@
-// How the loss cuts its logits, and what it then takes of memory. Only the last tests need a device.
+// The loss plan: chunks of logits and their memory. Only the last tests need a device.
 #include "model/transformer/config.h"
 #include "model/loss/linear_cross_entropy.h"
 #include "tests/common/support.h"
@@ -7,7 +7,7 @@ namespace lapilli::test {
 namespace {
 
 constexpr uint64_t kMib = 1024 * 1024;
-constexpr uint32_t kGrain = 512;  // columns that no chunk need be narrower than
+constexpr uint32_t kGrain = 512;  // minimum columns of a chunk
 
 LossOptions chunked(uint32_t chunk, uint64_t memory_mib = 0) {
   return {.strategy = LossStrategy::vocab, .chunk = chunk, .memory_mib = memory_mib};
@@ -48,7 +48,7 @@ bool minimum_fits(const PlanCase& c) {
   return rows * (8ULL * c.shape.dim + 4 * columns) <= c.budget();
 }
 
-// What every plan must be, whoever asked for it.
+// Properties of every plan.
 std::string fault_of(const LossPlan& plan, const LossShape& shape, bool training) {
   const uint64_t rows = uint64_t{plan.ranges} * plan.range, columns = uint64_t{plan.chunks} * plan.chunk;
   if (plan.range == 0 || plan.chunk == 0 || plan.range > shape.tokens || plan.chunk > shape.vocab) return "an empty or too large part";
@@ -57,7 +57,7 @@ std::string fault_of(const LossPlan& plan, const LossShape& shape, bool training
   if (plan.slab_stride() < plan.chunk || plan.slab_stride() % 16 != 0) return "the stride of a slab";
   if (uint64_t{plan.range} * plan.slab_stride() >= uint64_t{1} << 31) return "a slab beyond 2^31 elements";
   if (uint64_t{plan.chunk} * shape.dim >= uint64_t{1} << 32) return "a chunk of w beyond 32-bit indices";
-  if (2.0 * plan.range * shape.dim * plan.chunk > 1e11 && plan.chunk > kGrain) return "a product that holds the device for long";
+  if (2.0 * plan.range * shape.dim * plan.chunk > 1e11 && plan.chunk > kGrain) return "a matmul that takes too long";
   if (plan.slabs > plan.chunks || (plan.slabs == 0) == training) return "slabs";
   if (!training) return "";
   // A slab holds the logits of one kept chunk at a time, and the last one is free when chunks are recomputed into it.
@@ -123,7 +123,7 @@ TEST(LossPlan, MinimumFits_VocabAutomaticAndCandidatesStayWithinTheBudget) {
     for (const LossPlan& plan : loss_candidates({.memory_mib = c.memory_mib}, c.shape))
       ASSERT_LE(bytes_of(plan, c.shape), c.budget()) << c.name() << ": " << plan.to_string();
   }
-  EXPECT_GT(tight, 100U);  // the cases try it
+  EXPECT_GT(tight, 100U);  // covered by the cases
 }
 
 TEST(LossPlan, TokensOfOneRowGrainFit_TokensStaysWithinTheBudget) {
@@ -157,7 +157,7 @@ TEST(LossPlan, MoreMemory_RecomputesNoMore) {
 
 // ---- the device's memory ----
 
-// The shape of the Cut Cross-Entropy paper's table (arXiv:2411.09009): 28,000 MB the plain way, 1,164 MB theirs.
+// The shape of the Cut Cross-Entropy paper's table (arXiv:2411.09009): 28,000 MB unfused, 1,164 MB with theirs.
 TEST(LossMemory, CutCrossEntropysShape_NeedsLessThan64MiB) {
   const LossOptions options{.strategy = LossStrategy::vocab, .memory_mib = 63};
   const LossShape shape{.tokens = 8192, .dim = 2304, .vocab = 256000};
@@ -181,7 +181,7 @@ TEST(LossMemory, HugeVocabulary_StaysWithinItsChunkBudget) {
   arena.commit(device());
   const uint64_t taken = device().allocated_bytes() - before;  // the device's own accounting
   EXPECT_LE(taken, loss.scratch_bytes() + 8 * 256);
-  EXPECT_LT(taken * 50, uint64_t{kTokens} * kVocab * 4);  // the logits whole would be 2 GiB
+  EXPECT_LT(taken * 50, uint64_t{kTokens} * kVocab * 4);  // all logits would be 2 GiB
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 #pragma once
-// What the tests of the loss share: problems, cuts of the logits, a run on the device, and bounds against the reference.
+// Helpers for the tests of the loss: problems, partitions of the logits, a run on the device, and error bounds.
 
 #include <cmath>
 
@@ -13,9 +13,9 @@ namespace lapilli::test {
 using reference::LossProblem;
 using reference::LossResult;
 
-// ---- how a batch is cut, and the kernels that do it ----
+// ---- partitions of a batch, and kernels ----
 
-// Any point of the plan's space, whatever plan_loss() would say of a budget.
+// Any possible plan, independent of plan_loss() and a budget.
 struct Cut {
   std::string name;
   uint32_t range, chunk, slabs;  // slabs 0: evaluation
@@ -72,7 +72,7 @@ class LossTest : public testing::TestWithParam<MatmulKernel> {
     if (const auto reason = why_not(GetParam())) GTEST_SKIP() << *reason;
   }
 };
-// The nearest width that a kernel takes in every cut.
+// The nearest width that a kernel supports in every partition.
 inline uint32_t taken_dim(const MatmulKernel& kernel, uint32_t dim) {
   return kernel.kernel_class == KernelClass::coopmat2 ? static_cast<uint32_t>(round_up(dim, 8)) : dim;
 }
@@ -200,7 +200,8 @@ inline double logit_error(const LossProblem& p) {
   return kEpsilon * (4 * p.dim * x * w / p.temperature + 16 * p.softcap);
 }
 
-// What rounding may do to a loss and its gradients, when each logit is off by `of_logit` at most. Worst case, no averaging.
+// Rounding errors of a loss and its gradients, if each logit has an error of at most `of_logit`. Worst case, no
+// averaging.
 //   s is a sum of V positive terms, so it errs by V roundings relative, and exp's own: exp() may be off by 3 + 2|x| ULP
 //   (2 roundings each) and |x| exp(x) <= 1/e. ln: 3 ULP. Hence lse, nll = (m - z_y) + ln s, and with
 //   p = exp(z - lse) off by z's and lse's error, by z - lse's rounding and by exp's, every term of dz.
@@ -208,10 +209,11 @@ struct LossBounds {
   Doubles nll, d_x, d_w;
   double sum_nll = 0, sum_objective = 0;
 };
-// Factors of 16 bits: x and w are exact in them, gradients of logits are rounded: in f16, kGradientScale times as large and before the
+// 16-bit operands: x and w are exact, gradients of logits are rounded: in f16, kGradientScale times as large and before
+// the
 // divisor, to nothing less than 2^-25.
 inline LossBounds bounds_of(const LossProblem& p, const LossResult& r, double of_logit, Precision precision = Precision::f32) {
-  constexpr double kTiny = 1e-36;  // what is flushed to zero
+  constexpr double kTiny = 1e-36;  // smaller values are flushed to zero
   LossBounds bounds;
   double of_gradient = 0, sum_of_magnitudes = 0;
   for (uint32_t n = 0; n < p.tokens; ++n) {

@@ -75,8 +75,8 @@ TEST_P(Loss, SmallShapes_EveryCutMatchesLossAndGradients) {
   }
 }
 
-// Rounded when x and w were stored or when they are read, factors are the same. Depths that start rows at 16 bytes in both types, in
-// f32 only, in none.
+// Operands are the same, whether rounded when x and w were stored or when they are loaded. Depths with rows that start
+// at 16 bytes in both types, in f32 only, in none.
 TEST_P(Loss, SixteenBitMemory_GivesTheBitsOfF32Memory) {
   if (is_slow_to_compile()) GTEST_SKIP() << "in many forms: the smaller tiles and the other tests of this one run them";
   if (GetParam().kernel_class != KernelClass::coopmat) GTEST_SKIP() << "for factors of 16 bits";
@@ -129,7 +129,7 @@ TEST_P(Loss, EveryOption_EveryCutMatchesLossAndGradients) {
 
 // ---- given logits: point 7 of the contract ----
 
-// Logits given exactly leave nothing but the sums' own roundings. Rows of 1031: beyond strips and tiles of every kernel.
+// With exact logits only the sums' own roundings remain. Rows of 1031: beyond strips and tiles of every kernel.
 TEST_P(Loss, Point7_ExtremeLogitsAndTargetsAtEdges_MatchToTheSumsRoundings) {
   constexpr uint32_t kVocab = 1031;
   const auto row = [](double everywhere, std::vector<std::pair<uint32_t, double>> others) {
@@ -145,7 +145,7 @@ TEST_P(Loss, Point7_ExtremeLogitsAndTargetsAtEdges_MatchToTheSumsRoundings) {
   };
   for (const uint32_t at : {0U, 1U, 511U, 512U, 520U, 521U, 1024U, 1030U}) {
     add(row(-1e4, {{at, 1e4}}), at);           // certain: exactly 0
-    add(row(1e4, {{at, -1e4}}), at);           // as wrong as can be
+    add(row(1e4, {{at, -1e4}}), at);           // maximally wrong
     add(row(0, {{at, 1e4}}), kVocab - 1 - at);
     add(widen(random_values(kVocab, at, 3.0F)), at);
     add(widen(random_values(kVocab, at, 1e4F)), kVocab - 1 - at);
@@ -195,7 +195,7 @@ TEST_P(Loss, UniformLogits_EveryCutGivesTheSameBits) {
   const std::vector<double> equal(1031, -2.5);
   const LossProblem p = with_logits({equal, equal, equal}, {0, 1030, 512});
   const LossRun first = run(p, kFull);  // the device's own kernel
-  // Gradients of logits are factors of d_w: 16-bit kernels round them, all alike.
+  // Gradients of logits are operands of d_w: all 16-bit kernels round them the same way.
   const LossRun rounded_first = GetParam().precision == Precision::f32 ? first : run(p, kFull, {.force = GetParam()});
   EXPECT_NEAR(first.nll[0], std::log(1031.0), 8 * 6 * kEpsilon);  // ln: 3 ULP
   EXPECT_EQ(first.sums.hits, 1);
@@ -235,7 +235,7 @@ TEST_P(Loss, Rerun_IsBitwiseEqual) {
   }
 }
 
-// Gradients of 16 bits take the place of the logits that they are made of, in several stretches of a row.
+// 16-bit gradients overwrite the logits from which they are computed, in several ranges of a row.
 TEST_P(Loss, SeveralSubgroupsARow_MatchLossAndGradients) {
   if (is_slow_to_compile()) GTEST_SKIP() << "in many forms: the smaller tiles and the other tests of this one run them";
   const LossProblem p = with_options(with_masks(make_problem(19, 12, 1031, 33)), kOptions[1]);

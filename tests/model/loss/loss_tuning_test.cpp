@@ -1,4 +1,5 @@
-// strategy = "auto": the budget rules out, a measurement decides, and the choice can be repeated without measuring.
+// strategy = "auto": the budget excludes plans, a measurement chooses, and the choice can be repeated without
+// measuring.
 #include "model/loss/loss_plan_tuning.h"
 
 #include "shaders/embedded_shaders.h"
@@ -59,7 +60,7 @@ TEST(LossTuning, NotMeasuring_TakesTheFirstThatFits) {
   EXPECT_FALSE(std::filesystem::exists(folder / "tuning.json"));
 }
 
-// A shape of 6 TFLOP is measured with fewer columns, and a teacher takes part.
+// A shape of 6 TFLOP is measured with fewer columns, and with a teacher.
 TEST(LossTuning, LargeShape_IsMeasuredInMoments) {
   const lapilli::testing::TempDir folder;
   const LossShape shape{.tokens = 2048, .dim = 64, .vocab = 131072, .teacher_dim = 32};

@@ -1,5 +1,5 @@
-// Products by whole workgroups: on the device where it has VK_NV_cooperative_matrix2, and emulated, so that what the kernel says of
-// layouts, slices, edges and epilogues runs on any driver with cooperative matrices of the older kind.
+// Matmuls with workgroup-scope matrices: on devices with VK_NV_cooperative_matrix2, and emulated, so that the kernel's
+// layouts, slices, edges and epilogues are tested on any driver with VK_KHR_cooperative_matrix.
 
 #include <cmath>
 
@@ -14,7 +14,7 @@ struct Param {
   DType c;  // a and b are of the kernel's type
 };
 
-// Whole tiles of every size beside edges; depths of whole stages, with a rest, and shorter than one.
+// Whole tiles of every size next to edges; depths of whole stages, with a remainder, and shorter than one stage.
 std::vector<Case> tile_cases() {
   return {{Layout::nn, 128, 256, 128}, {Layout::nt, 256, 128, 64}, {Layout::tn, 256, 256, 80},
           {Layout::nn, 131, 261, 67},  {Layout::nt, 257, 264, 35}, {Layout::tn, 264, 133, 19}};
@@ -115,7 +115,7 @@ std::vector<float> with_gaps(const std::vector<float>& values, uint32_t cols, ui
   return gapped;
 }
 
-// Gaps hold NaN, which nothing may read, and stay as they are. c is added to, so that it is read as well.
+// Gaps contain NaN, which must not be read, and must stay unchanged. c is accumulated into, so that it is read as well.
 TEST_P(Coopmat2Matmul, RowsWithGaps_GapsNeitherReadNorWritten) {
   for_all_cases([&](const Case& p) {
     const auto a = small_integers(uint64_t{p.m} * p.k, 9), b = small_integers(uint64_t{p.k} * p.n, 10);
@@ -159,7 +159,7 @@ TEST_P(Coopmat2Matmul, ResultBeginsAnywhere_NeighboursUntouched) {
   });
 }
 
-// A c of 16 bits is rounded to nearest even; what overflows is infinite, what is no number stays none.
+// A c of 16 bits is rounded to nearest even; overflow gives infinity, NaN stays NaN.
 TEST_P(Coopmat2Matmul, ResultsBetweenTwoValues_RoundToNearestEven) {
   if (GetParam().c == DType::f32) GTEST_SKIP() << "c is f32";
   if (kernel().emulated && kernel().tile != 64) GTEST_SKIP() << "rounds as the smallest tile does";
@@ -180,7 +180,7 @@ TEST_P(Coopmat2Matmul, ResultsBetweenTwoValues_RoundToNearestEven) {
   }
 }
 
-// Both types of c in one tile, and each again where tile or factors differ.
+// Both types of c in one tile, and each again with other tiles or operand types.
 bool in_emulation(const MatmulKernel& kernel, DType c) {
   if (kernel.precision == Precision::f16 && kernel.tile == 64) return true;
   return (c == DType::f32) == (kernel.tile == 256);
@@ -198,7 +198,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, Coopmat2Matmul, testing::ValuesIn(params()), [
                      kernel.emulated ? "_emulated" : "");
 });
 
-// ---- which kernel multiplies ----
+// ---- selection of the kernel ----
 
 DeviceCaps capable() {
   DeviceCaps caps = device().caps();

@@ -1,5 +1,6 @@
-// Products whose epilogue is an activation, or the gradient through one. Their sums are exact - small integers, and a power of two - so that
-// the test knows to the bit what goes into the nonlinearity, and holds the result against that function's own reference.
+// Matmuls whose epilogue is an activation, or the gradient through one. Their sums are exact - small integers, and a
+// power of two - so that the input of the nonlinearity is known exactly, and the result is compared with that
+// function's reference.
 
 #include <cmath>
 
@@ -14,7 +15,7 @@ using reference::Bounded;
 
 struct Param {
   MatmulKernel kernel;
-  bool in_16_bits;  // memory is of the type of factors, else f32; but coopmat2 takes only factors of that type
+  bool in_16_bits;  // memory has the operands' type, else f32; but coopmat2 only supports operands of that type
   DType dtype() const { return in_16_bits ? storage_type(kernel.precision) : DType::f32; }
   DType factors() const { return kernel.kernel_class == KernelClass::coopmat2 ? storage_type(kernel.precision) : dtype(); }
 };
@@ -62,11 +63,11 @@ class NonlinearMatmul : public testing::TestWithParam<Param> {
       if (HasFailure()) return;
     }
   }
-  // What the gradients are taken at: f32 memory also holds what overflows and underflows within the functions.
+  // Inputs for the gradients: in f32 memory also values that overflow and underflow within the functions.
   std::vector<float> inputs(uint64_t count, uint32_t seed) const {
     return in_16_bits ? stored(random_values(count, seed, 6.0F), dtype) : awkward_values(static_cast<uint32_t>(count), seed);
   }
-  // Whether the kernel takes pairs of columns on their way to memory.
+  // Whether the kernel's epilogue processes pairs of columns.
   bool takes_pairs(const Case& p) const {
     return kernel.kernel_class == KernelClass::scalar ? kernel.pairs && device().caps().fast_pair_loads && p.n % 2 == 0
                                                       : kernel.kernel_class != KernelClass::coopmat2;
@@ -99,7 +100,7 @@ TEST_P(NonlinearMatmul, Gelu_KeepsYAndStoresGeluOfWhatItKept) {
   });
 }
 
-// Beside rows of c that several elements can be written to at once, rows of `kept` begin elsewhere.
+// Rows of c are aligned for vector stores, rows of `kept` are not.
 TEST_P(NonlinearMatmul, Gelu_KeptBeginsAnywhere_NeighboursUntouched) {
   if (kernel.precision != Precision::f32 && kernel.tile > 32 && !kernel.emulated) GTEST_SKIP() << "as the smallest tile";
   for (const uint32_t cols : {34U, 36U}) {
@@ -139,7 +140,7 @@ TEST_P(NonlinearMatmul, GeluBackward_MatchesReference) {
   });
 }
 
-// On its way, or, where the kernel does not store pairs, in a pass behind it.
+// In the epilogue, or, if the kernel does not store pairs, in a separate pass.
 TEST_P(NonlinearMatmul, Swiglu_KeepsGateAndUpAndStoresWhatItMakesOfThem) {
   const auto check = [&](const Case& p) {
     if (p.n % 2 != 0 || (in_16_bits && p.n % 4 != 0)) return;  // no pairs; rows of 16 bits that begin within a word
@@ -159,7 +160,7 @@ TEST_P(NonlinearMatmul, Swiglu_KeepsGateAndUpAndStoresWhatItMakesOfThem) {
     expect_bounded_when_stored(bench.read(c), gated, dtype, "c");
   };
   for_all_cases(check);
-  // Rows of c and of gate and up that begin beside four elements, and one that ends within them.
+  // Rows of c and of gate and up that start off a multiple of four elements, and one that ends off it.
   if (kernel.tile <= 32) check({Layout::nt, 66, 68, 18});
   if (kernel.tile <= 32) check({Layout::nn, 35, 38, 9});
 }
@@ -185,7 +186,8 @@ TEST_P(NonlinearMatmul, SwigluBackward_GradientsOfGateAndUpMatchReference) {
   });
 }
 
-// Heads that turn and columns that do not. On its way, or, where the kernel does not store pairs, in a pass behind it that reads what was stored.
+// Heads with rotation and columns without. In the epilogue, or, if the kernel does not store pairs, in a separate pass
+// over the stored result.
 TEST_P(NonlinearMatmul, Rotary_HeadsTurnByTheirRowsPosition) {
   for_all_cases([&](const Case& p) {
     const uint32_t head_width = p.n > 100 ? 34 : 6, turned_heads = p.n * 7 / 10 / head_width, context = 11;
@@ -209,7 +211,7 @@ TEST_P(NonlinearMatmul, Rotary_HeadsTurnByTheirRowsPosition) {
   });
 }
 
-// The one step of K gives y as it is: tails, overflows of its square and cube, and what is no number.
+// With a depth of 1, y has any value: tails, overflows of its square and cube, and NaN.
 TEST_P(NonlinearMatmul, Gelu_EdgesOfF32) {
   if (kernel.precision != Precision::f32) GTEST_SKIP() << "factors have no such values";
   constexpr uint32_t kCols = 6;

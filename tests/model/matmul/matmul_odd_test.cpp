@@ -1,5 +1,5 @@
-// Products on CPU drivers whose rows begin at odd elements of memory: every other row starts in the middle of the pairs that
-// matmul_scalar_pairs.glsl reads, and what a pair lacks comes from a read of its own.
+// Matmuls on CPU drivers with rows that start at odd elements of memory: every other row starts in the middle of the
+// pairs that matmul_scalar_pairs.glsl loads, and the missing element of a pair is loaded separately.
 #include <cmath>
 
 #include "model/matmul/matmul_record.h"
@@ -49,7 +49,7 @@ Tensor gapped(Bench& bench, Shape packed, const std::vector<float>& values, floa
   return bench.input({packed[0], stride}, all);
 }
 
-// NaN lies in all gaps, so that no row sees what its neighbour's pairs bring along.
+// All gaps contain NaN, so that a row which uses its neighbour's part of a pair is detected.
 TEST_P(OddMatmul, RowsWithGaps_GapsNeitherUsedNorWritten) {
   for_all_sizes([&](const Case& p) {
     const auto a = small_integers(uint64_t{p.m} * p.k, 3), b = small_integers(uint64_t{p.k} * p.n, 4);

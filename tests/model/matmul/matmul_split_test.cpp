@@ -1,4 +1,4 @@
-// Products in parts of their depth (split-K): what each class makes of them, and who splits.
+// Split-K matmuls: the results of each kernel class, and the choice to split.
 #include "model/matmul/matmul_record.h"
 #include "tests/model/matmul/matmul_support.h"
 #include "tests/reference/rope.h"
@@ -8,7 +8,8 @@ namespace {
 
 const Shape kWorkspace{1U << 17U};
 
-// No depth below is a multiple of what a part begins at; the last part of some is a single step, or less deep than the others.
+// No depth below is a multiple of a part's alignment; the last part of some is a single step, or less deep than the
+// others.
 std::vector<std::pair<Case, uint32_t>> split_cases() {
   return {{{Layout::nn, 33, 36, 1025}, 2}, {{Layout::nt, 65, 31, 1537}, 3}, {{Layout::tn, 40, 130, 2111}, 4}, {{Layout::tn, 1, 2, 8200}, 16},
           {{Layout::nt, 64, 64, 1536}, 3}};
@@ -23,7 +24,7 @@ class SplitMatmul : public testing::TestWithParam<Param> {
   // Calls check with a kernel that splits and a case it can split.
   void for_all_cases(const std::function<void(const MatmulKernel&, const Case&)>& check) const {
     for (const auto& [p, splits] : split_cases()) {
-      if (size_bytes(c_type) == 2 && p.n % 2 != 0) continue;  // such a c is not split: Who_Splits says so
+      if (size_bytes(c_type) == 2 && p.n % 2 != 0) continue;  // such a c is not split, see SplitMatmulChoice
       SCOPED_TRACE(fmt::format("{} {}x{}x{} in {}", static_cast<int>(p.layout), p.m, p.n, p.k, splits));
       MatmulKernel split = kernel;
       split.splits = splits;
@@ -49,7 +50,7 @@ TEST_P(SplitMatmul, ExactInputs_EveryElementExact) {
   });
 }
 
-// Factors are integers, so that only the sums' roundings are left; twice over the same workspace.
+// Operands are integers, so that only the sums' roundings remain; twice with the same workspace.
 TEST_P(SplitMatmul, EpilogueAndAccumulate_AreOfTheWholeSum) {
   for_all_cases([&](const MatmulKernel& split, const Case& p) {
     const auto a = small_integers(uint64_t{p.m} * p.k, 3), b = small_integers(uint64_t{p.k} * p.n, 4);
@@ -67,7 +68,7 @@ TEST_P(SplitMatmul, EpilogueAndAccumulate_AreOfTheWholeSum) {
     Doubles value(product.value.size()), bound(value.size());
     for (size_t i = 0; i < value.size(); ++i) {
       value[i] = 1.5 * product.value[i] + static_cast<double>(bias[i % p.n]) + static_cast<double>(residual[i]);
-      const double largest = 1.5 * std::abs(product.value[i]) + 2;  // of what is rounded on the way: four times in f32, twice stored
+      const double largest = 1.5 * std::abs(product.value[i]) + 2;  // rounded 4 times in f32, twice when stored
       bound[i] = (4 * kEpsilon + 2 * storage_rounding(c_type)) * largest;
     }
     expect_close(bench.read(tc), value, bound, "c");
@@ -113,7 +114,7 @@ TEST_P(SplitMatmul, RowsWithGaps_GapsStayAsTheyAre) {
   EXPECT_EQ(bench.read(tc), value);
 }
 
-// Parts do not wait for each other; their sum waits for all, and what writes the workspace again waits for the sum.
+// No barriers between parts; one before their sum, and one before the next write to the workspace.
 TEST(SplitMatmulOrder, PartsRunSideBySide) {
   Bench bench;
   const Tensor a = bench.input({1024, 32}, std::vector<float>(1024 * 32, 1.0F)), b = bench.input({1024, 32}, std::vector<float>(1024 * 32, 1.0F));
@@ -131,8 +132,8 @@ TEST(SplitMatmulOrder, PartsRunSideBySide) {
   EXPECT_EQ(bench.read(d), std::vector<float>(32 * 32, 1024.0F));
 }
 
-// A product of 768 x 768 has 36 tiles of 128: few for a GPU, whose workspace lets it be split; what counts its depth or rows on the
-// device, or is too shallow, is not.
+// A matmul of 768 x 768 has 36 tiles of 128: few for a GPU, so it is split if there is a workspace. It is not split if
+// depth or rows are known only on the device, or if it is too shallow.
 TEST(SplitMatmulChoice, WhoSplits) {
   DeviceCaps gpu;
   gpu.subgroup_size = 32;

@@ -1,5 +1,5 @@
 #pragma once
-// What tests of matrix products share: shapes, in all three layouts, and what comes out.
+// Helpers for matmul tests: shapes in all three layouts, and expected results.
 
 #include "model/matmul/matmul.h"
 #include "tests/reference/matmul.h"

@@ -5,7 +5,7 @@
 namespace lapilli::test {
 namespace {
 
-// What lies in memory as 16 bits: the type of the kernel's factors.
+// The 16-bit memory type: that of the kernel's operands.
 struct Storage {
   bool a = false, b = false, c = false;
   DType of_a(const MatmulKernel& kernel) const { return a ? storage_type(kernel.precision) : DType::f32; }
@@ -42,7 +42,7 @@ void expect_epilogue_and_accumulate(const MatmulKernel& force, const Case& p, St
     // Two dot products of k terms, then four more roundings of values no larger than the sum of magnitudes; and the factors'.
     bound[i] = kEpsilon * ((p.k + 1.0) * 1.5 * product.magnitude[i] + 4 * (1.5 * product.magnitude[i] + extra)) +
                (2 * factor + factor * factor) * 1.5 * product.magnitude[i] * (1 + (p.k + 1.0) * kEpsilon);
-    // c is stored twice, and what the first time cost goes through the second.
+    // c is stored twice, and the error of the first store propagates through the second.
     bound[i] += store * (2 + store) * (1.5 * product.magnitude[i] + extra + bound[i]) + 2 * least;
   }
   expect_close(bench.read(tc), value, bound, "c");
@@ -64,8 +64,8 @@ void expect_live_count(const MatmulKernel& force, const Case& p, Storage in = {}
   EXPECT_EQ(bench.read(tc), value);
 }
 
-// Rows with gaps, as the loss's slabs have them: a and c of the products that read and write logits. Gaps hold NaN, which
-// nothing may read, and stay as they are.
+// Rows with gaps, as in the loss's slabs: a and c of the matmuls that read and write logits. Gaps contain NaN, which
+// must not be read, and must stay unchanged.
 void expect_gaps_untouched(const MatmulKernel& force, const Case& p, Storage in = {}) {
   const auto a = small_integers(uint64_t{p.m} * p.k, 9), b = small_integers(uint64_t{p.k} * p.n, 10);
   const Shape packed = a_shape(p);
@@ -139,7 +139,7 @@ class CoopmatMatmul : public testing::TestWithParam<std::tuple<MatmulKernel, Sto
     const std::vector<std::vector<Case>> many{cases(), even_cases(), large_cases()}, few{few_cases(kernel.tile)};
     for (const auto& some : (all_f32 || all_16) && !kernel.transposes ? many : few)
       for (const Case& p : some) {
-        if (kernel.transposes && p.layout == Layout::nt) continue;  // nothing to turn
+        if (kernel.transposes && p.layout == Layout::nt) continue;  // nothing to transpose
         SCOPED_TRACE(fmt::format("{} {}x{}x{}", static_cast<int>(p.layout), p.m, p.n, p.k));
         check(kernel, p, in);
         if (HasFailure()) return;
@@ -153,7 +153,7 @@ TEST_P(CoopmatMatmul, EpilogueAndAccumulate_MatchReference) { for_all_cases(expe
 TEST_P(CoopmatMatmul, LiveCount_LimitsTokensAndLeavesTheRest) { for_all_cases(expect_live_count); }
 TEST_P(CoopmatMatmul, RowsWithGaps_GapsNeitherReadNorWritten) { for_all_cases(expect_gaps_untouched); }
 
-// Rounded when it was stored or when it is read, a factor is the same; and c is stored as f32 and then rounded.
+// An operand is the same, whether rounded when stored or when loaded; and c is the rounded f32 result.
 void expect_bits_of_f32_memory(const MatmulKernel& force, const Case& p, Storage in) {
   const auto a = random_values(uint64_t{p.m} * p.k, 11), b = random_values(uint64_t{p.k} * p.n, 12), bias = random_values(p.n, 13);
   Bench bench;
@@ -168,7 +168,7 @@ void expect_bits_of_f32_memory(const MatmulKernel& force, const Case& p, Storage
 }
 TEST_P(CoopmatMatmul, SixteenBitMemory_GivesTheBitsOfF32MemoryRounded) { for_all_cases(expect_bits_of_f32_memory); }
 
-// Numbers that are rounded to nearest even; what overflows the type is infinite, what is no number stays none.
+// Rounding to nearest even; overflow gives infinity, NaN stays NaN.
 struct Roundings {
   std::vector<float> values, rounded;
 };
@@ -208,7 +208,7 @@ TEST_P(CoopmatMatmul, ResultsBetweenTwoValues_RoundToNearestEvenWhereStoredIn16B
   }
 }
 
-// All mixtures of types in the smallest tile; in the others, which differ in nothing that sees memory, the two pure ones.
+// All combinations of types in the smallest tile; for the others, whose memory access is the same, only equal types.
 std::vector<std::tuple<MatmulKernel, Storage>> coopmat_params() {
   std::vector<std::tuple<MatmulKernel, Storage>> all;
   for (const MatmulKernel& kernel : coopmat_kernels())
@@ -216,7 +216,7 @@ std::vector<std::tuple<MatmulKernel, Storage>> coopmat_params() {
       for (const bool b : {false, true})
         for (const bool c : {false, true})
           if (kernel.tile == 32 || (a == b && b == c)) all.emplace_back(kernel, Storage{a, b, c});
-  // What is turned on its way to shared memory: in each type, and in each number of steps that a thread takes.
+  // Operands transposed on the way to shared memory: each type, and each number of iterations per thread.
   for (MatmulKernel kernel : coopmat_kernels()) {
     if (kernel.precision != Precision::f16) continue;
     kernel.transposes = true;

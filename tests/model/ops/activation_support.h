@@ -1,5 +1,5 @@
 #pragma once
-// What tests of activations share, as kernels of their own and as epilogues of products.
+// Helpers for tests of activations, as separate kernels and as epilogues of matmuls.
 
 #include "tests/reference/activation.h"
 #include "tests/common/support.h"

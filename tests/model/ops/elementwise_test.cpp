@@ -62,7 +62,7 @@ TEST_P(Elements, Dropout_FollowsItsMaskForwardAndBackward) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Elements, testing::Values(1U, 2U, 5U, 31U, 97U, 255U, 257U, 1031U, 4099U));
 
-// What a lane takes is no part of the arithmetic: one element, as on a GPU, or many, as on a CPU driver.
+// The result does not depend on the elements per lane: one, as on a GPU, or many, as on a CPU driver.
 TEST(ElementRange, FormForGpus_GivesTheSameBits) {
   constexpr uint32_t kRows = 9, kCols = 457, kCount = kRows * kCols;  // more than four workgroups of either form
   const auto a = random_values(kCount, 1), b = random_values(kCount, 2), squares = std::vector<float>(kCount, 0.25F);
@@ -114,7 +114,7 @@ TEST(Dropout, KeptShareAndStreams_AsRandomAsTheyShouldBe) {
   expect_share(agree, [&](size_t i) { return (a[i] != 0) == (a[(i + kCount / 4 + 1) % kCount] != 0); }, "words of a block");
 }
 
-// The known answers of the authors' library (Random123, kat_vectors, philox4x32 10).
+// Test vectors of the authors' library (Random123, kat_vectors, philox4x32 10).
 TEST(DropoutReference, Philox_GivesTheKnownAnswers) {
   EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (std::array<uint32_t, 4>{0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8}));
   EXPECT_EQ(philox4x32({0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344}, {0xA4093822, 0x299F31D0}),
@@ -145,7 +145,7 @@ TEST_P(BiasBackward, ColumnSums_MatchReferenceAndRerunToTheBit) {
   const reference::ColumnSum expected(widen(values), cols);
   Doubles value = expected.value, bound(cols), sum_bound(cols);
   for (uint32_t i = 0; i < cols; ++i) {
-    // Through one block's additions, then the blocks'; one more for what was there.
+    // Through one block's additions, then the blocks'; one more for the previous value.
     const double roundings = 1.01 * kEpsilon * (blocks.rows_per_block + blocks.count);
     bound[i] = roundings * expected.magnitude[i];
     value[i] += static_cast<double>(old[i]);

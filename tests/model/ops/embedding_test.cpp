@@ -15,7 +15,7 @@ struct Case {
 };
 class Embedding : public testing::TestWithParam<Case> {};
 
-// Every fifth id or so outside [0, vocab): by one, and by as much as goes.
+// About every fifth id is outside [0, vocab): by one, or by the maximum.
 std::vector<uint32_t> random_tokens(const Case& p, bool with_strangers) {
   std::minstd_rand generator(7);
   std::vector<uint32_t> tokens(p.rows());
@@ -77,7 +77,7 @@ TEST_P(Embedding, Backward_SumsEachTokensRowsAndRerunsToTheBit) {
     position_embedding_backward(ops, sum_wpe, d_x, p.context, Into::accumulate);
   });
   const auto expected = p.reference().backward(tokens, widen(gradients));
-  // A sum of k terms takes k - 1 roundings after the first, and one for what was there.
+  // A sum of k terms takes k - 1 roundings after the first, and one for the previous value.
   const auto check = [&](const Tensor& actual, const Doubles& sum, const Doubles& magnitude, const Doubles& terms,
                          const std::vector<float>* before, const char* what) {
     Doubles value = sum, bound(sum.size());
@@ -106,7 +106,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Embedding,
                                          Case{3, 5, 97, 7, 4}),
                          case_name);
 
-// Guard rows around wte: a read or write beyond it would show.
+// Guard rows around wte detect reads and writes outside it.
 TEST(Embedding, TokenOutsideTheVocabulary_GivesNaNAndTouchesNothingElse) {
   constexpr uint32_t kDim = 19, kVocab = 5;
   const std::vector<uint32_t> tokens{2, kVocab, 0xFFFFFFFFU, 4, 0x80000000U};

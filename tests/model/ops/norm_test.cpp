@@ -12,7 +12,7 @@ constexpr float kEps = 1e-5F;
 struct Case {
   uint32_t rows, dim;
   bool centred;
-  uint32_t row_subgroups;  // 0: as the device likes it
+  uint32_t row_subgroups;  // 0: the device's default
 
   reference::Norm reference() const { return {rows, dim, centred, static_cast<double>(kEps)}; }
   double row_roundings(const Ops& ops) const { return reference::row_sum_roundings(dim, norm_workgroup(ops, dim)); }
@@ -31,7 +31,7 @@ struct Data {
         weight(random_values(p.dim, 2)),
         bias(random_values(p.dim, 3)),
         d_y(random_values(uint64_t{p.rows} * p.dim, 4)) {
-    for (size_t i = 0; i < x.size(); ++i) x[i] += 0.5F;  // a mean that matters
+    for (size_t i = 0; i < x.size(); ++i) x[i] += 0.5F;  // a significant mean
   }
 };
 
@@ -92,7 +92,7 @@ TEST_P(Norm, Backward_MatchesReferenceAndRerunsToTheBit) {
   expect_same_bits(bench.read(in_place), bench.read(d_x), "d_x in place of d_y");
   expect_same_bits(bench.read(again_weight), bench.read(d_weight), "d_weight again");
 
-  // Accumulating adds to what the same run gave, with one more rounding.
+  // Accumulation adds to the result of the same run, with one more rounding.
   const auto expect_added = [&](const Tensor& sum, const Tensor& plain, const std::vector<float>& old, const char* what) {
     Doubles value = widen(bench.read(plain));
     for (size_t i = 0; i < value.size(); ++i) value[i] += static_cast<double>(old[i]);
@@ -137,7 +137,7 @@ TEST(NormReference, Backward_AgreesWithFiniteDifferences) {
   }
 }
 
-// mean^2 is 1e6 times the variance: squares minus squared mean would keep no digit of it in f32 (2^-24 * 1e6 = 6%).
+// mean^2 is 1e6 times the variance: squares minus squared mean would have no correct digit in f32 (2^-24 * 1e6 = 6%).
 // Values are multiples of 2^-8 below 2^10 + 1 and the row has 64 of them, so every partial sum is exact.
 TEST(LayerNorm, LargeMean_KeepsTheVariance) {
   constexpr uint32_t kDim = 64;

@@ -49,7 +49,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Rope,
 TEST(Turns, LastOf8192Positions_RightToTheLastBit) {
   const std::vector<float> turns = make_turns(8192, 64, 10000.0);
   ASSERT_EQ(turns.size(), 8192U * 64U);
-  // Pair 0 turns by 1 radian a position, pair 16 by 10000^-0.5 = 0.01.
+  // Pair 0 rotates by 1 radian per position, pair 16 by 10000^-0.5 = 0.01.
   EXPECT_EQ(turns[8191 * 64], static_cast<float>(std::cos(8191.0)));
   EXPECT_EQ(turns[8191 * 64 + 1], static_cast<float>(std::sin(8191.0)));
   EXPECT_NEAR(turns[8191 * 64 + 33], std::sin(81.91), 1e-7);

@@ -1,5 +1,5 @@
-// Memory of 16 bits: rounding in and out of it, and every kernel that has a form for it. Such a form computes what the f32 form
-// computes from the widened inputs, and rounds once: the results are compared bit for bit.
+// 16-bit memory: loads, rounding stores, and every kernel with a 16-bit form. Such a form computes the same as the f32
+// form from the widened inputs, and rounds once: the results are compared bit for bit.
 
 #include <bit>
 #include <cmath>
@@ -41,7 +41,7 @@ class Storage : public testing::TestWithParam<DType> {
   }
 };
 
-// Of the tests' own rounding, which all else here is held against, the host's too.
+// Tests the tests' own rounding, the reference for everything here, and the host's.
 TEST_P(Storage, Reference_RoundsToTheNearerNeighbourAndTiesToEven) {
   const auto values = all_values();
   for (uint32_t bits = 0; bits < 65536; ++bits) {
@@ -72,7 +72,7 @@ TEST_P(Storage, Reference_RoundsToTheNearerNeighbourAndTiesToEven) {
   EXPECT_EQ(widen_bits(0x4000, type), 2.0F);
 }
 
-// A dropout that drops nothing stores what it read; a sum over one row reads what was stored. Subnormal f32 may be taken for 0.
+// A dropout with rate 0 stores its input; a sum over one row reads it. Subnormal f32 may be flushed to 0.
 TEST_P(Storage, EveryNumberAndWhatLiesBetween_StoredAndReadAsTheReferenceDoes) {
   const auto values = between_all_values(), all = all_values();
   const auto count = static_cast<uint32_t>(values.size());
@@ -199,7 +199,7 @@ TEST_P(Storage, BiasGradient_IsThatOfTheWidenedValues) {
   expect_same_bits(bench.read(sums[1]), bench.read(sums[0]), "d_bias");
 }
 
-// Also in slices; and left alone with the rest when the norm is not finite.
+// Also in slices; and unchanged like the rest when the norm is not finite.
 TEST_P(Storage, AdamW_CopyIsTheRoundedParameter) {
   constexpr uint32_t kCount = 1030;
   Bench bench;

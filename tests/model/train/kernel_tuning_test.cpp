@@ -1,4 +1,4 @@
-// Products and attention choose their kernels by measurement: on this device, whatever it is, with whatever class of kernels it can run.
+// Matmuls and attention choose their kernels by measurement: on any device, with any class of kernels that it can run.
 #include "model/matmul/matmul_tuning.h"
 
 #include "model/attention/attention_tuning.h"
@@ -45,7 +45,7 @@ TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
   }
   EXPECT_TRUE(tuner.given().contains("matmul nt 160x128x64 f32 bias"));
   EXPECT_TRUE(tuner.given().contains("matmul nn 160x64x128 f32"));
-  // Whole products add up K in ascending order, whatever their tile.
+  // Matmuls without split-K sum over K in ascending order with any tile.
   for (const auto& [a, b] : {std::pair(plain.y, tuned.y), std::pair(plain.d_x, tuned.d_x), std::pair(plain.d_w, tuned.d_w)})
     expect_same_bits(plain.bench.read(a), tuned.bench.read(b), "result");
 
@@ -56,7 +56,7 @@ TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
   EXPECT_EQ(second.seconds_spent(), 0);
 }
 
-// A product as it comes to the tuning, in places that are planned only: the tuning multiplies in memory of its own.
+// A matmul as passed to the tuning, with slices that are only planned: the tuning runs in separate memory.
 MatmulProduct product_of(Arena& planned, uint32_t rows, uint32_t cols, uint32_t depth) {
   const auto place = [&](Shape shape) { return reserve_tensor(planned, shape, "test"); };
   const Tensor a = place({depth, rows}), b = place({depth, cols}), c = place({rows, cols});
@@ -64,7 +64,7 @@ MatmulProduct product_of(Arena& planned, uint32_t rows, uint32_t cols, uint32_t 
           .a = a, .b = b, .c = c, .addend = {}, .cost = {.flops = 2.0 * rows * cols * depth}};
 }
 
-// What a GPU would compare, here on any driver: tiles whole and in parts give the same result, and are measured.
+// The candidates of a GPU, here on any driver: tiles with and without split-K give the same result, and are measured.
 TEST(MatmulTuning, TiledCandidates_TilesAndPartsAllPass) {
   const TempDir folder;
   Arena planned(device().caps());
@@ -134,7 +134,7 @@ TEST(MatmulTuning, ResultOfAnotherProduct_IsTold) {
   wrong[999] += 0.02F;
   hole[3] = std::nanf("");
   require_same_product(reordered, right, 768, 1, DType::f32);
-  require_same_product(hole, hole, 768, 1, DType::f32);  // a gap between rows: nobody wrote it
+  require_same_product(hole, hole, 768, 1, DType::f32);  // a gap between rows, never written
   require_same_product(wrong, right, 768, 1, DType::bf16);
   EXPECT_THROW(require_same_product(wrong, right, 768, 1, DType::f32), Error);
   EXPECT_THROW(require_same_product(hole, right, 768, 1, DType::f32), Error);

@@ -1,4 +1,4 @@
-// Training with 16-bit factors, in memory too: loss scaling, agreement with f32, and copies of weights.
+// Training with 16-bit operands, in memory too: loss scaling, agreement with f32, and copies of weights.
 
 #include <cmath>
 
@@ -79,16 +79,18 @@ void expect_gradients_agree(const Config& full, const Config& half) {
     error += std::pow(static_cast<double>(actual[i]) - static_cast<double>(expected[i]), 2);
     size += std::pow(static_cast<double>(expected[i]), 2);
   }
-  // Each factor is off by 2^-11 at most. From the loss down, a gradient goes through its 2 products, and in each of the 2 layers
-  // through those of 4 weights and 2 of attention (d_o vt, d_s k), 2 factors each: 28 roundings. What is stored in 16 bits adds one
-  // where it is no factor, or not only: before the nonlinearity, the gradients behind it and behind 2 norms, queries and keys before
-  // they are turned, and their gradients: in each layer 6. The errors add up at worst.
+  // Each operand has an error of at most 2^-11. In backward, a gradient passes through the 2 matmuls of the loss, and
+  // in each of the 2 layers through those of 4 weights and 2 of attention (d_o vt, d_s k), with 2 operands each: 28
+  // roundings. A 16-bit tensor adds one rounding if it is not, or not only, an operand: the input of the nonlinearity,
+  // the gradients after it and after 2 norms, queries and keys before rotation, and their gradients: 6 per layer. In
+  // the worst case all errors add up.
   EXPECT_LT(std::sqrt(error / size), (28 + 2 * 6) * 0x1p-11);
   EXPECT_GT(error, 0) << "f16 factors should show";
 }
 TEST_F(HalfTraining, FirstStep_GradientsAgreeWithF32) { expect_gradients_agree(config(Precision::f32), config(Precision::f16)); }
 
-// The other kernels: LayerNorm, GELU, biases, tied embeddings; dropout, which draws the same in both; activations made again.
+// The other kernels: LayerNorm, GELU, biases, tied embeddings; dropout, with the same random numbers in both;
+// recomputed activations.
 TEST_F(HalfTraining, FirstStepOfAGptWithDropoutAndRecompute_GradientsAgreeWithF32) {
   const auto gpt = [&](Precision precision) {
     Config c = config(precision);
@@ -103,7 +105,7 @@ TEST_F(HalfTraining, FirstStepOfAGptWithDropoutAndRecompute_GradientsAgreeWithF3
   expect_gradients_agree(gpt(Precision::f32), gpt(Precision::f16));
 }
 
-// Rows that are no whole words stay f32: the factors are rounded all the same.
+// Rows that are not whole words stay f32, but operands are rounded the same way.
 TEST_F(HalfTraining, FirstStepOfOddWidths_GradientsAgreeWithF32) {
   const auto odd = [&](Precision precision) {
     Config c = config(precision);
@@ -141,7 +143,7 @@ TEST_F(HalfTraining, CopiesOfWeights_AreTheRoundedWeightsAfterLoadAndAfterEachSt
   }
 }
 
-// Of a checkpoint's f32 weights the copies are made again, and a run goes on as if it had not been interrupted.
+// Copies are recomputed from a checkpoint's f32 weights, and a run continues as if it had not been interrupted.
 TEST_F(HalfTraining, GoingOnFromF32Weights_GivesTheSameBits) {
   Session whole(config(Precision::f16)), resumed(config(Precision::f16));
   whole.step(1);
@@ -170,7 +172,7 @@ TEST_F(HalfTraining, OverflowingGradients_SkipTheStepAndHalveTheScale) {
   expect_same_bits(session.memory.step->read_values(), before, "weights");
   for (const float m : session.memory.step->read_second_moment()) ASSERT_EQ(m, 0.0F);
   EXPECT_EQ(session.memory.step->loss_scale().state(), (LossScaleState{.value = huge / 2, .good_steps = 0, .skipped = 1}));
-  // From here on as if that step had not been: the next one is Adam's first.
+  // From here on that step has no effect: the next one is Adam's first.
   session.memory.step->load_loss_scale({.value = LossScale::kInitial, .skipped = 1});
   EXPECT_FALSE(session.step(2).overflowed);
   clean.step(1, 2);  // the same batches

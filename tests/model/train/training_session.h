@@ -16,7 +16,7 @@ inline Config small_config() {
   return config;
 }
 
-// A repeatable "text": token t+1 is a function of token t most of the time, so that there is something to learn.
+// A repeatable "text": token t+1 is a function of token t most of the time, so that a model can learn it.
 inline Batch make_batch(const Config& config, uint64_t index) {
   std::mt19937 generator(static_cast<uint32_t>(index) + 7);
   Batch batch{.index = index, .batch = config.data.batch, .context = config.model.context};

@@ -1,4 +1,4 @@
-// The training step as a whole: what must hold whatever the kernels are.
+// The whole training step: properties that are independent of the kernels.
 
 #include <cmath>
 
@@ -24,7 +24,7 @@ TEST(Baselines, AreSortedByValue_SoThatEveryComparisonIsTrue) {
   EXPECT_EQ(describe_baselines({{"ln|V|", 5.781}, {"unigram", 1.792}, {"bigram", 3.966}}), "ln|V| 5.781 > bigram 3.966 > unigram 1.792");
 }
 
-// Steps of the quick recording, then of the other one, which is compiled meanwhile.
+// Steps of the quick recording, then of the tuned one, which is compiled during them.
 TEST(Training, QuickStart_GivesTheSameBits) {
   Session plain(small_config()), quick(small_config(), /*record=*/false);
   KernelLibrary library(device(), embedded_shaders());
@@ -40,13 +40,13 @@ TEST(Training, QuickStart_GivesTheSameBits) {
     if (s == 4) library.wait();
     EXPECT_EQ(plain.step(s).sums.nll, quick.step(s).sums.nll) << s;
     EXPECT_EQ(plain.memory.evaluation->run_batch(batch), quick.memory.evaluation->run_batch(batch)) << s;
-    // Where products have one kernel only, both recordings are of the same.
+    // If matmuls have only one kernel, both recordings are the same.
     if (device().caps().fast_pair_loads) {
       EXPECT_EQ(quick.memory.step->program().is_compiled(), s >= 4) << s;
     }
   }
   expect_same_bits(plain.memory.step->read_values(), quick.memory.step->read_values(), "weights");
-  quick.memory.step.reset();  // programs go before the library that compiled their kernels
+  quick.memory.step.reset();  // programs are destroyed before the library that compiled their kernels
   quick.memory.evaluation.reset();
 }
 
@@ -156,7 +156,7 @@ TEST(Generation, ContextGrowsBeyondAPass_AndIsRepeatable) {
   const std::vector<uint32_t> prompt{5};
   const auto greedy = session.memory.generator->generate(prompt, {.tokens = 40, .temperature = 0});
   ASSERT_EQ(greedy.size(), 40U);
-  EXPECT_EQ(greedy[0], (5U * 7 + 3) % 61);  // what the text always does
+  EXPECT_EQ(greedy[0], (5U * 7 + 3) % 61);  // the fixed rule of the text
   const SamplingOptions options{.tokens = 40, .temperature = 1.0, .top_k = 10, .top_p = 0.9, .seed = 3};
   EXPECT_EQ(session.memory.generator->generate(prompt, options), session.memory.generator->generate(prompt, options));
 }

@@ -67,7 +67,7 @@ class Golden : public testing::TestWithParam<const char*> {
     return flat;
   }
 
-  // Each parameter on its own: norm of the difference <= tolerance * norm of the golden.
+  // For each parameter: norm of the difference <= tolerance * norm of the golden.
   void expect_each_close(const std::vector<float>& actual, const std::string& kind, double tolerance) const {
     const std::vector<float> expected = read_flat(kind);
     for (const ParameterSpec& spec : table_->specs()) {
@@ -81,7 +81,7 @@ class Golden : public testing::TestWithParam<const char*> {
         norm += e * e;
       }
       EXPECT_LE(std::sqrt(difference), tolerance * std::sqrt(norm)) << kind << " of " << spec.name;
-      EXPECT_GT(norm, 0) << kind << " of " << spec.name << " says nothing";
+      EXPECT_GT(norm, 0) << kind << " of " << spec.name << " is 0";
     }
   }
 

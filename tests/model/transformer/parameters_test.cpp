@@ -1,4 +1,4 @@
-// The table of parameters: names, shapes, layout, start values, and the way to Hugging Face's tensors and back.
+// The table of parameters: names, shapes, layout, initial values, and conversion to Hugging Face's tensors and back.
 
 #include "model/transformer/parameters.h"
 
@@ -112,7 +112,7 @@ TEST(Parameters, HuggingFaceArch_NeedsAllKeysOfOneFamily) {
   for (const ParameterSpec& spec : neither.specs()) EXPECT_TRUE(spec.pieces.empty()) << spec.name;
 }
 
-// The goldens hold every parameter under the name and in the shape that PyTorch's reference expects.
+// The goldens contain every parameter with the name and shape of PyTorch's reference.
 TEST(Parameters, Pieces_HaveTheNamesAndShapesOfTheGoldens) {
   ModelConfig tied = small_llama();
   tied.layers = 2, tied.heads = 2, tied.kv_heads = 1, tied.dim = 12, tied.ffn_dim = 19, tied.context = 9;
@@ -166,7 +166,8 @@ TEST(Parameters, CopyToPiece_FusedRows_ElementByElement) {
   }
 }
 
-// A model with biases, written to the device: what is there is what write() says, and comes back as it was.
+// A model with biases, written to the device: device memory has the layout of write(), and reading returns the same
+// values.
 struct WrittenLlama {
   WrittenLlama() {
     arena.commit(test::device());

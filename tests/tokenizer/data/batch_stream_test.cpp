@@ -11,7 +11,7 @@
 namespace lapilli::testing {
 namespace {
 
-// Tokens 0, 1, 2, ...: a token tells where in the shard it stands.
+// Tokens 0, 1, 2, ...: a token is its position in the shard.
 TokenShard counting_shard(const TempDir& dir, uint32_t count, std::vector<size_t> documents = {}) {
   std::vector<uint32_t> tokens(count);
   std::iota(tokens.begin(), tokens.end(), 0u);
@@ -76,7 +76,8 @@ TEST(BatchStream, WindowStarts_AreUniformOverEveryPosition) {
   EXPECT_LT(std::abs(chi_square - (kStarts - 1)), 4.5 * std::sqrt(2.0 * (kStarts - 1)));
 }
 
-// Rows of a batch, and batches, draw independently: neighbours coincide about as often as chance has it, once in 84.
+// Rows of a batch, and batches, draw independently: neighbours coincide as often as expected of independent draws,
+// about once in 84.
 TEST(BatchStream, WindowStarts_OfNeighboursCoincideOnlyByChance) {
   const TempDir dir;
   const TokenShard shard = counting_shard(dir, 100);

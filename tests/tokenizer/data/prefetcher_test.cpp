@@ -47,7 +47,7 @@ TEST(Prefetcher, SlowConsumer_AtMostDepthBatchesAreMadeAhead) {
   std::atomic<uint64_t> made = 0;
   Prefetcher prefetcher([&](uint64_t index) { return ++made, numbered(index); }, 0, 2);
   prefetcher.next();
-  while (made.load() < 2) std::this_thread::yield();  // for ever where nothing is prepared ahead
+  while (made.load() < 2) std::this_thread::yield();  // endless if nothing is prefetched
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   EXPECT_LE(made.load(), 3u);
 }

@@ -188,7 +188,7 @@ TEST(WriteSynthCorpus, NoFolder_IsAnError) {
   EXPECT_ERROR_MENTIONS(error_of([&] { write_synth_corpus(dir / "a.txt", 0, 6); }), "--bytes");
 }
 
-// What a model can learn here that counting pairs cannot.
+// A model can learn more here than bigram counts.
 TEST(SynthCorpus, BigramModel_StaysFarAboveTheSource) {
   const TempDir dir;
   const fs::path input = dir / "a.txt", model = dir / "t.model";

@@ -72,7 +72,7 @@ TEST(CorpusReader, BadByteFarIn_OffsetIsThatOfTheFile) {
 }
 
 TEST(FindInvalidUtf8, EveryCodePointAndEveryShortSequence_MatchesTheDefinition) {
-  // By the definition: decode by bit patterns, then refuse overlong forms, surrogates and values above U+10FFFF.
+  // By the definition: decode by bit patterns, then reject overlong forms, surrogates and values above U+10FFFF.
   const auto is_valid = [](const std::string& s) {
     const auto byte = [&](size_t i) { return static_cast<uint8_t>(s[i]); };
     const size_t length = byte(0) < 0x80       ? 1

@@ -118,7 +118,7 @@ std::vector<uint32_t> encode_in_blocks(const Tokenizer& tokenizer, std::string_v
   std::string waiting;
   for (size_t i = 0; i < text.size(); i += block_bytes) {
     waiting += text.substr(i, block_bytes);
-    // A block may cut a character, which CorpusReader never does: hold the cut character back here.
+    // A block may truncate a character, which CorpusReader never does: keep it for the next block.
     size_t whole = waiting.size();
     while (whole > 0 && i + block_bytes < text.size() && (text[i + block_bytes] & 0xC0) == 0x80 &&
            (waiting[--whole] & 0xC0) == 0x80) {

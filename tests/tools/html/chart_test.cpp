@@ -1,4 +1,4 @@
-// Pages with charts: what is in the file. How they look is for eyes to judge.
+// Pages with charts: what is in the file. Their appearance is not tested.
 #include "tools/html/chart.h"
 
 #include <gtest/gtest.h>
@@ -54,7 +54,7 @@ std::string without_chart_js(std::string html) {
   return html;
 }
 
-// What the page's script will parse, found as a browser finds it: up to the first "</script".
+// The text that the page's script will parse, located as by a browser: up to the first "</script".
 nlohmann::json charts_of(const std::string& html) {
   constexpr std::string_view kOpen = R"(<script type="application/json" id="charts">)";
   const size_t begin = html.find(kOpen) + kOpen.size();
@@ -128,7 +128,7 @@ TEST(ChartPage, NothingIsFetched) {
   EXPECT_EQ(count(html, " src="), 0U);
   EXPECT_EQ(count(html, "<link"), 0U);
   EXPECT_EQ(count(html, "default-src 'none'"), 1U);
-  // Chart.js stands inside <script> as it is.
+  // Chart.js is inside <script> unchanged.
   EXPECT_EQ(count(chart_js(), "</script"), 0U);
   EXPECT_EQ(count(chart_js(), "<!--"), 0U);
 }

@@ -19,7 +19,7 @@ TEST(LoopTurn, UnrolledLoop_CountsItsVectorInstructionsAlone) {
   EXPECT_EQ(turn.matrix_products, 0);
 }
 
-// As Mesa prints a chip that its LLVM does not know.
+// Mesa's output for a chip that its LLVM does not support.
 TEST(LoopTurn, CompilersOwnForm_IsReadToo) {
   constexpr auto kCode =
       "After lowering to hw instructions:\nACO shader stage: SW (CS), HW (COMPUTE_SHADER)\n"
@@ -76,10 +76,10 @@ TEST(FetchOverlap, WaitsThatTheseLoadsNeedNotMeet_AreNone) {
   EXPECT_EQ(overlap(load + fma + fma + "\ts_waitcnt vmcnt(0)\n"), 1.0);
   EXPECT_EQ(overlap(load + "\ts_waitcnt vmcnt(0) lgkmcnt(0)\n" + fma + fma), 0.0);
   EXPECT_EQ(overlap(load + "\ts_waitcnt lgkmcnt(0)\n" + fma + "\ts_wait_loadcnt 0x0\n" + fma), 0.5);
-  EXPECT_EQ(overlap(load + load + "\ts_wait_loadcnt 0x2\n" + fma + fma), 1.0);    // for loads of the turn before
+  EXPECT_EQ(overlap(load + load + "\ts_wait_loadcnt 0x2\n" + fma + fma), 1.0);    // for loads of the previous iteration
   EXPECT_EQ(overlap(load + load + "\ts_wait_loadcnt 0x1\n" + fma + fma), 0.5);    // for the first of the two
   EXPECT_EQ(overlap(load + load + "\ts_wait_loadcnt imm:1\n" + fma + fma), 0.5);
-  EXPECT_EQ(overlap(load + "\ts_wait_loadcnt_dscnt 0x100\n" + fma + fma), 1.0);   // loads that are left, shared memory's
+  EXPECT_EQ(overlap(load + "\ts_wait_loadcnt_dscnt 0x100\n" + fma + fma), 1.0);   // remaining loads, of shared memory
   EXPECT_EQ(overlap(load + "\ts_wait_loadcnt_dscnt 0x1\n" + fma + fma), 0.0);
   EXPECT_FALSE(overlap(fma));
   EXPECT_FALSE(find_fetch_overlap(load + fma));
@@ -96,10 +96,10 @@ TEST(ModelledMultiplyAdds, LoopsAndBranches_WeighAsInMesasModel) {
   EXPECT_EQ(count_modelled_multiply_adds("\ts_cbranch_execz BB1\n" + fma + "BB1:\n" + fma, 64), 0.75 + 1);
   // Into a loop, to its condition at the end.
   EXPECT_EQ(count_modelled_multiply_adds("\ts_branch BB1\nBB0:\n" + fma + "BB1:\n\ts_cbranch_scc0 BB0\n", 64), 8);
-  // The end of an outer turn before its beginning, as Mesa 26 lays it out.
+  // The end of an outer iteration before its start, as in Mesa 26's layout.
   EXPECT_EQ(count_modelled_multiply_adds("\ts_branch BB1\nBB0:\n\ts_nop\nBB1:\n\ts_cbranch_scc1 BB3\nBB2:\n\ts_cbranch_scc1 BB0\n" + fma +
                                              "\ts_branch BB2\nBB3:\n", 64), 8 * 4);
-  // Out of the loop: no condition on what follows in it.
+  // A jump out of the loop: the rest of the loop is not conditional.
   EXPECT_EQ(count_modelled_multiply_adds("BB0:\n\ts_cbranch_scc1 BB1\n" + fma + "\ts_branch BB0\nBB1:\n", 64), 8);
 }
 
