@@ -20,10 +20,10 @@ std::string command_line(const Command& command) {
   constexpr std::array kWhereTo{"--html", "--json", "--save"};
   std::string text = "lapilli bench " + command.name();
   const auto quote = [](const std::string& value) { return value.find(' ') == std::string::npos ? value : "\"" + value + "\""; };
-  for (const Option* option : command.get_options()) {
-    if (option->count() == 0 || std::ranges::find(kWhereTo, option->get_name()) != kWhereTo.end()) continue;
-    const std::string name = option->get_positional() ? "" : " " + option->get_name();
-    if (option->get_items_expected_max() == 0)  // a flag
+  for (const Command::Given& given : command.given()) {
+    if (std::ranges::find(kWhereTo, given.name) != kWhereTo.end()) continue;
+    const std::string name = given.name.empty() ? "" : " " + given.name;
+    if (given.values.empty())
       text += name;
     else if (given.is_list)
       text += fmt::format("{} {}", name, quote(fmt::format("{}", fmt::join(given.values, ","))));

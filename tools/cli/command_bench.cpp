@@ -180,7 +180,7 @@ void add_bench_command(Command& program) {
   add_device_option(*bench, options->device);
   bench->callback([bench, options] {
     if (bench->has_chosen_subcommand()) return;
-    if (!options->explain) complain_of_missing_command();
+    if (!options->explain) throw_missing_command();
     explain(*options);
   });
   bench->footer("All benches but kernels use the device's timestamps, interleaved with its multiply-add ceiling; GFLOP/s count the "

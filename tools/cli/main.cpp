@@ -12,7 +12,7 @@
 namespace {
 
 // In the order of --help.
-constexpr void (*kAddCommand[])(Command&) = {
+constexpr void (*kAddCommand[])(lapilli::Command&) = {
     lapilli::add_devices_command,
     lapilli::add_corpus_command,
     lapilli::add_tokenizer_command,
@@ -26,19 +26,15 @@ constexpr void (*kAddCommand[])(Command&) = {
 };
 
 int run(int argc, char** argv) {
-  Command program("Trains small transformer language models on any Vulkan device.", "lapilli");
-  program.set_version_flag("--version", "lapilli " LAPILLI_VERSION);
+  lapilli::Command program("Trains small transformer language models on any Vulkan device.", "lapilli");
+  program.add_version_flag("--version", "lapilli " LAPILLI_VERSION);
   lapilli::require_command(program);
   program.option_column_width(34);
   program.footer("`lapilli COMMAND --help` explains a command. Start here: tools/quickstart.sh");
   for (const auto add : kAddCommand) add(program);
-  try {
-    program.parse(argc, argv);
-    lapilli::flush_output();
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    return program.exit(error) == 0 ? 0 : 2;  // also for --help and --version
-  }
+  const int exit_code = program.parse(argc, argv);
+  lapilli::flush_output();
+  return exit_code;
 }
 
 }  // namespace

@@ -151,11 +151,11 @@ int Command::parse(int argc, char** argv) {
   }
 }
 
-void complain_of_missing_command() { throw UsageError("", "A command is required"); }
+void throw_missing_command() { throw UsageError("", "A command is required"); }
 
 void require_command(Command& parent) {
   parent.callback([&parent] {
-    if (!parent.has_chosen_subcommand()) complain_of_missing_command();
+    if (!parent.has_chosen_subcommand()) throw_missing_command();
   });
 }
 

@@ -40,11 +40,11 @@ Check one_of(const std::vector<std::string>& names, InHelp in_help = InHelp::sho
 // Both ends included.
 Check between(double least, double most, InHelp in_help = InHelp::shown);
 Check between(uint32_t least, uint32_t most, InHelp in_help = InHelp::shown);
-// A number above 0, or not below. (CLI11's own checks tell the largest double as the limit, and its unsigned numbers take
-// -1 for 2^64 - 1.)
+// A number above 0, or at least 0. (CLI11's own checks print the largest double as the limit, and its unsigned numbers accept -1 as
+// 2^64 - 1.)
 Check positive();
 Check not_negative();
-// "500k" -> 500000: turns k, M, G into factors of 1000. Above 0.
+// "500k" -> 500000: k, M, G are powers of 1000. Above 0.
 Check as_size();
 
 // Owned by its command. Every function returns the option itself.
@@ -110,8 +110,8 @@ class Command {
   std::vector<std::unique_ptr<Option>> options_;
 };
 
-// Wrong usage when none of its commands follows. (CLI11's own check hides an unknown one behind "is required".)
+// Wrong usage without a subcommand. (CLI11's own check reports an unknown subcommand as "is required".)
 void require_command(Command& parent);
-[[noreturn]] void complain_of_missing_command();
+[[noreturn]] void throw_missing_command();
 
 }  // namespace lapilli

@@ -26,52 +26,6 @@ void add_checkpoint_argument(Command& command, std::string& path) {
       ->type_name("RUN|CHECKPOINT");
 }
 
-void require_command(Command& parent) {
-  parent.callback([&parent] {
-    if (parent.get_subcommands().empty()) complain_of_missing_command();
-  });
-}
-
-namespace {
-
-CLI::Validator number_that(const char* what, bool (*good)(double)) {
-  return {[=](std::string& text) {
-            double value = 0;
-            if (CLI::detail::lexical_cast(text, value) && good(value)) return std::string();
-            return "'" + text + "' is not a number " + what;
-          },
-          "", ""};
-}
-
-}  // namespace
-
-CLI::Validator positive() {
-  return number_that("above 0", [](double value) { return value > 0 && std::isfinite(value); });
-}
-
-CLI::Validator not_negative() {
-  return number_that("of at least 0", [](double value) { return value >= 0 && std::isfinite(value); });
-}
-
-CLI::Validator as_size() {
-  return {[](std::string& text) {
-            uint64_t number = 0;
-            const char* end = text.data() + text.size();
-            const auto [rest, failure] = std::from_chars(text.data(), end, number);
-            const std::string suffix(rest, end);
-            uint64_t factor = 0;
-            if (suffix.empty()) factor = 1;
-            if (suffix == "k" || suffix == "K") factor = 1000;
-            if (suffix == "m" || suffix == "M") factor = 1000 * 1000;
-            if (suffix == "g" || suffix == "G") factor = 1000 * 1000 * 1000;
-            if (failure != std::errc() || factor == 0 || number == 0 || number > UINT64_MAX / factor)
-              return "'" + text + "' is not a size such as 500000, 500k, 20M or 1G";
-            text = std::to_string(number * factor);
-            return std::string();
-          },
-          "", ""};
-}
-
 void require_other_output(const std::filesystem::path& output, const std::vector<std::string>& inputs) {
   for (const std::string& input : inputs) {
     std::error_code ignored;  // a missing file has no other name
