@@ -29,8 +29,8 @@ MAY_INCLUDE = {
 # The only files of engine/vulkan/ that model/ may include.
 VULKAN_FOR_MODEL = ("engine/vulkan/device.h",)
 MOST_FILES = 30  # source files in a folder
-KNOWS_VULKAN = ("engine", "tests")  # and not engine/base
-KNOWS_SENTENCEPIECE = ("tokenizer", "tests")
+USES_VULKAN = ("engine", "tests")  # and not engine/base
+USES_SENTENCEPIECE = ("tokenizer", "tests")
 # The first derives barriers from declared reads and writes; the second records them, and adds them around commands.
 BARRIERS = ("engine/program/program.cpp", "engine/memory/command_buffer.cpp", "engine/memory/command_buffer.h")
 TOP_LEVEL = "engine shaders model tokenizer tools tests CMakeLists.txt README.md LICENSE".split()
@@ -41,7 +41,7 @@ SHADER = {".comp", ".glsl"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 VULKAN_HEADER = re.compile(r"^vulkan/|^vk_|(?:^|/)vulkan\.h(?:pp)?$")  # Vulkan's own, or our wrapper of it
 VULKAN_CALL = re.compile(r"\bvk[A-Z]\w*\s*\(")
-BARRIER_CALL = re.compile(r"\b(?:vkCmdPipelineBarrier2?(?:KHR)?|order_work|show_to_host)\b")
+BARRIER_CALL = re.compile(r"\b(?:vkCmdPipelineBarrier2?(?:KHR)?|memory_barrier|host_read_barrier)\b")
 GETENV_CALL = re.compile(r"\b(?:secure_)?getenv\b")
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 
@@ -67,7 +67,7 @@ def layer_of(path):
     return folder if folder in MAY_INCLUDE else None
 
 
-def room_of(path):
+def subfolder_of(path):
     """"engine/base" for "engine/base/file.h"; the layer for a file directly in it."""
     parts = path.split("/")
     return "/".join(parts[:2]) if len(parts) > 2 else parts[0]
@@ -82,9 +82,9 @@ def resolve(root, includer, name):
     return name if layer_of(name) else None  # a missing file in one of our folders: check it by its name
 
 
-def may_include(room):
+def may_include(subfolder):
     """The folders that code in a subfolder may include."""
-    layer, _, folder = room.partition("/")
+    layer, _, folder = subfolder.partition("/")
     order = ORDER.get(layer, [])
     # Files directly in the layer use all subfolders: nothing in a subfolder may include them.
     own = order[:order.index(folder) + 1] if folder in order else order
@@ -93,22 +93,22 @@ def may_include(room):
 
 def check_include(root, path, layer, name):
     """-> what is wrong with `path` including `name`, or None"""
-    room = room_of(path)
-    if VULKAN_HEADER.search(name) and (layer not in KNOWS_VULKAN or room == "engine/base"):
-        return f"{room}/ must not use Vulkan, but includes {name}"
-    if name.startswith("sentencepiece") and layer not in KNOWS_SENTENCEPIECE:
+    subfolder = subfolder_of(path)
+    if VULKAN_HEADER.search(name) and (layer not in USES_VULKAN or subfolder == "engine/base"):
+        return f"{subfolder}/ must not use Vulkan, but includes {name}"
+    if name.startswith("sentencepiece") and layer not in USES_SENTENCEPIECE:
         return f"{layer}/ must not use SentencePiece, but includes {name}"
     included = resolve(root, path, name)
     if not included:
         return None
     if layer == "model" and included.startswith("engine/vulkan/") and included not in VULKAN_FOR_MODEL:
         return f"model/ may not include {included}; of engine/vulkan/ it may include {', '.join(VULKAN_FOR_MODEL)}"
-    if not any(included.startswith(folder + "/") for folder in may_include(room)):
-        return f"{room}/ may not include {included}; it may include: {', '.join(may_include(room))}"
+    if not any(included.startswith(folder + "/") for folder in may_include(subfolder)):
+        return f"{subfolder}/ may not include {included}; it may include: {', '.join(may_include(subfolder))}"
     return None
 
 
-def check_rooms(paths):
+def check_subfolders(paths):
     """Every source file of a layer is in a subfolder; no subfolder has too many files; a basename is used once."""
     named, count = {}, {}
     for path in paths:
@@ -134,7 +134,7 @@ def findings(root):
     tracked = git_files(root)
     sources = [path for path in sorted(set(tracked + git_files(root, "--others", "--exclude-standard")))
                if layer_of(path) and pathlib.PurePosixPath(path).suffix in CODE | SHADER and (root / path).is_file()]
-    yield from check_rooms(sources)
+    yield from check_subfolders(sources)
     for path in sources:
         layer = layer_of(path)
         text = without_comments((root / path).read_text(encoding="utf-8", errors="replace"))

@@ -8,7 +8,7 @@
 namespace lapilli {
 
 struct FirstDispatch::Context {
-  explicit Context(const std::string& selector) : device({.selector = selector}), objects(device, ShaderObjects::Keeps::nothing) {
+  explicit Context(const std::string& selector) : device({.selector = selector}), objects(device, ShaderObjects::DiskCache::off) {
     const VkPipelineLayoutCreateInfo info{.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO};
     vk_check(vkCreatePipelineLayout(device.handle(), &info, nullptr, &layout), "vkCreatePipelineLayout");
   }

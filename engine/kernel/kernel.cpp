@@ -68,7 +68,7 @@ void Kernel::bind(VkCommandBuffer commands) const {
 }
 
 KernelLibrary::KernelLibrary(Device& device, std::span<const EmbeddedShader> shaders)
-    : device_(device), shaders_(shaders), compiler_(std::make_unique<TaskPool>()) {
+    : device_(device), shaders_(shaders), compiler_(std::make_unique<ThreadPool>()) {
   if (device.caps().shader_objects) {
     objects_ = std::make_unique<ShaderObjects>(device);
   } else if (!device.has_pipeline_statistics()) {
@@ -100,7 +100,7 @@ KernelLibrary::~KernelLibrary() {
 const Kernel& KernelLibrary::get(std::string_view name, const SpecConstants& constants, uint32_t subgroup_size) {
   const EmbeddedShader* shader = find_shader(shaders_, name);
   CHECK(shader != nullptr, "this build has no kernel {}", name);
-  const bool any_size = device_.caps().fits_subgroups_to_registers && !uses_subgroups(*shader);
+  const bool any_size = device_.caps().compiler_picks_subgroup_size && !uses_subgroups(*shader);
   Key key{std::string(name), constants, any_size ? 0 : subgroup_size};
   const auto known = kernels_.find(key);
   if (known != kernels_.end()) {
@@ -140,10 +140,10 @@ void KernelLibrary::start_deferred() {
   deferred_.clear();
 }
 
-bool KernelLibrary::has_kept_deferred() const {
+bool KernelLibrary::has_cached_deferred() const {
   return objects_ && std::ranges::all_of(deferred_, [&](const Deferred& deferred) {
            const Specialization specialization(deferred.key.constants);
-           return objects_->is_kept(deferred.shader->words, specialization.info, kPush);
+           return objects_->is_cached(deferred.shader->words, specialization.info, kPush);
          });
 }
 

@@ -29,7 +29,7 @@ struct SpecConstant {
 using SpecConstants = std::vector<SpecConstant>;
 
 class ShaderObjects;
-class TaskPool;
+class ThreadPool;
 
 // Exactly one of the two is set.
 struct CompiledKernel {
@@ -71,7 +71,7 @@ class KernelLibrary {
   // The kernel `name` with these constants. The first call starts its compilation in the background, on as many threads
   // as there are processors; compiled() blocks. `subgroup_size` 0 leaves the choice to the driver. Another value is
   // required of the driver (REQUIRES: within the device's range), unless the kernel uses no subgroup operations and
-  // DeviceCaps::fits_subgroups_to_registers is set. Not thread-safe.
+  // DeviceCaps::compiler_picks_subgroup_size is set. Not thread-safe.
   const Kernel& get(std::string_view name, const SpecConstants& constants = {}, uint32_t subgroup_size = 0);
 
   // Every kernel requested so far, by name and constants.
@@ -85,7 +85,7 @@ class KernelLibrary {
   void defer() { defers_ = true; }
   void stop_deferring() { defers_ = false; }
   // Whether the machine code of all deferred kernels is in the disk cache, so that they are ready at once.
-  bool has_kept_deferred() const;
+  bool has_cached_deferred() const;
   void start_deferred();
 
   Device& device() const { return device_; }
@@ -122,7 +122,7 @@ class KernelLibrary {
   size_t saved_kernels_ = 0;          // number of kernels in the cache on disk
   bool defers_ = false;
   std::deque<Deferred> deferred_;     // in the order of the get() calls
-  std::unique_ptr<TaskPool> compiler_;  // last member: its tasks use the others
+  std::unique_ptr<ThreadPool> compiler_;  // last member: its tasks use the others
 };
 
 }  // namespace lapilli

@@ -81,10 +81,10 @@ void keep(const fs::path& path, std::span<const std::byte> binary) {
 
 }  // namespace
 
-ShaderObjects::ShaderObjects(const Device& device, Keeps keeps)
+ShaderObjects::ShaderObjects(const Device& device, DiskCache disk_cache)
     : device_(device),
-      folder_(keeps == Keeps::binaries ? make_folder(device.caps()) : fs::path()),
-      first_dispatch_(keeps == Keeps::binaries ? std::make_unique<FirstDispatch>(device) : nullptr),
+      folder_(disk_cache == DiskCache::on ? make_folder(device.caps()) : fs::path()),
+      first_dispatch_(disk_cache == DiskCache::on ? std::make_unique<FirstDispatch>(device) : nullptr),
       create_(load_device_function<PFN_vkCreateShadersEXT>(device.handle(), "vkCreateShadersEXT")),
       destroy_(load_device_function<PFN_vkDestroyShaderEXT>(device.handle(), "vkDestroyShaderEXT")),
       get_binary_(load_device_function<PFN_vkGetShaderBinaryDataEXT>(device.handle(), "vkGetShaderBinaryDataEXT")),
@@ -107,7 +107,7 @@ VkResult ShaderObjects::create_from(VkShaderCodeTypeEXT type, std::span<const st
   return create_(device_.handle(), 1, &info, nullptr, &object);
 }
 
-bool ShaderObjects::is_kept(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const {
+bool ShaderObjects::is_cached(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const {
   std::error_code unreadable;  // an unreadable file: compile instead
   return !folder_.empty() && fs::exists(folder_ / name_of(spirv, specialization, push), unreadable);
 }

@@ -18,9 +18,9 @@ class FirstDispatch;
 
 class ShaderObjects {
  public:
-  enum class Keeps { binaries, nothing };
+  enum class DiskCache { on, off };
   // REQUIRES: device.caps().shader_objects.
-  explicit ShaderObjects(const Device& device, Keeps keeps = Keeps::binaries);
+  explicit ShaderObjects(const Device& device, DiskCache disk_cache = DiskCache::on);
   ~ShaderObjects();
 
   // A compute shader without descriptors: read from the disk cache, or compiled and cached. Replaces a binary that the
@@ -29,7 +29,7 @@ class ShaderObjects {
   VkShaderEXT create(const std::string& name, std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization,
                      const VkPushConstantRange& push) const;
   // Whether the disk cache has this binary.
-  bool is_kept(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const;
+  bool is_cached(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const;
   // Null when the driver rejects the binary.
   VkShaderEXT create_from_binary(std::span<const std::byte> binary, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const;
   void bind(VkCommandBuffer commands, VkShaderEXT object) const;

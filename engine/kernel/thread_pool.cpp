@@ -5,9 +5,9 @@
 
 namespace lapilli {
 
-TaskPool::TaskPool() : pool_(std::max(std::thread::hardware_concurrency(), 1U)) {}
+ThreadPool::ThreadPool() : pool_(std::max(std::thread::hardware_concurrency(), 1U)) {}
 
-TaskPool::~TaskPool() {
+ThreadPool::~ThreadPool() {
   stop();
   pool_.join();
 }

@@ -9,12 +9,12 @@
 namespace lapilli {
 
 // Runs tasks concurrently, as many as there are processors; they start in the order of the calls.
-class TaskPool {
+class ThreadPool {
  public:
-  TaskPool();
-  ~TaskPool();  // stops, and waits for the running tasks
-  TaskPool(const TaskPool&) = delete;
-  TaskPool& operator=(const TaskPool&) = delete;
+  ThreadPool();
+  ~ThreadPool();  // stops, and waits for the running tasks
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
 
   // No task starts from now on. The futures of tasks that never started throw std::future_error once the pool is
   // destroyed.

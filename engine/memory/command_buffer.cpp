@@ -15,7 +15,7 @@ constexpr Use kAllUse{.stages = kAllWrite.stages,
                       .accesses = kAllWrite.accesses | VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_TRANSFER_READ_BIT};
 constexpr Use kHostReads{.stages = VK_PIPELINE_STAGE_2_HOST_BIT, .accesses = VK_ACCESS_2_HOST_READ_BIT};
 
-void memory_barrier(VkCommandBuffer commands, const Use& before, const Use& after) {
+void pipeline_barrier(VkCommandBuffer commands, const Use& before, const Use& after) {
   const VkMemoryBarrier2 barrier{.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER_2,
                                  .srcStageMask = before.stages,
                                  .srcAccessMask = before.accesses,
@@ -28,11 +28,11 @@ void memory_barrier(VkCommandBuffer commands, const Use& before, const Use& afte
 
 }  // namespace
 
-void order_work(VkCommandBuffer commands, DeviceWork done) {
-  memory_barrier(commands, done == DeviceWork::kernels ? kKernelsWrite : kAllWrite, kAllUse);
+void memory_barrier(VkCommandBuffer commands, DeviceWork done) {
+  pipeline_barrier(commands, done == DeviceWork::kernels ? kKernelsWrite : kAllWrite, kAllUse);
 }
 
-void show_to_host(VkCommandBuffer commands) { memory_barrier(commands, kAllWrite, kHostReads); }
+void host_read_barrier(VkCommandBuffer commands) { pipeline_barrier(commands, kAllWrite, kHostReads); }
 
 CommandPool::CommandPool(Device& device) : device_(device) {
   const VkCommandPoolCreateInfo info{.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
@@ -59,9 +59,9 @@ void CommandPool::end(VkCommandBuffer commands) { vk_check(vkEndCommandBuffer(co
 void run_once(Device& device, const std::function<void(VkCommandBuffer)>& record) {
   CommandPool pool(device);
   const VkCommandBuffer commands = pool.begin();
-  order_work(commands, DeviceWork::kernels_and_transfers);
+  memory_barrier(commands, DeviceWork::kernels_and_transfers);
   record(commands);
-  show_to_host(commands);
+  host_read_barrier(commands);
   CommandPool::end(commands);
   const VkCommandBufferSubmitInfo buffer{.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = commands};
   const VkSubmitInfo2 submit{

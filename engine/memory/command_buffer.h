@@ -26,9 +26,9 @@ class CommandPool {
 // less.
 enum class DeviceWork { kernels, kernels_and_transfers };
 // Makes earlier writes of `done` visible to later kernels and transfers, which start after earlier reads have finished.
-void order_work(VkCommandBuffer commands, DeviceWork done);
+void memory_barrier(VkCommandBuffer commands, DeviceWork done);
 // Makes earlier writes visible to the host once the device has reached this point.
-void show_to_host(VkCommandBuffer commands);
+void host_read_barrier(VkCommandBuffer commands);
 
 // Records, submits and waits, after all earlier submissions; the host may read what it wrote. For set-up only.
 void run_once(Device& device, const std::function<void(VkCommandBuffer)>& record);

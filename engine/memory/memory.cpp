@@ -52,7 +52,7 @@ Buffer::Buffer(Device& device, uint64_t size_bytes, MemoryKind kind) : device_(d
                                         .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
   const VkMemoryAllocateInfo allocate{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
                                       .pNext = &flags,
-                                      .allocationSize = needs.size + (kind == MemoryKind::device ? device_.caps().read_ahead_bytes : 0),
+                                      .allocationSize = needs.size + (kind == MemoryKind::device ? device_.caps().overread_padding_bytes : 0),
                                       .memoryTypeIndex = find_memory_type(device_.physical(), needs.memoryTypeBits, kind,
                                                                           device_.caps().unified_memory)};
   const VkResult result = allocate.memoryTypeIndex == UINT32_MAX
@@ -72,14 +72,14 @@ Buffer::Buffer(Device& device, uint64_t size_bytes, MemoryKind kind) : device_(d
     vk_check(vkMapMemory(device_.handle(), memory_, 0, VK_WHOLE_SIZE, 0, &mapped), "vkMapMemory");
     mapped_ = static_cast<std::byte*>(mapped);
   }
-  device_.note_allocation(static_cast<int64_t>(size_bytes_));
+  device_.track_allocation(static_cast<int64_t>(size_bytes_));
 }
 
 Buffer::~Buffer() {
   if (memory_ == VK_NULL_HANDLE) return;
   vkDestroyBuffer(device_.handle(), buffer_, nullptr);
   vkFreeMemory(device_.handle(), memory_, nullptr);
-  device_.note_allocation(-static_cast<int64_t>(size_bytes_));
+  device_.track_allocation(-static_cast<int64_t>(size_bytes_));
 }
 
 Slice Slice::sub(uint64_t offset_bytes, uint64_t size_bytes) const {
@@ -129,18 +129,18 @@ Slice Arena::reserve(uint64_t size_bytes, const std::string& kind) {
   return slice;
 }
 
-void Arena::Alternatives::close_group() {
+void Arena::AliasScope::close_group() {
   start_.resize(arena_.tops_.size(), 0);
   most_.resize(arena_.tops_.size(), 0);
   for (size_t i = 0; i < most_.size(); ++i) most_[i] = std::max(most_[i], arena_.tops_[i]);
 }
 
-void Arena::Alternatives::next() {
+void Arena::AliasScope::next() {
   close_group();
   arena_.tops_ = start_;
 }
 
-Arena::Alternatives::~Alternatives() {
+Arena::AliasScope::~AliasScope() {
   close_group();
   arena_.tops_ = most_;
 }

@@ -72,7 +72,7 @@ class Slice {
 };
 
 // Memory planned first and allocated once: reserve() returns slices, commit() allocates them all. Groups of
-// reservations that are never alive at the same time share memory (Alternatives); the recorder sees the overlap and
+// reservations that are never alive at the same time share memory (AliasScope); the recorder sees the overlap and
 // inserts barriers.
 class Arena {
  public:
@@ -87,12 +87,12 @@ class Arena {
 
   // Inside this scope, reservations after next() share memory with those before it. When the scope ends, the memory of
   // the largest group stays reserved. Scopes nest.
-  class Alternatives {
+  class AliasScope {
    public:
-    explicit Alternatives(Arena& arena) : arena_(arena), start_(arena.tops_), most_(arena.tops_) {}
-    ~Alternatives();
-    Alternatives(const Alternatives&) = delete;
-    Alternatives& operator=(const Alternatives&) = delete;
+    explicit AliasScope(Arena& arena) : arena_(arena), start_(arena.tops_), most_(arena.tops_) {}
+    ~AliasScope();
+    AliasScope(const AliasScope&) = delete;
+    AliasScope& operator=(const AliasScope&) = delete;
     void next();
 
    private:

@@ -28,7 +28,7 @@ CeilingShare share_of_ceiling(const ProfileSpan& span, const Ceilings& ceilings)
   const double seconds = span.ns * 1e-9;
   const auto at_least = [](double work, double rate) { return rate > 0 ? work / rate : 0; };
   const double compute =
-      (at_least(span.flops - span.matrix_flops, ceilings.flops_per_s) + at_least(span.matrix_flops, ceilings.product_flops_per_s())) / seconds;
+      (at_least(span.flops - span.matrix_flops, ceilings.flops_per_s) + at_least(span.matrix_flops, ceilings.matmul_flops_per_s())) / seconds;
   const double memory = ceilings.bytes_per_s > 0 ? span.bytes / ceilings.bytes_per_s / seconds : 0;
   return memory > compute ? CeilingShare{memory, true} : CeilingShare{compute, false};
 }

@@ -15,7 +15,7 @@ struct Ceilings {
   double matrix_flops_per_s = 0;  // multiply-adds of cooperative matrices, 16-bit operands, where matmuls use them
 
   // The peak rate for matmuls.
-  double product_flops_per_s() const { return matrix_flops_per_s > 0 ? matrix_flops_per_s : flops_per_s; }
+  double matmul_flops_per_s() const { return matrix_flops_per_s > 0 ? matrix_flops_per_s : flops_per_s; }
 };
 
 // A consecutive part of a program under one scope.

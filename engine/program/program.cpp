@@ -19,12 +19,12 @@ constexpr double kSegmentSeconds = 0.25;
 struct Rates {
   double flops_per_s, bytes_per_s;
 };
-Rates sure_rates(const Device& device) {
+Rates conservative_throughput(const Device& device) {
   Rates rates{.flops_per_s = 100e9, .bytes_per_s = 5e9};
   if (device.caps().type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU) rates = {.flops_per_s = 1e12, .bytes_per_s = 20e9};
   if (device.caps().type == VK_PHYSICAL_DEVICE_TYPE_CPU) rates.flops_per_s = 10e9;
   // A tenth of the measured FLOP/s, and one byte for each 400 of those FLOPs: today's GPUs move four or more.
-  const double measured = device.noted_flops_per_s();
+  const double measured = device.measured_peak_flops_per_s();
   return {.flops_per_s = std::max(rates.flops_per_s, measured / 10), .bytes_per_s = std::max(rates.bytes_per_s, measured / 400)};
 }
 
@@ -95,7 +95,7 @@ void Program::record(Command command) {
 }
 
 void Program::record_barrier(DeviceWork done) {
-  record([done](VkCommandBuffer commands) { order_work(commands, done); });
+  record([done](VkCommandBuffer commands) { memory_barrier(commands, done); });
 }
 
 void Program::record_timestamp() {
@@ -104,8 +104,8 @@ void Program::record_timestamp() {
   });
 }
 
-void Program::note(Cost cost) {
-  const Rates rates = sure_rates(device_);
+void Program::add_cost(Cost cost) {
+  const Rates rates = conservative_throughput(device_);
   const double seconds = cost.flops / rates.flops_per_s + cost.bytes / rates.bytes_per_s;
   seconds_ += seconds;
   if (segment_seconds_ > 0 && segment_seconds_ + seconds > kSegmentSeconds) begin_segment();
@@ -126,7 +126,7 @@ void Program::mark_scope() {
   spans_.push_back({.scope = scope_});
 }
 
-void Program::order_after_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes, DeviceWork work) {
+void Program::barrier_on_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes, DeviceWork work) {
   const bool hazard = any_overlap(reads, pending_writes_) || any_overlap(writes, pending_writes_) || any_overlap(writes, pending_reads_);
   if (hazard) {
     record_barrier(pending_work_);
@@ -143,8 +143,8 @@ void Program::order_after_hazards(const std::vector<Slice>& reads, const std::ve
 void Program::dispatch_packed(const Kernel& kernel, const PushBytes& push, uint64_t groups, Cost cost) {
   CHECK(!finished_, "{} is finished", name_);
   if (groups == 0) return;
-  note(cost);
-  order_after_hazards(push.reads, push.writes, DeviceWork::kernels);
+  add_cost(cost);
+  barrier_on_hazards(push.reads, push.writes, DeviceWork::kernels);
   ++dispatch_count_;
   if (bound_ != &kernel) {
     kernels_.insert(&kernel);
@@ -163,8 +163,8 @@ void Program::dispatch_packed(const Kernel& kernel, const PushBytes& push, uint6
 void Program::copy(const Slice& destination, const Slice& source) {
   CHECK_EQ(destination.size_bytes(), source.size_bytes());
   if (source.size_bytes() == 0) return;
-  note({.bytes = 2.0 * static_cast<double>(source.size_bytes())});
-  order_after_hazards({source}, {destination}, DeviceWork::kernels_and_transfers);
+  add_cost({.bytes = 2.0 * static_cast<double>(source.size_bytes())});
+  barrier_on_hazards({source}, {destination}, DeviceWork::kernels_and_transfers);
   record([destination, source](VkCommandBuffer commands) {
     const VkBufferCopy region{.srcOffset = source.buffer_offset_bytes(),
                               .dstOffset = destination.buffer_offset_bytes(),
@@ -175,8 +175,8 @@ void Program::copy(const Slice& destination, const Slice& source) {
 
 void Program::fill(const Slice& destination, uint32_t word) {
   if (destination.size_bytes() == 0) return;
-  note({.bytes = static_cast<double>(destination.size_bytes())});
-  order_after_hazards({}, {destination}, DeviceWork::kernels_and_transfers);
+  add_cost({.bytes = static_cast<double>(destination.size_bytes())});
+  barrier_on_hazards({}, {destination}, DeviceWork::kernels_and_transfers);
   record([destination, word](VkCommandBuffer commands) {
     vkCmdFillBuffer(commands, destination.buffer().handle(), destination.buffer_offset_bytes(), destination.size_bytes(), word);
   });
@@ -185,7 +185,7 @@ void Program::fill(const Slice& destination, uint32_t word) {
 void Program::finish() {
   CHECK(!finished_, "{} is finished twice", name_);
   if (profiled_) record_timestamp();
-  record(show_to_host);
+  record(host_read_barrier);
   finished_ = true;
 }
 
@@ -234,7 +234,7 @@ void Program::submit() {
 
 // A driver without a display may wait forever for a kernel that does not end. The timeout is far longer than any work
 // takes, even on a GPU shared with other programs. CPU drivers have no timeout: they may be slow, and can be inspected.
-double Program::seconds_to_hang() const {
+double Program::hang_timeout_seconds() const {
   if (device_.caps().type == VK_PHYSICAL_DEVICE_TYPE_CPU) return std::numeric_limits<double>::infinity();
   return 60 + 20 * seconds_;
 }
@@ -245,7 +245,7 @@ void Program::wait(std::optional<double> most_seconds) {
                                  .semaphoreCount = 1,
                                  .pSemaphores = &timeline_,
                                  .pValues = &timeline_value_};
-  const double seconds = most_seconds.value_or(seconds_to_hang());
+  const double seconds = most_seconds.value_or(hang_timeout_seconds());
   const VkResult result = vkWaitSemaphores(device_.handle(), &info, std::isinf(seconds) ? UINT64_MAX : static_cast<uint64_t>(seconds * 1e9));
   vk_check(result, "vkWaitSemaphores");
   if (result == VK_TIMEOUT) end_process(name_, device_.caps().name, seconds);

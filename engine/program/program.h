@@ -127,13 +127,13 @@ class Program {
   };
 
   void dispatch_packed(const Kernel& kernel, const PushBytes& push, uint64_t groups, Cost cost);
-  void order_after_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes, DeviceWork work);
+  void barrier_on_hazards(const std::vector<Slice>& reads, const std::vector<Slice>& writes, DeviceWork work);
   void begin_segment();
   void record(Command command);
   void record_barrier(DeviceWork done);
   void record_timestamp();  // with index spans_.size()
-  void note(Cost cost);
-  double seconds_to_hang() const;
+  void add_cost(Cost cost);
+  double hang_timeout_seconds() const;
   void mark_scope();
 
   Device& device_;

@@ -17,7 +17,7 @@ double StepProfile::host_ns() const {
   return static_cast<double>(sum);
 }
 
-double StepSummary::explained() const { return wall_ns > 0 ? device.total_ns() / wall_ns : 0; }
+double StepSummary::gpu_coverage() const { return wall_ns > 0 ? device.total_ns() / wall_ns : 0; }
 double StepSummary::host_share() const { return wall_ns > 0 ? host_ns / wall_ns : 0; }
 
 StepSummary summarize(std::span<const StepProfile> steps) {
@@ -82,7 +82,7 @@ std::string profile_table(const StepSummary& summary, const Ceilings& ceilings) 
   for (size_t i = 0; i < summary.host.size(); ++i)
     text += fmt::format("{} {} {:.3f} ms", i == 0 ? ":" : ",", summary.host[i].first, summary.host[i].second * 1e-6);
   text += fmt::format("\nstep in all {:.3f} ms: ", summary.wall_ns * 1e-6);
-  if (total > 0) text += fmt::format("GPU coverage {:.1f} % of the step; ", 100 * summary.explained());
+  if (total > 0) text += fmt::format("GPU coverage {:.1f} % of the step; ", 100 * summary.gpu_coverage());
   return text + fmt::format("host {:.2f} %\n", 100 * summary.host_share());
 }
 

@@ -31,7 +31,7 @@ struct StepSummary {
   Profile device;                   // per step; one span for each scope, the longest first
   std::vector<std::pair<std::string, double>> host;  // (name, ns), in order
 
-  double explained() const;   // GPU coverage: share of wall_ns inside the device's scopes
+  double gpu_coverage() const;   // GPU coverage: share of wall_ns inside the device's scopes
   double host_share() const;  // of wall_ns
 };
 StepSummary summarize(std::span<const StepProfile> steps);

@@ -23,7 +23,7 @@ constexpr std::string_view kSuffix = ".trying-";
 constexpr std::array kEndingSignals = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGXCPU, SIGUSR1, SIGUSR2};
 
 // State for the signal handler: the path of the current marker, and the previous action of each signal.
-std::atomic<const char*> marked_path = nullptr;
+std::atomic<const char*> marker_path = nullptr;
 std::atomic<bool> is_ending = false;
 std::array<struct sigaction, kEndingSignals.size()> actions_before;
 
@@ -31,7 +31,7 @@ std::array<struct sigaction, kEndingSignals.size()> actions_before;
 extern "C" void on_ending_signal(int signal) {
   const int error = errno;
   is_ending = true;
-  if (const char* path = marked_path.exchange(nullptr)) unlink(path);
+  if (const char* path = marker_path.exchange(nullptr)) unlink(path);
   for (size_t i = 0; i < kEndingSignals.size(); ++i)
     if (kEndingSignals[i] == signal) sigaction(signal, &actions_before[i], nullptr);
   raise(signal);
@@ -47,7 +47,7 @@ bool has_name(int descriptor) {
 
 }  // namespace
 
-TrialMark::TrialMark(const std::filesystem::path& beside) {
+CrashMarker::CrashMarker(const std::filesystem::path& beside) {
   if (beside.empty() || is_ending) return;
   path_ = beside.string() + std::string(kSuffix) + "XXXXXX";
   descriptor_ = mkostemp(path_.data(), O_CLOEXEC);
@@ -55,28 +55,28 @@ TrialMark::TrialMark(const std::filesystem::path& beside) {
     path_.clear();
     return;
   }
-  flock(descriptor_, LOCK_EX);  // waits for processes that inspect it in left_marks()
+  flock(descriptor_, LOCK_EX);  // waits for processes that inspect it in stale_crash_markers()
   try {
     sync_directory(beside.has_parent_path() ? beside.parent_path() : ".");
   } catch (const Error&) {  // then it survives a crash of the process but not of the machine
   }
 }
 
-TrialMark::~TrialMark() {
+CrashMarker::~CrashMarker() {
   unguard();
   if (descriptor_ < 0) return;
   unlink(path_.c_str());
   close(descriptor_);
 }
 
-void TrialMark::set(std::string_view what, bool synced) {
+void CrashMarker::set(std::string_view what, bool synced) {
   if (descriptor_ < 0 || is_ending) return;
   guard();
   const bool written = ftruncate(descriptor_, 0) == 0 && pwrite(descriptor_, what.data(), what.size(), 0) == static_cast<ssize_t>(what.size());
   if (written && synced) fdatasync(descriptor_);
 }
 
-void TrialMark::clear() {
+void CrashMarker::clear() {
   if (descriptor_ >= 0 && ftruncate(descriptor_, 0) != 0) {  // a full or broken disk: no marker rather than a wrong one
     unlink(path_.c_str());
     close(descriptor_);
@@ -85,7 +85,7 @@ void TrialMark::clear() {
   unguard();
 }
 
-bool TrialMark::leave() {
+bool CrashMarker::leave() {
   unguard();
   if (descriptor_ < 0) return false;
   fsync(descriptor_);
@@ -95,9 +95,9 @@ bool TrialMark::leave() {
   return stays;
 }
 
-void TrialMark::guard() {
+void CrashMarker::guard() {
   const char* none = nullptr;
-  if (guarding_ || !marked_path.compare_exchange_strong(none, path_.c_str())) return;
+  if (guarding_ || !marker_path.compare_exchange_strong(none, path_.c_str())) return;
   guarding_ = true;
   struct sigaction action = {};
   action.sa_handler = on_ending_signal;
@@ -111,7 +111,7 @@ void TrialMark::guard() {
   }
 }
 
-void TrialMark::unguard() {
+void CrashMarker::unguard() {
   if (!guarding_) return;
   guarding_ = false;
   for (size_t i = 0; i < kEndingSignals.size(); ++i) {
@@ -119,11 +119,11 @@ void TrialMark::unguard() {
     sigaction(kEndingSignals[i], nullptr, &now);
     if (is_ours(now)) sigaction(kEndingSignals[i], &actions_before[i], nullptr);
   }
-  marked_path = nullptr;
+  marker_path = nullptr;
 }
 
-std::vector<LeftMark> left_marks(const std::filesystem::path& beside) {
-  std::vector<LeftMark> marks;
+std::vector<StaleCrashMarker> stale_crash_markers(const std::filesystem::path& beside) {
+  std::vector<StaleCrashMarker> markers;
   std::error_code ignored;
   const std::string start = beside.filename().string() + std::string(kSuffix);
   const std::filesystem::path folder = beside.has_parent_path() ? beside.parent_path() : ".";
@@ -134,11 +134,11 @@ std::vector<LeftMark> left_marks(const std::filesystem::path& beside) {
     if (flock(descriptor, LOCK_SH | LOCK_NB) == 0) {  // several processes may inspect it at the same time
       std::array<char, 4096> text;
       const ssize_t size = pread(descriptor, text.data(), text.size(), 0);
-      marks.push_back({entry.path(), std::string(text.data(), static_cast<size_t>(std::max<ssize_t>(size, 0)))});
+      markers.push_back({entry.path(), std::string(text.data(), static_cast<size_t>(std::max<ssize_t>(size, 0)))});
     }
     close(descriptor);
   }
-  return marks;
+  return markers;
 }
 
 }  // namespace lapilli

@@ -13,12 +13,12 @@
 namespace lapilli {
 
 // One trial at a time. When the marker cannot be written there is none: nothing here throws Error.
-class TrialMark {
+class CrashMarker {
  public:
-  explicit TrialMark(const std::filesystem::path& beside);  // empty path: no marker
-  ~TrialMark();                                             // removes the file
-  TrialMark(const TrialMark&) = delete;
-  TrialMark& operator=(const TrialMark&) = delete;
+  explicit CrashMarker(const std::filesystem::path& beside);  // empty path: no marker
+  ~CrashMarker();                                             // removes the file
+  CrashMarker(const CrashMarker&) = delete;
+  CrashMarker& operator=(const CrashMarker&) = delete;
 
   // Writes what is tried from now on, until clear(). `synced`: survives a crash of the machine too, and takes as long
   // as the disk. A signal that ends the program on request or by a limit (HUP, INT, QUIT, TERM, PIPE, ALRM, XCPU, USR1,
@@ -38,11 +38,11 @@ class TrialMark {
   bool guarding_ = false;
 };
 
-struct LeftMark {
+struct StaleCrashMarker {
   std::filesystem::path path;
   std::string what;  // empty: no trial was running
 };
 // The markers of processes that have ended.
-std::vector<LeftMark> left_marks(const std::filesystem::path& beside);
+std::vector<StaleCrashMarker> stale_crash_markers(const std::filesystem::path& beside);
 
 }  // namespace lapilli

@@ -37,7 +37,7 @@ void poison(Device& device, const Tensor& tensor) {
   program.run();
 }
 
-void run_on_poison(Device& device, Program& program, const std::vector<Tensor>& outputs) {
+void run_with_poisoned_outputs(Device& device, Program& program, const std::vector<Tensor>& outputs) {
   for (const Tensor& output : outputs)
     if (output) poison(device, output);
   program.run();

@@ -32,8 +32,8 @@ class KernelTrial {
 // TFLOP/s; 10 ms on a faster device whose peak has been measured.
 inline double trial_flops(const Device& device) {
   const DeviceCaps& caps = device.caps();
-  const double usual = caps.kernel_class == KernelClass::scalar ? 2e9 : caps.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU ? 2e11 : 2e10;
-  return std::max(usual, 0.01 * device.noted_flops_per_s());
+  const double usual = caps.kernel_class == KernelClass::cpu ? 2e9 : caps.type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU ? 2e11 : 2e10;
+  return std::max(usual, 0.01 * device.measured_peak_flops_per_s());
 }
 
 // The value that fill_random() writes to element `index` of a tensor's memory.
@@ -51,7 +51,7 @@ void fill_random(Device& device, const Tensor& tensor, uint32_t seed);
 // Fills with all bits set, a NaN. Skips an odd last element of a 16-bit tensor.
 void poison(Device& device, const Tensor& tensor);
 // Poisons the outputs and runs a finished program.
-void run_on_poison(Device& device, Program& program, const std::vector<Tensor>& outputs);
+void run_with_poisoned_outputs(Device& device, Program& program, const std::vector<Tensor>& outputs);
 // The first and the last million elements, as f32, including gaps between rows.
 std::vector<float> read_ends(Device& device, const ConstTensor& tensor);
 

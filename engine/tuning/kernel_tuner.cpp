@@ -12,7 +12,7 @@ TunedChoice KernelTuner::tune_by_index(const std::string& key, const std::vector
       steps.set_up();
     } catch (const Error& error) {
       log_warning("{} was not measured: {}", key, error.what());
-      return {.index = tuner_.first_trusted(key, names), .reason = "not measured"};
+      return {.index = tuner_.fallback_candidate(key, names), .reason = "not measured"};
     }
   }
   const auto compile = [&](const std::vector<size_t>& indices) {

@@ -55,7 +55,7 @@ class KernelTuner {
                                 std::shared_ptr<Program> program;
                                 for (const auto& trial : trials) {
                                   program = record(*trial, index);
-                                  run_on_poison(kernels_.device(), *program, trial->outputs());
+                                  run_with_poisoned_outputs(kernels_.device(), *program, trial->outputs());
                                   trial->check(candidates[index]);
                                 }
                                 return timed_run(program);

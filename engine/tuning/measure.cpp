@@ -13,20 +13,20 @@ namespace {
 // Whether to run another round after `rounds` rounds that took `seconds`; it is expected to take their mean.
 bool another_round(const MeasureOptions& options, uint32_t rounds, double seconds) {
   if (options.repeats != 0) return rounds < options.repeats;
-  if (rounds < options.fewest) return true;
-  return rounds < options.most && seconds * (rounds + 1) <= options.seconds_budget * rounds;
+  if (rounds < options.min_rounds) return true;
+  return rounds < options.max_rounds && seconds * (rounds + 1) <= options.seconds_budget * rounds;
 }
 
 }  // namespace
 
-std::vector<std::vector<double>> measure_in_turn(std::span<const Contender> contenders, const MeasureOptions& options) {
+std::vector<std::vector<double>> measure_interleaved(std::span<const BenchmarkCase> benchmark_cases, const MeasureOptions& options) {
   if (options.warm_up)
-    for (const Contender& contender : contenders) contender.run();
-  std::vector<std::vector<double>> seconds(contenders.size());
+    for (const BenchmarkCase& benchmark_case : benchmark_cases) benchmark_case.run();
+  std::vector<std::vector<double>> seconds(benchmark_cases.size());
   double elapsed = 0;
   for (uint32_t rounds = 0; another_round(options, rounds, elapsed); ++rounds)
     elapsed += wall_seconds([&] {
-      for (size_t i = 0; i < contenders.size(); ++i) seconds[i].push_back(contenders[i].run());
+      for (size_t i = 0; i < benchmark_cases.size(); ++i) seconds[i].push_back(benchmark_cases[i].run());
     });
   return seconds;
 }

@@ -21,11 +21,11 @@ constexpr const char* kCompiling = "all at once, compiling";
 constexpr double kFailed = std::numeric_limits<double>::infinity();
 
 // A candidate during a measurement. The constructor prepares it and runs it once. The first Error excludes it and
-// releases its resources. While it is prepared or runs, `mark` holds `marked`.
+// releases its resources. While it is prepared or runs, `marker` holds `marker_text`.
 class Candidate {
  public:
-  Candidate(std::string label, TrialMark& mark, std::string marked, const std::function<std::function<double()>()>& prepare)
-      : label_(std::move(label)), marked_(std::move(marked)), mark_(mark) {
+  Candidate(std::string label, CrashMarker& marker, std::string marker_text, const std::function<std::function<double()>()>& prepare)
+      : label_(std::move(label)), marker_text_(std::move(marker_text)), marker_(marker) {
     attempt(/*first=*/true, [&] {
       run_ = prepare();
       CHECK(run_ != nullptr, "{} has nothing to run", label_);
@@ -33,7 +33,7 @@ class Candidate {
     });
   }
   // A candidate that crashed in an earlier run: excluded without a trial.
-  Candidate(std::string label, TrialMark& mark) : label_(std::move(label)), mark_(mark) {
+  Candidate(std::string label, CrashMarker& marker) : label_(std::move(label)), marker_(marker) {
     fail("it crashed the device or the program in an earlier run");
   }
 
@@ -54,18 +54,18 @@ class Candidate {
   }
 
   void attempt(bool first, const std::function<void()>& action) {
-    mark_.set(marked_, /*synced=*/first);
+    marker_.set(marker_text_, /*synced=*/first);
     try {
       action();
     } catch (const Error& error) {
       fail(error.what());
     } catch (const DeviceLost& lost) {
-      const bool remembered = mark_.leave();
+      const bool remembered = marker_.leave();
       throw DeviceLost(fmt::format("{} crashed the device when it was measured: {}; {}", label_, lost.what(),
                                    remembered ? "run again, the next run skips it; or use --no-tune, which measures nothing"
                                               : "run again with --no-tune, which measures nothing"));
     }
-    mark_.clear();
+    marker_.clear();
   }
   void fail(std::string_view why) {
     failure_ = fmt::format("{} failed: {}", label_, why);
@@ -73,8 +73,8 @@ class Candidate {
     run_ = nullptr;
   }
 
-  std::string label_, marked_;
-  TrialMark& mark_;
+  std::string label_, marker_text_;
+  CrashMarker& marker_;
   std::function<double()> run_;
   std::string failure_;
 };
@@ -126,17 +126,17 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
   CHECK(!names.empty() && std::set(names.begin(), names.end()).size() == names.size(), "{}: {}", key, fmt::join(names, ", "));
   if (names.size() == 1) return {.reason = "the only one"};
   if (const TuningRecord* known = recall(key, names)) {
-    given_.insert_or_assign(key, *known);
+    decisions_.insert_or_assign(key, *known);
     return {.index = known->chosen, .reason = describe_remembered(*known)};
   }
-  if (!options_.measure) return {.index = first_trusted(key, names), .reason = "not measured"};
+  if (!options_.measure) return {.index = fallback_candidate(key, names), .reason = "not measured"};
   if (all_crashed(key, names)) {
     log_warning("{}: all candidates crashed when they were measured; taking {} as it is (what crashed is remembered in '{}')", key, names.front(),
                  file_.path().string());
     return {.index = 0, .reason = "not measured: all crashed before"};
   }
   if (seconds_spent_ >= options_.seconds_in_all)
-    return {.index = first_trusted(key, names), .reason = fmt::format("not measured: {:.0f} s of measurements are enough", seconds_spent_)};
+    return {.index = fallback_candidate(key, names), .reason = fmt::format("not measured: {:.0f} s of measurements are enough", seconds_spent_)};
 
   TuningRecord record;
   const double rounds = std::min(seconds_budget.value_or(options_.seconds_budget), options_.seconds_in_all - seconds_spent_);
@@ -144,7 +144,7 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
     const EndOfProgress end(options_.on_measuring);
     seconds_spent_ += wall_seconds([&] { record = measure(key, names, prepare, rounds, compile); });
   }
-  given_.insert_or_assign(key, record);
+  decisions_.insert_or_assign(key, record);
   TunedChoice choice{.index = record.chosen, .reason = "measured:"};
   for (const TunedCandidate& candidate : record.candidates) {
     choice.reason += fmt::format("{} {}", choice.seconds.empty() ? "" : ",", describe(candidate));
@@ -177,7 +177,7 @@ bool Tuner::all_crashed(const std::string& key, const std::vector<std::string>& 
   return true;
 }
 
-size_t Tuner::first_trusted(const std::string& key, const std::vector<std::string>& names) const {
+size_t Tuner::fallback_candidate(const std::string& key, const std::vector<std::string>& names) const {
   size_t index = 0;
   while (index < names.size() && crashed(key, names, index)) ++index;
   return index % names.size();
@@ -195,29 +195,29 @@ bool Tuner::compiling_crashed() const {
 
 TuningRecord Tuner::measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget,
                             const Compile& compile) const {
-  TrialMark mark(file_.path());
+  CrashMarker marker(file_.path());
   if (compile && !compiling_crashed()) {
     if (options_.on_measuring) options_.on_measuring({key, 1, names.size(), seconds_spent_, options_.seconds_in_all});
     std::vector<size_t> trusted;
     for (size_t i = 0; i < names.size(); ++i)
       if (!crashed(key, names, i)) trusted.push_back(i);
-    mark.set(file_.mark_of(key, kCompiling), /*synced=*/true);
+    marker.set(file_.marker_text(key, kCompiling), /*synced=*/true);
     compile(trusted);
-    mark.clear();
+    marker.clear();
   }
   std::vector<Candidate> candidates;
   candidates.reserve(names.size());
   for (size_t i = 0; i < names.size(); ++i) {
     if (options_.on_measuring) options_.on_measuring({key, i + 1, names.size(), seconds_spent_, options_.seconds_in_all});
     const std::string label = fmt::format("{}: {}", key, names[i]);
-    if (crashed(key, names, i)) candidates.emplace_back(label, mark);
-    else candidates.emplace_back(label, mark, file_.mark_of(key, names[i]), [&] { return prepare(i); });
+    if (crashed(key, names, i)) candidates.emplace_back(label, marker);
+    else candidates.emplace_back(label, marker, file_.marker_text(key, names[i]), [&] { return prepare(i); });
   }
-  std::vector<Contender> contenders;
+  std::vector<BenchmarkCase> benchmark_cases;
   for (size_t i = 0; i < names.size(); ++i)
-    contenders.push_back({names[i], [&candidate = candidates[i]] { return candidate.run(); }});
+    benchmark_cases.push_back({names[i], [&candidate = candidates[i]] { return candidate.run(); }});
   const auto seconds =
-      measure_in_turn(contenders, {.seconds_budget = seconds_budget, .fewest = 1, .most = kMostRounds, .warm_up = false});
+      measure_interleaved(benchmark_cases, {.seconds_budget = seconds_budget, .min_rounds = 1, .max_rounds = kMostRounds, .warm_up = false});
 
   if (std::ranges::all_of(candidates, &Candidate::failed))
     throw Error("no variant works on {}; {}; update the driver or choose another device", device_name_, candidates[0].failure());

@@ -71,10 +71,10 @@ class Tuner {
   }
 
   // The choice without a measurement: the first candidate that has not crashed, or the first of all when all have.
-  size_t first_trusted(const std::string& key, const std::vector<std::string>& names) const;
+  size_t fallback_candidate(const std::string& key, const std::vector<std::string>& names) const;
 
   // The measured choices that this tuner returned, with their alternatives. Choices never measured are not included.
-  const TuningRecords& given() const { return given_; }
+  const TuningRecords& decisions() const { return decisions_; }
   double seconds_spent() const { return seconds_spent_; }  // on measurements
   // All cached choices for the device.
   TuningRecords known() const;
@@ -93,7 +93,7 @@ class Tuner {
   TuningFile file_;
   TuningMemory remembered_;   // the file's content at the start
   TuningRecords measured_;    // measured by this tuner
-  TuningRecords given_;
+  TuningRecords decisions_;
   double seconds_spent_ = 0;
 };
 

@@ -80,7 +80,7 @@ TuningMemory TuningFile::read() const {
   TuningMemory memory;
   if (path_.empty()) return memory;
   read_file(memory);
-  read_marks(memory, left_marks(path_));
+  read_crash_markers(memory, stale_crash_markers(path_));
   return memory;
 }
 
@@ -103,14 +103,14 @@ void TuningFile::read_file(TuningMemory& memory) const {
 }
 
 // {"identity": ..., "kernels": ..., "key": "loss 4x4 f32", "trying": "full"}
-std::string TuningFile::mark_of(const std::string& key, const std::string& name) const {
+std::string TuningFile::marker_text(const std::string& key, const std::string& name) const {
   return json_text({{"identity", identity_}, {"kernels", kernels_}, {"key", key}, {"trying", name}}) + "\n";
 }
 
-void TuningFile::read_marks(TuningMemory& memory, const std::vector<LeftMark>& marks) const {
-  for (const LeftMark& mark : marks) {
+void TuningFile::read_crash_markers(TuningMemory& memory, const std::vector<StaleCrashMarker>& markers) const {
+  for (const StaleCrashMarker& marker : markers) {
     try {
-      const Json json = parse_json(mark.what);
+      const Json json = parse_json(marker.what);
       if (json.at("identity") == identity_ && json.at("kernels") == kernels_) memory.crashes[json.at("key")].insert(json.at("trying"));
     } catch (const Json::exception&) {  // empty or truncated: names no candidate
     }
@@ -120,10 +120,10 @@ void TuningFile::read_marks(TuningMemory& memory, const std::vector<LeftMark>& m
 void TuningFile::add(const TuningRecords& records, const TuningCrashes& crashes) {
   if (path_.empty()) return;
   const FolderLock lock(path_.has_parent_path() ? path_.parent_path() : ".");
-  const std::vector<LeftMark> marks = left_marks(path_);
+  const std::vector<StaleCrashMarker> markers = stale_crash_markers(path_);
   TuningMemory all;
   read_file(all);
-  read_marks(all, marks);
+  read_crash_markers(all, markers);
   for (const auto& [key, record] : records) all.choices.insert_or_assign(key, record);
   for (const auto& [key, names] : crashes) all.crashes[key].insert(names.begin(), names.end());
   auto choices = Json::object();
@@ -132,7 +132,7 @@ void TuningFile::add(const TuningRecords& records, const TuningCrashes& crashes)
   if (!all.crashes.empty()) json["crashes"] = all.crashes;
   try {
     write_file_atomically(path_, json_text(json, 1) + "\n");
-    for (const LeftMark& mark : marks) unlink(mark.path.c_str());
+    for (const StaleCrashMarker& marker : markers) unlink(marker.path.c_str());
   } catch (const Error& error) {
     log_warning("tuning results are not remembered: {}", error.what());
     path_.clear();

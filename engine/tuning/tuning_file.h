@@ -50,11 +50,11 @@ class TuningFile {
 
   const std::filesystem::path& path() const { return path_; }  // empty: not used any more
   // The content of the crash marker during a candidate's trial.
-  std::string mark_of(const std::string& key, const std::string& name) const;
+  std::string marker_text(const std::string& key, const std::string& name) const;
 
  private:
   void read_file(TuningMemory& memory) const;
-  void read_marks(TuningMemory& memory, const std::vector<LeftMark>& marks) const;
+  void read_crash_markers(TuningMemory& memory, const std::vector<StaleCrashMarker>& markers) const;
 
   std::filesystem::path path_;  // empty: not used any more
   bool named_;                  // by the caller: warn when the file is not valid here

@@ -10,10 +10,10 @@ namespace {
 
 // The best shape for a subgroup in this type with f32 accumulators: 16 x 16 x 16 if supported (fastest on today's
 // matrix units), else the largest.
-MatrixShape best_shape(const std::vector<VkCooperativeMatrixPropertiesKHR>& known, VkComponentTypeKHR factors) {
+MatrixShape best_shape(const std::vector<VkCooperativeMatrixPropertiesKHR>& known, VkComponentTypeKHR operands) {
   MatrixShape best;
   for (const VkCooperativeMatrixPropertiesKHR& p : known) {
-    if (p.AType != factors || p.BType != factors || p.CType != VK_COMPONENT_TYPE_FLOAT32_KHR || p.ResultType != VK_COMPONENT_TYPE_FLOAT32_KHR ||
+    if (p.AType != operands || p.BType != operands || p.CType != VK_COMPONENT_TYPE_FLOAT32_KHR || p.ResultType != VK_COMPONENT_TYPE_FLOAT32_KHR ||
         p.scope != VK_SCOPE_SUBGROUP_KHR || p.saturatingAccumulation)
       continue;
     const MatrixShape shape{p.MSize, p.NSize, p.KSize};
@@ -29,20 +29,20 @@ MatrixShape best_shape(const std::vector<VkCooperativeMatrixPropertiesKHR>& know
 using FlexibleDimensions = std::vector<VkCooperativeMatrixFlexibleDimensionsPropertiesNV>;
 
 // The granularity of matrices of these types in workgroups of `threads` threads.
-MatrixShape granularity(const FlexibleDimensions& known, VkComponentTypeKHR factors, VkComponentTypeKHR sums, uint32_t threads) {
+MatrixShape granularity(const FlexibleDimensions& known, VkComponentTypeKHR operands, VkComponentTypeKHR sums, uint32_t threads) {
   for (const VkCooperativeMatrixFlexibleDimensionsPropertiesNV& p : known)
-    if (p.AType == factors && p.BType == factors && p.CType == sums && p.ResultType == sums && p.scope == VK_SCOPE_WORKGROUP_KHR &&
+    if (p.AType == operands && p.BType == operands && p.CType == sums && p.ResultType == sums && p.scope == VK_SCOPE_WORKGROUP_KHR &&
         !p.saturatingAccumulation && p.workgroupInvocations == threads)
       return {p.MGranularity, p.NGranularity, p.KGranularity};
   return {};
 }
 
 // The granularity that works for workgroups of 128 and of 256, with accumulators of each of the types.
-MatrixShape granularity(const FlexibleDimensions& known, VkComponentTypeKHR factors, std::initializer_list<VkComponentTypeKHR> sums) {
+MatrixShape granularity(const FlexibleDimensions& known, VkComponentTypeKHR operands, std::initializer_list<VkComponentTypeKHR> sums) {
   MatrixShape all{1, 1, 1};
   for (const VkComponentTypeKHR type : sums)
     for (const uint32_t threads : {128U, 256U}) {
-      const MatrixShape shape = granularity(known, factors, type, threads);
+      const MatrixShape shape = granularity(known, operands, type, threads);
       if (!shape) return {};
       all = {std::lcm(all.rows, shape.rows), std::lcm(all.cols, shape.cols), std::lcm(all.depth, shape.depth)};
     }

@@ -290,7 +290,7 @@ uint64_t Device::validation_messages() const { return validation_ ? validation_-
 
 void Device::wait_idle() const { vk_check(vkDeviceWaitIdle(device_), "vkDeviceWaitIdle"); }
 
-void Device::note_allocation(int64_t bytes) {
+void Device::track_allocation(int64_t bytes) {
   allocated_bytes_ += static_cast<uint64_t>(bytes);
   peak_allocated_bytes_ = std::max(peak_allocated_bytes_, allocated_bytes_);
   if (bytes > 0) ++allocation_count_;

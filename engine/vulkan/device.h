@@ -14,7 +14,7 @@ namespace lapilli {
 
 // The family of kernels for a device; see shaders/matmul/matmul_*.comp.
 enum class KernelClass {
-  scalar,  // register tiles, no shared memory: for CPU drivers
+  cpu,  // register tiles, no shared memory: for CPU drivers
   tiled,   // shared-memory tiles: any GPU
   coopmat,  // cooperative matrices (KHR) of a subgroup, 16-bit operands: matmul and attention in f16 or bf16
   coopmat2,  // cooperative matrices of a workgroup (NV), 16-bit operands in memory: matmul, if faster or forced
@@ -37,13 +37,13 @@ struct DeviceCaps {
 
   uint32_t subgroup_size = 0;                                // used by kernels; required of a driver that has a choice
   uint32_t min_subgroup_size = 0, max_subgroup_size = 0;
-  bool fits_subgroups_to_registers = false;  // the compiler picks the size by register use unless told
+  bool compiler_picks_subgroup_size = false;  // the compiler picks the size by register use unless told
   uint32_t max_workgroup_invocations = 0, max_groups_x = 0;
   uint32_t max_shared_bytes = 0;
   uint64_t max_allocation_bytes = 0;                         // one VkDeviceMemory / one VkBuffer
   // Readable padding behind every buffer. Mesa 26.1's lavapipe runs the body of a loop once more after its end, with
   // all lanes off, and still executes loads from a uniform address: a row or a block beyond the last.
-  uint64_t read_ahead_bytes = 0;
+  uint64_t overread_padding_bytes = 0;
   uint64_t memory_bytes = 0;                                 // size of the heap for arenas
   uint64_t available_bytes = 0;  // free memory of that heap (VK_EXT_memory_budget), else memory_bytes
   double timestamp_period_ns = 0;                            // 0: no timestamps
@@ -51,7 +51,7 @@ struct DeviceCaps {
 
   bool unified_memory = false;  // the host can write memory that kernels read at full speed: no staging
   bool int64 = false, float16 = false, storage16 = false;
-  bool fast_pair_loads = false;  // kernels *_scalar_pairs may be used: 64-bit integers, and a driver that handles them
+  bool fast_64bit_loads = false;  // kernels *_cpu_load64 may be used: 64-bit integers, and a driver that handles them
   bool bfloat16 = false, cooperative_matrix = false;
   MatrixShape matrix_f16, matrix_bf16;  // the cooperative matrices our kernels use, by operand type
   bool cooperative_matrix2 = false;     // with all features we use: workgroup scope, flexible dimensions, tensor
@@ -108,8 +108,8 @@ class Device {
   uint64_t query_available_bytes() const;
 
   // Measured peak of multiply-adds, FLOP/s; 0: not measured. Programs recorded later are split into submissions by it.
-  void note_flops_per_s(double rate) { noted_flops_per_s_ = rate; }
-  double noted_flops_per_s() const { return noted_flops_per_s_; }
+  void set_measured_peak(double rate) { measured_peak_flops_per_s_ = rate; }
+  double measured_peak_flops_per_s() const { return measured_peak_flops_per_s_; }
 
   // One time in both clocks: the device's timestamp and the host's steady clock, at most deviation_ns apart.
   struct ClockPair {
@@ -127,7 +127,7 @@ class Device {
 
  private:
   friend class Buffer;
-  void note_allocation(int64_t bytes);
+  void track_allocation(int64_t bytes);
 
   struct Validation;
   std::unique_ptr<Validation> validation_;
@@ -139,7 +139,7 @@ class Device {
   bool pipeline_statistics_ = false, record_only_ = false;
   PFN_vkGetCalibratedTimestampsEXT read_clocks_ = nullptr;  // or none
   DeviceCaps caps_;
-  double noted_flops_per_s_ = 0;
+  double measured_peak_flops_per_s_ = 0;
   uint64_t allocated_bytes_ = 0, peak_allocated_bytes_ = 0, allocation_count_ = 0;
 };
 

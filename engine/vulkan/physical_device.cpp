@@ -65,7 +65,7 @@ int preference(VkPhysicalDeviceType type) {
 
 const char* to_string(KernelClass kernel_class) {
   switch (kernel_class) {
-    case KernelClass::scalar: return "scalar";
+    case KernelClass::cpu: return "cpu";
     case KernelClass::tiled: return "tiled";
     case KernelClass::coopmat: return "coopmat";
     case KernelClass::coopmat2: return "coopmat2";
@@ -154,14 +154,14 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   // Intel drivers report 32, where a lane has half the registers: 32 words before Xe2, 64 since. Our kernels need more.
   if (core.vendorID == kIntel && core.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU) {
     caps.subgroup_size = std::clamp(16U, caps.min_subgroup_size, caps.max_subgroup_size);
-    caps.fits_subgroups_to_registers = true;
+    caps.compiler_picks_subgroup_size = true;
   }
   caps.max_workgroup_invocations = core.limits.maxComputeWorkGroupInvocations;
   caps.max_groups_x = core.limits.maxComputeWorkGroupCount[0];
   caps.max_shared_bytes = core.limits.maxComputeSharedMemorySize;
   // 16 rows of 262,144 floats; this driver commits memory only when touched.
-  if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU && caps.vendor_id == VK_VENDOR_ID_MESA) caps.read_ahead_bytes = 16U << 20U;
-  caps.max_allocation_bytes = std::min<uint64_t>(p11.maxMemoryAllocationSize, p13.maxBufferSize) - caps.read_ahead_bytes;
+  if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU && caps.vendor_id == VK_VENDOR_ID_MESA) caps.overread_padding_bytes = 16U << 20U;
+  caps.max_allocation_bytes = std::min<uint64_t>(p11.maxMemoryAllocationSize, p13.maxBufferSize) - caps.overread_padding_bytes;
   caps.memory_bytes = memory.memoryHeaps[arena_heap(memory)].size;
   caps.available_bytes = query_available_bytes(physical);
   caps.timestamp_period_ns = static_cast<double>(core.limits.timestampPeriod);
@@ -178,7 +178,7 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   const char* mesa = std::strstr(p12.driverInfo, "Mesa ");
   const int lavapipe = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && mesa != nullptr ? std::atoi(mesa + 5) : 0;  // its major version
   // Mesa 26's aborts while compiling kernels with many 64-bit loads at 16 lanes, and is slower with them at 8.
-  caps.fast_pair_loads = caps.int64 && lavapipe < 26;
+  caps.fast_64bit_loads = caps.int64 && lavapipe < 26;
   // Tested with 25.0 and 26.1; earlier versions have the extension too.
   caps.shader_objects = lavapipe >= 25 && has_extension(physical, VK_EXT_SHADER_OBJECT_EXTENSION_NAME);
   caps.float16 = f12.shaderFloat16;
@@ -196,7 +196,7 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   if (caps.matrix_bf16 && caps.matrix_f16) caps.workgroup_matrix_bf16 = matrices.workgroup_bf16;  // their SPIR-V requires f16 too
   caps.max_matrix_dimension = matrices.max_dimension;
   caps.matrix_shared_bytes = matrices.shared_bytes;
-  caps.kernel_class = core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? KernelClass::scalar : KernelClass::tiled;
+  caps.kernel_class = core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? KernelClass::cpu : KernelClass::tiled;
   return caps;
 }
 

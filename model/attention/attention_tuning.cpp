@@ -65,8 +65,8 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
   }
 
  private:
-  // As vectors: each element is a sum of T products with factors that are sums of E; what is rounded to 16 bits on the way are the
-  // factors of four products and what is stored.
+  // As vectors: each element is a sum of T products with operands that are sums of E; what is rounded to 16 bits on the way are the
+  // operands of four products and what is stored.
   void check_result(const AttentionKernel& kernel, const std::vector<float>& values, DType stored) {
     if (expected_.empty()) {
       if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) throw Error("{} has a result that is not finite", kernel.to_string());
@@ -96,14 +96,14 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
 }  // namespace
 
 AttentionKernel tune_attention(KernelTuner& tuner, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory,
-                               const AttentionKernel& own) {
+                               const AttentionKernel& default_kernel) {
   const auto set_up = [&] {
     std::vector<std::unique_ptr<KernelTrial<AttentionKernel>>> trials;
     trials.push_back(std::make_unique<AttentionTrial>(tuner.kernels(), bounded(shape, trial_flops(tuner.kernels().device())), pass, precision, memory));
     return trials;
   };
   return tuner.choose<AttentionKernel>(key_of(shape, pass, precision, memory),
-                                       attention_candidates(tuner.caps(), precision, shape.head_width, pass, memory, own), set_up);
+                                       attention_candidates(tuner.caps(), precision, shape.head_width, pass, memory, default_kernel), set_up);
 }
 
 }  // namespace lapilli

@@ -265,8 +265,8 @@ void validate_config(const Config& config) {
   if (m.heads % m.kv_heads != 0) {
     throw Error("model.heads = {} is not a multiple of model.kv_heads = {}", m.heads, m.kv_heads);
   }
-  if (m.head_width() > kWidestHead) {
-    throw Error("model.dim / model.heads = {} exceeds the attention limit {}; raise model.heads", m.head_width(), kWidestHead);
+  if (m.head_width() > kMaxHeadWidth) {
+    throw Error("model.dim / model.heads = {} exceeds the attention limit {}; raise model.heads", m.head_width(), kMaxHeadWidth);
   }
   if (m.position == PositionKind::rope && m.head_width() % 2 != 0) {
     throw Error("model.dim / model.heads = {} must be even for model.position = \"rope\", which rotates pairs",

@@ -57,7 +57,7 @@ class LinearCrossEntropy {
   // Reserves its memory (kind "loss"). N is the maximum number of rows of a batch, V the real vocabulary size. `plan`
   // comes from plan_loss(). `kernel` replaces the device's default f32 kernel: by a 16-bit one, or in tests. Ops::tuner
   // may choose a faster one of the same precision; without a tuner, `kernel` also computes d_x and d_w. REQUIRES:
-  // takes_plan().
+  // supports_plan().
   LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options, const LossPlan& plan,
                      const std::optional<MatmulKernel>& kernel = std::nullopt);
 
@@ -69,17 +69,17 @@ class LinearCrossEntropy {
 
   const LossPlan& plan() const { return plan_; }
   // Whether the kernel supports the plan's chunks: coopmat2 requires matrices aligned to 16 bytes.
-  static bool takes_plan(const MatmulKernel& kernel, const LossShape& shape, const LossPlan& plan);
+  static bool supports_plan(const MatmulKernel& kernel, const LossShape& shape, const LossPlan& plan);
   // All memory of this class: logits and their gradients, the compact copies of x and d_x, the state of rows and
-  // strips.
+  // vocab blocks.
   uint64_t scratch_bytes() const { return scratch_bytes_; }
 
  private:
   // Compact rows first .. first + rows of the batch: the arguments of the kernels of a row chunk.
-  struct Range {
+  struct RowChunk {
     uint32_t index, first, rows;
-    Tensor row_tokens;  // u32 [rows]
-    Tensor live;        // u32 [1]
+    Tensor token_of_row;  // u32 [rows]
+    Tensor num_valid;        // u32 [1]
     Tensor x, d_x, teacher_x;  // [rows,D] compact; or empty
     Tensor state;       // [rows, args::kRowState]
     Tensor teacher_state, teacher_sums;  // [rows, args::kRowState], [rows, args::kTeacherState]
@@ -88,46 +88,46 @@ class LinearCrossEntropy {
   struct Model {
     ConstTensor x, w;  // [N,D], [columns,D]
     Tensor state;      // of the row chunk
-    Tensor slab;       // where logits are kept, or empty
+    Tensor logits_buffer;       // where logits are kept, or empty
     float softcap;
-    bool wants_total;  // sum z
+    bool needs_logit_sum;  // sum z
   };
   // Columns first .. first + columns of the vocabulary.
   struct Chunk {
     uint32_t index, first, columns;
     bool kept;     // its logits stay until their gradient is computed
-    Tensor slab, teacher_slab;  // [range, columns], rows gapped; empty where the plan has none
-    Tensor gradient;            // the memory of `slab`: logit gradients in the operand type
+    Tensor logits_buffer, teacher_logits_buffer;  // [row_chunk, columns], rows gapped; empty where the plan has none
+    Tensor gradient;            // the memory of `logits_buffer`: logit gradients in the operand type
     ConstTensor w, teacher_w;   // [columns,D]
   };
-  Range range(uint32_t index) const;
-  Chunk chunk(uint32_t index, const Range& range, const LossInputs& inputs) const;
+  RowChunk row_chunk(uint32_t index) const;
+  Chunk chunk(uint32_t index, const RowChunk& row_chunk, const LossInputs& inputs) const;
 
   // The kernels of this precision that can compute the logits on this device, the default first.
   std::vector<MatmulKernel> kernels() const;
-  void settle_kernel(Ops& ops, const LossInputs& inputs);
+  void resolve_kernel(Ops& ops, const LossInputs& inputs);
   void compact(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
-  void gather(Ops& ops, const Range& range, const LossInputs& inputs);
-  void forward_chunk(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
-  void multiply(Ops& ops, const Range& range, const Chunk& chunk, const Model& model, ConstTensor targets);
-  void combine(Ops& ops, const Range& range, const Chunk& chunk, Tensor state, ConstTensor targets);
-  void compare_with_teacher(Ops& ops, const Range& range, const Chunk& chunk);
-  Model student(const Range& range, const Chunk& chunk, const LossInputs& inputs) const;
-  Model teacher(const Range& range, const Chunk& chunk, const LossInputs& inputs) const;
-  void teacher_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
-  void logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
-  void recompute_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs);
-  void backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs, ConstTensor inverse_weight);
+  void gather(Ops& ops, const RowChunk& row_chunk, const LossInputs& inputs);
+  void forward_chunk(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs);
+  void multiply(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const Model& model, ConstTensor targets);
+  void combine(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, Tensor state, ConstTensor targets);
+  void compare_with_teacher(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk);
+  Model student(const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) const;
+  Model teacher(const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) const;
+  void teacher_logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs);
+  void logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs);
+  void recompute_logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs);
+  void backward_row_chunk(Ops& ops, const RowChunk& row_chunk, const LossGradients& gradients, const LossInputs& inputs, ConstTensor inverse_weight);
   void finish(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
   // Records the loss of each row chunk, followed by `after_forward`.
-  void go_over_ranges(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs, const std::function<void(const Range&)>& after_forward);
+  void for_each_row_chunk(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs, const std::function<void(const RowChunk&)>& after_forward);
 
   bool has_teacher() const { return shape_.teacher_dim != 0; }
   // Whether the logits kernel requires the rows of x without gaps.
   static bool gathers_first(const MatmulKernel& kernel) { return kernel.kernel_class == KernelClass::coopmat2; }
   DType gradient_type() const { return storage_type(kernel_.precision); }
-  // Whether slabs are read with 64-bit loads: their rows start at even elements.
-  bool in_pairs() const { return kernel_.kernel_class == KernelClass::scalar && kernel_.pairs && caps_.fast_pair_loads; }
+  // Whether logits buffers are read with 64-bit loads: their rows start at even elements.
+  bool uses_load64() const { return kernel_.kernel_class == KernelClass::cpu && kernel_.load64 && caps_.fast_64bit_loads; }
   MatmulTile tile(const ConstTensor& x, const ConstTensor& w) const;
   SpecConstants gradient_constants() const { return {softcap_constant(), type_constant(args::SPEC_C_TYPE, gradient_type())}; }
   // Bytes moved when the gradients of a chunk are computed from `read` f32 matrices of its size.
@@ -140,15 +140,15 @@ class LinearCrossEntropy {
   LossOptions options_;
   LossPlan plan_;
   const DeviceCaps& caps_;
-  const MatmulKernel own_kernel_;  // the default, without a measurement
+  const MatmulKernel default_kernel_;  // the default, without a measurement
   MatmulKernel kernel_;            // of the logits, and of d_x and d_w without a tuner
-  Tensor rows_, position_, live_;  // u32 [N], [N], [1 + ranges]
+  Tensor token_of_row_, row_of_token_, num_valid_;  // u32 [N], [N], [1 + row_chunks]
   Tensor state_;                   // [N, args::kRowState]
   Tensor teacher_state_, teacher_sums_;  // [N, args::kRowState], [N, args::kTeacherState] or empty
-  Tensor strips_;                  // [range * strips of a chunk * args::kStripState]
-  Tensor x_, d_x_;                 // [range,D] compact; x_ in the operand type where D is even
-  Tensor teacher_x_;               // [range,Dt], for kernels that require it
-  std::vector<Tensor> slabs_, teacher_slabs_;  // [range, slab stride] each
+  Tensor vocab_blocks_;                  // [row_chunk * vocab blocks of a chunk * args::kVocabBlockState]
+  Tensor x_, d_x_;                 // [row_chunk,D] compact; x_ in the operand type where D is even
+  Tensor teacher_x_;               // [row_chunk,Dt], for kernels that require it
+  std::vector<Tensor> logits_buffers_, teacher_logits_buffers_;  // [row_chunk, logits buffer stride] each
   uint64_t scratch_bytes_ = 0;
 };
 

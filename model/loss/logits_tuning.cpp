@@ -19,7 +19,7 @@ constexpr uint32_t kComparedRows = 333, kComparedChunk = 200, kComparedColumns =
 
 // Key of losses with equally fast logits: "loss logits 4096x2048x768 f16".
 std::string key_of(const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates) {
-  std::string key = fmt::format("loss logits {}x{}x{} {}", plan.range, plan.chunk, shape.dim, to_string(candidates.front().precision));
+  std::string key = fmt::format("loss logits {}x{}x{} {}", plan.row_chunk, plan.chunk, shape.dim, to_string(candidates.front().precision));
   // Another training step of the same shape may have memory that coopmat2 does not support.
   const bool has_coopmat2 = std::ranges::any_of(candidates, [](const MatmulKernel& kernel) { return kernel.kernel_class == KernelClass::coopmat2; });
   return has_coopmat2 ? key + " or coopmat2" : key;
@@ -27,9 +27,9 @@ std::string key_of(const LossShape& shape, const LossPlan& plan, const std::vect
 
 // One chunk, with fewer rows if all would take too long.
 LossPlan bounded(const LossPlan& plan, uint32_t dim, double flops_limit) {
-  const double rows = plan.range * std::min(1.0, flops_limit / (2.0 * plan.range * dim * plan.chunk));
-  const uint32_t range = std::min(plan.range, std::max(kFewestRows, static_cast<uint32_t>(rows)));
-  return {.strategy = LossStrategy::vocab, .range = range, .chunk = plan.chunk, .slabs = 0};
+  const double rows = plan.row_chunk * std::min(1.0, flops_limit / (2.0 * plan.row_chunk * dim * plan.chunk));
+  const uint32_t row_chunk = std::min(plan.row_chunk, std::max(kFewestRows, static_cast<uint32_t>(rows)));
+  return {.strategy = LossStrategy::vocab, .row_chunk = row_chunk, .chunk = plan.chunk, .logits_buffers = 0};
 }
 
 // Random operands and targets; the losses of all candidates share memory. The temperature gives the logits a standard
@@ -40,18 +40,18 @@ class LogitsTrial final : public KernelTrial<MatmulKernel> {
       : kernels_(kernels), plan_(plan), options_(options), precision_(candidates.front().precision), arena_(kernels.device().caps(), "loss measurement") {
     const uint32_t vocab = plan.chunks == 1 ? plan.chunk : kComparedColumns;
     options_.temperature = static_cast<float>(std::sqrt(dim) / 3);
-    const DType factors = dim % 2 == 0 ? storage_type(precision_) : DType::f32;
+    const DType operand_type = dim % 2 == 0 ? storage_type(precision_) : DType::f32;
     const auto tensor = [&](Shape shape, DType dtype = DType::f32) { return reserve_tensor(arena_, shape, "measurement", dtype); };
-    const Tensor x = tensor({plan.range, dim}, factors), w = tensor({vocab, dim}, factors), targets = tensor({plan.range}, DType::u32);
-    const Tensor weights = tensor({plan.range}), inverse_weight = tensor({1});
+    const Tensor x = tensor({plan.row_chunk, dim}, operand_type), w = tensor({vocab, dim}, operand_type), targets = tensor({plan.row_chunk}, DType::u32);
+    const Tensor weights = tensor({plan.row_chunk}), inverse_weight = tensor({1});
     inputs_ = {.x = x, .w = w, .targets = targets, .weights = weights};
     inverse_weight_ = inverse_weight;
-    outputs_ = {.nll = tensor({plan.range}), .sums = tensor({args::kSumCount}), .status = tensor({args::kStatusWords}, DType::u32)};
-    if (plan.slabs > 0) gradients_ = {.d_x = tensor({plan.range, dim}), .d_w = tensor({vocab, dim})};
+    outputs_ = {.nll = tensor({plan.row_chunk}), .sums = tensor({args::kSumCount}), .status = tensor({args::kStatusWords}, DType::u32)};
+    if (plan.logits_buffers > 0) gradients_ = {.d_x = tensor({plan.row_chunk, dim}), .d_w = tensor({vocab, dim})};
     {
-      Arena::Alternatives one_at_a_time(arena_);
+      Arena::AliasScope one_at_a_time(arena_);
       for (const MatmulKernel& kernel : candidates) {
-        losses_.emplace_back(kernel, std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), LossShape{plan.range, dim, vocab}, options_, plan, kernel));
+        losses_.emplace_back(kernel, std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), LossShape{plan.row_chunk, dim, vocab}, options_, plan, kernel));
         one_at_a_time.next();
       }
     }
@@ -60,9 +60,9 @@ class LogitsTrial final : public KernelTrial<MatmulKernel> {
     fill_random(kernels.device(), w, 2);
     std::vector<uint32_t> ids;
     std::vector<float> row_weights;
-    for (uint32_t n = 0; n < plan.range; ++n) {
+    for (uint32_t n = 0; n < plan.row_chunk; ++n) {
       ids.push_back(static_cast<uint32_t>(uint64_t{n} * 7919 % vocab));
-      row_weights.push_back(plan.slabs > 0 && n % 7 == 3 ? 0.0F : 1.0F);
+      row_weights.push_back(plan.logits_buffers > 0 && n % 7 == 3 ? 0.0F : 1.0F);
     }
     write_slice(kernels.device(), targets.slice(), ids);
     write_slice(kernels.device(), weights.slice(), row_weights);
@@ -73,7 +73,7 @@ class LogitsTrial final : public KernelTrial<MatmulKernel> {
     Ops ops{.program = program, .kernels = kernels_, .precision = precision_};
     const auto same = [&](const auto& each) { return each.first.to_string() == kernel.to_string(); };
     LinearCrossEntropy& loss = *std::ranges::find_if(losses_, same)->second;
-    if (plan_.slabs > 0) loss.forward_backward(ops, outputs_, gradients_, inputs_, inverse_weight_);
+    if (plan_.logits_buffers > 0) loss.forward_backward(ops, outputs_, gradients_, inputs_, inverse_weight_);
     else loss.forward(ops, outputs_, inputs_);
   }
 
@@ -97,14 +97,14 @@ class LogitsTrial final : public KernelTrial<MatmulKernel> {
   }
 
   struct Results {
-    std::vector<float> nll, d_x, d_w, hits;
+    std::vector<float> nll, d_x, d_w, top1_correct;
   };
 
   void require_same_results() {
     Device& device = kernels_.device();
     Results results{.nll = read_ends(device, outputs_.nll)};
-    results.hits = {read_slice<float>(device, outputs_.sums.slice())[args::kSumHits]};
-    if (plan_.slabs > 0) results.d_x = read_ends(device, gradients_.d_x), results.d_w = read_ends(device, gradients_.d_w);
+    results.top1_correct = {read_slice<float>(device, outputs_.sums.slice())[args::kSumTop1Correct]};
+    if (plan_.logits_buffers > 0) results.d_x = read_ends(device, gradients_.d_x), results.d_w = read_ends(device, gradients_.d_w);
     if (expected_.nll.empty()) {
       require_plausible_loss();
       expected_ = results;
@@ -112,11 +112,11 @@ class LogitsTrial final : public KernelTrial<MatmulKernel> {
     const uint32_t vocab = inputs_.w.rows();
     const LossTolerance tolerance = loss_tolerance(inputs_.x.cols(), vocab, static_cast<double>(options_.temperature), precision_);
     require_same_values(results.nll, expected_.nll, tolerance.nll, "nll");
-    require_same_values(results.hits, expected_.hits, 1, "hits");  // of many rows, one may have two largest logits
+    require_same_values(results.top1_correct, expected_.top1_correct, 1, "top1_correct");  // of many rows, one may have two largest logits
     // Over a row the magnitudes of gradients add up to 2 at most; over a column to that of every row, each about 1 / V, and its targets'.
     const double of_logits = 1 / static_cast<double>(options_.temperature);
     require_same_values(results.d_x, expected_.d_x, 2 * tolerance.gradient * of_logits, "d_x");
-    require_same_values(results.d_w, expected_.d_w, 16.0 * (1 + plan_.range / vocab) * tolerance.gradient * of_logits, "d_w");
+    require_same_values(results.d_w, expected_.d_w, 16.0 * (1 + plan_.row_chunk / vocab) * tolerance.gradient * of_logits, "d_w");
   }
 
   KernelLibrary& kernels_;
@@ -149,7 +149,7 @@ void require_same_values(const std::vector<float>& values, const std::vector<flo
 }
 
 MatmulKernel tune_logits(KernelTuner& tuner, const LossShape& shape, const LossPlan& plan, const std::vector<MatmulKernel>& candidates) {
-  const LossPlan compared{.strategy = LossStrategy::vocab, .range = kComparedRows, .chunk = kComparedChunk, .chunks = 3, .slabs = 1};
+  const LossPlan compared{.strategy = LossStrategy::vocab, .row_chunk = kComparedRows, .chunk = kComparedChunk, .chunks = 3, .logits_buffers = 1};
   const LossOptions all_options{.label_smoothing = 0.1F, .z_loss = 1e-3F, .softcap = 10};
   const auto set_up = [&] {
     KernelLibrary& kernels = tuner.kernels();

@@ -5,26 +5,26 @@
 
 namespace lapilli {
 
-void LinearCrossEntropy::teacher_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs) {
+void LinearCrossEntropy::teacher_logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) {
   if (!chunk.kept) {
     const Program::Scope scope(ops.program, "logits again");
-    multiply(ops, range, chunk, student(range, chunk, inputs), inputs.targets);
-    multiply(ops, range, chunk, teacher(range, chunk, inputs), inputs.targets);
+    multiply(ops, row_chunk, chunk, student(row_chunk, chunk, inputs), inputs.targets);
+    multiply(ops, row_chunk, chunk, teacher(row_chunk, chunk, inputs), inputs.targets);
   }
   const Program::Scope scope(ops.program, "logit gradients");
   ops.program.dispatch(ops.kernel("loss_teacher_gradient", ops.row_workgroup(), gradient_constants()),
-                       args::LossTeacherGradientArgs{.logits = chunk.slab,
-                                                     .state = range.state,
-                                                     .rows = range.row_tokens,
-                                                     .live = range.live,
+                       args::LossTeacherGradientArgs{.logits = chunk.logits_buffer,
+                                                     .state = row_chunk.state,
+                                                     .token_of_row = row_chunk.token_of_row,
+                                                     .num_valid = row_chunk.num_valid,
                                                      .targets = inputs.targets,
                                                      .weights = inputs.weights,
-                                                     .teacher_logits = chunk.teacher_slab,
-                                                     .teacher_state = range.teacher_state,
-                                                     .range = range.rows,
-                                                     .row_step = spreading_row_step(range.rows),
+                                                     .teacher_logits = chunk.teacher_logits_buffer,
+                                                     .teacher_state = row_chunk.teacher_state,
+                                                     .row_chunk = row_chunk.rows,
+                                                     .permutation_step = choose_permutation_step(row_chunk.rows),
                                                      .cols = chunk.columns,
-                                                     .logits_stride = plan_.slab_stride(),
+                                                     .logits_stride = plan_.logits_buffer_stride(),
                                                      .first_column = chunk.first,
                                                      .vocab = shape_.vocab,
                                                      .softcap = options_.softcap,
@@ -32,88 +32,88 @@ void LinearCrossEntropy::teacher_logit_gradients(Ops& ops, const Range& range, c
                                                      .z_loss = options_.z_loss,
                                                      .teacher_softcap = options_.teacher_softcap,
                                                      .distillation = options_.distillation},
-                       range.rows, {.bytes = gradient_bytes(chunk, 2)});
+                       row_chunk.rows, {.bytes = gradient_bytes(chunk, 2)});
 }
 
-void LinearCrossEntropy::logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs) {
-  if (has_teacher()) return teacher_logit_gradients(ops, range, chunk, inputs);
-  if (!chunk.kept) return recompute_logit_gradients(ops, range, chunk, inputs);
+void LinearCrossEntropy::logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) {
+  if (has_teacher()) return teacher_logit_gradients(ops, row_chunk, chunk, inputs);
+  if (!chunk.kept) return recompute_logit_gradients(ops, row_chunk, chunk, inputs);
   const Program::Scope scope(ops.program, "logit gradients");
-  ops.program.dispatch(ops.kernel(in_pairs() ? "loss_gradient_scalar_pairs" : "loss_gradient", ops.row_workgroup(), gradient_constants()),
-                       args::LossGradientArgs{.logits = chunk.slab,
-                                              .state = range.state,
-                                              .rows = range.row_tokens,
-                                              .live = range.live,
+  ops.program.dispatch(ops.kernel(uses_load64() ? "loss_gradient_cpu_load64" : "loss_gradient", ops.row_workgroup(), gradient_constants()),
+                       args::LossGradientArgs{.logits = chunk.logits_buffer,
+                                              .state = row_chunk.state,
+                                              .token_of_row = row_chunk.token_of_row,
+                                              .num_valid = row_chunk.num_valid,
                                               .targets = inputs.targets,
                                               .weights = inputs.weights,
-                                              .range = range.rows,
-                                              .row_step = spreading_row_step(range.rows),
+                                              .row_chunk = row_chunk.rows,
+                                              .permutation_step = choose_permutation_step(row_chunk.rows),
                                               .cols = chunk.columns,
-                                              .logits_stride = plan_.slab_stride(),
+                                              .logits_stride = plan_.logits_buffer_stride(),
                                               .first_column = chunk.first,
                                               .vocab = shape_.vocab,
                                               .softcap = options_.softcap,
                                               .smoothing = options_.label_smoothing,
                                               .z_loss = options_.z_loss},
-                       range.rows, {.bytes = gradient_bytes(chunk, 1)});
+                       row_chunk.rows, {.bytes = gradient_bytes(chunk, 1)});
 }
 
-void LinearCrossEntropy::recompute_logit_gradients(Ops& ops, const Range& range, const Chunk& chunk, const LossInputs& inputs) {
+void LinearCrossEntropy::recompute_logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) {
   const Program::Scope scope(ops.program, "logits again");
-  const ConstTensor x = gathers_first(kernel_) ? ConstTensor(range.x) : inputs.x;
+  const ConstTensor x = gathers_first(kernel_) ? ConstTensor(row_chunk.x) : inputs.x;
   const MatmulTile tile = this->tile(x, chunk.w);
-  const double n = range.rows, d = shape_.dim, v = chunk.columns;
+  const double n = row_chunk.rows, d = shape_.dim, v = chunk.columns;
   const auto of_x = static_cast<double>(size_bytes(x.dtype())), of_w = static_cast<double>(size_bytes(chunk.w.dtype()));
   ops.program.dispatch(ops.kernel("loss_recompute_" + tile.form, tile.workgroup, tile.constants),
                        args::LossRecomputeArgs{.gradient = chunk.gradient,
                                                .x = x,
                                                .w = chunk.w,
-                                               .state = range.state,
-                                               .rows = range.row_tokens,
-                                               .live = range.live,
+                                               .state = row_chunk.state,
+                                               .token_of_row = row_chunk.token_of_row,
+                                               .num_valid = row_chunk.num_valid,
                                                .targets = inputs.targets,
                                                .weights = inputs.weights,
-                                               .range = range.rows,
+                                               .row_chunk = row_chunk.rows,
                                                .dim = shape_.dim,
-                                               .row_step = spreading_row_step(ceil_div(range.rows, tile.rows)),
+                                               .permutation_step = choose_permutation_step(ceil_div(row_chunk.rows, tile.rows)),
                                                .cols = chunk.columns,
-                                               .logits_stride = plan_.slab_stride(),
+                                               .logits_stride = plan_.logits_buffer_stride(),
                                                .first_column = chunk.first,
                                                .vocab = shape_.vocab,
                                                .alpha = 1.0F / options_.temperature,
                                                .softcap = options_.softcap,
                                                .smoothing = options_.label_smoothing,
                                                .z_loss = options_.z_loss},
-                       tile.count(range.rows, chunk.columns),
-                       {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + gradient_bytes(chunk, 0), .matrices = kernel_.of_matrices()});
+                       tile.count(row_chunk.rows, chunk.columns),
+                       {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + gradient_bytes(chunk, 0), .matrices = kernel_.uses_coopmat()});
 }
 
-void LinearCrossEntropy::backward_range(Ops& ops, const Range& range, const LossGradients& gradients, const LossInputs& inputs,
+void LinearCrossEntropy::backward_row_chunk(Ops& ops, const RowChunk& row_chunk, const LossGradients& gradients, const LossInputs& inputs,
                                         ConstTensor inverse_weight) {
   const float unit = gradient_type() == DType::f32 ? 1.0F : args::kGradientScale;
   // The last chunk's logits are still in memory: start with it.
   for (uint32_t i = plan_.chunks; i-- > 0;) {
-    const Chunk chunk = this->chunk(i, range, inputs);
-    logit_gradients(ops, range, chunk, inputs);
-    const MatmulOptions options{.live = range.live, .alpha = 1.0F / options_.temperature / unit, .scale = inverse_weight, .force = ops.tuner == nullptr ? std::optional(kernel_) : std::nullopt};
+    const Chunk chunk = this->chunk(i, row_chunk, inputs);
+    logit_gradients(ops, row_chunk, chunk, inputs);
+    const MatmulOptions options{.num_valid = row_chunk.num_valid, .alpha = 1.0F / options_.temperature / unit, .scale = inverse_weight, .force = ops.tuner == nullptr ? std::optional(kernel_) : std::nullopt};
     {
       const Program::Scope scope(ops.program, "d_x");
-      matmul_nn(ops, range.d_x, chunk.gradient, chunk.w, i + 1 == plan_.chunks ? Into::overwrite : Into::accumulate, options);
+      matmul_nn(ops, row_chunk.d_x, chunk.gradient, chunk.w, i + 1 == plan_.chunks ? Into::overwrite : Into::accumulate, options);
     }
     const Program::Scope scope(ops.program, "d_w");
-    matmul_tn(ops, gradients.d_w.row_range(chunk.first, chunk.columns), chunk.gradient, range.x,
-              range.index == 0 ? gradients.into_d_w : Into::accumulate, options);
+    matmul_tn(ops, gradients.d_w.row_range(chunk.first, chunk.columns), chunk.gradient, row_chunk.x,
+              row_chunk.index == 0 ? gradients.into_d_w : Into::accumulate, options);
   }
   const Program::Scope scope(ops.program, "scatter");
   ops.program.dispatch(ops.kernel("loss_scatter", ops.row_workgroup()),
                        args::LossScatterArgs{.d_x = gradients.d_x,
-                                             .d_compact = range.d_x,
-                                             .position = position_,
+                                             .d_compact = row_chunk.d_x,
+                                             .row_of_token = row_of_token_,
                                              .tokens = shape_.tokens,
                                              .dim = shape_.dim,
-                                             .first = range.first,
-                                             .range = range.rows},
-                       shape_.tokens, {.bytes = 8.0 * range.rows * shape_.dim});
+                                             .first = row_chunk.first,
+                                             .row_chunk = row_chunk.rows},
+                       shape_.tokens, {.bytes = 8.0 * row_chunk.rows * shape_.dim});
 }
 
 }  // namespace lapilli

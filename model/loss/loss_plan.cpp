@@ -11,12 +11,12 @@ namespace lapilli {
 namespace {
 
 constexpr uint64_t kMaxElements = (uint64_t{1} << 31) - 1;      // addressable with 32-bit element indices on every driver
-constexpr uint64_t kMaxSlabFloats = kMaxElements / 2;           // a slab's memory may contain 16-bit elements
+constexpr uint64_t kMaxLogitsBufferFloats = kMaxElements / 2;           // a logits buffer's memory may contain 16-bit elements
 constexpr uint32_t kMaxVocab = 1U << 24;                         // column indices exact as floats
-constexpr uint32_t kColumnGrain = 512;                           // whole matmul tiles and strips
+constexpr uint32_t kColumnGrain = 512;                           // whole matmul tiles and vocab blocks
 constexpr uint32_t kRowGrain = 128;
 // Columns of a chunk when gradients are computed: d_x sums over them, and CPU drivers split sums at this depth anyway
-// (kScalarDepth of matmul_record.cpp), so that wider chunks would need more memory without a gain.
+// (kCpuDepth of matmul_record.cpp), so that wider chunks would need more memory without a gain.
 constexpr uint32_t kMostColumns = 2048;
 constexpr uint32_t kFewestRows = 256;                            // of a range that still fills a device
 // One matmul of a chunk: 0.2 s on a GPU of half a TFLOP/s.
@@ -34,10 +34,10 @@ uint32_t equal_parts(uint64_t whole, uint64_t most, uint64_t grain) {
   return static_cast<uint32_t>(rounded <= most ? rounded : part);
 }
 
-// The widest chunk of a range of `rows` whose slab, and whose part of w, can be indexed.
+// The widest chunk of a range of `rows` whose logits buffer, and whose part of w, can be indexed.
 uint64_t widest_indexed(uint64_t rows, const LossShape& shape) {
-  const uint64_t most = kMaxSlabFloats / rows;  // floats of a row, its gap included
-  return std::min(spread_row_stride(most) <= most ? most : std::max<uint64_t>(most, 65) - 64, kMaxElements / shape.dim);
+  const uint64_t most = kMaxLogitsBufferFloats / rows;  // floats of a row, its gap included
+  return std::min(padded_row_stride(most) <= most ? most : std::max<uint64_t>(most, 65) - 64, kMaxElements / shape.dim);
 }
 
 // The same, with a matmul that is short enough.
@@ -50,27 +50,27 @@ uint64_t widest_chunk(uint64_t rows, const LossShape& shape) {
 // Bytes of the compact x and d_x of a range.
 uint64_t copy_bytes(uint64_t rows, const LossShape& shape) { return 8 * rows * shape.dim; }
 
-LossPlan with_ranges(LossStrategy strategy, uint64_t range, uint64_t chunk, const LossShape& shape) {
-  LossPlan plan{.strategy = strategy, .range = static_cast<uint32_t>(range), .chunk = static_cast<uint32_t>(chunk)};
+LossPlan with_row_chunks(LossStrategy strategy, uint64_t row_chunk, uint64_t chunk, const LossShape& shape) {
+  LossPlan plan{.strategy = strategy, .row_chunk = static_cast<uint32_t>(row_chunk), .chunk = static_cast<uint32_t>(chunk)};
   plan.models = models(shape);
-  plan.ranges = static_cast<uint32_t>(ceil_div(shape.tokens, range));
+  plan.row_chunks = static_cast<uint32_t>(ceil_div(shape.tokens, row_chunk));
   plan.chunks = static_cast<uint32_t>(ceil_div(shape.vocab, chunk));
-  plan.slabs = plan.chunks;
+  plan.logits_buffers = plan.chunks;
   return plan;
 }
 
-LossPlan plan_kept(LossStrategy strategy, uint64_t range, const LossShape& shape) {
-  const uint64_t widest = std::min<uint64_t>(widest_chunk(range, shape), kMostColumns);
-  return with_ranges(strategy, range, equal_parts(shape.vocab, widest, kColumnGrain), shape);
+LossPlan plan_kept(LossStrategy strategy, uint64_t row_chunk, const LossShape& shape) {
+  const uint64_t widest = std::min<uint64_t>(widest_chunk(row_chunk, shape), kMostColumns);
+  return with_row_chunks(strategy, row_chunk, equal_parts(shape.vocab, widest, kColumnGrain), shape);
 }
 
 // Rows whose logits and copies fit the budget.
 uint64_t fitting_rows(uint64_t budget, const LossShape& shape) {
-  return budget / (4 * (spread_row_stride(shape.vocab) * models(shape) + 2 * uint64_t{shape.dim}));
+  return budget / (4 * (padded_row_stride(shape.vocab) * models(shape) + 2 * uint64_t{shape.dim}));
 }
 
 bool fits(const LossPlan& plan, uint64_t budget, const LossShape& shape) {
-  return plan.slab_bytes() + copy_bytes(plan.range, shape) <= budget;
+  return plan.logits_buffer_bytes() + copy_bytes(plan.row_chunk, shape) <= budget;
 }
 
 LossPlan plan_tokens(const LossOptions& options, uint64_t budget, const LossShape& shape) {
@@ -84,31 +84,31 @@ LossPlan plan_tokens(const LossOptions& options, uint64_t budget, const LossShap
 }
 
 LossPlan plan_vocab(const LossOptions& options, uint64_t budget, const LossShape& shape) {
-  // The copies get at most half of the budget, and leave room for the narrowest slab.
-  const uint64_t narrowest = spread_row_stride(std::min<uint64_t>(options.chunk != 0 ? options.chunk : kColumnGrain, shape.vocab));
+  // The copies get at most half of the budget, and leave room for the narrowest logits buffer.
+  const uint64_t narrowest = padded_row_stride(std::min<uint64_t>(options.chunk != 0 ? options.chunk : kColumnGrain, shape.vocab));
   const uint64_t row_bytes = std::max(2 * copy_bytes(1, shape), copy_bytes(1, shape) + 4 * narrowest * models(shape));
   const uint64_t most_rows = std::max<uint64_t>(round_down(budget / row_bytes, kRowGrain), kRowGrain);
-  const uint64_t range = equal_parts(shape.tokens, most_rows, kRowGrain);
-  const uint64_t for_slabs = budget - std::min(budget, copy_bytes(range, shape));
-  const uint64_t columns = for_slabs / 4 / models(shape) / range;  // that can be held
+  const uint64_t row_chunk = equal_parts(shape.tokens, most_rows, kRowGrain);
+  const uint64_t for_logits_buffers = budget - std::min(budget, copy_bytes(row_chunk, shape));
+  const uint64_t columns = for_logits_buffers / 4 / models(shape) / row_chunk;  // that can be held
   uint64_t chunk = options.chunk;
-  // Four slabs by default: the more chunks keep their logits, the fewer are recomputed, but a chunk that is too
+  // Four logits buffers by default: the more chunks keep their logits, the fewer are recomputed, but a chunk that is too
   // narrow wastes matmul tiles.
   if (chunk == 0) {
     chunk = std::max<uint64_t>(round_down(columns / 4, kColumnGrain), kColumnGrain);
-    chunk = std::min({chunk, widest_chunk(range, shape), uint64_t{kMostColumns}});
+    chunk = std::min({chunk, widest_chunk(row_chunk, shape), uint64_t{kMostColumns}});
     chunk = equal_parts(shape.vocab, chunk, kColumnGrain);
   }
-  chunk = std::min({chunk, uint64_t{shape.vocab}, widest_indexed(range, shape)});
-  LossPlan plan = with_ranges(LossStrategy::vocab, range, chunk, shape);
-  plan.slabs = static_cast<uint32_t>(std::clamp<uint64_t>(columns / plan.slab_stride(), 1, plan.chunks));
+  chunk = std::min({chunk, uint64_t{shape.vocab}, widest_indexed(row_chunk, shape)});
+  LossPlan plan = with_row_chunks(LossStrategy::vocab, row_chunk, chunk, shape);
+  plan.logits_buffers = static_cast<uint32_t>(std::clamp<uint64_t>(columns / plan.logits_buffer_stride(), 1, plan.chunks));
   return plan;
 }
 
 }  // namespace
 
-uint32_t LossPlan::slab_stride() const { return static_cast<uint32_t>(spread_row_stride(chunk)); }
-uint64_t LossPlan::slab_bytes() const { return uint64_t{range} * slab_stride() * slabs * models * sizeof(float); }
+uint32_t LossPlan::logits_buffer_stride() const { return static_cast<uint32_t>(padded_row_stride(chunk)); }
+uint64_t LossPlan::logits_buffer_bytes() const { return uint64_t{row_chunk} * logits_buffer_stride() * logits_buffers * models * sizeof(float); }
 
 double LossPlan::flops_per_logit_and_dim(uint32_t vocab) const {
   uint64_t again = 0;
@@ -118,9 +118,9 @@ double LossPlan::flops_per_logit_and_dim(uint32_t vocab) const {
 }
 
 std::string LossPlan::to_string() const {
-  std::string text = fmt::format("{}: {} {} of {} rows", lapilli::to_string(strategy), ranges, ranges == 1 ? "range" : "ranges", range);
+  std::string text = fmt::format("{}: {} {} of {} rows", lapilli::to_string(strategy), row_chunks, row_chunks == 1 ? "range" : "ranges", row_chunk);
   text += fmt::format(", {} {} of {} columns", chunks, chunks == 1 ? "chunk" : "chunks", chunk);
-  return slabs == chunks ? text + ", all kept" : text + fmt::format(", {} kept", slabs);
+  return logits_buffers == chunks ? text + ", all kept" : text + fmt::format(", {} kept", logits_buffers);
 }
 
 LossPlan plan_loss(const LossOptions& options, const LossShape& shape, bool training) {
@@ -132,8 +132,8 @@ LossPlan plan_loss(const LossOptions& options, const LossShape& shape, bool trai
     const uint64_t chunk = options.chunk != 0 && options.strategy == LossStrategy::vocab
                                ? std::min<uint64_t>({options.chunk, shape.vocab, widest_indexed(shape.tokens, shape)})
                                : equal_parts(shape.vocab, widest_chunk(shape.tokens, shape), kColumnGrain);
-    LossPlan plan = with_ranges(LossStrategy::vocab, shape.tokens, chunk, shape);
-    plan.slabs = 0;
+    LossPlan plan = with_row_chunks(LossStrategy::vocab, shape.tokens, chunk, shape);
+    plan.logits_buffers = 0;
     return plan;
   }
   switch (options.strategy) {
@@ -154,12 +154,12 @@ std::vector<LossPlan> loss_candidates(const LossOptions& options, const LossShap
   const LossPlan full = plan_kept(LossStrategy::full, shape.tokens, shape);
   if (fits(full, budget, shape)) plans.push_back(full);
   const LossPlan tokens = plan_tokens(automatic, budget, shape);
-  if (tokens.ranges > 1 && tokens.range >= kFewestRows && fits(tokens, budget, shape)) plans.push_back(tokens);
+  if (tokens.row_chunks > 1 && tokens.row_chunk >= kFewestRows && fits(tokens, budget, shape)) plans.push_back(tokens);
   // Ranges so short that their logits may stay in a cache.
   for (const uint32_t rows : {1024U, 512U}) {
     automatic.chunk = rows;
     const LossPlan shorter = plan_tokens(automatic, budget, shape);
-    if (rows < std::min(shape.tokens, tokens.range) && fits(shorter, budget, shape)) plans.push_back(shorter);
+    if (rows < std::min(shape.tokens, tokens.row_chunk) && fits(shorter, budget, shape)) plans.push_back(shorter);
   }
   automatic.chunk = 0;
   if (plans.empty() || plans.front().strategy != LossStrategy::full) plans.push_back(plan_vocab(automatic, budget, shape));

@@ -41,19 +41,19 @@ struct LossShape {
 
 struct LossPlan {
   LossStrategy strategy = LossStrategy::full;
-  uint32_t range = 0;   // rows of a row chunk; the last one may be shorter
-  uint32_t ranges = 1;
+  uint32_t row_chunk = 0;   // rows of a row chunk; the last one may be shorter
+  uint32_t row_chunks = 1;
   uint32_t chunk = 0;   // columns of a chunk; the last one may be narrower
   uint32_t chunks = 1;
-  uint32_t slabs = 1;   // chunks whose logits are in memory at the same time; 0: none (evaluation)
-  uint32_t models = 1;  // 2 with a teacher: each slab holds the logits of both models
+  uint32_t logits_buffers = 1;   // chunks whose logits are in memory at the same time; 0: none (evaluation)
+  uint32_t models = 1;  // 2 with a teacher: each logits buffer holds the logits of both models
 
-  uint32_t slab_stride() const;  // floats from a row of a slab to the next
-  uint64_t slab_bytes() const;   // of all slabs
+  uint32_t logits_buffer_stride() const;  // floats from a row of a logits buffer to the next
+  uint64_t logits_buffer_bytes() const;   // of all logits buffers
   // Whether backward must recompute a chunk's logits.
-  bool recomputes(uint32_t chunk_index) const { return slabs < chunks && chunk_index + 1 >= slabs && chunk_index + 1 != chunks; }
-  // Chunks 0 .. `slabs` - 2 have one each; the last one holds the last chunk, then each recomputed chunk.
-  uint32_t slab_of(uint32_t chunk_index) const { return chunk_index + 1 < slabs ? chunk_index : slabs - 1; }
+  bool recomputes(uint32_t chunk_index) const { return logits_buffers < chunks && chunk_index + 1 >= logits_buffers && chunk_index + 1 != chunks; }
+  // Chunks 0 .. `logits_buffers` - 2 have one each; the last one holds the last chunk, then each recomputed chunk.
+  uint32_t logits_buffer_of(uint32_t chunk_index) const { return chunk_index + 1 < logits_buffers ? chunk_index : logits_buffers - 1; }
   // FLOPs of the student's training pass, divided by N D V: 6, and up to 8 where logits are recomputed.
   double flops_per_logit_and_dim(uint32_t vocab) const;
   std::string to_string() const;  // "tokens, 4 ranges of 512 rows"

@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint32_t kFewestColumns = 2048;  // that still behave like a vocabulary
 // Work of one run: about 0.1 s on a CPU driver, and on a GPU of 4 TFLOP/s.
-double most_flops(const DeviceCaps& caps) { return caps.kernel_class == KernelClass::scalar ? 6e9 : 4e11; }
+double max_flops(const DeviceCaps& caps) { return caps.kernel_class == KernelClass::cpu ? 6e9 : 4e11; }
 
 LossShape with_fewer_columns(const LossShape& shape, double flops_limit) {
   const double flops = 6.0 * shape.tokens * (shape.dim + shape.teacher_dim / 3.0) * shape.vocab;
@@ -22,10 +22,10 @@ LossShape with_fewer_columns(const LossShape& shape, double flops_limit) {
 
 // The same plan over fewer columns: the same number of chunks, each narrower.
 LossPlan scaled(LossPlan plan, uint32_t from_columns, uint32_t to_columns) {
-  const bool keeps_all = plan.slabs == plan.chunks;
+  const bool keeps_all = plan.logits_buffers == plan.chunks;
   plan.chunk = static_cast<uint32_t>(ceil_div(uint64_t{plan.chunk} * to_columns, from_columns));
   plan.chunks = static_cast<uint32_t>(ceil_div(to_columns, plan.chunk));
-  plan.slabs = keeps_all ? plan.chunks : std::min(plan.slabs, plan.chunks);
+  plan.logits_buffers = keeps_all ? plan.chunks : std::min(plan.logits_buffers, plan.chunks);
   return plan;
 }
 
@@ -44,20 +44,20 @@ class LossPlanTrial final : public KernelTrial<PlanCandidate> {
       : kernels_(kernels), shape_(shape), precision_(kernel.precision), arena_(kernels.device().caps(), "loss measurement") {
     const auto reserve = [&](Shape tensor_shape, DType dtype = DType::f32) { return reserve_tensor(arena_, tensor_shape, "measurement", dtype); };
     // As training has them.
-    const auto factors = [&](Shape tensor_shape) { return reserve(tensor_shape, tensor_shape[1] % 2 == 0 ? storage_type(precision_) : DType::f32); };
-    inputs_ = {.x = factors({shape.tokens, shape.dim}),
-               .w = factors({shape.vocab, shape.dim}),
+    const auto operand = [&](Shape tensor_shape) { return reserve(tensor_shape, tensor_shape[1] % 2 == 0 ? storage_type(precision_) : DType::f32); };
+    inputs_ = {.x = operand({shape.tokens, shape.dim}),
+               .w = operand({shape.vocab, shape.dim}),
                .targets = reserve({shape.tokens}, DType::u32),
                .weights = reserve({shape.tokens})};
     if (shape.teacher_dim != 0) {
-      inputs_.teacher_x = factors({shape.tokens, shape.teacher_dim});
-      inputs_.teacher_w = factors({shape.vocab, shape.teacher_dim});
+      inputs_.teacher_x = operand({shape.tokens, shape.teacher_dim});
+      inputs_.teacher_w = operand({shape.vocab, shape.teacher_dim});
     }
     outputs_ = {.nll = reserve({shape.tokens}), .sums = reserve({args::kSumCount}), .status = reserve({args::kStatusWords}, DType::u32)};
     gradients_ = {.d_x = reserve({shape.tokens, shape.dim}), .d_w = reserve({shape.vocab, shape.dim})};
     inverse_weight_ = reserve({1});
     {
-      Arena::Alternatives one_at_a_time(arena_);
+      Arena::AliasScope one_at_a_time(arena_);
       for (const PlanCandidate& candidate : candidates) {
         losses_.emplace(candidate.to_string(),
                         std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), shape, options, candidate.measured, kernel));
@@ -110,7 +110,7 @@ TunedLoss tune_loss(KernelTuner& tuner, const LossOptions& options, const LossSh
   const std::vector<LossPlan> plans = loss_candidates(options, shape);
   TunedLoss tuned{.options = options, .plan = plans.front()};
   if (options.strategy == LossStrategy::automatic) {
-    const LossShape fewer = with_fewer_columns(shape, most_flops(tuner.caps()));
+    const LossShape fewer = with_fewer_columns(shape, max_flops(tuner.caps()));
     std::vector<PlanCandidate> candidates;
     for (const LossPlan& plan : plans) candidates.push_back({plan, scaled(plan, shape.vocab, fewer.vocab)});
     const auto set_up = [&] {
@@ -127,7 +127,7 @@ TunedLoss tune_loss(KernelTuner& tuner, const LossOptions& options, const LossSh
   }
   tuned.options.strategy = tuned.plan.strategy;
   if (options.strategy == LossStrategy::automatic)
-    tuned.options.chunk = tuned.plan.strategy == LossStrategy::tokens  ? tuned.plan.range
+    tuned.options.chunk = tuned.plan.strategy == LossStrategy::tokens  ? tuned.plan.row_chunk
                           : tuned.plan.strategy == LossStrategy::vocab ? tuned.plan.chunk
                                                                        : 0;
   return tuned;

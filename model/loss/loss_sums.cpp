@@ -12,7 +12,7 @@ LossSums read_loss_sums(std::span<const float> words) {
   return {.weight = at(args::kSumWeight),
           .nll = at(args::kSumNll),
           .objective = at(args::kSumObjective),
-          .hits = at(args::kSumHits),
+          .top1_correct = at(args::kSumTop1Correct),
           .z_loss = at(args::kSumZLoss),
           .rows = at(args::kSumRows),
           .teacher_entropy = at(args::kSumTeacherEntropy),
@@ -24,7 +24,7 @@ LossSums& LossSums::operator+=(const LossSums& other) {
   weight += other.weight;
   nll += other.nll;
   objective += other.objective;
-  hits += other.hits;
+  top1_correct += other.top1_correct;
   z_loss += other.z_loss;
   rows += other.rows;
   teacher_entropy += other.teacher_entropy;

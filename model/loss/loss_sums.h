@@ -10,7 +10,7 @@ namespace lapilli {
 
 // The sums of a batch, in the order of args::kSum*, as read back by the host.
 struct LossSums {
-  double weight = 0, nll = 0, objective = 0, hits = 0, z_loss = 0, rows = 0;
+  double weight = 0, nll = 0, objective = 0, top1_correct = 0, z_loss = 0, rows = 0;
   double teacher_entropy = 0, teacher_cross_entropy = 0, teacher_kl = 0;  // 0 without a teacher
   LossSums& operator+=(const LossSums& other);
 };

@@ -38,34 +38,34 @@ std::optional<std::string> why_no_coopmat2(const DeviceCaps& caps, Precision pre
 // The largest tile with at least two workgroups per SM of a large GPU, else with one; else the smallest.
 MatmulTile coopmat2_tile(uint32_t rows, uint32_t cols, const MatmulKernel& kernel) {
   const auto tiles = [&](uint32_t tile_rows, uint32_t tile_cols) { return ceil_div(rows, tile_rows) * ceil_div(cols, tile_cols); };
-  uint32_t down = 64, across = 64;
+  uint32_t block_m = 64, block_n = 64;
   if (kernel.tile != 0) {
-    down = kernel.tile;
-    across = kernel.tile_cols != 0 ? kernel.tile_cols : kernel.tile;
+    block_m = kernel.tile;
+    block_n = kernel.tile_cols != 0 ? kernel.tile_cols : kernel.tile;
   } else if (std::min(tiles(128, 256), tiles(256, 128)) >= 256) {
-    down = tiles(128, 256) <= tiles(256, 128) ? 128 : 256;
-    across = 384 - down;
+    block_m = tiles(128, 256) <= tiles(256, 128) ? 128 : 256;
+    block_n = 384 - block_m;
   } else if (tiles(128, 128) >= 128) {
-    down = across = 128;
+    block_m = block_n = 128;
   }
-  CHECK(down >= 64 && across >= 64 && down * across <= 128 * 256, "a tile of {} x {}", down, across);
+  CHECK(block_m >= 64 && block_n >= 64 && block_m * block_n <= 128 * 256, "a tile of {} x {}", block_m, block_n);
   return {.form = shader(kernel),
           .in_blocks = false,
-          .rows = down,
-          .cols = across,
-          .workgroup = down * across > 64 * 64 ? 256U : 128U,
-          .constants = {{args::SPEC_TILE_ROWS, down},
-                        {args::SPEC_TILE_COLS, across},
+          .rows = block_m,
+          .cols = block_n,
+          .workgroup = block_m * block_n > 64 * 64 ? 256U : 128U,
+          .constants = {{args::SPEC_TILE_ROWS, block_m},
+                        {args::SPEC_TILE_COLS, block_n},
                         {args::SPEC_TILE_DEPTH, kernel.emulated ? kEmulatedDepth : kDepth}}};
 }
 
 SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
                                  std::initializer_list<ConstTensor> like_c) {
-  const DType factors = storage_type(kernel.precision);
+  const DType operand_type = storage_type(kernel.precision);
   for (const ConstTensor& tensor : {a, b})
-    CHECK(tensor.dtype() == factors && starts_at_16_bytes(tensor), "{} at byte {} cannot be an operand of {} coopmat2: wrong type or alignment", tensor.shape().to_string(),
+    CHECK(tensor.dtype() == operand_type && starts_at_16_bytes(tensor), "{} at byte {} cannot be an operand of {} coopmat2: wrong type or alignment", tensor.shape().to_string(),
           tensor.slice().buffer_offset_bytes(), to_string(kernel.precision));
-  CHECK(c.dtype() == factors || c.dtype() == DType::f32, "c {} has neither the operands' type nor f32", c.shape().to_string());
+  CHECK(c.dtype() == operand_type || c.dtype() == DType::f32, "c {} has neither the operands' type nor f32", c.shape().to_string());
   for (const ConstTensor& tensor : like_c)
     CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} must have the same type", c.shape().to_string(), tensor.shape().to_string());
   return {{args::SPEC_ALIGNED, (has_rows_of_16_bytes(a) ? 1U : 0U) | (has_rows_of_16_bytes(b) ? 2U : 0U) | (starts_at_16_bytes(c) ? 4U : 0U)},

@@ -9,20 +9,20 @@ namespace {
 
 // Every row of c starts and ends at a pair of columns, and the tensors read with it have the same layout.
 bool stores_pairs(const args::MatmulArgs& args) {
-  const auto starts_at_pair = [](const Slice& slice) { return !slice || slice.buffer_offset_bytes() % 8 == 0; };
-  return args.cols % 2 == 0 && args.c_stride % 2 == 0 && starts_at_pair(args.c.slice) && starts_at_pair(args.bias.slice) &&
-         starts_at_pair(args.addend.slice) && starts_at_pair(args.kept.slice) && starts_at_pair(args.before.slice);
+  const auto is_8_byte_aligned = [](const Slice& slice) { return !slice || slice.buffer_offset_bytes() % 8 == 0; };
+  return args.cols % 2 == 0 && args.c_stride % 2 == 0 && is_8_byte_aligned(args.c.slice) && is_8_byte_aligned(args.bias.slice) &&
+         is_8_byte_aligned(args.addend.slice) && is_8_byte_aligned(args.kept.slice) && is_8_byte_aligned(args.before.slice);
 }
 
 // SPEC_EPILOGUE. Scalar kernels get every bit as a constant; others check for bias and addend at run time.
 uint32_t epilogue_of(const args::MatmulArgs& args, KernelClass kernel_class) {
   const uint32_t scaled = args.scale.slice ? 8U : 0U;
-  if (kernel_class != KernelClass::scalar) return 1U | 2U | scaled;
+  if (kernel_class != KernelClass::cpu) return 1U | 2U | scaled;
   return (args.bias.slice ? 1U : 0U) | (args.addend.slice ? 2U : 0U) | (stores_pairs(args) ? 4U : 0U) | scaled;
 }
 
-// SPEC_VARIANT of matmul_scalar_pairs.comp.
-uint32_t pairs_variant(const args::MatmulArgs& args) {
+// SPEC_VARIANT of matmul_cpu_load64.comp.
+uint32_t load64_variant(const args::MatmulArgs& args) {
   const MatmulLayout layout = layout_of(args);
   const uint32_t a_stride = layout == MatmulLayout::tn ? args.a_depth : args.a_row;
   const uint32_t b_stride = layout == MatmulLayout::nt ? args.b_col : args.b_depth;
@@ -30,9 +30,9 @@ uint32_t pairs_variant(const args::MatmulArgs& args) {
 }
 
 // The part of the sum over K that begins at `k`.
-MatmulProduct part_of(const MatmulProduct& whole, uint32_t k, uint32_t depth) {
+MatmulProblem part_of(const MatmulProblem& whole, uint32_t k, uint32_t depth) {
   const auto from = [](const Slice& slice, uint64_t bytes) { return slice.sub(bytes, slice.size_bytes() - bytes); };
-  MatmulProduct part = whole;
+  MatmulProblem part = whole;
   part.args.depth = depth;
   part.args.a.slice = from(whole.args.a.slice, uint64_t{k} * whole.args.a_depth * size_bytes(whole.a.dtype()));
   part.args.b.slice = from(whole.args.b.slice, uint64_t{k} * whole.args.b_depth * size_bytes(whole.b.dtype()));
@@ -46,26 +46,26 @@ MatmulProduct part_of(const MatmulProduct& whole, uint32_t k, uint32_t depth) {
 // the next tile would have reused. Measured on lavapipe, [1024,K] [K,256] in one piece: 59 GFLOP/s at K = 2048, 37 at
 // 8192, 17 at
 // 32000; in pieces (lapilli bench matmul --m 1024 --n 256 --k 32000 --layout nn) 55.
-constexpr uint32_t kScalarDepth = 2048;
+constexpr uint32_t kCpuDepth = 2048;
 
 // The matmul as a sum of matmuls of bounded depth. The later ones accumulate into c, or into the kept y if there is
 // one, and the last applies the nonlinearity to the sum. CPU kernels only, so everything is f32.
-std::vector<MatmulProduct> depth_pieces(const MatmulProduct& whole, const MatmulTile& tile) {
-  const bool counted = whole.args.live.slice && whole.args.live_is_depth != 0;  // the depth is known only on the device
+std::vector<MatmulProblem> depth_pieces(const MatmulProblem& whole, const MatmulTile& tile) {
+  const bool counted = whole.args.num_valid.slice && whole.args.num_valid_is_depth != 0;  // the depth is known only on the device
   // swiglu_backward stores to other places in c than its sums, and would overwrite the sums of other elements.
   const bool in_place = whole.nonlinearity != Nonlinearity::swiglu_backward;
-  if (!tile.form.starts_with("scalar") || whole.args.depth <= kScalarDepth || counted || !in_place) return {whole};
+  if (!tile.form.starts_with("cpu") || whole.args.depth <= kCpuDepth || counted || !in_place) return {whole};
   const bool gated = whole.nonlinearity == Nonlinearity::swiglu;
   const Slice sums = gated ? whole.args.kept.slice : whole.args.c.slice;
-  std::vector<MatmulProduct> pieces;
-  for (uint32_t k = 0; k < whole.args.depth; k += kScalarDepth) {
-    MatmulProduct piece = part_of(whole, k, std::min(kScalarDepth, whole.args.depth - k));
+  std::vector<MatmulProblem> pieces;
+  for (uint32_t k = 0; k < whole.args.depth; k += kCpuDepth) {
+    MatmulProblem piece = part_of(whole, k, std::min(kCpuDepth, whole.args.depth - k));
     if (k > 0) {
       piece.args.bias = {};
       piece.args.addend.slice = sums;
       piece.addend = gated ? whole.kept : whole.c;
     }
-    if (k + kScalarDepth < whole.args.depth) {
+    if (k + kCpuDepth < whole.args.depth) {
       piece.nonlinearity = Nonlinearity::none;
       piece.args.c.slice = sums;
       piece.args.kept = {};
@@ -76,40 +76,40 @@ std::vector<MatmulProduct> depth_pieces(const MatmulProduct& whole, const Matmul
   return pieces;
 }
 
-uint32_t nonlinearity_constant(const MatmulProduct& product) {
-  return product.nonlinearity == Nonlinearity::gelu && product.kept ? args::kGeluKept : static_cast<uint32_t>(product.nonlinearity);
+uint32_t nonlinearity_constant(const MatmulProblem& problem) {
+  return problem.nonlinearity == Nonlinearity::gelu && problem.kept ? args::kGeluKept : static_cast<uint32_t>(problem.nonlinearity);
 }
 
-MatmulTile tile_of(const DeviceCaps& caps, const MatmulKernel& kernel, const MatmulProduct& product) {
-  return choose_matmul_tile(caps, product.args.rows, product.args.cols, starts_at_pairs(product.args), kernel);
+MatmulTile tile_of(const DeviceCaps& caps, const MatmulKernel& kernel, const MatmulProblem& problem) {
+  return choose_matmul_tile(caps, problem.args.rows, problem.args.cols, operands_8_byte_aligned(problem.args), kernel);
 }
 
-void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& product) {
-  MatmulTile tile = tile_of(ops.caps(), kernel, product);
-  const uint32_t contiguous = (product.args.a_depth == 1 ? 1U : 0U) | (product.args.b_depth == 1 ? 2U : 0U);
-  const uint32_t pairs = tile.form == "scalar_pairs" ? pairs_variant(product.args) : 0;
-  tile.constants.push_back({args::SPEC_VARIANT, kernel.kernel_class == KernelClass::scalar ? pairs : contiguous});
-  const SpecConstants memory = memory_constants(kernel, product.a, product.b, product.c, {product.addend, product.kept, product.before});
+void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProblem& problem) {
+  MatmulTile tile = tile_of(ops.caps(), kernel, problem);
+  const uint32_t contiguous = (problem.args.a_depth == 1 ? 1U : 0U) | (problem.args.b_depth == 1 ? 2U : 0U);
+  const uint32_t pairs = tile.form == "cpu_load64" ? load64_variant(problem.args) : 0;
+  tile.constants.push_back({args::SPEC_VARIANT, kernel.kernel_class == KernelClass::cpu ? pairs : contiguous});
+  const SpecConstants memory = memory_constants(kernel, problem.a, problem.b, problem.c, {problem.addend, problem.kept, problem.before});
   tile.constants.insert(tile.constants.end(), memory.begin(), memory.end());
-  for (MatmulProduct& piece : depth_pieces(product, tile)) {
+  for (MatmulProblem& piece : depth_pieces(problem, tile)) {
     SpecConstants constants = tile.constants;
     constants.push_back({args::SPEC_EPILOGUE, epilogue_of(piece.args, kernel.kernel_class)});
     constants.push_back({args::SPEC_NONLINEARITY, nonlinearity_constant(piece)});
     if (piece.nonlinearity == Nonlinearity::rotary)
       constants.insert(constants.end(), {{args::SPEC_HEAD_WIDTH, piece.rotary.head_width()},
                                          {args::SPEC_CONTEXT, piece.rotary.context},
-                                         {args::SPEC_TURNED, piece.rotary.turned_cols()}});
-    piece.cost.matrices = kernel.of_matrices();
-    piece.args.row_step = piece.args.live.slice && piece.args.live_is_depth == 0 ? spreading_row_step(ceil_div(piece.args.rows, tile.rows)) : 1;
+                                         {args::SPEC_ROTARY, piece.rotary.rotary_cols()}});
+    piece.cost.matrices = kernel.uses_coopmat();
+    piece.args.permutation_step = piece.args.num_valid.slice && piece.args.num_valid_is_depth == 0 ? choose_permutation_step(ceil_div(piece.args.rows, tile.rows)) : 1;
     ops.program.dispatch(ops.kernel("matmul_" + tile.form, tile.workgroup, constants), piece.args, tile.count(piece.args.rows, piece.args.cols),
                          piece.cost);
   }
 }
 
 // Whether the kernel stores pairs of neighbouring columns together, so that it can apply rotary or SwiGLU to them.
-bool stores_whole_pairs(const DeviceCaps& caps, const MatmulKernel& kernel, const MatmulProduct& product) {
+bool stores_whole_pairs(const DeviceCaps& caps, const MatmulKernel& kernel, const MatmulProblem& problem) {
   switch (kernel.kernel_class) {
-    case KernelClass::scalar: return tile_of(caps, kernel, product).form == "scalar_pairs" && stores_pairs(product.args);
+    case KernelClass::cpu: return tile_of(caps, kernel, problem).form == "cpu_load64" && stores_pairs(problem.args);
     case KernelClass::tiled:
     case KernelClass::coopmat: return kernel.splits <= 1;
     case KernelClass::coopmat2: return false;
@@ -121,29 +121,29 @@ bool takes_pairs(Nonlinearity f) { return f == Nonlinearity::rotary || f == Nonl
 
 Tensor as_output(const args::InOutReal& to, const ConstTensor& like) { return {to.slice, like.shape(), like.dtype()}; }
 
-void record_plain_and_turn(Ops& ops, const MatmulKernel& kernel, MatmulProduct product) {
-  product.nonlinearity = Nonlinearity::none;
-  product.args.before = {};
-  product.cost.flops -= rope_flops(product.rotary, product.args.rows);
-  record_product(ops, kernel, product);
-  rope(ops, as_output(product.args.c, product.c), product.rotary, RopeDirection::forward);
+void record_plain_and_rotate(Ops& ops, const MatmulKernel& kernel, MatmulProblem problem) {
+  problem.nonlinearity = Nonlinearity::none;
+  problem.args.before = {};
+  problem.cost.flops -= rope_flops(problem.rotary, problem.args.rows);
+  record_matmul(ops, kernel, problem);
+  rope(ops, as_output(problem.args.c, problem.c), problem.rotary, RopeDirection::forward);
 }
 
-void record_plain_and_gate(Ops& ops, const MatmulKernel& kernel, MatmulProduct product) {
-  const Tensor gated = as_output(product.args.c, product.c);
-  product.nonlinearity = Nonlinearity::none;
-  product.args.c.slice = product.args.kept.slice;
-  product.c = product.kept;
-  product.args.kept = {};
-  product.kept = {};
-  product.cost.flops -= flops_of(Nonlinearity::swiglu) * product.args.rows * product.args.cols;
-  product.cost.bytes -= static_cast<double>(gated.size_bytes());
-  record_product(ops, kernel, product);
-  swiglu_forward(ops, gated, product.c);
+void record_plain_and_gate(Ops& ops, const MatmulKernel& kernel, MatmulProblem problem) {
+  const Tensor gated = as_output(problem.args.c, problem.c);
+  problem.nonlinearity = Nonlinearity::none;
+  problem.args.c.slice = problem.args.kept.slice;
+  problem.c = problem.kept;
+  problem.args.kept = {};
+  problem.kept = {};
+  problem.cost.flops -= flops_of(Nonlinearity::swiglu) * problem.args.rows * problem.args.cols;
+  problem.cost.bytes -= static_cast<double>(gated.size_bytes());
+  record_matmul(ops, kernel, problem);
+  swiglu_forward(ops, gated, problem.c);
 }
 
 // Other nonlinearities need the complete sum; those on pairs run after the parts are summed.
-bool splits_through(Nonlinearity f) { return f == Nonlinearity::none || takes_pairs(f); }
+bool can_split(Nonlinearity f) { return f == Nonlinearity::none || takes_pairs(f); }
 
 // Split-K. A part is a whole number of stages of any kernel, and starts with the same memory alignment as the whole.
 constexpr uint32_t kPartGrain = 64;
@@ -151,15 +151,15 @@ constexpr uint32_t kPartGrain = 64;
 uint32_t part_depth(uint32_t depth, uint32_t splits) { return static_cast<uint32_t>(round_up(ceil_div(depth, splits), kPartGrain)); }
 
 // The parts are contiguous in the workspace and need no barriers between them: they write disjoint memory.
-void record_split(Ops& ops, MatmulKernel kernel, const MatmulProduct& product) {
-  const args::MatmulArgs& whole = product.args;
+void record_split(Ops& ops, MatmulKernel kernel, const MatmulProblem& problem) {
+  const args::MatmulArgs& whole = problem.args;
   const uint32_t depth = part_depth(whole.depth, kernel.splits), splits = static_cast<uint32_t>(ceil_div(whole.depth, depth));
   const uint64_t part_floats = uint64_t{whole.rows} * whole.cols;
-  CHECK(splits <= most_splits(product, kernel, ops.workspace), "{} parts of a matmul {} x {} x {}", splits, whole.rows, whole.cols, whole.depth);
+  CHECK(splits <= max_splits(problem, kernel, ops.workspace), "{} parts of a matmul {} x {} x {}", splits, whole.rows, whole.cols, whole.depth);
   kernel.splits = 1;
   for (uint32_t split = 0; split < splits; ++split) {
     const Tensor partial(ops.workspace.slice().sub(split * part_floats * sizeof(float), part_floats * sizeof(float)), {whole.rows, whole.cols});
-    MatmulProduct part = part_of(product, split * depth, std::min(depth, whole.depth - split * depth));
+    MatmulProblem part = part_of(problem, split * depth, std::min(depth, whole.depth - split * depth));
     part.args.c = partial;
     part.args.c_stride = whole.cols;
     part.args.bias = {};
@@ -181,10 +181,10 @@ void record_split(Ops& ops, MatmulKernel kernel, const MatmulProduct& product) {
                                 .splits = splits,
                                 .alpha = whole.alpha};
   const double elements = static_cast<double>(part_floats);
-  SpecConstants constants = type_constants(product.c, product.addend);
+  SpecConstants constants = type_constants(problem.c, problem.addend);
   constants.push_back({args::SPEC_EPILOGUE, epilogue_of(whole, kernel.kernel_class)});
-  dispatch_elements(ops, "matmul_sum", sum, lanes(product.c, part_floats),
-                    {.flops = elements * splits, .bytes = elements * (4.0 * splits + static_cast<double>(size_bytes(product.c.dtype())))},
+  dispatch_elements(ops, "matmul_sum", sum, lanes(problem.c, part_floats),
+                    {.flops = elements * splits, .bytes = elements * (4.0 * splits + static_cast<double>(size_bytes(problem.c.dtype())))},
                     constants);
 }
 
@@ -207,36 +207,36 @@ MatmulLayout layout_of(const args::MatmulArgs& args) {
   return args.b_depth == 1 && args.b_col != 1 ? MatmulLayout::nt : MatmulLayout::nn;
 }
 
-bool starts_at_pairs(const args::MatmulArgs& args) {
+bool operands_8_byte_aligned(const args::MatmulArgs& args) {
   return args.a.slice.buffer_offset_bytes() % 8 == 0 && args.b.slice.buffer_offset_bytes() % 8 == 0;
 }
 
-uint32_t most_splits(const MatmulProduct& product, const MatmulKernel& kernel, const Tensor& workspace) {
-  const args::MatmulArgs& args = product.args;
+uint32_t max_splits(const MatmulProblem& problem, const MatmulKernel& kernel, const Tensor& workspace) {
+  const args::MatmulArgs& args = problem.args;
   const uint64_t part_floats = uint64_t{args.rows} * args.cols;
-  const bool in_words = size_bytes(product.c.dtype()) == 4 || (args.cols % 2 == 0 && args.c_stride % 2 == 0);  // shaders/common/real.glsl
-  if (!workspace || kernel.kernel_class == KernelClass::scalar || !splits_through(product.nonlinearity) || args.live.slice || part_floats == 0 || !in_words) return 1;
-  const uint64_t most = std::min<uint64_t>(workspace.elements() / part_floats, args.depth / kShallowestPart);
-  return static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, kMostSplits));
+  const bool in_words = size_bytes(problem.c.dtype()) == 4 || (args.cols % 2 == 0 && args.c_stride % 2 == 0);  // shaders/common/real.glsl
+  if (!workspace || kernel.kernel_class == KernelClass::cpu || !can_split(problem.nonlinearity) || args.num_valid.slice || part_floats == 0 || !in_words) return 1;
+  const uint64_t most = std::min<uint64_t>(workspace.elements() / part_floats, args.depth / kMinPartDepth);
+  return static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, kMaxSplits));
 }
 
 Tensor reserve_matmul_workspace(Arena& arena, const DeviceCaps& caps) {
   // As much as cuBLAS uses on large GPUs. A CPU is busy with few workgroups, and never splits.
   constexpr uint32_t kFloats = 8U << 20U;
-  return caps.kernel_class == KernelClass::scalar ? Tensor() : reserve_tensor(arena, {kFloats}, "workspace");
+  return caps.kernel_class == KernelClass::cpu ? Tensor() : reserve_tensor(arena, {kFloats}, "workspace");
 }
 
-MatmulKernel settle_matmul_kernel(const DeviceCaps& caps, MatmulKernel kernel, const MatmulProduct& product, const Tensor& workspace) {
-  if (layout_of(product.args) == MatmulLayout::nt) kernel.transposes = false;  // nothing to transpose
-  const uint32_t most = most_splits(product, kernel, workspace);
+MatmulKernel resolve_matmul_kernel(const DeviceCaps& caps, MatmulKernel kernel, const MatmulProblem& problem, const Tensor& workspace) {
+  if (layout_of(problem.args) == MatmulLayout::nt) kernel.transposes = false;  // nothing to transpose
+  const uint32_t most = max_splits(problem, kernel, workspace);
   if (kernel.tile != 0 || kernel.splits != 0 || most == 1 || kernel.kernel_class == KernelClass::coopmat2) {
     kernel.splits = std::max(kernel.splits, 1U);
     return kernel;
   }
   // The largest tile that fills the device, with split-K if needed.
   for (const auto& [tile, tile_cols] : matmul_tiles(caps, kernel)) {
-    const uint64_t tiles = ceil_div(product.args.rows, tile) * ceil_div(product.args.cols, tile_cols);
-    const uint64_t splits = ceil_div(kEnoughWorkgroups, tiles);
+    const uint64_t tiles = ceil_div(problem.args.rows, tile) * ceil_div(problem.args.cols, tile_cols);
+    const uint64_t splits = ceil_div(kMinWorkgroups, tiles);
     if (splits > most) continue;
     kernel.tile = tile;
     kernel.splits = static_cast<uint32_t>(splits);
@@ -246,12 +246,12 @@ MatmulKernel settle_matmul_kernel(const DeviceCaps& caps, MatmulKernel kernel, c
   return kernel;
 }
 
-void record_product(Ops& ops, const MatmulKernel& kernel, const MatmulProduct& product) {
-  const bool pairs_apart = takes_pairs(product.nonlinearity) && !stores_whole_pairs(ops.caps(), kernel, product);
-  if (pairs_apart && product.nonlinearity == Nonlinearity::rotary) return record_plain_and_turn(ops, kernel, product);
-  if (pairs_apart) return record_plain_and_gate(ops, kernel, product);
-  if (kernel.splits > 1) return record_split(ops, kernel, product);
-  record_whole(ops, kernel, product);
+void record_matmul(Ops& ops, const MatmulKernel& kernel, const MatmulProblem& problem) {
+  const bool pairs_apart = takes_pairs(problem.nonlinearity) && !stores_whole_pairs(ops.caps(), kernel, problem);
+  if (pairs_apart && problem.nonlinearity == Nonlinearity::rotary) return record_plain_and_rotate(ops, kernel, problem);
+  if (pairs_apart) return record_plain_and_gate(ops, kernel, problem);
+  if (kernel.splits > 1) return record_split(ops, kernel, problem);
+  record_whole(ops, kernel, problem);
 }
 
 }  // namespace lapilli

@@ -22,13 +22,13 @@ constexpr uint32_t kFixedRows = 15;
 // expensive as 20 multiplications on lavapipe (lapilli bench matmul): a tile costs as if it had kFixedRows more rows
 // and 1 more vector of columns. Columns do not depend on the number of rows: the lane of a column determines the order
 // in which the loss sums its exponentials, and the loss of a row must not depend on the number of rows.
-MatmulTile scalar_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs, const MatmulKernel& kernel) {
+MatmulTile cpu_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool load64, const MatmulKernel& kernel) {
   const uint32_t lanes = caps.subgroup_size;
-  uint32_t lane_rows = pairs ? cheapest({64, 32, 8}, rows, kFixedRows) : cheapest({24, 8}, rows, kFixedRows);
-  uint32_t lane_cols = pairs ? cheapest({4 * lanes, 2 * lanes}, cols, lanes) / lanes : 2;
-  if (pairs && kernel.tile != 0) lane_rows = kernel.tile;
-  if (pairs && kernel.tile_cols != 0) lane_cols = kernel.tile_cols;
-  return {.form = pairs ? "scalar_pairs" : "scalar",
+  uint32_t lane_rows = load64 ? cheapest({64, 32, 8}, rows, kFixedRows) : cheapest({24, 8}, rows, kFixedRows);
+  uint32_t lane_cols = load64 ? cheapest({4 * lanes, 2 * lanes}, cols, lanes) / lanes : 2;
+  if (load64 && kernel.tile != 0) lane_rows = kernel.tile;
+  if (load64 && kernel.tile_cols != 0) lane_cols = kernel.tile_cols;
+  return {.form = load64 ? "cpu_load64" : "cpu",
           .in_blocks = false,
           .rows = lane_rows,
           .cols = lane_cols * lanes,
@@ -53,18 +53,18 @@ std::string coopmat_shader(Precision precision) { return std::string("matmul_coo
 // The grid of subgroups in a tile: as square as powers of two allow, else wider than high, because fragments of b have
 // the longer rows.
 struct SubgroupGrid {
-  uint32_t down, across;
+  uint32_t subgroups_m, subgroups_n;
 };
 SubgroupGrid subgroup_grid(const DeviceCaps& caps, uint32_t side) {
   const uint32_t subgroups = block_workgroup(side) / caps.subgroup_size;
-  const uint32_t down = 1U << (static_cast<uint32_t>(std::bit_width(subgroups) - 1) / 2);
-  return {down, subgroups / down};
+  const uint32_t subgroups_m = 1U << (static_cast<uint32_t>(std::bit_width(subgroups) - 1) / 2);
+  return {subgroups_m, subgroups / subgroups_m};
 }
 // Whether each subgroup gets whole fragments.
 bool shares_out(const DeviceCaps& caps, uint32_t side, const MatrixShape& shape) {
   if (block_workgroup(side) < caps.subgroup_size) return false;
   const SubgroupGrid grid = subgroup_grid(caps, side);
-  return side / grid.down % shape.rows == 0 && side / grid.across % shape.cols == 0;
+  return side / grid.subgroups_m % shape.rows == 0 && side / grid.subgroups_n % shape.cols == 0;
 }
 
 MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, const MatmulKernel& kernel) {
@@ -74,7 +74,7 @@ MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, const MatmulKerne
   const SpecConstants more{{args::SPEC_FRAGMENT_ROWS, shape.rows},
                            {args::SPEC_FRAGMENT_COLS, shape.cols},
                            {args::SPEC_FRAGMENT_DEPTH, shape.depth},
-                           {args::SPEC_SUBGROUPS_DOWN, subgroup_grid(caps, side).down},
+                           {args::SPEC_SUBGROUPS_M, subgroup_grid(caps, side).subgroups_m},
                            {args::SPEC_TRANSPOSES, kernel.transposes ? 1U : 0U}};
   tile.constants.insert(tile.constants.end(), more.begin(), more.end());
   return tile;
@@ -84,13 +84,13 @@ bool starts_rows_at(uint64_t alignment_bytes, const ConstTensor& tensor) {
   return tensor.row_stride() * size_bytes(tensor.dtype()) % alignment_bytes == 0 && tensor.slice().buffer_offset_bytes() % alignment_bytes == 0;
 }
 // Whether four elements can be read or written at once.
-bool starts_rows_at_fours(const ConstTensor& tensor) { return !tensor || starts_rows_at(4 * size_bytes(tensor.dtype()), tensor); }
+bool rows_start_at_vec4(const ConstTensor& tensor) { return !tensor || starts_rows_at(4 * size_bytes(tensor.dtype()), tensor); }
 
 // The largest tile with enough workgroups, else the smallest.
 uint32_t filling_tile(const DeviceCaps& caps, const MatmulKernel& kernel, uint32_t rows, uint32_t cols) {
   const auto tiles = matmul_tiles(caps, kernel);
   for (const auto& [side, same] : tiles)
-    if (ceil_div(rows, side) * ceil_div(cols, same) >= kEnoughWorkgroups) return side;
+    if (ceil_div(rows, side) * ceil_div(cols, same) >= kMinWorkgroups) return side;
   return tiles.back().first;
 }
 
@@ -105,7 +105,7 @@ std::string MatmulKernel::to_string() const {
 
 std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, const MatmulKernel& kernel) {
   switch (kernel.kernel_class) {
-    case KernelClass::scalar: return {{64, 4}, {64, 2}, {32, 4}, {32, 2}, {8, 4}, {8, 2}};
+    case KernelClass::cpu: return {{64, 4}, {64, 2}, {32, 4}, {32, 2}, {8, 4}, {8, 2}};
     case KernelClass::coopmat2: return {{128, 256}, {256, 128}, {128, 128}, {64, 64}};
     case KernelClass::tiled:
     case KernelClass::coopmat: break;
@@ -120,11 +120,11 @@ std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, 
   return tiles;
 }
 
-double scalar_pairs_cost(uint32_t lanes, uint32_t rows, uint32_t cols, uint32_t tile_rows, uint32_t vectors) {
+double cpu_load64_cost(uint32_t lanes, uint32_t rows, uint32_t cols, uint32_t tile_rows, uint32_t vectors) {
   return static_cast<double>(cost_in_tiles(rows, tile_rows, kFixedRows)) * static_cast<double>(cost_in_tiles(cols, vectors * lanes, lanes));
 }
 
-uint32_t spreading_row_step(uint64_t count) {
+uint32_t choose_permutation_step(uint64_t count) {
   if (count >= 65536) return 1;  // shaders multiply the two in 32 bits
   auto step = std::max<uint64_t>(static_cast<uint64_t>(0.618 * static_cast<double>(count)), 1);
   while (std::gcd(step, count) != 1) ++step;
@@ -135,7 +135,7 @@ MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision) {
   return precision == Precision::f16 ? caps.matrix_f16 : precision == Precision::bf16 ? caps.matrix_bf16 : MatrixShape{};
 }
 
-bool multiplies(const DeviceCaps& caps, Precision precision) {
+bool has_matmul(const DeviceCaps& caps, Precision precision) {
   return precision == Precision::f32 || (matrix_shape(caps, precision) && has_shader(coopmat_shader(precision)));
 }
 
@@ -154,7 +154,7 @@ MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
 }
 
 MatmulKernel quick_matmul_kernel(MatmulKernel kernel) {
-  if (kernel.kernel_class == KernelClass::scalar) kernel.tile = 8;  // K in ascending order in all of them
+  if (kernel.kernel_class == KernelClass::cpu) kernel.tile = 8;  // K in ascending order in all of them
   return kernel;
 }
 
@@ -168,16 +168,16 @@ SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a,
   for (const ConstTensor& tensor : like_c)
     CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} must have the same type", c.shape().to_string(), tensor.shape().to_string());
   if (!coopmat) return {};
-  const bool fours = c && starts_rows_at_fours(c) && std::ranges::all_of(like_c, starts_rows_at_fours);
+  const bool fours = c && rows_start_at_vec4(c) && std::ranges::all_of(like_c, rows_start_at_vec4);
   return {{args::SPEC_ALIGNED, (starts_rows_at(16, a) ? 1U : 0U) | (starts_rows_at(16, b) ? 2U : 0U) | (fours ? 4U : 0U)},
           type_constant(args::SPEC_A_TYPE, a),
           type_constant(args::SPEC_B_TYPE, b),
           type_constant(args::SPEC_C_TYPE, c)};
 }
 
-MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool pairs_fit, const MatmulKernel& kernel) {
-  if (kernel.kernel_class == KernelClass::scalar)
-    return scalar_tile(caps, rows, cols, kernel.pairs && caps.fast_pair_loads && pairs_fit, kernel);
+MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool load64_fits, const MatmulKernel& kernel) {
+  if (kernel.kernel_class == KernelClass::cpu)
+    return cpu_tile(caps, rows, cols, kernel.load64 && caps.fast_64bit_loads && load64_fits, kernel);
   if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_tile(rows, cols, kernel);
   const uint32_t side = kernel.tile != 0 ? kernel.tile : filling_tile(caps, kernel, rows, cols);
   return kernel.kernel_class == KernelClass::coopmat ? coopmat_tile(caps, side, kernel) : block_tile("tiled", side, 16);

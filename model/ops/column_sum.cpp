@@ -13,7 +13,7 @@ RowBlocks::RowBlocks(uint32_t row_count)
 
 uint32_t column_workgroup(const Ops& ops) {
   const DeviceCaps& caps = ops.caps();
-  return caps.kernel_class == KernelClass::scalar ? caps.subgroup_size : std::max(64U, caps.subgroup_size);
+  return caps.kernel_class == KernelClass::cpu ? caps.subgroup_size : std::max(64U, caps.subgroup_size);
 }
 
 void column_sum(Ops& ops, Tensor sum, ConstTensor values, uint32_t rows_per_block, Into into) {

@@ -13,8 +13,8 @@ inline uint64_t lanes(const ConstTensor& result, uint64_t count) { return size_b
 // REQUIRES: count < 2^31, the kernel strides by first_element() and end_element().
 template <typename Args>
 void dispatch_elements(Ops& ops, std::string_view kernel, const Args& args, uint64_t count, Cost cost, SpecConstants constants = {}) {
-  const bool scalar = ops.caps().kernel_class == KernelClass::scalar && ops.row_subgroups == 0;
-  const uint32_t workgroup = scalar ? ops.caps().subgroup_size : 256, elements = scalar ? 64 : 1;
+  const bool cpu = ops.caps().kernel_class == KernelClass::cpu && ops.row_subgroups == 0;
+  const uint32_t workgroup = cpu ? ops.caps().subgroup_size : 256, elements = cpu ? 64 : 1;
   constants.push_back({args::SPEC_ELEMENTS, elements});
   ops.program.dispatch(ops.kernel(kernel, workgroup, constants), args,
                        ceil_div(count, uint64_t{workgroup} * elements), cost);

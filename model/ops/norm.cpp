@@ -31,12 +31,12 @@ void check_same(const ConstTensor& x, const ConstTensor& other, const char* name
 double bytes(const ConstTensor& tensor) { return tensor ? static_cast<double>(tensor.size_bytes()) : 0; }
 
 // The kernel for rows of x with `form` (norm_row.glsl's kForm without the bit for pairs). Pairs of columns are loaded
-// as 64-bit integers on CPU drivers with fast_pair_loads. `f32`: the f32 tensors that it accesses by rows.
+// as 64-bit integers on CPU drivers with fast_64bit_loads. `f32`: the f32 tensors that it accesses by rows.
 const Kernel& row_kernel(Ops& ops, std::string name, const ConstTensor& x, uint32_t form, SpecConstants types, std::initializer_list<ConstTensor> f32) {
   const uint32_t dim = x.cols();
   const bool pairs = dim % 2 == 0 && std::ranges::all_of(f32, [](const ConstTensor& tensor) { return tensor.slice().buffer_offset_bytes() % 8 == 0; });
   if (pairs) form |= 8;
-  if (pairs && ops.caps().kernel_class == KernelClass::scalar && ops.caps().fast_pair_loads && ops.row_subgroups == 0) name += "_scalar_pairs";
+  if (pairs && ops.caps().kernel_class == KernelClass::cpu && ops.caps().fast_64bit_loads && ops.row_subgroups == 0) name += "_cpu_load64";
   types.push_back({args::SPEC_WIDTH, dim});
   types.push_back({args::SPEC_VARIANT, form});
   return ops.kernel(name, norm_workgroup(ops, dim), types);
@@ -53,7 +53,7 @@ void forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstT
   const uint32_t form = (mean ? 1U : 0U) | (bias ? 2U : 0U);
   // A CPU driver reads the weights once for several rows; a GPU needs many workgroups, and has the weights in its
   // cache.
-  const uint32_t rows_per_group = ops.caps().kernel_class == KernelClass::scalar ? kLeastBlockRows : 1;
+  const uint32_t rows_per_group = ops.caps().kernel_class == KernelClass::cpu ? kLeastBlockRows : 1;
   // Centre, square and add, then scale twice and shift.
   ops.program.dispatch(row_kernel(ops, "norm_forward", x, form, type_constants(y), {y, x, weight, bias}),
                        args::NormForwardArgs{.y = y,
@@ -114,7 +114,7 @@ void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scrat
 uint32_t norm_workgroup(const Ops& ops, uint32_t dim) {
   const uint32_t subgroup = ops.caps().subgroup_size;
   if (ops.row_subgroups != 0) return ops.row_subgroups * subgroup;
-  const uint32_t lane_columns = ops.caps().kernel_class == KernelClass::scalar ? kLaneColumnsOfProcessor : kLaneColumns;
+  const uint32_t lane_columns = ops.caps().kernel_class == KernelClass::cpu ? kLaneColumnsOfProcessor : kLaneColumns;
   uint32_t workgroup = subgroup;
   while (workgroup < 256 && workgroup * lane_columns < dim) workgroup *= 2;
   return workgroup;

@@ -31,7 +31,7 @@ struct Ops {
   // expensive.
   uint32_t row_workgroup() const {
     if (row_subgroups != 0) return row_subgroups * caps().subgroup_size;
-    return caps().kernel_class == KernelClass::scalar ? caps().subgroup_size : std::max(256U, caps().subgroup_size);
+    return caps().kernel_class == KernelClass::cpu ? caps().subgroup_size : std::max(256U, caps().subgroup_size);
   }
   // The kernel of shaders/<name>.comp with the device's subgroup size and this workgroup.
   const Kernel& kernel(std::string_view name, uint32_t workgroup, const SpecConstants& more = {}) const {
@@ -91,7 +91,7 @@ inline uint64_t round_up(uint64_t value, uint64_t grain) { return ceil_div(value
 // (2048 columns, for example) the rows that a gather reads together map to few cache sets and evict each other: a
 // weight gradient on lavapipe ran at 46 to 53 GFLOP/s with a stride of 2048 and at 65 to 74 with 2064
 // (lapilli bench matmul --m 2048 --n 256 --k 1024 --layout tn, and --m 2064).
-inline uint64_t spread_row_stride(uint64_t cols) {
+inline uint64_t padded_row_stride(uint64_t cols) {
   constexpr uint64_t kLine = 64 / sizeof(float);
   return (ceil_div(cols, kLine) | 1) * kLine;
 }

@@ -5,26 +5,26 @@
 
 namespace lapilli {
 
-std::vector<float> make_turns(uint32_t context, uint32_t head_width, double theta) {
+std::vector<float> make_cos_sin_table(uint32_t context, uint32_t head_width, double theta) {
   CHECK(head_width % 2 == 0, "rope needs an even head width, not {}", head_width);
-  std::vector<float> turns;
-  turns.reserve(uint64_t{context} * head_width);
+  std::vector<float> cos_sin_table;
+  cos_sin_table.reserve(uint64_t{context} * head_width);
   for (uint32_t position = 0; position < context; ++position)
     for (uint32_t i = 0; i < head_width / 2; ++i) {
       const double angle = position * std::pow(theta, -2.0 * i / head_width);
-      turns.push_back(static_cast<float>(std::cos(angle)));
-      turns.push_back(static_cast<float>(std::sin(angle)));
+      cos_sin_table.push_back(static_cast<float>(std::cos(angle)));
+      cos_sin_table.push_back(static_cast<float>(std::sin(angle)));
     }
-  return turns;
+  return cos_sin_table;
 }
 
 void check_rotary(const Rotary& rotary, const ConstTensor& qkv) {
-  CHECK(rotary.turns.dtype() == DType::f32 && rotary.head_width() % 2 == 0, "turns {}", rotary.turns.shape().to_string());
-  CHECK(rotary.context > 0 && rotary.turns.rows() >= rotary.context, "turns {} for {} positions", rotary.turns.shape().to_string(), rotary.context);
-  CHECK(rotary.turned_cols() <= qkv.cols(), "{} rotary heads of width {} in {}", rotary.turned_heads, rotary.head_width(), qkv.shape().to_string());
+  CHECK(rotary.cos_sin_table.dtype() == DType::f32 && rotary.head_width() % 2 == 0, "cos_sin_table {}", rotary.cos_sin_table.shape().to_string());
+  CHECK(rotary.context > 0 && rotary.cos_sin_table.rows() >= rotary.context, "cos_sin_table {} for {} positions", rotary.cos_sin_table.shape().to_string(), rotary.context);
+  CHECK(rotary.rotary_cols() <= qkv.cols(), "{} rotary heads of width {} in {}", rotary.rotary_heads, rotary.head_width(), qkv.shape().to_string());
 }
 
-double rope_flops(const Rotary& rotary, uint32_t rows) { return 3.0 * rows * rotary.turned_cols(); }  // two multiplications, one addition
+double rope_flops(const Rotary& rotary, uint32_t rows) { return 3.0 * rows * rotary.rotary_cols(); }  // two multiplications, one addition
 
 void rope(Ops& ops, Tensor qkv, const Rotary& rotary, RopeDirection direction) {
   check_rotary(rotary, qkv);
@@ -34,13 +34,13 @@ void rope(Ops& ops, Tensor qkv, const Rotary& rotary, RopeDirection direction) {
   constants.push_back({args::SPEC_HEAD_WIDTH, rotary.head_width()});
   ops.program.dispatch(ops.kernel("rope", ops.row_workgroup(), constants),
                        args::RopeArgs{.qkv = qkv,
-                                      .turns = rotary.turns,
+                                      .cos_sin_table = rotary.cos_sin_table,
                                       .rows = qkv.rows(),
                                       .row_stride = qkv.row_stride(),
                                       .context = rotary.context,
-                                      .turned_heads = rotary.turned_heads,
+                                      .rotary_heads = rotary.rotary_heads,
                                       .direction = direction == RopeDirection::forward ? 1.0F : -1.0F},
-                       qkv.rows(), {.flops = rope_flops(rotary, qkv.rows()), .bytes = 2 * static_cast<double>(size_bytes(qkv.dtype())) * qkv.rows() * rotary.turned_cols()});
+                       qkv.rows(), {.flops = rope_flops(rotary, qkv.rows()), .bytes = 2 * static_cast<double>(size_bytes(qkv.dtype())) * qkv.rows() * rotary.rotary_cols()});
 }
 
 }  // namespace lapilli

@@ -43,7 +43,7 @@ std::unique_ptr<Program> EvaluationPass::recorded(KernelLibrary& kernels, const 
   const Tensor status(results.sub((n + args::kSumCount) * 4, args::kStatusWords * 4), {args::kStatusWords}, DType::u32);
   transformer_.forward(ops, weights, batch, {}, 0);
   loss_.forward(ops, {.nll = nll, .sums = sums, .status = status},
-                {.x = transformer_.output(), .w = weights.factor(weights.head(), precision_), .targets = batch.targets, .weights = batch.weights});
+                {.x = transformer_.output(), .w = weights.operand(weights.head(), precision_), .targets = batch.targets, .weights = batch.weights});
   results_.record(*program);
   program->finish();
   return program;
@@ -79,7 +79,7 @@ std::vector<float> EvaluationPass::run_batch(const Batch& batch, LossSums* sums)
 EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targets, uint32_t stride) {
   const EvalWindows windows(shard, {.batch = batch_, .context = context_, .document_mask = document_mask_}, stride, max_targets);
   Prefetcher prefetcher([&](uint64_t index) { return windows.batch(std::min(index, windows.batch_count() - 1)); });
-  double nats = 0, squares = 0, hits = 0;
+  double nats = 0, squares = 0, top1_correct = 0;
   uint64_t bytes = 0;
   EvaluationResult result;
   for (uint64_t i = 0; i < windows.batch_count(); ++i) {
@@ -92,7 +92,7 @@ EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targe
       nats += value;
       squares += value * value;
     }
-    hits += sums.hits;
+    top1_correct += sums.top1_correct;
     bytes += batch.target_bytes;
     result.tokens += batch.valid_targets;
   }
@@ -101,7 +101,7 @@ EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targe
   result.loss = nats / count;
   result.perplexity = std::exp(result.loss);
   result.bits_per_byte = bytes == 0 ? 0 : nats / std::log(2.0) / static_cast<double>(bytes);
-  result.top1 = hits / count;
+  result.top1 = top1_correct / count;
   const double variance = std::max(0.0, squares / count - result.loss * result.loss);
   result.standard_error = count > 1 ? std::sqrt(variance / (count - 1)) : 0;
   return result;

@@ -18,9 +18,9 @@ Generator::Generator(Device& device, Arena& kept, Arena& scratch, const ModelCon
       tokens_(device, kept, (config.context + 2) * 4, "batches", Direction::to_device),
       logits_(device, kept, config.vocab_size * 4, "batches", Direction::to_host),
       last_(reserve_tensor(scratch, {1, config.dim}, "activations")) {
-  Arena::Alternatives alternatives(scratch);
+  Arena::AliasScope alias_scope(scratch);
   for (uint32_t length = std::min(config.context, 16U);; length = std::min(2 * length, config.context)) {
-    alternatives.next();
+    alias_scope.next();
     passes_.push_back({length, std::make_unique<Transformer>(scratch, device.caps(), config, 1, length, Purpose::evaluation), nullptr});
     if (length == config.context) break;
   }
@@ -42,8 +42,8 @@ void Generator::record(KernelLibrary& kernels, const ModelWeights& weights) {
     pass.program->dispatch(ops.kernel("loss_gather", ops.row_workgroup(), type_constants(last_, pass.transformer->output())),
                            args::LossGatherArgs{.compact = last_,
                                                 .x = pass.transformer->output(),
-                                                .rows = row,
-                                                .live = one,
+                                                .token_of_row = row,
+                                                .num_valid = one,
                                                 .dim = config_.dim},
                            1);
     matmul_nt(ops, logits, last_, head, Into::overwrite, {.alpha = 1.0F / loss_.temperature});

@@ -21,7 +21,7 @@ class Teacher {
   void forward(Ops& ops, const BatchTensors& batch);
 
   ConstTensor output() const { return transformer_.output(); }  // [N,Dt]
-  ConstTensor head() const { return weights_.factor(weights_.head(), precision_); }  // [V,Dt]
+  ConstTensor head() const { return weights_.operand(weights_.head(), precision_); }  // [V,Dt]
 
  private:
   LoadedCheckpoint checkpoint_;

@@ -128,12 +128,12 @@ void Trainer::run() {
   std::filesystem::create_directories(options_.run_dir / "checkpoints");
   log_ = std::make_unique<RunLog>(options_.run_dir, resumed_, state_.step);
   write_file_atomically(options_.run_dir / "config.toml", to_toml(config_));
-  TuningFile(device_.caps(), embedded_shaders_hash(), options_.run_dir / kRunTuningName).add(tuner_.given(), tuner_.crashes());
+  TuningFile(device_.caps(), embedded_shaders_hash(), options_.run_dir / kRunTuningName).add(tuner_.decisions(), tuner_.crashes());
   std::filesystem::copy_file(tokenizer_path_, options_.run_dir / kTokenizerName, std::filesystem::copy_options::overwrite_existing);
 
   const Clock::time_point start = Clock::now();
-  tell_start();
-  if (!resumed_) tell_init();
+  log_start();
+  if (!resumed_) log_init();
   const BatchStream stream(train_shard_, {.batch = config_.data.batch, .context = config_.model.context, .document_mask = config_.data.document_mask},
                            state_.seed);
   Prefetcher batches([&](uint64_t index) { return stream.batch(index); }, state_.next_batch, 2 * size_t{config_.data.accumulate});
@@ -149,7 +149,7 @@ void Trainer::run() {
     if (last || (train.eval_every > 0 && state_.step % train.eval_every == 0)) evaluate();
     if (last || stop_requested() || (train.checkpoint_every > 0 && state_.step % train.checkpoint_every == 0)) checkpoint();
   }
-  tell_end(seconds_since(start));
+  log_end(seconds_since(start));
 }
 
 bool Trainer::stop_requested() const {
@@ -172,12 +172,12 @@ void Trainer::train_one_step(Prefetcher& batches) {
   if (result.overflowed)
     log_->warn(fmt::format("step {}: gradients overflowed f16; the optimizer was skipped, the loss scale is now {:g}", step,
                            memory_->step->loss_scale().value()));
-  tell_step(result, lr, seconds_since(start));
-  if (options_.profile_steps > 0) note_profile(std::move(batch_wait));
+  log_step(result, lr, seconds_since(start));
+  if (options_.profile_steps > 0) collect_profile(std::move(batch_wait));
 }
 
 // The time from the step's end until now is part of the step too: the host logged it.
-void Trainer::note_profile(HostSpan batch_wait) {
+void Trainer::collect_profile(HostSpan batch_wait) {
   const int64_t now_ns = steady_now_ns();
   StepProfile profile = memory_->step->take_profile();
   batch_wait.end_ns = profile.host.front().begin_ns;
@@ -187,7 +187,7 @@ void Trainer::note_profile(HostSpan batch_wait) {
   if (profiles_.size() > options_.profile_steps) profiles_.pop_front();
 }
 
-void Trainer::tell_start() {
+void Trainer::log_start() {
   const DeviceCaps& caps = device_.caps();
   const uint64_t tokens_per_step = uint64_t{config_.data.batch} * config_.data.accumulate * config_.model.context;
   Json event{{"event", "start"},
@@ -212,8 +212,8 @@ void Trainer::tell_start() {
   const LossPlan& loss = memory_->step->loss_plan();
   if (!config_.teacher.empty()) log_->line(fmt::format("teacher     {}, {:g} of the objective", config_.teacher, config_.loss.distillation));
   log_->line("loss        " + loss.to_string() + (loss_reason_.empty() ? "" : " (" + loss_reason_ + ")"));
-  if (!tuner_.given().empty())
-    log_->line(fmt::format("kernels     {} chosen by measurement{}; lapilli bench --explain lists their alternatives", tuner_.given().size(),
+  if (!tuner_.decisions().empty())
+    log_->line(fmt::format("kernels     {} chosen by measurement{}; lapilli bench --explain lists their alternatives", tuner_.decisions().size(),
                            tuner_.seconds_spent() > 0 ? fmt::format(" in {:.1f} s", tuner_.seconds_spent()) : ", all of them remembered"));
   log_->line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", train_shard_.token_count(),
                          val_shard_.token_count(), tokens_per_step,
@@ -221,9 +221,9 @@ void Trainer::tell_start() {
   if (resumed_) log_->line(fmt::format("resumed     after step {} of {}", state_.step, config_.train.steps));
 }
 
-void Trainer::tell_step(const StepResult& result, double lr, double seconds) {
+void Trainer::log_step(const StepResult& result, double lr, double seconds) {
   const double tokens_per_s = result.sums.rows / seconds;
-  const double ceiling = options_.ceilings.product_flops_per_s();
+  const double ceiling = options_.ceilings.matmul_flops_per_s();
   const double mfu = ceiling > 0 ? memory_->step->step_flops() / seconds / ceiling : 0;
   Json event{{"event", "step"},
                {"step", state_.step},
@@ -309,7 +309,7 @@ void Trainer::checkpoint() {
   log_->line(fmt::format("checkpoint  {}", folder.string()));
 }
 
-void Trainer::tell_profile() {
+void Trainer::log_profile() {
   const std::vector<StepProfile> steps(profiles_.begin(), profiles_.end());
   const std::string table = profile_table(summarize(steps), options_.ceilings);
   write_file_atomically(options_.run_dir / "profile.txt", table);
@@ -320,8 +320,8 @@ void Trainer::tell_profile() {
                          steps.back().step, table));
 }
 
-void Trainer::tell_end(double seconds) {
-  if (!profiles_.empty()) tell_profile();
+void Trainer::log_end(double seconds) {
+  if (!profiles_.empty()) log_profile();
   if (state_.step < config_.train.steps) {
     log_->line(fmt::format("stopped     after step {} of {}; continue with --resume", state_.step, config_.train.steps));
     log_->sync();

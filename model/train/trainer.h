@@ -46,17 +46,17 @@ class Trainer {
   void choose_loss();
   void allocate_memory();
   void load_or_make_weights();
-  void tell_start();
-  void tell_init();
+  void log_start();
+  void log_init();
   void train_one_step(Prefetcher& batches);
-  void tell_step(const StepResult& result, double lr, double seconds);
-  void note_profile(HostSpan batch_wait);
-  void tell_profile();
+  void log_step(const StepResult& result, double lr, double seconds);
+  void collect_profile(HostSpan batch_wait);
+  void log_profile();
   void evaluate();
   void show_sample();
   void checkpoint();
   bool stop_requested() const;
-  void tell_end(double seconds);
+  void log_end(double seconds);
 
   Device& device_;
   Config config_;

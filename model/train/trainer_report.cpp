@@ -41,7 +41,7 @@ double expected_initial_loss(const ModelConfig& config, const LossOptions& loss)
   return std::log(config.vocab_size) + config.dim * std * std / 2;
 }
 
-void Trainer::tell_init() {
+void Trainer::log_init() {
   const EvaluationResult initial = memory_->evaluation->run(val_shard_, init_tokens(flops_per_token(config_.model, table_) / 3));
   const double ln_vocab = std::log(config_.model.vocab_size), expected = expected_initial_loss(config_.model, config_.loss);
   const double gap = initial.loss - expected;

@@ -6,16 +6,16 @@ TrainingMemory::TrainingMemory(Device& device, const Config& student, const Para
     : kept(device.caps(), "weights and optimizer"), scratch(device.caps(), "activations") {
   Config config = student;
   weights = std::make_unique<ModelWeights>(kept, config.model, table, config.train.precision);
-  Arena::Alternatives alternatives(scratch);
+  Arena::AliasScope alias_scope(scratch);
   if (!config.teacher.empty()) {
     LoadedCheckpoint checkpoint = load_teacher(config);
     teacher = std::make_unique<Teacher>(device.caps(), kept, scratch, config, std::move(checkpoint));
   }
   step = std::make_unique<TrainingStep>(device, kept, scratch, config, table, *weights, teacher.get());
-  alternatives.next();
+  alias_scope.next();
   evaluation = std::make_unique<EvaluationPass>(device, kept, scratch, config.model, config.loss, config.train.precision, config.data.batch, config.model.context,
                                                 config.data.document_mask);
-  alternatives.next();
+  alias_scope.next();
   generator = std::make_unique<Generator>(device, kept, scratch, config.model, config.loss);
 }
 
@@ -27,7 +27,7 @@ void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuner* 
   step->record(kernels, profiled, tuner);
   evaluation->record(kernels, *weights, tuner);
   kernels.stop_deferring();
-  if (may_start_quickly && !kernels.has_kept_deferred()) {
+  if (may_start_quickly && !kernels.has_cached_deferred()) {
     step->record_quick(kernels);
     evaluation->record_quick(kernels, *weights);
   }

@@ -61,7 +61,7 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
     loss_.forward_backward(ops, {.nll = nll_, .sums = sums, .status = status},
                            {.d_x = transformer_.d_output(), .d_w = gradients_[weights_.head_name()], .into_d_w = into},
                            {.x = transformer_.output(),
-                            .w = weights_.factor(weights_.head(), config_.train.precision),
+                            .w = weights_.operand(weights_.head(), config_.train.precision),
                             .targets = batch.targets,
                             .weights = batch.weights,
                             .teacher_x = teacher_ == nullptr ? ConstTensor() : teacher_->output(),
@@ -83,9 +83,9 @@ void TrainingStep::record_update(Ops& ops) {
           control_tensor(kScalarsWord, 4, DType::f32), norm,
           {.beta1 = optim.beta1, .beta2 = optim.beta2, .eps = optim.eps, .weight_decay = weight_decay});
   };
-  const uint64_t decayed = table_.decayed_count(), copied = weights_.copies() ? weights_.first_copied() : decayed;
+  const uint64_t decayed = table_.decayed_count(), copied = weights_.shadow_weights() ? weights_.first_shadowed() : decayed;
   update(0, copied, {}, optim.weight_decay);
-  update(copied, decayed, weights_.copies(), optim.weight_decay);
+  update(copied, decayed, weights_.shadow_weights(), optim.weight_decay);
   update(decayed, table_.count(), {}, 0);
 }
 

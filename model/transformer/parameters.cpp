@@ -34,17 +34,17 @@ class TableBuilder {
   }
 
   void linear(const std::string& name, uint32_t out, uint32_t in, float std, const std::string& gpt2,
-              const std::vector<Part>& llama, PairedRows paired = {}) {
+              const std::vector<Part>& llama, InterleavedRows interleaved = {}) {
     const auto with_suffix = [&](const char* suffix) {
       std::vector<Part> parts = llama;
       for (Part& part : parts) part.name += suffix;
       return parts;
     };
     add(name + ".weight", {out, in}, std, 0, gpt2 + ".weight", with_suffix(".weight"), true);
-    specs_.back().paired = paired;
+    specs_.back().interleaved = interleaved;
     if (!config_.bias) return;
     add_vector(name + ".bias", out, 0, gpt2 + ".bias", with_suffix(".bias"));
-    specs_.back().paired = paired;
+    specs_.back().interleaved = interleaved;
   }
 
   std::vector<ParameterSpec> take() { return std::move(specs_); }
@@ -89,14 +89,14 @@ void add_layer(TableBuilder& table, const ModelConfig& c, uint32_t index) {
   table.norm(ours + "norm1", gpt2 + "ln_1", llama + "input_layernorm");
   table.linear(ours + "qkv", c.qkv_width(), c.dim, std, gpt2 + "attn.c_attn",
                {{llama + "self_attn.q_proj", q}, {llama + "self_attn.k_proj", kv}, {llama + "self_attn.v_proj", kv}},
-              c.position == PositionKind::rope ? PairedRows{.rows = q + kv, .group = c.head_width()} : PairedRows{});
+              c.position == PositionKind::rope ? InterleavedRows{.rows = q + kv, .group = c.head_width()} : InterleavedRows{});
   table.linear(ours + "proj", c.dim, q, residual_std, gpt2 + "attn.c_proj", {{llama + "self_attn.o_proj", c.dim}});
   table.norm(ours + "norm2", gpt2 + "ln_2", llama + "post_attention_layernorm");
   if (c.mlp == MlpKind::gelu) {
     table.linear(ours + "fc", c.ffn_dim, c.dim, std, gpt2 + "mlp.c_fc", {{llama + "mlp.up_proj", c.ffn_dim}});
   } else {
     table.linear(ours + "gate_up", 2 * c.ffn_dim, c.dim, std, gpt2 + "mlp.c_fc",
-                 {{llama + "mlp.gate_proj", c.ffn_dim}, {llama + "mlp.up_proj", c.ffn_dim}}, PairedRows{.rows = 2 * c.ffn_dim, .group = 2 * c.ffn_dim});
+                 {{llama + "mlp.gate_proj", c.ffn_dim}, {llama + "mlp.up_proj", c.ffn_dim}}, InterleavedRows{.rows = 2 * c.ffn_dim, .group = 2 * c.ffn_dim});
   }
   table.linear(ours + "out", c.dim, c.ffn_dim, residual_std, gpt2 + "mlp.c_proj", {{llama + "mlp.down_proj", c.dim}});
 }
@@ -230,20 +230,20 @@ std::vector<float> initial_values(const ParameterTable& table, uint64_t seed) {
 
 namespace {
 
-enum class PairOrder { table_to_device, device_to_table };
+enum class InterleaveOrder { table_to_device, device_to_table };
 
-void reorder_pairs(std::span<float> flat, const ParameterTable& table, PairOrder order) {
+void reorder_rows(std::span<float> flat, const ParameterTable& table, InterleaveOrder order) {
   std::vector<float> group;
   for (const ParameterSpec& spec : table.specs()) {
-    const uint64_t cols = columns(spec), half = spec.paired.group / 2;
+    const uint64_t cols = columns(spec), half = spec.interleaved.group / 2;
     group.resize(2 * half * cols);
-    for (uint64_t first = 0; first < spec.paired.rows; first += spec.paired.group) {
+    for (uint64_t first = 0; first < spec.interleaved.rows; first += spec.interleaved.group) {
       float* rows = flat.data() + spec.offset + first * cols;
       std::copy_n(rows, group.size(), group.data());
       for (uint64_t i = 0; i < 2 * half; ++i) {
-        const uint64_t paired = i < half ? 2 * i : 2 * (i - half) + 1;  // where row i of the table stands
-        if (order == PairOrder::table_to_device) std::copy_n(group.data() + i * cols, cols, rows + paired * cols);
-        else std::copy_n(group.data() + paired * cols, cols, rows + i * cols);
+        const uint64_t interleaved = i < half ? 2 * i : 2 * (i - half) + 1;  // where row i of the table stands
+        if (order == InterleaveOrder::table_to_device) std::copy_n(group.data() + i * cols, cols, rows + interleaved * cols);
+        else std::copy_n(group.data() + interleaved * cols, cols, rows + i * cols);
       }
     }
   }
@@ -253,7 +253,7 @@ void reorder_pairs(std::span<float> flat, const ParameterTable& table, PairOrder
 
 std::vector<float> ParameterArray::write(Device& device, std::vector<float> values) const {
   CHECK(table_ != nullptr && values.size() == table_->count(), "{} values", values.size());
-  reorder_pairs(values, *table_, PairOrder::table_to_device);
+  reorder_rows(values, *table_, InterleaveOrder::table_to_device);
   write_slice(device, all_.slice(), values);
   return values;
 }
@@ -261,7 +261,7 @@ std::vector<float> ParameterArray::write(Device& device, std::vector<float> valu
 std::vector<float> ParameterArray::read(Device& device) const {
   CHECK(table_ != nullptr, "an empty array was read");
   auto values = read_slice<float>(device, all_.slice());
-  reorder_pairs(values, *table_, PairOrder::device_to_table);
+  reorder_rows(values, *table_, InterleaveOrder::device_to_table);
   return values;
 }
 

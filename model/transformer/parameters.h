@@ -27,7 +27,7 @@ struct ExportPiece {
 // The row order on the device of the first `rows` rows of a parameter, in groups of `group`: rows i and i + group/2 of
 // a group, which a kernel needs together, are interleaved, as rows 2i and 2i + 1. Flat arrays of the host, checkpoints
 // and exports keep the order of the table.
-struct PairedRows {
+struct InterleavedRows {
   uint32_t rows = 0, group = 0;  // `rows` a multiple of the even `group`; 0: the order of the table
 };
 
@@ -38,7 +38,7 @@ struct ParameterSpec {
   float init_value = 0;  // the constant
   bool decay = false;
   uint64_t offset = 0;   // elements from the start of the flat array
-  PairedRows paired;     // row order on the device
+  InterleavedRows interleaved;     // row order on the device
   std::vector<ExportPiece> pieces;  // together all rows; none when hugging_face_arch() has no class for the model
 };
 
@@ -79,7 +79,7 @@ std::vector<std::pair<std::string, Shape>> layer_matrices(const ModelConfig& con
 // on the other parameters.
 std::vector<float> initial_values(const ParameterTable& table, uint64_t seed);
 
-// A flat device array in the layout of the table, except for PairedRows. Borrows the table, which must outlive it.
+// A flat device array in the layout of the table, except for InterleavedRows. Borrows the table, which must outlive it.
 class ParameterArray {
  public:
   ParameterArray() = default;

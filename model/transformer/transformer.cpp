@@ -9,12 +9,12 @@
 namespace lapilli {
 
 DType Transformer::storage(Activation kind) const {
-  const auto factors = [&](bool in_words) { return in_words ? storage_type(precision_) : DType::f32; };  // see shaders/common/real.glsl
+  const auto operand_type = [&](bool in_words) { return in_words ? storage_type(precision_) : DType::f32; };  // see shaders/common/real.glsl
   switch (kind) {
-    case Activation::normed: return factors(config_.dim % 2 == 0);
-    case Activation::attention: return factors(half_attention_);
-    case Activation::feed_forward: return factors(config_.ffn_dim % 2 == 0);
-    case Activation::dropped: return factors(config_.dim % 2 == 0 && uint64_t{tokens()} * config_.dim % 8 == 0);
+    case Activation::normed: return operand_type(config_.dim % 2 == 0);
+    case Activation::attention: return operand_type(attention_in_16_bits_);
+    case Activation::feed_forward: return operand_type(config_.ffn_dim % 2 == 0);
+    case Activation::dropped: return operand_type(config_.dim % 2 == 0 && uint64_t{tokens()} * config_.dim % 8 == 0);
   }
   return DType::f32;
 }
@@ -26,7 +26,7 @@ Transformer::Transformer(Arena& arena, const DeviceCaps& caps, const ModelConfig
       context_(context),
       recompute_(recompute),
       precision_(precision),
-      half_attention_(attends_with_matrices(caps, precision, config.head_width()) && config.head_width() % 4 == 0),
+      attention_in_16_bits_(has_coopmat_attention(caps, precision, config.head_width()) && config.head_width() % 4 == 0),
       attention_shape_(attention_shape(config, batch, context)) {
   const uint32_t n = tokens(), d = config_.dim;
   const auto activation = [&](Shape shape, DType dtype = DType::f32) { return reserve_tensor(arena, shape, "activations", dtype); };
@@ -44,9 +44,9 @@ Transformer::Transformer(Arena& arena, const DeviceCaps& caps, const ModelConfig
   if (config_.dropout > 0) d_dropped_ = gradient({n, d}, storage(Activation::dropped));
   {
     // The lifetimes of the feed-forward's and the attention's gradients do not overlap.
-    Arena::Alternatives alternatives(arena);
+    Arena::AliasScope alias_scope(arena);
     d_wide_ = gradient({n, wide}, storage(Activation::feed_forward));
-    alternatives.next();
+    alias_scope.next();
     d_qkv_ = gradient({n, config_.qkv_width()}, storage(Activation::attention));
     d_attention_ = gradient({n, config_.heads * config_.head_width()}, storage(Activation::attention));
     delta_ = gradient({batch_ * config_.heads * context_});
@@ -108,7 +108,7 @@ Transformer::BlockParameters Transformer::block_parameters(const ParameterArray&
 
 Transformer::BlockParameters Transformer::block_weights(const ModelWeights& weights, uint32_t layer) const {
   BlockParameters w = block_parameters(weights.parameters(), layer);
-  for (Tensor* matrix : {&w.qkv, &w.proj, &w.up, &w.out}) *matrix = weights.factor(*matrix, precision_);
+  for (Tensor* matrix : {&w.qkv, &w.proj, &w.up, &w.out}) *matrix = weights.operand(*matrix, precision_);
   return w;
 }
 
@@ -172,10 +172,10 @@ void Transformer::linear_backward(Ops& ops, Tensor d_x, Tensor d_w, Tensor d_bia
   bias_backward(ops, d_bias, scratch_, d_y, into);
 }
 
-ConstTensor Transformer::undrop(Ops& ops, ConstTensor d_y, ConstTensor random_state, uint32_t stream) const {
+ConstTensor Transformer::dropout_backward(Ops& ops, ConstTensor d_y, ConstTensor random_state, uint32_t stream) const {
   if (!drops(random_state)) return d_y;
   const Program::Scope scope(ops.program, "dropout");
-  dropout_backward(ops, d_dropped_, d_y, random_state, stream, config_.dropout);
+  lapilli::dropout_backward(ops, d_dropped_, d_y, random_state, stream, config_.dropout);
   return d_dropped_;
 }
 

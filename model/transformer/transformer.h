@@ -104,7 +104,7 @@ class Transformer {
   void linear_backward(Ops& ops, Tensor d_x, Tensor d_w, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor w, Into into,
                        const MatmulOptions& of_d_x = {}) const;
   // The gradient before the dropout: d_y itself without dropout.
-  ConstTensor undrop(Ops& ops, ConstTensor d_y, ConstTensor random_state, uint32_t stream) const;
+  ConstTensor dropout_backward(Ops& ops, ConstTensor d_y, ConstTensor random_state, uint32_t stream) const;
 
   void block_forward(Ops& ops, uint32_t layer, Tensor output, const ModelWeights& weights, const BatchTensors& batch,
                      ConstTensor random_state, uint32_t micro_batch);
@@ -118,7 +118,7 @@ class Transformer {
   uint32_t batch_, context_;
   bool recompute_;
   Precision precision_;
-  bool half_attention_;  // attention reads and writes memory in the operand type
+  bool attention_in_16_bits_;  // attention reads and writes memory in the operand type
   AttentionShape attention_shape_;
   std::vector<Block> blocks_;
   Tensor last_;                            // [N,D] residual stream after the last block

@@ -18,7 +18,7 @@ void Transformer::backward(Ops& ops, const ParameterArray& gradients, const Mode
   const Tensor d_x = d_residual_;
   if (drops(random_state)) {
     const Program::Scope scope(ops.program, "dropout");
-    dropout_backward(ops, d_x, d_x, random_state, stream(micro_batch, 2 * config_.layers), config_.dropout);
+    lapilli::dropout_backward(ops, d_x, d_x, random_state, stream(micro_batch, 2 * config_.layers), config_.dropout);
   }
   const Program::Scope scope(ops.program, "embedding");
   embedding_backward(ops, gradients["wte.weight"], d_x, batch.order, batch.segment_start, batch.segment_count, batch.tokens);
@@ -33,17 +33,17 @@ void Transformer::block_backward(Ops& ops, uint32_t layer, const ParameterArray&
     norm_forward(ops, b.normed2, b.mean2, b.rstd2, b.middle, w.norm2, w.norm2_bias);
     activate(ops, b.activated, b.hidden);
   }
-  const ConstTensor d_out = undrop(ops, d_residual_, random_state, stream(micro_batch, 2 * layer + 1));
+  const ConstTensor d_out = dropout_backward(ops, d_residual_, random_state, stream(micro_batch, 2 * layer + 1));
   const Nonlinearity through = config_.mlp == MlpKind::swiglu ? Nonlinearity::swiglu_backward : Nonlinearity::gelu_backward;
   linear_backward(ops, d_wide_, d.out, d.out_bias, d_out, b.activated, w.out, into, {.nonlinearity = through, .before = b.hidden});
   linear_backward(ops, d_normed_, d.up, d.up_bias, d_wide_, b.normed2, w.up, into);
   norm_backward(ops, d_residual_, d.norm2, d.norm2_bias, d_normed_, b.middle, b.mean2, b.rstd2, w.norm2, Into::accumulate, into);
 
-  const ConstTensor d_proj = undrop(ops, d_residual_, random_state, stream(micro_batch, 2 * layer));
+  const ConstTensor d_proj = dropout_backward(ops, d_residual_, random_state, stream(micro_batch, 2 * layer));
   linear_backward(ops, d_attention_, d.proj, d.proj_bias, d_proj, b.attention, w.proj, into);
   {
     const Program::Scope scope(ops.program, "attention");
-    attention_backward(ops, d_qkv_, delta_, d_attention_, b.qkv, b.attention, b.lse, batch.document_start, weights.turns(), attention_shape_);
+    attention_backward(ops, d_qkv_, delta_, d_attention_, b.qkv, b.attention, b.lse, batch.document_start, weights.cos_sin_table(), attention_shape_);
   }
   if (recompute_) norm_forward(ops, b.normed1, b.mean1, b.rstd1, b.input, w.norm1, w.norm1_bias);
   linear_backward(ops, d_normed_, d.qkv, d.qkv_bias, d_qkv_, b.normed1, w.qkv, into);

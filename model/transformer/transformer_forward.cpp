@@ -30,9 +30,9 @@ void Transformer::block_forward(Ops& ops, uint32_t layer, Tensor output, const M
   norm_forward(ops, b.normed1, b.mean1, b.rstd1, b.input, w.norm1, w.norm1_bias);
   {
     const Program::Scope scope(ops.program, "matmul");
-    const Rotary rotary{.turns = weights.turns(), .context = context_, .turned_heads = config_.heads + config_.kv_heads};
+    const Rotary rotary{.cos_sin_table = weights.cos_sin_table(), .context = context_, .rotary_heads = config_.heads + config_.kv_heads};
     matmul_nt(ops, b.qkv, b.normed1, w.qkv, Into::overwrite,
-              {.bias = w.qkv_bias, .nonlinearity = rotary.turns ? Nonlinearity::rotary : Nonlinearity::none, .rotary = rotary});
+              {.bias = w.qkv_bias, .nonlinearity = rotary.cos_sin_table ? Nonlinearity::rotary : Nonlinearity::none, .rotary = rotary});
   }
   {
     const Program::Scope scope(ops.program, "attention");

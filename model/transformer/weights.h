@@ -23,20 +23,20 @@ class ModelWeights {
   Tensor head() const { return parameters_[head_name_]; }
   const char* head_name() const { return head_name_; }
   // A parameter as GEMM operand in this precision: its shadow weights if there are any, else itself.
-  Tensor factor(const Tensor& parameter, Precision precision) const;
-  // 16-bit shadow weights of the parameters from first_copied() on in the flat array, updated by AdamW. Empty if none.
-  Tensor copies() const { return copies_; }
-  uint64_t first_copied() const { return first_copied_; }
+  Tensor operand(const Tensor& parameter, Precision precision) const;
+  // 16-bit shadow weights of the parameters from first_shadowed() on in the flat array, updated by AdamW. Empty if none.
+  Tensor shadow_weights() const { return shadow_weights_; }
+  uint64_t first_shadowed() const { return first_shadowed_; }
   // cos/sin table of the rotary embedding [T,E] (model/ops/rope.h); empty if none.
-  ConstTensor turns() const { return turns_; }
+  ConstTensor cos_sin_table() const { return cos_sin_table_; }
 
  private:
   ModelConfig config_;
   const char* head_name_;
   ParameterArray parameters_;
-  Tensor copies_;
-  uint64_t first_copied_ = 0;
-  Tensor turns_;
+  Tensor shadow_weights_;
+  uint64_t first_shadowed_ = 0;
+  Tensor cos_sin_table_;
 };
 
 }  // namespace lapilli

@@ -6,7 +6,7 @@
 
 ARGS_BEGIN
 
-// ---- attention_scalar.comp, attention_tiled.comp (f32 memory), attention_coopmat_*.comp ----
+// ---- attention_cpu.comp, attention_tiled.comp (f32 memory), attention_coopmat_*.comp ----
 // SPEC_A_TYPE: qkv, SPEC_B_TYPE: d_attended, SPEC_C_TYPE: what is written. attention_delta.comp: A d_attended, B attended.
 // qkv [N, (H + 2G)E]: a row holds the H query heads, then G key heads, then G value heads.
 struct AttentionArgs {
@@ -33,7 +33,7 @@ struct AttentionBackwardArgs {
   InReal qkv, d_attended;  // [N, (H + 2G)E], [N, H*E]
   InF32 lse, delta;        // [B, H, T]
   InU32 document_start;    // as in AttentionArgs
-  InF32 turns;             // RopeArgs::turns to rotate d_q and d_k back (SPEC_TURNED); or null
+  InF32 cos_sin_table;             // RopeArgs::cos_sin_table to rotate d_q and d_k back (SPEC_ROTARY); or null
   uint batch, context;
   uint heads, kv_heads;
   float scale;

@@ -2,7 +2,7 @@
 // attention.glsl. kQueries: queries of a tile.
 #include "shaders/attention/args.h"
 
-const uint kMetTiles = 2;
+const uint kStreamedTiles = 2;
 layout(push_constant, std430) uniform Push { AttentionBackwardArgs args; };
 #include "shaders/attention/attention_coopmat.glsl"
 
@@ -13,10 +13,10 @@ Rows heads_of_gradient(uint position, uint head) {
 }
 
 // Rotates back elements e.. (E is even) of the gradient of q or k.
-void turn_eight_back(uint position, uint e, inout vec4 low, inout vec4 high) {
+void rotate_vec8_back(uint position, uint e, inout vec4 low, inout vec4 high) {
   const uint at = position * kWidth + e;
-  turn_four_back(low, args.turns, at, kWidth - e);
-  if (e + 4 < kWidth) turn_four_back(high, args.turns, at + 4, kWidth - e - 4);
+  rotate_vec4_back(low, args.cos_sin_table, at, kWidth - e);
+  if (e + 4 < kWidth) rotate_vec4_back(high, args.cos_sin_table, at + 4, kWidth - e - 4);
 }
 
 Rows from_row(Rows rows, uint row) {
@@ -25,7 +25,7 @@ Rows from_row(Rows rows, uint row) {
 }
 
 // Loads the held rows of two tensors into fragments or shared memory; visible to all threads after the next barrier.
-void hold_owned(inout FragmentA first[kFragmentsDown][kSteps], inout FragmentA second[kFragmentsDown][kSteps], Rows first_rows, Rows second_rows) {
+void load_resident(inout FragmentA first[kFragmentsM][kSteps], inout FragmentA second[kFragmentsM][kSteps], Rows first_rows, Rows second_rows) {
   Words words[kChunks], second_words[kChunks];
   [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
     Rows part_rows = from_row(first_rows, part * kCols), second_part_rows = from_row(second_rows, part * kCols);
@@ -34,9 +34,9 @@ void hold_owned(inout FragmentA first[kFragmentsDown][kSteps], inout FragmentA s
     uvec4 chunks[kChunks], second_chunks[kChunks];
     take(chunks, words, part_rows);
     take(second_chunks, second_words, second_part_rows);
-    if (kOwnedShared != 0) {
-      put_owned(chunks, 0, part);
-      put_owned(second_chunks, 1, part);
+    if (kResidentShared != 0) {
+      store_resident(chunks, 0, part);
+      store_resident(second_chunks, 1, part);
       continue;
     }
     barrier();
@@ -75,15 +75,15 @@ void put(Statistics statistics[kStatistics]) {
 
 // Converts this subgroup's f32 scores to operands, in place in shared memory; masked scores become 0.
 bool counts(uint row, uint col);  // whether an element of the tile of scores is not masked
-void to_factors(FragmentSum s[kFragmentsDown][kScoreFragments], bool masked) {
+void to_operands(FragmentSum s[kFragmentsM][kScoreFragments], bool masked) {
   put_scores(s);
   subgroupBarrier();
   [[dont_unroll]] for (uint pass = 0; pass < kPasses; ++pass) {
-    const uint row = lane_row(pass), col = sub_across() * kScoreCols + lane_part() * kPartCols;
-    vec4 p[kFours];
+    const uint row = lane_row(pass), col = subgroup_n() * kScoreCols + lane_part() * kPartCols;
+    vec4 p[kVec4s];
     take_lane(p, row);
     if (masked)
-      [[unroll]] for (uint c = 0; c < kFours; ++c)
+      [[unroll]] for (uint c = 0; c < kVec4s; ++c)
         [[unroll]] for (uint x = 0; x < 4; ++x)
           if (!counts(row, col + 4 * c + x)) p[c][x] = 0.0;
     subgroupBarrier();  // the row has been read

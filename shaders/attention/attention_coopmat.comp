@@ -1,9 +1,9 @@
 #version 460
-// Attention forward with cooperative matrices: out_i = sum_j softmax_j(q_i . k_j / sqrt(E)) v_j, lse_i. Factors (q, k, v and the
+// Attention forward with cooperative matrices: out_i = sum_j softmax_j(q_i . k_j / sqrt(E)) v_j, lse_i. Operands (q, k, v and the
 // probabilities, each rounded once) have 16 bits; scores, row statistics and all sums are f32. Memory: SPEC_A_TYPE, SPEC_C_TYPE.
 //
 // A workgroup holds kRows = 64 consecutive queries of one head, one fragment of rows per subgroup, so that the
-// statistics of a row stay within a subgroup; kAcross is 1. It streams keys kCols = 64 at a time: K, then V, in the
+// statistics of a row stay within a subgroup; kSubgroupsN is 1. It streams keys kCols = 64 at a time: K, then V, in the
 // same tile of shared memory, each fetched into registers during the GEMM before it. Softmax in base 2: exp(s) = 2^(s
 // log2 e). The rows of o are rescaled by a fragment loaded with stride 0, and only when a maximum of the subgroup's
 // rows has grown.
@@ -25,7 +25,7 @@
 #include "shaders/attention/args.h"
 #include "shaders/attention/attention.glsl"
 #include "shaders/common/operands.glsl"
-const uint kMetTiles = 1;
+const uint kStreamedTiles = 1;
 layout(push_constant, std430) uniform Push { AttentionArgs args; };
 #include "shaders/attention/attention_coopmat.glsl"
 #include "shaders/attention/attention_queries_coopmat.glsl"
@@ -33,16 +33,16 @@ layout(push_constant, std430) uniform Push { AttentionArgs args; };
 shared float row_s[kRows];  // scale of each row of o
 
 uvec4 nan_mask(uint result, uint row, uint e) { return nan_of_seen(value_head, row, e); }
-void pass_eight(uint result, uint row, uint e, inout vec4 low, inout vec4 high) {}
+void transform_vec8(uint result, uint row, uint e, inout vec4 low, inout vec4 high) {}
 
 // Sets the masked scores of keys key.. of a query to `value`; `start` is the first visible key.
-void mask(inout vec4 p[kFours], uint query, uint start, uint key, float value) {
-  [[unroll]] for (uint c = 0; c < kFours; ++c)
+void mask(inout vec4 p[kVec4s], uint query, uint start, uint key, float value) {
+  [[unroll]] for (uint c = 0; c < kVec4s; ++c)
     [[unroll]] for (uint x = 0; x < 4; ++x)
       if (key + 4 * c + x > query || key + 4 * c + x < start) p[c][x] = value;
 }
-void multiply_by_rows(inout FragmentSum o[kFragmentsDown][kOutFragments]) {
-  [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+void multiply_by_rows(inout FragmentSum o[kFragmentsM][kOutFragments]) {
+  [[unroll]] for (uint i = 0; i < kFragmentsM; ++i) {
     FragmentSum factor;
     coopMatLoad(factor, row_s, sub_row() + i * kFragmentRows, 0, gl_CooperativeMatrixLayoutColumnMajor);
     [[unroll]] for (uint n = 0; n < kOutFragments; ++n) o[i][n] = o[i][n] * factor;
@@ -53,13 +53,13 @@ void main() {
   if (!find_queries()) return;
   Words words[kChunks];
   uvec4 chunks[kChunks];
-  FragmentA q[kFragmentsDown][kSteps];
+  FragmentA q[kFragmentsM][kSteps];
   [[dont_unroll]] for (uint part = 0; part < kRows / kCols; ++part) {
     Rows rows = heads_of_qkv(query0 + part * kCols, h);
     fetch(words, rows);
     take(chunks, words, rows);
-    if (kOwnedShared != 0) {
-      put_owned(chunks, 0, part);
+    if (kResidentShared != 0) {
+      store_resident(chunks, 0, part);
       continue;
     }
     barrier();
@@ -67,8 +67,8 @@ void main() {
     barrier();
     hold(q, 0, part);
   }
-  FragmentSum o[kFragmentsDown][kOutFragments];
-  [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+  FragmentSum o[kFragmentsM][kOutFragments];
+  [[unroll]] for (uint i = 0; i < kFragmentsM; ++i)
     [[unroll]] for (uint n = 0; n < kOutFragments; ++n) o[i][n] = FragmentSum(0.0);
   float top[kPasses], sum[kPasses];  // base 2; of this lane's columns
   uint start[kPasses];
@@ -87,8 +87,8 @@ void main() {
     put(chunks, 0);
     barrier();
     fetch(words, heads_of_qkv(key0, value_head));
-    FragmentSum s[kFragmentsDown][kScoreFragments];
-    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+    FragmentSum s[kFragmentsM][kScoreFragments];
+    [[unroll]] for (uint i = 0; i < kFragmentsM; ++i)
       [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = FragmentSum(0.0);
     multiply_rows(s, q, 0);
     put_scores(s);
@@ -97,21 +97,21 @@ void main() {
     bool grown = false;
     [[dont_unroll]] for (uint pass = 0; pass < kPasses; ++pass) {
       const uint row = lane_row(pass), query = query0 + row, key = key0 + lane_part() * kPartCols;
-      vec4 p[kFours];
+      vec4 p[kVec4s];
       float highest = top[pass];
       take_lane(p, row);
-      [[unroll]] for (uint c = 0; c < kFours; ++c) p[c] *= args.scale * kLog2E;
+      [[unroll]] for (uint c = 0; c < kVec4s; ++c) p[c] *= args.scale * kLog2E;
       if (masked) mask(p, query, start[pass], key, kLowest);
-      [[unroll]] for (uint c = 0; c < kFours; ++c)
+      [[unroll]] for (uint c = 0; c < kVec4s; ++c)
         highest = max(max(highest, max(p[c].x, p[c].y)), max(p[c].z, p[c].w));
       [[unroll]] for (uint lanes = kLaneRows; lanes < kSubgroup; lanes *= 2) highest = max(highest, subgroupShuffleXor(highest, lanes));
       const float shrink = exp2_or_nan(top[pass] - highest);
       top[pass] = highest;
       sum[pass] *= shrink;
-      [[unroll]] for (uint c = 0; c < kFours; ++c)
+      [[unroll]] for (uint c = 0; c < kVec4s; ++c)
         [[unroll]] for (uint x = 0; x < 4; ++x) p[c][x] = exp2_or_nan(p[c][x] - highest);
       if (masked) mask(p, query, start[pass], key, 0.0);
-      [[unroll]] for (uint c = 0; c < kFours; ++c) sum[pass] += (p[c].x + p[c].y) + (p[c].z + p[c].w);
+      [[unroll]] for (uint c = 0; c < kVec4s; ++c) sum[pass] += (p[c].x + p[c].y) + (p[c].z + p[c].w);
       subgroupBarrier();  // the scores of the row have been read
       put_lane(p, row);
       if (lane_part() == 0) row_s[row] = shrink;
@@ -121,12 +121,12 @@ void main() {
     barrier();  // K has been read
     take(chunks, words, heads_of_qkv(key0, value_head));
     put(chunks, 0);
-    note_found(masked && has_non_finite(chunks));
+    publish_found(masked && has_non_finite(chunks));
     barrier();
-    if (take_out_found(1)) found = true;
+    if (clear_found(1)) found = true;
     fetch(words, heads_of_qkv(next_key0(), key_head));
     if (subgroupAny(grown)) multiply_by_rows(o);
-    multiply_factors(o, 0);
+    multiply_scores(o, 0);
   }
 
   subgroupBarrier();  // row_s has been read

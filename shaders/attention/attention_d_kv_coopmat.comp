@@ -38,12 +38,12 @@ uvec4 nan_mask(uint result, uint row, uint e) {
   for (uint h = g * heads; h < (g + 1) * heads; ++h) {
     Rows from = heads_of_qkv(0, h);
     if (result == 1) from = heads_of_gradient(0, h);
-    for (uint query = key; query < args.context && start_of(query) <= key; ++query) mask |= non_finite(read_factors(from, query, e));
+    for (uint query = key; query < args.context && start_of(query) <= key; ++query) mask |= non_finite(read_operands(from, query, e));
   }
   return mask;
 }
-void pass_eight(uint result, uint row, uint e, inout vec4 low, inout vec4 high) {
-  if (kTurned != 0 && result == 0) turn_eight_back(key0 + row, e, low, high);
+void transform_vec8(uint result, uint row, uint e, inout vec4 low, inout vec4 high) {
+  if (kRotaryBackward != 0 && result == 0) rotate_vec8_back(key0 + row, e, low, high);
 }
 
 void main() {
@@ -55,21 +55,21 @@ void main() {
   key0 = linear_group() % tiles * kRows;
   const uint last_key = min(key0 + kRows, T) - 1;
 
-  FragmentA k[kFragmentsDown][kSteps], v[kFragmentsDown][kSteps];
-  hold_owned(k, v, heads_of_qkv(key0, H + g), heads_of_qkv(key0, H + G + g));
-  FragmentSum d_k[kFragmentsDown][kOutFragments], d_v[kFragmentsDown][kOutFragments];
-  [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+  FragmentA k[kFragmentsM][kSteps], v[kFragmentsM][kSteps];
+  load_resident(k, v, heads_of_qkv(key0, H + g), heads_of_qkv(key0, H + G + g));
+  FragmentSum d_k[kFragmentsM][kOutFragments], d_v[kFragmentsM][kOutFragments];
+  [[unroll]] for (uint i = 0; i < kFragmentsM; ++i)
     [[unroll]] for (uint n = 0; n < kOutFragments; ++n) d_k[i][n] = d_v[i][n] = FragmentSum(0.0);
   bool found = false;  // a q or d_o in a masked tile that was not finite
 
   // Tiles of queries that see these keys: starts do not decrease, so they are the first ones.
-  uint met_tiles = 1, beyond = (T - key0 + kCols - 1) / kCols;
-  while (met_tiles < beyond) {
-    const uint middle = (met_tiles + beyond) / 2;
-    if (start_of(key0 + middle * kCols) <= last_key) met_tiles = middle + 1;
+  uint streamed_tiles = 1, beyond = (T - key0 + kCols - 1) / kCols;
+  while (streamed_tiles < beyond) {
+    const uint middle = (streamed_tiles + beyond) / 2;
+    if (start_of(key0 + middle * kCols) <= last_key) streamed_tiles = middle + 1;
     else beyond = middle;
   }
-  const uint end = key0 + met_tiles * kCols;
+  const uint end = key0 + streamed_tiles * kCols;
 
   Words words[kChunks], gradient_words[kChunks];
   Statistics statistics[kStatistics];
@@ -86,7 +86,7 @@ void main() {
       take(gradient_chunks, gradient_words, heads_of_gradient(query0, h));
       put(chunks, 0);
       put(gradient_chunks, 1);
-      note_found(masked && (has_non_finite(chunks) || has_non_finite(gradient_chunks)));
+      publish_found(masked && (has_non_finite(chunks) || has_non_finite(gradient_chunks)));
       put(statistics);
       barrier();
       // The next tile; after the last of a head, the first of the next head; after all, any that is there.
@@ -97,30 +97,30 @@ void main() {
       fetch(statistics, next_h, next_query0);
       last_start = read_start(next_query0 + kCols - 1);
 
-      FragmentSum s[kFragmentsDown][kScoreFragments], d_s[kFragmentsDown][kScoreFragments];
-      [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+      FragmentSum s[kFragmentsM][kScoreFragments], d_s[kFragmentsM][kScoreFragments];
+      [[unroll]] for (uint i = 0; i < kFragmentsM; ++i)
         [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = d_s[i][j] = FragmentSum(0.0);
       multiply_rows(s, k, 0);
       multiply_rows(d_s, v, 1);
       [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) {
-        const uint col = sub_across() * kScoreCols + j * kFragmentCols;
+        const uint col = subgroup_n() * kScoreCols + j * kFragmentCols;
         FragmentSum lse, delta;
         coopMatLoad(lse, lse_s, col, 0, gl_CooperativeMatrixLayoutRowMajor);
         coopMatLoad(delta, delta_s, col, 0, gl_CooperativeMatrixLayoutRowMajor);
-        [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+        [[unroll]] for (uint i = 0; i < kFragmentsM; ++i)
           [[unroll]] for (uint x = 0; x < lse.length(); ++x) {
             s[i][j][x] = exp2_or_nan(s[i][j][x] * (args.scale * kLog2E) - lse[x]);
             d_s[i][j][x] = s[i][j][x] * (d_s[i][j][x] - delta[x]);
           }
       }
-      to_factors(s, masked);
+      to_operands(s, masked);
       barrier();
-      if (take_out_found(2)) found = true;
-      multiply_factors(d_v, 1);
+      if (clear_found(2)) found = true;
+      multiply_scores(d_v, 1);
       barrier();  // p has been read
-      to_factors(d_s, masked);
+      to_operands(d_s, masked);
       barrier();
-      multiply_factors(d_k, 0);
+      multiply_scores(d_k, 0);
     }
   }
 
@@ -128,7 +128,7 @@ void main() {
   const uint at = qkv_at(first_token + key0, H + g, H, G), stride = (H + 2 * G) * kWidth;
   [[dont_unroll]] for (uint turn = 0; turn < 2 * kBlocks; ++turn) {
     const uint block = turn / 2, result = turn % 2;  // put_block() of either would make compilers copy both
-    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+    [[unroll]] for (uint i = 0; i < kFragmentsM; ++i)
       [[unroll]] for (uint n = 0; n < kOutFragments; ++n) {
         if (n / kScoreFragments == block && result == 0) put_fragment(d_k[i][n], i, n % kScoreFragments);
         if (n / kScoreFragments == block && result == 1) put_fragment(d_v[i][n], i, n % kScoreFragments);

@@ -8,7 +8,7 @@
 //   d_v_j = sum_i p_ij d_o_i        d_k_j = sum_i p_ij (d_o_i . v_j - delta_i) q_i / sqrt(E)
 //
 // A workgroup of 256 threads holds 64 consecutive keys of one key/value head: rows of a tile are keys, columns queries
-// (tile.glsl has the mapping). d_k and d_v take 2 * 4 * E/16 registers per thread: 32 at E = 64, 128 at 256.
+// (attention_tile.glsl has the mapping). d_k and d_v take 2 * 4 * E/16 registers per thread: 32 at E = 64, 128 at 256.
 // Accumulator: f32, heads and then queries in ascending order.
 
 layout(push_constant, std430) uniform Push { AttentionBackwardArgs args; };
@@ -24,7 +24,7 @@ void main() {
   const uint stride = (H + 2 * G) * kWidth;
   Rows k = Rows(InF32(uvec2(args.qkv)), qkv_at(b * T + key0, H + g, H, G), stride, T - key0);
   Rows v = Rows(InF32(uvec2(args.qkv)), k.at + G * kWidth, stride, T - key0);
-  const uint my_key = key0 + 4 * down();
+  const uint my_key = key0 + 4 * thread_m();
 
   vec4 d_k[kSpans][4], d_v[kSpans][4];
   [[unroll]] for (uint span = 0; span < kSpans; ++span)
@@ -44,7 +44,7 @@ void main() {
       add_product_nt(d_s, v, d_o);
       uint seen = 0;
       [[unroll]] for (uint j = 0; j < 4; ++j) {
-        const uint query = query0 + 4 * across() + j, at = min(query, T - 1);
+        const uint query = query0 + 4 * thread_n() + j, at = min(query, T - 1);
         const float lse = args.lse.at[(b * H + h) * T + at], delta = args.delta.at[(b * H + h) * T + at];
         const uint start = start_at(args.document_start, args.qkv, b * T + at);
         [[unroll]] for (uint i = 0; i < 4; ++i) {
@@ -66,12 +66,12 @@ void main() {
     if (my_key + i >= T) break;
     const uint at = qkv_at(b * T + my_key + i, H + g, H, G);
     [[unroll]] for (uint span = 0; span < kSpans; ++span) {
-      const uint e = span * kTile + 4 * across();
+      const uint e = span * kTile + 4 * thread_n();
       if (e >= kWidth) break;
       vec4 values = d_k[span][i] * args.scale;
-      if (kTurned != 0) turn_four_back(values, args.turns, (my_key + i) * kWidth + e, kWidth - e);
-      write_four(args.d_qkv, at, e, values);
-      write_four(args.d_qkv, at + G * kWidth, e, d_v[span][i]);
+      if (kRotaryBackward != 0) rotate_vec4_back(values, args.cos_sin_table, (my_key + i) * kWidth + e, kWidth - e);
+      write_vec4(args.d_qkv, at, e, values);
+      write_vec4(args.d_qkv, at + G * kWidth, e, d_v[span][i]);
     }
   }
 }

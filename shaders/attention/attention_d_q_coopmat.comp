@@ -28,8 +28,8 @@
 
 bool counts(uint row, uint col) { return key0 + col <= query0 + row && key0 + col >= start_s[row]; }
 uvec4 nan_mask(uint result, uint row, uint e) { return nan_of_seen(key_head, row, e); }
-void pass_eight(uint result, uint row, uint e, inout vec4 low, inout vec4 high) {
-  if (kTurned != 0) turn_eight_back(query0 + row, e, low, high);
+void transform_vec8(uint result, uint row, uint e, inout vec4 low, inout vec4 high) {
+  if (kRotaryBackward != 0) rotate_vec8_back(query0 + row, e, low, high);
 }
 
 void main() {
@@ -37,11 +37,11 @@ void main() {
   Statistics statistics[kStatistics];
   fetch(statistics, h, query0);
   put(statistics);
-  FragmentA q[kFragmentsDown][kSteps], d_o[kFragmentsDown][kSteps];
-  hold_owned(q, d_o, heads_of_qkv(query0, h), heads_of_gradient(query0, h));
+  FragmentA q[kFragmentsM][kSteps], d_o[kFragmentsM][kSteps];
+  load_resident(q, d_o, heads_of_qkv(query0, h), heads_of_gradient(query0, h));
   barrier();
-  FragmentSum lse[kFragmentsDown], delta[kFragmentsDown], d_q[kFragmentsDown][kOutFragments];
-  [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i) {
+  FragmentSum lse[kFragmentsM], delta[kFragmentsM], d_q[kFragmentsM][kOutFragments];
+  [[unroll]] for (uint i = 0; i < kFragmentsM; ++i) {
     coopMatLoad(lse[i], lse_s, sub_row() + i * kFragmentRows, 0, gl_CooperativeMatrixLayoutColumnMajor);
     coopMatLoad(delta[i], delta_s, sub_row() + i * kFragmentRows, 0, gl_CooperativeMatrixLayoutColumnMajor);
     [[unroll]] for (uint n = 0; n < kOutFragments; ++n) d_q[i][n] = FragmentSum(0.0);
@@ -59,23 +59,23 @@ void main() {
     take(value_chunks, value_words, heads_of_qkv(key0, value_head));
     put(chunks, 0);
     put(value_chunks, 1);
-    note_found(masked && has_non_finite(chunks));
+    publish_found(masked && has_non_finite(chunks));
     barrier();
     fetch(words, heads_of_qkv(next_key0(), key_head));
     fetch(value_words, heads_of_qkv(next_key0(), value_head));
-    FragmentSum s[kFragmentsDown][kScoreFragments], d_p[kFragmentsDown][kScoreFragments];
-    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+    FragmentSum s[kFragmentsM][kScoreFragments], d_p[kFragmentsM][kScoreFragments];
+    [[unroll]] for (uint i = 0; i < kFragmentsM; ++i)
       [[unroll]] for (uint j = 0; j < kScoreFragments; ++j) s[i][j] = d_p[i][j] = FragmentSum(0.0);
     multiply_rows(s, q, 0);
     multiply_rows(d_p, d_o, 1);
-    [[unroll]] for (uint i = 0; i < kFragmentsDown; ++i)
+    [[unroll]] for (uint i = 0; i < kFragmentsM; ++i)
       [[unroll]] for (uint j = 0; j < kScoreFragments; ++j)
         [[unroll]] for (uint x = 0; x < s[i][j].length(); ++x)
           s[i][j][x] = exp2_or_nan(s[i][j][x] * (args.scale * kLog2E) - lse[i][x]) * (d_p[i][j][x] - delta[i][x]);
-    to_factors(s, masked);
+    to_operands(s, masked);
     barrier();
-    if (take_out_found(1)) found = true;
-    multiply_factors(d_q, 0);
+    if (clear_found(1)) found = true;
+    multiply_scores(d_q, 0);
   }
 
   barrier();  // the last d_s has been read

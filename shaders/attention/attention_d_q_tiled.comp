@@ -6,7 +6,7 @@
 // Attention backward for queries on any GPU, f32. Over the keys j that query i sees, with p_ij = exp(score_ij - lse_i):
 //   d_q_i = sum_j p_ij (d_o_i . v_j - delta_i) k_j / sqrt(E)
 //
-// A workgroup of 256 threads holds 64 consecutive queries of one head and streams keys 64 at a time (tile.glsl has the mapping).
+// A workgroup of 256 threads holds 64 consecutive queries of one head and streams keys 64 at a time (attention_tile.glsl has the mapping).
 // Accumulator: f32, keys in ascending order.
 
 layout(push_constant, std430) uniform Push { AttentionBackwardArgs args; };
@@ -24,7 +24,7 @@ void main() {
   Rows q = Rows(InF32(uvec2(args.qkv)), qkv_at(b * T + query0, h, H, G), stride, T - query0);
   Rows d_o = Rows(InF32(uvec2(args.d_attended)), ((b * T + query0) * H + h) * kWidth, H * kWidth, T - query0);
 
-  const uint my_query = query0 + 4 * down();
+  const uint my_query = query0 + 4 * thread_m();
   uint start[4];
   float lse[4], delta[4];
   vec4 d_q[kSpans][4];
@@ -47,7 +47,7 @@ void main() {
     uint seen = 0;
     [[unroll]] for (uint i = 0; i < 4; ++i)
       [[unroll]] for (uint j = 0; j < 4; ++j) {
-        const uint key = key0 + 4 * across() + j;
+        const uint key = key0 + 4 * thread_n() + j;
         if (key <= my_query + i && key >= start[i]) seen |= 1u << (4 * i + j);
         d_s[i][j] = exp_or_nan(p[i][j] * args.scale - lse[i]) * (d_s[i][j] - delta[i]);
       }
@@ -59,11 +59,11 @@ void main() {
     if (my_query + i >= T) break;
     const uint at = qkv_at(b * T + my_query + i, h, H, G);
     [[unroll]] for (uint span = 0; span < kSpans; ++span) {
-      const uint e = span * kTile + 4 * across();
+      const uint e = span * kTile + 4 * thread_n();
       if (e >= kWidth) break;
       vec4 values = d_q[span][i] * args.scale;
-      if (kTurned != 0) turn_four_back(values, args.turns, (my_query + i) * kWidth + e, kWidth - e);
-      write_four(args.d_qkv, at, e, values);
+      if (kRotaryBackward != 0) rotate_vec4_back(values, args.cos_sin_table, (my_query + i) * kWidth + e, kWidth - e);
+      write_vec4(args.d_qkv, at, e, values);
     }
   }
 }

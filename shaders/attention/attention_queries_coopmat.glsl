@@ -32,6 +32,6 @@ uvec4 nan_of_seen(uint head, uint row, uint e) {
   const uint query = query0 + row;
   Rows rows = heads_of_qkv(0, head);
   uvec4 mask = uvec4(0);
-  for (uint key = start_of(query); key <= query; ++key) mask |= non_finite(read_factors(rows, key, e));
+  for (uint key = start_of(query); key <= query; ++key) mask |= non_finite(read_operands(rows, key, e));
   return mask;
 }

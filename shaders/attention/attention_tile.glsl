@@ -22,8 +22,8 @@ shared float b_s[kStage * kRow];
 shared float p_s[kTile * kRow];  // [column][row] of a tile of probabilities or of their gradients
 shared uint seen_s[kTile][kTile / 4];   // bit i: element i of p_s counts
 
-uint down() { return gl_LocalInvocationIndex / 16; }
-uint across() { return gl_LocalInvocationIndex % 16; }
+uint thread_m() { return gl_LocalInvocationIndex / 16; }
+uint thread_n() { return gl_LocalInvocationIndex % 16; }
 
 // 64 rows of memory, E wide: row r, element e at `at + r * stride + e`; rows from `count` on read the last one.
 struct Rows {
@@ -32,7 +32,7 @@ struct Rows {
 };
 
 // Floats 4 * i.. of a staged row; drivers make one 16-byte read of it.
-#define four(array, row, i) \
+#define load_vec4(array, row, i) \
   vec4(array[(row) * kRow + 4 * (i)], array[(row) * kRow + 4 * (i) + 1], array[(row) * kRow + 4 * (i) + 2], array[(row) * kRow + 4 * (i) + 3])
 
 // This thread's part of the stage at e0: element e of four rows. Beyond E it reads the last one; the store to shared memory
@@ -60,7 +60,7 @@ void add_product_nt(inout vec4 sum[4], Rows a, Rows b) {
     next_a = fetch(a, e0 + kStage);  // after the last iteration: not used
     next_b = fetch(b, e0 + kStage);
     for (uint k = 0; k < kStage; ++k) {
-      const vec4 rows = four(a_s, k, down()), cols = four(b_s, k, across());
+      const vec4 rows = load_vec4(a_s, k, thread_m()), cols = load_vec4(b_s, k, thread_n());
       [[unroll]] for (uint i = 0; i < 4; ++i) sum[i] += rows[i] * cols;
     }
   }
@@ -88,14 +88,14 @@ void add_product_p(inout vec4 sum[kSpans][4], Rows b, bool masked) {
       next = fetch_span(b, span + 1 < kSpans ? k0 : k0 + kStage, (span + 1) % kSpans);
       if (masked) {
         for (uint k = 0; k < kStage; ++k) {
-          const vec4 rows = four(p_s, k0 + k, down()), cols = four(b_s, k, across());
-          const uint seen = seen_s[k0 + k][down()];
+          const vec4 rows = load_vec4(p_s, k0 + k, thread_m()), cols = load_vec4(b_s, k, thread_n());
+          const uint seen = seen_s[k0 + k][thread_m()];
           [[unroll]] for (uint i = 0; i < 4; ++i)
             sum[span][i] += (seen >> i & 1) != 0 ? rows[i] * cols : vec4(0.0);
         }
       } else {
         for (uint k = 0; k < kStage; ++k) {
-          const vec4 rows = four(p_s, k0 + k, down()), cols = four(b_s, k, across());
+          const vec4 rows = load_vec4(p_s, k0 + k, thread_m()), cols = load_vec4(b_s, k, thread_n());
           [[unroll]] for (uint i = 0; i < 4; ++i) sum[span][i] += rows[i] * cols;
         }
       }
@@ -106,31 +106,31 @@ void add_product_p(inout vec4 sum[kSpans][4], Rows b, bool masked) {
 // This thread's 4 x 4 elements, for add_product_p. `seen`: bit 4 * i + j for row i, column j.
 void write_p(vec4 p[4], uint seen) {
   [[unroll]] for (uint j = 0; j < 4; ++j) {
-    [[unroll]] for (uint i = 0; i < 4; ++i) p_s[(4 * across() + j) * kRow + 4 * down() + i] = p[i][j];
-    seen_s[4 * across() + j][down()] = (seen >> j & 1) | (seen >> (4 + j) & 1) << 1 | (seen >> (8 + j) & 1) << 2 | (seen >> (12 + j) & 1) << 3;
+    [[unroll]] for (uint i = 0; i < 4; ++i) p_s[(4 * thread_n() + j) * kRow + 4 * thread_m() + i] = p[i][j];
+    seen_s[4 * thread_n() + j][thread_m()] = (seen >> j & 1) | (seen >> (4 + j) & 1) << 1 | (seen >> (8 + j) & 1) << 2 | (seen >> (12 + j) & 1) << 3;
   }
 }
 
 // Over the 16 threads of each row, in their order; every thread gets the result.
 vec4 row_max(vec4 x) {
   barrier();  // a_s is free
-  [[unroll]] for (uint i = 0; i < 4; ++i) a_s[across() * kRow + 4 * down() + i] = x[i];
+  [[unroll]] for (uint i = 0; i < 4; ++i) a_s[thread_n() * kRow + 4 * thread_m() + i] = x[i];
   barrier();
-  x = four(a_s, 0, down());
-  for (uint i = 1; i < 16; ++i) x = max(x, four(a_s, i, down()));
+  x = load_vec4(a_s, 0, thread_m());
+  for (uint i = 1; i < 16; ++i) x = max(x, load_vec4(a_s, i, thread_m()));
   return x;
 }
 vec4 row_sum(vec4 x) {
   barrier();
-  [[unroll]] for (uint i = 0; i < 4; ++i) a_s[across() * kRow + 4 * down() + i] = x[i];
+  [[unroll]] for (uint i = 0; i < 4; ++i) a_s[thread_n() * kRow + 4 * thread_m() + i] = x[i];
   barrier();
-  x = four(a_s, 0, down());
-  for (uint i = 1; i < 16; ++i) x += four(a_s, i, down());
+  x = load_vec4(a_s, 0, thread_m());
+  for (uint i = 1; i < 16; ++i) x += load_vec4(a_s, i, thread_m());
   return x;
 }
 
 // Elements e.. of a row of results that begins at `at`.
-void write_four(OutReal to, uint at, uint e, vec4 values) {
+void write_vec4(OutReal to, uint at, uint e, vec4 values) {
   [[unroll]] for (uint j = 0; j < 4; ++j)
     if (e + j < kWidth) OutF32(uvec2(to)).at[at + e + j] = values[j];
 }

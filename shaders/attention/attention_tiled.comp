@@ -5,9 +5,9 @@
 #include "shaders/attention/attention_tile.glsl"
 // Attention forward on any GPU: out_i = sum_j softmax_j(q_i . k_j / sqrt(E)) v_j, lse_i, f32.
 //
-// A workgroup of 256 threads holds 64 consecutive queries of one head and streams keys 64 at a time (tile.glsl has the mapping).
+// A workgroup of 256 threads holds 64 consecutive queries of one head and streams keys 64 at a time (attention_tile.glsl has the mapping).
 // A thread's part of o is 4 x E/16: 16 registers at E = 64, 64 at 256; with scores, staging and row statistics about 70 and
-// 120 registers, so that 2 to 3 workgroups share a multiprocessor with waves of 32 or 64.
+// 120 registers, so that 2 to 3 workgroups share an SM with waves of 32 or 64.
 // Accumulator: f32, keys in ascending order.
 
 layout(push_constant, std430) uniform Push { AttentionArgs args; };
@@ -24,7 +24,7 @@ void main() {
   const uint stride = (H + 2 * G) * kWidth;
   Rows q = Rows(InF32(uvec2(args.qkv)), qkv_at(b * T + query0, h, H, G), stride, T - query0);
 
-  const uint my_query = query0 + 4 * down();
+  const uint my_query = query0 + 4 * thread_m();
   uint start[4];
   vec4 top = vec4(kLowest), sum = vec4(0.0);  // sum: of this thread's columns
   vec4 o[kSpans][4];
@@ -45,7 +45,7 @@ void main() {
     vec4 highest = vec4(kLowest);
     [[unroll]] for (uint i = 0; i < 4; ++i)
       [[unroll]] for (uint j = 0; j < 4; ++j) {
-        const uint key = key0 + 4 * across() + j;
+        const uint key = key0 + 4 * thread_n() + j;
         if (key <= my_query + i && key >= start[i]) {
           seen |= 1u << (4 * i + j);
           p[i][j] *= args.scale;
@@ -71,7 +71,7 @@ void main() {
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     if (my_query + i >= T) break;
     const uint at = ((b * T + my_query + i) * H + h) * kWidth;
-    [[unroll]] for (uint span = 0; span < kSpans; ++span) write_four(args.attended, at, span * kTile + 4 * across(), o[span][i] * (1.0 / sum[i]));
-    if (across() == 0) args.lse.at[(b * H + h) * T + my_query + i] = top[i] + log_or_nan(sum[i]);
+    [[unroll]] for (uint span = 0; span < kSpans; ++span) write_vec4(args.attended, at, span * kTile + 4 * thread_n(), o[span][i] * (1.0 / sum[i]));
+    if (thread_n() == 0) args.lse.at[(b * H + h) * T + my_query + i] = top[i] + log_or_nan(sum[i]);
   }
 }

@@ -20,7 +20,7 @@ struct BenchMatrixArgs {
   OutF32 result;   // [stored, SPEC_FRAGMENT_ROWS * SPEC_FRAGMENT_COLS]
   uint stored;     // the first subgroups leave their sums
   uint steps;      // each is 16 products in every chain (SPEC_TILE_COLS chains)
-  float scale;     // of the factors
+  float scale;     // of the operands
 };
 
 ARGS_END

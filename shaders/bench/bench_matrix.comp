@@ -21,10 +21,10 @@ layout(push_constant, std430) uniform Push { BenchMatrixArgs args; };
 
 void main() {
   const uint subgroup = linear_group() * (kWorkgroup / kSubgroup) + gl_SubgroupID;
-  coopmat<FACTOR, gl_ScopeSubgroup, kFragmentRows, kFragmentDepth, gl_MatrixUseA> a;
-  coopmat<FACTOR, gl_ScopeSubgroup, kFragmentDepth, kFragmentCols, gl_MatrixUseB> b;
-  [[unroll]] for (int i = 0; i < a.length(); ++i) a[i] = FACTOR(args.scale * float((gl_SubgroupInvocationID + i) % 5));
-  [[unroll]] for (int i = 0; i < b.length(); ++i) b[i] = FACTOR(args.scale * float((gl_SubgroupInvocationID + i) % 7));
+  coopmat<OPERAND_TYPE, gl_ScopeSubgroup, kFragmentRows, kFragmentDepth, gl_MatrixUseA> a;
+  coopmat<OPERAND_TYPE, gl_ScopeSubgroup, kFragmentDepth, kFragmentCols, gl_MatrixUseB> b;
+  [[unroll]] for (int i = 0; i < a.length(); ++i) a[i] = OPERAND_TYPE(args.scale * float((gl_SubgroupInvocationID + i) % 5));
+  [[unroll]] for (int i = 0; i < b.length(); ++i) b[i] = OPERAND_TYPE(args.scale * float((gl_SubgroupInvocationID + i) % 7));
   coopmat<float, gl_ScopeSubgroup, kFragmentRows, kFragmentCols, gl_MatrixUseAccumulator> sums[kChains];
   [[unroll]] for (uint c = 0; c < kChains; ++c)
     sums[c] = coopmat<float, gl_ScopeSubgroup, kFragmentRows, kFragmentCols, gl_MatrixUseAccumulator>(float(c));

@@ -54,24 +54,24 @@ layout(buffer_reference, std430, buffer_reference_align = 4) buffer InOutReal { 
 #define is_null(pointer) (uvec2(pointer) == uvec2(0))
 // The pointer, or `other` (valid memory) when it is null. Needed for loads from a uniform address: Mesa 26.1's lavapipe
 // executes them even inside a short branch that is not taken.
-#define readable(Type, pointer, other) Type(mix(uvec2(pointer), uvec2(other), bvec2(is_null(pointer))))
+#define pointer_or(Type, pointer, other) Type(mix(uvec2(pointer), uvec2(other), bvec2(is_null(pointer))))
 #endif
 
 // ---- specialization constants ----
 SPEC_CONSTANT(SPEC_WORKGROUP, 0)    // invocations of a workgroup
 SPEC_CONSTANT(SPEC_SUBGROUP, 1)     // invocations of a subgroup
-SPEC_CONSTANT(SPEC_TILE_ROWS, 2)    // matmul: rows of C a lane (scalar) or a workgroup (tiled) computes
+SPEC_CONSTANT(SPEC_TILE_ROWS, 2)    // matmul: rows of C a lane (cpu) or a workgroup (tiled) computes
 SPEC_CONSTANT(SPEC_TILE_COLS, 3)    // matmul: columns, likewise
 SPEC_CONSTANT(SPEC_TILE_DEPTH, 4)   // matmul: steps of K staged at once (tiled)
 SPEC_CONSTANT(SPEC_HEAD_WIDTH, 5)   // E
 SPEC_CONSTANT(SPEC_VARIANT, 6)      // variant of a kernel; its header documents the values
 SPEC_CONSTANT(SPEC_ELEMENTS, 7)     // kernels over a flat range: elements per lane (shaders/common/elements.glsl)
-SPEC_CONSTANT(SPEC_STRIP, 8)        // loss: vocabulary columns per workgroup, a multiple of its tile's columns
+SPEC_CONSTANT(SPEC_VOCAB_BLOCK, 8)        // loss: vocabulary columns per workgroup, a multiple of its tile's columns
 SPEC_CONSTANT(SPEC_ALIGNED, 9)      // operands whose rows are aligned for vector accesses
 SPEC_CONSTANT(SPEC_FRAGMENT_ROWS, 10)   // rows, columns and depth of a cooperative matrix product
 SPEC_CONSTANT(SPEC_FRAGMENT_COLS, 11)
 SPEC_CONSTANT(SPEC_FRAGMENT_DEPTH, 12)
-SPEC_CONSTANT(SPEC_SUBGROUPS_DOWN, 13)  // subgroups along the rows of a workgroup's tile; the rest are along its columns
+SPEC_CONSTANT(SPEC_SUBGROUPS_M, 13)  // subgroups along the rows of a workgroup's tile; the rest are along its columns
 SPEC_CONSTANT(SPEC_A_TYPE, 14)      // element types of Real pointers, kF32, kF16 or kBF16. Matmul: a, b, c with addend.
 SPEC_CONSTANT(SPEC_B_TYPE, 15)      // Other kernels: C is the output; their headers say which inputs are A and B.
 SPEC_CONSTANT(SPEC_C_TYPE, 16)
@@ -80,7 +80,7 @@ SPEC_CONSTANT(SPEC_SOFTCAP, 17)     // loss: 0: no softcap, whatever the argumen
 SPEC_CONSTANT(SPEC_WIDTH, 20)       // norms: columns of a row
 SPEC_CONSTANT(SPEC_NONLINEARITY, 19)  // matmul: function fused into the store, kLinear, kGelu, ...
 SPEC_CONSTANT(SPEC_CONTEXT, 21)     // T, to compute positions from rows
-SPEC_CONSTANT(SPEC_TURNED, 22)      // matmul: columns of c to rotate; attention backward: 1: rotate d_q and d_k back
+SPEC_CONSTANT(SPEC_ROTARY, 22)      // matmul: columns of c to rotate; attention backward: 1: rotate d_q and d_k back
 SPEC_CONSTANT(SPEC_TRANSPOSES, 23)  // coopmat matmul: 1: transpose operands not contiguous along K when staging
 const uint kF32 = 0, kF16 = 1, kBF16 = 2;
 
@@ -91,8 +91,8 @@ const uint kGeluKept = 2;        // gelu(y), and y itself is stored in `kept`
 const uint kGeluBackward = 3;    // y gelu'(before): the gradient of GELU's input
 const uint kSwigluBackward = 4;  // gradients of the pairs (gate, up) in `before`; it and c are [rows, 2 * cols], stride
                                  // 2 * c_stride
-const uint kRotary = 5;          // rotates pairs of adjacent columns like rope.comp: SPEC_TURNED columns, heads of
-                                 // SPEC_HEAD_WIDTH, position row % SPEC_CONTEXT; `before` is RopeArgs::turns
+const uint kRotary = 5;          // rotates pairs of adjacent columns like rope.comp: SPEC_ROTARY columns, heads of
+                                 // SPEC_HEAD_WIDTH, position row % SPEC_CONTEXT; `before` is RopeArgs::cos_sin_table
 const uint kSwiglu = 6;          // silu(gate) up of pairs (gate, up) of adjacent columns, stored in `kept`; c is
                                  // [rows, cols / 2], stride c_stride / 2
 

@@ -16,5 +16,5 @@ uint linear_group() { return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGrou
 // 0.6 of it, so that the valid rows are distributed evenly over the workgroups. A CPU driver gives each thread a
 // contiguous range of workgroups: with the rows in order some threads would have nothing to do. Indices beyond the
 // count (a folded dispatch) stay unchanged.
-uint spread(uint index, uint count, uint step) { return index < count ? index * step % count : index; }
+uint strided_permutation(uint index, uint count, uint step) { return index < count ? index * step % count : index; }
 uint linear_invocation() { return linear_group() * kWorkgroup + gl_LocalInvocationIndex; }

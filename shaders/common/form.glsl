@@ -1,7 +1,7 @@
 // The form of a kernel, given by the macro of its line "// kernel NAME: FORM": the required extensions, and the type of
 // 16-bit operands. No macro: f32 on any device.
 //
-//   PAIRS                          f32 on CPU drivers with 64-bit loads (pairs.glsl)
+//   LOAD64                          f32 on CPU drivers with 64-bit loads (load64.glsl)
 //   TILED                          f32 in shared memory
 //   COOPMAT_F16, COOPMAT_BF16      cooperative matrices of a subgroup
 //   COOPMAT2_F16, COOPMAT2_BF16    cooperative matrices of a workgroup

@@ -3,7 +3,7 @@
 #pragma use_vulkan_memory_model
 #include "shaders/common/round16.glsl"
 
-#define FACTOR bfloat16_t
-uint pack_factors(vec2 values) { return bf16_bits(values.x) | bf16_bits(values.y) << 16; }
-vec2 unpack_factors(uint word) { return bf16_pair(word); }
-const uint kFactorExponent = 0x7F80u;  // all ones: an infinity or a NaN
+#define OPERAND_TYPE bfloat16_t
+uint pack_operands(vec2 values) { return bf16_bits(values.x) | bf16_bits(values.y) << 16; }
+vec2 unpack_operands(uint word) { return bf16_pair(word); }
+const uint kOperandExponentMask = 0x7F80u;  // all ones: an infinity or a NaN

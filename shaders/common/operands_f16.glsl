@@ -3,7 +3,7 @@
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
 #pragma use_vulkan_memory_model
 
-#define FACTOR float16_t
-uint pack_factors(vec2 values) { return packFloat2x16(f16vec2(values)); }
-vec2 unpack_factors(uint word) { return vec2(unpackFloat2x16(word)); }
-const uint kFactorExponent = 0x7C00u;  // all ones: an infinity or a NaN
+#define OPERAND_TYPE float16_t
+uint pack_operands(vec2 values) { return packFloat2x16(f16vec2(values)); }
+vec2 unpack_operands(uint word) { return vec2(unpackFloat2x16(word)); }
+const uint kOperandExponentMask = 0x7C00u;  // all ones: an infinity or a NaN

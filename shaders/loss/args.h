@@ -22,7 +22,7 @@ const uint kStatusWords = 4;
 const uint kSumWeight = 0;     // the weights themselves
 const uint kSumNll = 1;        // lse - z_y, nats
 const uint kSumObjective = 2;  // the minimised objective: nll, smoothing and z-loss together
-const uint kSumHits = 3;       // top-1 correct: 1 if the largest logit is the target's (the lowest index wins a tie)
+const uint kSumTop1Correct = 3;       // top-1 correct: 1 if the largest logit is the target's (the lowest index wins a tie)
 const uint kSumZLoss = 4;      // lambda * lse^2
 const uint kSumRows = 5;       // valid rows, unweighted
 // With a teacher (distillation): its entropy, the cross-entropy of the student under it, and the divergence between them.
@@ -32,32 +32,32 @@ const uint kSumTeacherKl = 8;
 const uint kSumCount = 12;
 
 struct LossCompactArgs {
-  OutU32 rows;       // [N] token index of each compact row; undefined beyond the valid ones
-  OutU32 position;   // [N] compact row of each token, or kNoRow
-  OutU32 live;       // [1 + ranges] number of valid rows: of the batch, then of each row chunk
+  OutU32 token_of_row;       // [N] token index of each compact row; undefined beyond the valid ones
+  OutU32 row_of_token;   // [N] compact row of each token, or kNoRow
+  OutU32 num_valid;       // [1 + row_chunks] number of valid rows: of the batch, then of each row chunk
   OutU32 status;     // [kStatusWords] reset, then the bad targets
   InU32 targets;     // [N]
   InF32 weights;     // [N]
   uint tokens;       // N
   uint vocab;        // V
-  uint range;        // compact rows of a row chunk
+  uint row_chunk;        // compact rows of a row chunk
 };
 
 struct LossGatherArgs {
-  OutReal compact;   // [rows,D] x[rows[r]] in row r, r < live
+  OutReal compact;   // [rows,D] x[token_of_row[r]] in row r, r < num_valid
   InReal x;          // [N,D]
-  InU32 rows;        // [rows]
-  InU32 live;        // [1]
+  InU32 token_of_row;        // [rows]
+  InU32 num_valid;        // [1]
   uint dim;
 };
 
 struct LossScatterArgs {
-  OutF32 d_x;        // [N,D] row n: d_compact[position[n] - first] if in the row chunk; 0 if n has no compact row and first
+  OutF32 d_x;        // [N,D] row n: d_compact[row_of_token[n] - first] if in the row chunk; 0 if n has no compact row and first
                      // is 0
-  InF32 d_compact;   // [range,D]
-  InU32 position;    // [N]
+  InF32 d_compact;   // [row_chunk,D]
+  InU32 row_of_token;    // [N]
   uint tokens, dim;
-  uint first, range; // compact rows of d_compact
+  uint first, row_chunk; // compact rows of d_compact
 };
 
 // State of one compact row over the chunks: kRowState floats.
@@ -69,21 +69,21 @@ const uint kRowBest = 4;       // index of the largest logit, the lowest of them
 const uint kRowLse = 5;        // m + ln s
 const uint kRowState = 6;
 
-// Partial result of one workgroup of loss_logits_*.comp for its strip of a row's logits: kStripState floats.
-const uint kStripMax = 0, kStripSum = 1, kStripLogits = 2, kStripBest = 3;  // as kRow*; best counts from the chunk's first column
-const uint kStripState = 4;
+// Partial result of one workgroup of loss_logits_*.comp for its vocab block of a row's logits: kVocabBlockState floats.
+const uint kVocabBlockMax = 0, kVocabBlockSum = 1, kVocabBlockLogits = 2, kVocabBlockBest = 3;  // as kRow*; best counts from the chunk's first column
+const uint kVocabBlockState = 4;
 
 struct LossLogitsArgs {
   OutF32 logits;     // [rows,logits_stride] u = alpha x wt, before the softcap; or null
-  OutF32 strips;     // [rows,strips,kStripState]
+  OutF32 vocab_blocks;     // [rows,vocab blocks,kVocabBlockState]
   InOutF32 state;    // [rows,kRowState] writes kRowTarget if the target is in this chunk
-  InReal x;          // [N,D] by token; for coopmat2 [rows,D] as `rows` says
+  InReal x;          // [N,D] by token; for coopmat2 [rows,D] as `token_of_row` says
   InReal w;          // [cols,D] rows first_column.. of the head
-  InU32 rows;        // [rows]
-  InU32 live;        // [1]
+  InU32 token_of_row;        // [rows]
+  InU32 num_valid;        // [1]
   InU32 targets;     // [N] by token
-  uint range, cols, dim;
-  uint row_step;     // permutation of the rows of tiles
+  uint row_chunk, cols, dim;
+  uint permutation_step;     // permutation of the rows of tiles
   uint logits_stride;
   uint first_column;
   float alpha;       // 1 / temperature
@@ -92,9 +92,9 @@ struct LossLogitsArgs {
 
 struct LossCombineArgs {
   InOutF32 state;    // [rows,kRowState] updated with the chunk
-  InF32 strips;      // [rows,strips,kStripState]
-  InU32 rows, live, targets;
-  uint strips_of_row;
+  InF32 vocab_blocks;      // [rows,vocab blocks,kVocabBlockState]
+  InU32 token_of_row, num_valid, targets;
+  uint vocab_blocks_of_row;
   uint first_column, vocab;
 };
 
@@ -109,9 +109,9 @@ struct LossGradientArgs {
   // first half of the row.
   InOutReal logits;
   InF32 state;         // [rows,kRowState]
-  InU32 rows, live, targets;
+  InU32 token_of_row, num_valid, targets;
   InF32 weights;       // [N]
-  uint range, row_step;  // rows, and their order (common.glsl's spread)
+  uint row_chunk, permutation_step;  // rows, and their order (common.glsl's strided_permutation)
   uint cols, logits_stride, first_column, vocab;
   float softcap, smoothing, z_loss;
 };
@@ -119,11 +119,11 @@ struct LossGradientArgs {
 struct LossTeacherGradientArgs {
   InOutReal logits;
   InF32 state;
-  InU32 rows, live, targets;
+  InU32 token_of_row, num_valid, targets;
   InF32 weights;
   InF32 teacher_logits;  // [rows,logits_stride] before the softcap
   InF32 teacher_state;   // [rows,kRowState]
-  uint range, row_step;
+  uint row_chunk, permutation_step;
   uint cols, logits_stride, first_column, vocab;
   float softcap, smoothing, z_loss;
   float teacher_softcap, distillation;
@@ -134,10 +134,10 @@ struct LossRecomputeArgs {
   InReal x;            // as in LossLogitsArgs
   InReal w;            // [cols,D]
   InF32 state;         // the rest as in LossGradientArgs
-  InU32 rows, live, targets;
+  InU32 token_of_row, num_valid, targets;
   InF32 weights;
-  uint range, dim;
-  uint row_step;       // permutation of the rows of tiles
+  uint row_chunk, dim;
+  uint permutation_step;       // permutation of the rows of tiles
   uint cols, logits_stride, first_column, vocab;
   float alpha;         // 1 / temperature
   float softcap, smoothing, z_loss;
@@ -157,8 +157,8 @@ struct LossTeacherArgs {
   InF32 logits;           // [rows,logits_stride] of the student, before the softcap
   InF32 teacher_logits;   // [rows,logits_stride] of the teacher, likewise
   InF32 teacher_state;    // [rows,kRowState] including this chunk
-  InU32 live;             // [1]
-  uint range, row_step;   // rows, and their order (common.glsl's spread)
+  InU32 num_valid;             // [1]
+  uint row_chunk, permutation_step;   // rows, and their order (common.glsl's strided_permutation)
   uint cols, logits_stride, first_column;
   float softcap, teacher_softcap;
 };
@@ -168,7 +168,7 @@ struct LossFinishArgs {
   OutF32 nll;        // [N] by token, nats; 0 where there is no target
   OutF32 sums;       // [kSumCount]
   InOutU32 status;   // [kStatusWords]
-  InU32 rows, position, live, targets;
+  InU32 token_of_row, row_of_token, num_valid, targets;
   InF32 weights;     // [N]
   InF32 teacher_state, teacher_sums;  // [N,kRowState], [N,kTeacherState]; or both null
   uint tokens, vocab;

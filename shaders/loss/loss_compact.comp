@@ -28,21 +28,21 @@ void main() {
   uint at = workgroup_exclusive_sum(count, total);
   for (uint n = begin; n < end; ++n) {
     if (is_valid(n)) {
-      args.rows.at[at] = n;
-      args.position.at[n] = at;
+      args.token_of_row.at[at] = n;
+      args.row_of_token.at[n] = at;
       ++at;
     } else {
-      args.position.at[n] = kNoRow;
+      args.row_of_token.at[n] = kNoRow;
     }
   }
   uint bad_total;
   workgroup_exclusive_sum(bad, bad_total);
   bad_row = workgroup_min(bad_row);
-  const uint ranges = (args.tokens + args.range - 1) / args.range;
-  for (uint i = gl_LocalInvocationIndex; i < ranges; i += kWorkgroup)
-    args.live.at[1 + i] = min(max(total, i * args.range) - i * args.range, args.range);
+  const uint row_chunks = (args.tokens + args.row_chunk - 1) / args.row_chunk;
+  for (uint i = gl_LocalInvocationIndex; i < row_chunks; i += kWorkgroup)
+    args.num_valid.at[1 + i] = min(max(total, i * args.row_chunk) - i * args.row_chunk, args.row_chunk);
   if (gl_LocalInvocationIndex == 0) {
-    args.live.at[0] = total;
+    args.num_valid.at[0] = total;
     args.status.at[kStatusBadTargets] = bad_total;
     args.status.at[kStatusBadRow] = bad_row;
     args.status.at[kStatusBadId] = bad_row == kNoRow ? kNoRow : args.targets.at[bad_row];

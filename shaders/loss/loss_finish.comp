@@ -25,7 +25,7 @@ void main() {
   for (uint i = 0; i < kSumCount; ++i) sums[i] = vec2(0.0);
   uint bad_row = kNoRow;
   for (uint n = gl_LocalInvocationIndex; n < args.tokens; n += kWorkgroup) {
-    const uint row = args.position.at[n];
+    const uint row = args.row_of_token.at[n];
     if (row == kNoRow) {
       args.nll.at[n] = 0.0;
       continue;
@@ -53,7 +53,7 @@ void main() {
     add(kSumWeight, w);
     add(kSumNll, w * nll);
     add(kSumObjective, w * objective);
-    add(kSumHits, args.state.at[state + kRowBest] == float(args.targets.at[n]) ? w : 0.0);
+    add(kSumTop1Correct, args.state.at[state + kRowBest] == float(args.targets.at[n]) ? w : 0.0);
     add(kSumZLoss, w * z_term);
     add(kSumRows, 1.0);
     add(kSumTeacherEntropy, w * entropy);

@@ -14,9 +14,9 @@ struct RowGradient {
 #define row_gradient(args, unit, hard, row)                                                                              \
   RowGradient(args.state.at[(row) * kRowState + kRowLse],                                                          \
               1.0 + 2.0 * args.z_loss * args.state.at[(row) * kRowState + kRowLse],                                \
-              (unit) * args.weights.at[args.rows.at[row]],                                                         \
+              (unit) * args.weights.at[args.token_of_row.at[row]],                                                         \
               (hard) * (1.0 - args.smoothing), (hard) * args.smoothing / float(args.vocab),                        \
-              args.targets.at[args.rows.at[row]] - args.first_column)
+              args.targets.at[args.token_of_row.at[row]] - args.first_column)
 
 // `soft`: beta q of this column.
 float logit_gradient(RowGradient row, uint column, float logit, float softcap, float soft) {

@@ -1,4 +1,4 @@
-// main() of the kernels that replace logits by logit gradients in place. One workgroup per live row, its lanes stride
+// main() of the kernels that replace logits by logit gradients in place. One workgroup per valid row, its lanes stride
 // over the columns.
 //
 // 16-bit gradients (SPEC_C_TYPE) occupy the first half of the row. The lanes write elements [b, b + n) after all have
@@ -15,8 +15,8 @@ float hard_share();
 float soft_target(uint row, uint at);
 
 void main() {
-  const uint row = spread(linear_group(), args.range, args.row_step);
-  if (row >= args.live.at[0]) return;
+  const uint row = strided_permutation(linear_group(), args.row_chunk, args.permutation_step);
+  if (row >= args.num_valid.at[0]) return;
   const uint base = row * args.logits_stride;
   const RowGradient terms = row_gradient(args, kOutType == kF32 ? 1.0 : kGradientScale, hard_share(), row);
   for (uint first = 0; first < args.cols; first += kStep * kWorkgroup) {

@@ -1,5 +1,5 @@
 #version 460
-// Logits and their online log-sum-exp from a tile in blocks. A workgroup's strip is its tile. Shared memory holds one
+// Logits and their online log-sum-exp from a tile in blocks. A workgroup's vocab block is its tile. Shared memory holds one
 // value per thread and row at a time; the first kRows threads combine the values of a row in a fixed order.
 //
 // Registers: maximum, sum, best and sum of logits of a thread's rows, 4 x 8 in the tile of 128. The fragments and
@@ -24,7 +24,7 @@ const bool kEvenRows = false;
 #include "shaders/loss/loss_logits.glsl"
 
 #ifndef EXCHANGE
-shared float exchange[kAcross * kPaddedRows];
+shared float exchange[kThreadsN * kPaddedRows];
 shared float exchange_rows[kRows];
 #define EXCHANGE exchange
 #define EXCHANGE_ROWS exchange_rows
@@ -36,29 +36,29 @@ uint thread_row(uint i) { return block_row(i / 4) + i % 4; }
 // Publishes values of the rows of each thread; then the threads below kRows may call combine_*() for row `thread`.
 void publish(float values[kThreadRows]) {
   barrier();  // the values published before have been read
-  [[unroll]] for (uint i = 0; i < kThreadRows; ++i) EXCHANGE[thread_across() * kPaddedRows + thread_row(i)] = values[i];
+  [[unroll]] for (uint i = 0; i < kThreadRows; ++i) EXCHANGE[thread_n() * kPaddedRows + thread_row(i)] = values[i];
   barrier();
 }
 float combine_sum(uint row) {
   float value = EXCHANGE[row];
-  for (uint i = 1; i < kAcross; ++i) value += EXCHANGE[i * kPaddedRows + row];
+  for (uint i = 1; i < kThreadsN; ++i) value += EXCHANGE[i * kPaddedRows + row];
   return value;
 }
 float combine_max(uint row) {
   float value = EXCHANGE[row];
-  for (uint i = 1; i < kAcross; ++i) value = max(value, EXCHANGE[i * kPaddedRows + row]);
+  for (uint i = 1; i < kThreadsN; ++i) value = max(value, EXCHANGE[i * kPaddedRows + row]);
   return value;
 }
 float combine_min(uint row) {
   float value = EXCHANGE[row];
-  for (uint i = 1; i < kAcross; ++i) value = min(value, EXCHANGE[i * kPaddedRows + row]);
+  for (uint i = 1; i < kThreadsN; ++i) value = min(value, EXCHANGE[i * kPaddedRows + row]);
   return value;
 }
 
 void main() {
   Operands o = operands();
-  const uvec2 tile = strip_of_group(kRows);
-  const uint row0 = tile.x * kRows, strip = tile.y, col0 = strip * kCols;
+  const uvec2 tile = vocab_block_of_group(kRows);
+  const uint row0 = tile.x * kRows, vocab_block = tile.y, col0 = vocab_block * kCols;
   if (row0 >= o.rows || col0 >= o.cols) return;
   multiply(o, row0, col0);
 
@@ -110,5 +110,5 @@ void main() {
     publish(total);
     if (thread < kRows) row_total = combine_sum(thread);
   }
-  if (thread < kRows && row0 + thread < o.rows) write_strip(row0 + thread, strip, EXCHANGE_ROWS[thread], row_sum, row_total, uint(row_best));
+  if (thread < kRows && row0 + thread < o.rows) write_vocab_block(row0 + thread, vocab_block, EXCHANGE_ROWS[thread], row_sum, row_total, uint(row_best));
 }

@@ -1,9 +1,9 @@
 #version 460
 // Logits and their online log-sum-exp from a tile that a workgroup holds as one matrix (matmul_coopmat2.glsl). A
-// workgroup's strip is its tile. The driver's row reductions use an unspecified order, the same each time.
+// workgroup's vocab block is its tile. The driver's row reductions use an unspecified order, the same each time.
 //
 // Registers: the matrix of logits, and a second one while argmax candidates, or logits for their sum, are reduced: 2 x
-// 64 per thread for 128 x 128 with 256 threads, so larger tiles do not fit; one workgroup per multiprocessor, as for
+// 64 per thread for 128 x 128 with 256 threads, so larger tiles do not fit; one workgroup per SM, as for
 // the matmul. Shared memory: 12 bytes per row, 1.5 KB. One exp per 2D FLOPs of a logit; memory traffic 16 bytes per row
 // and tile, and 4 per kept logit.
 //
@@ -53,7 +53,7 @@ float added(const in float x, const in float y) { return x + y; }
 
 void main() {
   Operands o = operands();
-  const uvec2 strip = strip_of_group(kRows), start = strip * uvec2(kRows, kCols), end = uvec2(o.rows, o.cols);
+  const uvec2 vocab_block = vocab_block_of_group(kRows), start = vocab_block * uvec2(kRows, kCols), end = uvec2(o.rows, o.cols);
   if (start.x >= end.x || start.y >= end.y) return;
   const uint thread = gl_LocalInvocationIndex;  // below kRows: handles row start.x + thread
   if (thread < kRows) row_target[thread] = start.x + thread < end.x ? target_of(start.x + thread) : end.y;
@@ -84,5 +84,5 @@ void main() {
   coopMatPerElementNV(z, z, to_exponential, uvec4(start, end), alpha);
   REDUCE_ROWS(z, added)
   if (thread < kRows && start.x + thread < end.x)
-    write_strip(start.x + thread, strip.y, row_max[thread], row_values[thread], row_total, uint(row_best));
+    write_vocab_block(start.x + thread, vocab_block.y, row_max[thread], row_values[thread], row_total, uint(row_best));
 }

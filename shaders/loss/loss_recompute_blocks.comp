@@ -19,12 +19,12 @@ const bool kEvenRows = false;
 #endif
 #include "shaders/loss/loss_recompute.glsl"
 
-#ifdef FACTOR
+#ifdef OPERAND_TYPE
 const float kUnit = kGradientScale;
 layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer OutU32x2 { uvec2 at[]; };
 // Columns beyond the last are in the gap between rows.
 void store_gradients(uint row, uint col, vec4 values) {
-  OutU32x2(uvec2(args.gradient)).at[(2 * row * args.logits_stride + col) / 4] = uvec2(pack_factors(values.xy), pack_factors(values.zw));
+  OutU32x2(uvec2(args.gradient)).at[(2 * row * args.logits_stride + col) / 4] = uvec2(pack_operands(values.xy), pack_operands(values.zw));
 }
 #else
 const float kUnit = 1.0;

@@ -25,7 +25,7 @@ float to_gradient(const in uint row, const in uint col, const in float sum, cons
 float write(const in uint row, const in uint col, const in float value, const in uvec4 tile, const in float alpha) {
   const uvec2 place = tile.xy + uvec2(row, col);
   if (all(lessThan(place, tile.zw)))
-    InOutHalves(uvec2(args.gradient)).at[2 * place.x * args.logits_stride + place.y] = uint16_t(pack_factors(vec2(value, 0.0)));
+    InOutHalves(uvec2(args.gradient)).at[2 * place.x * args.logits_stride + place.y] = uint16_t(pack_operands(vec2(value, 0.0)));
   return value;
 }
 

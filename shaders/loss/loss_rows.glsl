@@ -2,5 +2,5 @@
 #ifdef COMPACT_X
 uint a_row_start(uint row) { return row * args.dim; }
 #else
-uint a_row_start(uint row) { return args.rows.at[row] * args.dim; }
+uint a_row_start(uint row) { return args.token_of_row.at[row] * args.dim; }
 #endif

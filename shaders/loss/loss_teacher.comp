@@ -6,13 +6,13 @@
 // Distillation: adds a chunk of the student's and the teacher's logits to the sums from which loss_finish.comp computes
 // entropy, cross-entropy and divergence. They are relative to the teacher's maximum so far; when it grows from m to m',
 // with r = exp(m - m'): sum e -> r sum e,  sum e (zt - m) -> r (sum e (zt - m) + (m - m') sum e). One workgroup per
-// live row.
+// valid row.
 
 layout(push_constant, std430) uniform Push { LossTeacherArgs args; };
 
 void main() {
-  const uint row = spread(linear_group(), args.range, args.row_step);
-  if (row >= args.live.at[0]) return;
+  const uint row = strided_permutation(linear_group(), args.row_chunk, args.permutation_step);
+  if (row >= args.num_valid.at[0]) return;
   const uint base = row * args.logits_stride, sums = row * kTeacherState;
   const float m = args.teacher_state.at[row * kRowState + kRowMax];
   float s = 0.0, entropy = 0.0, cross_entropy = 0.0, kl = 0.0;

@@ -17,13 +17,13 @@ struct MatmulArgs {
   OutReal kept;     // likewise; or null
   InReal before;    // likewise; kRotary: the cos/sin table; or null
   InF32 scale;      // [1] or null: multiplied with alpha
-  InU32 live;       // [1] or null: number of valid rows (live_is_depth = 0) or steps of K (1); others are not touched
+  InU32 num_valid;       // [1] or null: number of valid rows (num_valid_is_depth = 0) or steps of K (1); others are not touched
   uint rows, cols, depth;
   uint c_stride;
   uint a_row, a_depth;
   uint b_depth, b_col;
-  uint live_is_depth;
-  uint row_step;    // permutation of the rows of tiles (common.glsl's spread)
+  uint num_valid_is_depth;
+  uint permutation_step;    // permutation of the rows of tiles (common.glsl's strided_permutation)
   float alpha;
 };
 

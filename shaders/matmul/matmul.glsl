@@ -16,16 +16,16 @@ struct Operands {
 //                                 24 workgroups, 18 tile columns     192, 64 columns    192, 393 columns (a vocabulary)
 //   row by row                              2 + 18                       3 + 64               1 + 192
 //   bands of 8                              8 +  3                       8 + 24               8 + 24
-// A CPU driver runs few workgroups at once: row by row, adjacent workgroups share the rows of a. `row_step`: see
-// common.glsl's spread(); 1 if all rows are valid.
+// A CPU driver runs few workgroups at once: row by row, adjacent workgroups share the rows of a. `permutation_step`: see
+// common.glsl's strided_permutation(); 1 if all rows are valid.
 #ifndef BAND_ROWS
 #define BAND_ROWS 1
 #endif
-uvec2 tile_of_group(uvec2 tiles, uint row_step) {
+uvec2 tile_of_group(uvec2 tiles, uint permutation_step) {
   const uint index = linear_group(), band = index / (BAND_ROWS * tiles.y) * BAND_ROWS;
   if (band >= tiles.x) return uvec2(index / tiles.y, 0);
   const uint within = index - band * tiles.y, rows = min(BAND_ROWS, tiles.x - band);
-  const uint row = band + within % rows, across = within / rows;
-  return across < tiles.y ? uvec2(spread(row, tiles.x, row_step), across) : uvec2(tiles.x, 0);
+  const uint row = band + within % rows, col = within / rows;
+  return col < tiles.y ? uvec2(strided_permutation(row, tiles.x, permutation_step), col) : uvec2(tiles.x, 0);
 }
 uint a_row_start(uint row);  // defined by each kernel: start of a row of a

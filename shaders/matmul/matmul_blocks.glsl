@@ -14,12 +14,12 @@ layout(constant_id = SPEC_TILE_COLS) const uint kCols = 64;
 const bool kAAlongDepth = (kContiguous & 1) != 0, kBAlongDepth = (kContiguous & 2) != 0;
 const uint kBlocksR = kRows >= 128 ? 2 : 1;
 const uint kBlocksC = kCols >= 128 ? 2 : 1;
-const uint kAcross = kCols / (4 * kBlocksC);  // threads; REQUIRES: kWorkgroup = kAcross * kRows / (4 * kBlocksR)
+const uint kThreadsN = kCols / (4 * kBlocksC);  // threads; REQUIRES: kWorkgroup = kThreadsN * kRows / (4 * kBlocksR)
 const uint kPaddedRows = kRows + 4;
 
 vec4 sum[kBlocksR * 4][kBlocksC];
 
 // Start of this thread's block of four rows, and of four columns, within the tile.
-uint thread_across() { return gl_LocalInvocationIndex % kAcross; }
-uint block_row(uint block) { return block * (kRows / 2) + 4 * (gl_LocalInvocationIndex / kAcross); }
-uint block_col(uint block) { return 4 * (block * kAcross + thread_across()); }
+uint thread_n() { return gl_LocalInvocationIndex % kThreadsN; }
+uint block_row(uint block) { return block * (kRows / 2) + 4 * (gl_LocalInvocationIndex / kThreadsN); }
+uint block_col(uint block) { return 4 * (block * kThreadsN + thread_n()); }

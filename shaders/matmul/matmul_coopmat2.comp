@@ -14,17 +14,17 @@ layout(constant_id = SPEC_VARIANT) const uint kContiguous = 0;
 #include "shaders/matmul/matmul_coopmat2.glsl"
 #include "shaders/matmul/matmul_store.glsl"
 
-layout(constant_id = SPEC_C_TYPE) const uint kCType = kF32;  // not kF32: FACTOR's
+layout(constant_id = SPEC_C_TYPE) const uint kCType = kF32;  // not kF32: OPERAND_TYPE's
 
 const uint kAtOnce = 1;
 vec4 load_like_c(InReal from, uint at, uint count) {
-  return vec4(kCType == kF32 ? InF32(from).at[at] : unpack_factors(uint(InOutHalves(from).at[at])).x, 0.0, 0.0, 0.0);
+  return vec4(kCType == kF32 ? InF32(from).at[at] : unpack_operands(uint(InOutHalves(from).at[at])).x, 0.0, 0.0, 0.0);
 }
 void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
   if (kCType == kF32) InOutF32(to).at[at] = values.x;
-  else InOutHalves(to).at[at] = uint16_t(pack_factors(values.xy));
+  else InOutHalves(to).at[at] = uint16_t(pack_operands(values.xy));
 }
-vec4 stored_like_c(vec4 values) { return kCType == kF32 ? values : vec4(unpack_factors(pack_factors(values.xy)).x, 0.0, 0.0, 0.0); }
+vec4 stored_like_c(vec4 values) { return kCType == kF32 ? values : vec4(unpack_operands(pack_operands(values.xy)).x, 0.0, 0.0, 0.0); }
 void store_gated(uvec2 to, uint at, vec2 values, uint count) {}
 #include "shaders/matmul/matmul_finish.glsl"
 
@@ -53,7 +53,7 @@ float write(const in uint row, const in uint col, const in float value, const in
 void main() {
   Operands o = operands();
   const uvec2 start = tile_start(uvec2(kRows, kCols)), end = uvec2(o.rows, o.cols);
-  if (start.x >= end.x || adds_nothing(o)) return;
+  if (start.x >= end.x || leaves_c_unchanged(o)) return;
   Sums sums = tile_sums(o, start);
   const float alpha = scaled_alpha(o);
 

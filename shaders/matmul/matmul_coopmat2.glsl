@@ -15,11 +15,11 @@
 //   256 x 128      256         128                   48 KB                           85                       4.2
 // Sums are registers per thread; fragments of a and b come on top (at most 64, to stay within 255). The driver manages
 // shared memory: none is declared here, and it reports how much it reserves (DeviceCaps::matrix_shared_bytes). With
-// some 30 address registers, a multiprocessor with 65,536 registers has room for 5 workgroups of the smallest tile (20
+// some 30 address registers, an SM with 65,536 registers has room for 5 workgroups of the smallest tile (20
 // subgroups of 32) and for one of each larger tile (8): there the driver's staging must hide the latency. So far only
 // drivers with subgroups of 32 have the extension.
 //
-// Declared before the include: FACTOR, the type of a and b; uint pack_factors(vec2) and vec2 unpack_factors(uint),
+// Declared before the include: OPERAND_TYPE, the type of a and b; uint pack_operands(vec2) and vec2 unpack_operands(uint),
 // between f32 and that type; STORES_ROUNDED if the device has accumulator matrices of that type; EMULATED to run
 // without the extension (tests); kContiguous: bit 0: a is contiguous along K (else along rows), bit 1: b (else
 // columns).
@@ -51,8 +51,8 @@ uint outer_stride(uint stride, uint length, bool aligned) { return aligned ? str
     PartOfA part_a;                                                                                  \
     PartOfB part_b;                                                                                  \
     if (kAAlongDepth) LOAD(part_a, a, sliceTensorLayoutNV(a_layout, start.x, kRows, k, kDepth));     \
-    else LOAD_TURNED(part_a, a, sliceTensorLayoutNV(a_layout, k, kDepth, start.x, kRows));           \
-    if (kBAlongDepth) LOAD_TURNED(part_b, b, sliceTensorLayoutNV(b_layout, start.y, kCols, k, kDepth)); \
+    else LOAD_TRANSPOSED(part_a, a, sliceTensorLayoutNV(a_layout, k, kDepth, start.x, kRows));           \
+    if (kBAlongDepth) LOAD_TRANSPOSED(part_b, b, sliceTensorLayoutNV(b_layout, start.y, kCols, k, kDepth)); \
     else LOAD(part_b, b, sliceTensorLayoutNV(b_layout, k, kDepth, start.y, kCols));                  \
     sums = coopMatMulAdd(part_a, part_b, sums);                                                      \
   }
@@ -61,7 +61,7 @@ uint outer_stride(uint stride, uint length, bool aligned) { return aligned ? str
 bool is_inside(uvec2 start, uvec2 end) { return all(lessThanEqual(start + uvec2(kRows, kCols), end)); }
 
 Sums tile_sums(Operands o, uvec2 start) {
-  Factors a = Factors(uvec2(o.a)), b = Factors(uvec2(o.b));
+  OperandBuffer a = OperandBuffer(uvec2(o.a)), b = OperandBuffer(uvec2(o.b));
   const uvec2 a_size = kAAlongDepth ? uvec2(o.rows, o.depth) : uvec2(o.depth, o.rows);
   const uvec2 b_size = kBAlongDepth ? uvec2(o.cols, o.depth) : uvec2(o.depth, o.cols);
   const uint a_stride = outer_stride(kAAlongDepth ? a_row_start(1) : o.a_depth, a_size.y, (kAligned & 1) != 0);

@@ -13,26 +13,26 @@
 
 layout(constant_id = SPEC_HEAD_WIDTH) const uint kHeadWidth = 2;
 layout(constant_id = SPEC_CONTEXT) const uint kContext = 1;
-layout(constant_id = SPEC_TURNED) const uint kTurnedCols = 0;
+layout(constant_id = SPEC_ROTARY) const uint kRotaryCols = 0;
 
 // Rotates the pair of columns from `place` on.
-vec2 turned_pair(uvec2 place, vec2 pair) {
-  const uint turn_at = place.x % kContext * kHeadWidth + place.y % kHeadWidth;
+vec2 rotate_pair(uvec2 place, vec2 pair) {
+  const uint cos_sin_at = place.x % kContext * kHeadWidth + place.y % kHeadWidth;
   // kAtOnce is 2 on CPU drivers, where c is f32 like the cos/sin table: one 64-bit load.
-  const vec2 turn = kAtOnce == 2 ? load_like_c(args.before, turn_at, 2).xy : load_turn(InF32(uvec2(args.before)), turn_at);
-  return place.y < kTurnedCols ? turned(pair, turn) : pair;
+  const vec2 cos_sin = kAtOnce == 2 ? load_like_c(args.before, cos_sin_at, 2).xy : load_cos_sin(InF32(uvec2(args.before)), cos_sin_at);
+  return place.y < kRotaryCols ? rotate(pair, cos_sin) : pair;
 }
 // Not a loop over the pairs: with a dynamic index into y, lavapipe keeps all sums of the tile in memory, 1.55 times
 // slower.
-vec4 turned_heads(uvec2 place, vec4 y) {
-  return vec4(turned_pair(place, y.xy), kAtOnce == 4 ? turned_pair(place + uvec2(0, 2), y.zw) : y.zw);
+vec4 rotate_columns(uvec2 place, vec4 y) {
+  return vec4(rotate_pair(place, y.xy), kAtOnce == 4 ? rotate_pair(place + uvec2(0, 2), y.zw) : y.zw);
 }
 
 // f(y), y = alpha * op(a) op(b) + bias + addend, at row and column `place`, element `at` of c; also stores `kept`. GELU
 // uses y rounded as backward will read it; a gradient is rounded once, after f.
 vec4 through(uvec2 place, uint at, vec4 y, uint count) {
   if (kNonlinearity == kLinear) return y;
-  if (kNonlinearity == kRotary) return turned_heads(place, y);
+  if (kNonlinearity == kRotary) return rotate_columns(place, y);
   if (kNonlinearity == kGeluKept) store_like_c(uvec2(args.kept), at, y, count);
   const bool forward = kNonlinearity == kGelu || kNonlinearity == kGeluKept;
   const vec4 x = forward ? stored_like_c(y) : load_like_c(args.before, at, count);

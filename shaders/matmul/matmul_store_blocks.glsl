@@ -14,4 +14,4 @@ void store_like_c(uvec2 to, uint at, vec4 values, uint count) {
 }
 vec4 stored_like_c(vec4 values) { return values; }
 void store_gated(uvec2 to, uint at, vec2 values, uint count) { store_like_c(to, at, vec4(values, 0.0, 0.0), count); }
-#include "shaders/matmul/matmul_store_fours.glsl"
+#include "shaders/matmul/matmul_store_vec4.glsl"

@@ -11,7 +11,7 @@
 //   128 x 128   256         64         ~115      16.9 KB   4 vec4 read for 64 FMA               32
 // A wave of 32 is 2 rows of threads by 16 columns, a wave of 64 is 4 by 16 (8 columns in the small tile): reads of a are
 // broadcasts, reads of b are 16 consecutive vec4 (no bank conflicts). At 115 registers two workgroups share a
-// multiprocessor. Nothing depends on the subgroup width.
+// SM. Nothing depends on the subgroup width.
 //
 // Accumulator: f32, K in ascending order.
 //
@@ -28,9 +28,9 @@ const uint kFetchB = kCols * kDepth / kWorkgroup;
 const uint kPaddedCols = kCols + 4;
 shared float a_s[kDepth * kPaddedRows];
 shared float b_s[kDepth * kPaddedCols];
-#define EXCHANGE a_s      // free after multiply(), for epilogues: at least kAcross * kPaddedRows floats,
+#define EXCHANGE a_s      // free after multiply(), for epilogues: at least kThreadsN * kPaddedRows floats,
 #define EXCHANGE_ROWS b_s // and kRows
-#define four(array, at) vec4(array[at], array[(at) + 1], array[(at) + 2], array[(at) + 3])
+#define load_vec4(array, at) vec4(array[at], array[(at) + 1], array[(at) + 2], array[(at) + 3])
 
 // Place of element i of a thread's part of a stage: x = row or column of the tile, y = step of K. Written as offsets
 // from the first one: a compiler that does not find them uses registers for each. AMD's used 168 instead of 116 for NN
@@ -46,15 +46,15 @@ uvec2 place(uint i, uint width, bool along_depth) {
 // the last one, and their sums are not used. Steps beyond the depth also read the last one; the store to shared memory
 // replaces them by 0, because any use of a fetched value before the math, even a select with 0, would wait for the
 // load.
-struct Walk {
+struct LoadIterator {
   uint first, step, limit;
 };
 // `at`: of the stage, row or column and step of K; `last`: those of the operand; `strides` of them in memory.
-Walk walk(uvec2 at, uint width, bool along_depth, uvec2 last, uvec2 strides) {
+LoadIterator load_iterator(uvec2 at, uint width, bool along_depth, uvec2 last, uvec2 strides) {
   at += place(0, width, along_depth);
   const uvec2 from = at * strides, to = last * strides;
-  return along_depth ? Walk(from.x + min(from.y, to.y), kWorkgroup / kDepth * strides.x, to.x + min(from.y, to.y))
-                     : Walk(min(from.x, to.x) + from.y, kWorkgroup / width * strides.y, min(from.x, to.x) + to.y);
+  return along_depth ? LoadIterator(from.x + min(from.y, to.y), kWorkgroup / kDepth * strides.x, to.x + min(from.y, to.y))
+                     : LoadIterator(min(from.x, to.x) + from.y, kWorkgroup / width * strides.y, min(from.x, to.x) + to.y);
 }
 
 // All threads of the workgroup call it.
@@ -69,8 +69,8 @@ void multiply(Operands o, uint row0, uint col0) {
   const uvec3 last = uvec3(o.rows, o.cols, max(o.depth, 1)) - 1;
 #define FETCH(from)                                                                                                                        \
   {                                                                                                                                        \
-    const Walk a = walk(uvec2(row0, from), kRows, kAAlongDepth, last.xz, uvec2(kEvenRows ? a_row_start(1) : 0, o.a_depth));                \
-    const Walk b = walk(uvec2(col0, from), kCols, kBAlongDepth, last.yz, uvec2(o.b_col, o.b_depth));                                       \
+    const LoadIterator a = load_iterator(uvec2(row0, from), kRows, kAAlongDepth, last.xz, uvec2(kEvenRows ? a_row_start(1) : 0, o.a_depth));                \
+    const LoadIterator b = load_iterator(uvec2(col0, from), kCols, kBAlongDepth, last.yz, uvec2(o.b_col, o.b_depth));                                       \
     [[unroll]] for (uint i = 0; i < kFetchA; ++i) next_a[i] = o.a.at[(kEvenRows ? 0 : a_at[i]) + min(a.first + i * a.step, a.limit)];      \
     [[unroll]] for (uint i = 0; i < kFetchB; ++i) next_b[i] = o.b.at[min(b.first + i * b.step, b.limit)];                                  \
   }
@@ -91,9 +91,9 @@ void multiply(Operands o, uint row0, uint col0) {
     // A GPU's compiler unrolls this loop. Not [[unroll]]: lavapipe's compile time would explode.
     for (uint k = 0; k < kDepth; ++k) {
       vec4 b[kBlocksC];
-      [[unroll]] for (uint j = 0; j < kBlocksC; ++j) b[j] = four(b_s, k * kPaddedCols + block_col(j));
+      [[unroll]] for (uint j = 0; j < kBlocksC; ++j) b[j] = load_vec4(b_s, k * kPaddedCols + block_col(j));
       [[unroll]] for (uint block = 0; block < kBlocksR; ++block) {
-        const vec4 a = four(a_s, k * kPaddedRows + block_row(block));
+        const vec4 a = load_vec4(a_s, k * kPaddedRows + block_row(block));
         [[unroll]] for (uint i = 0; i < 4; ++i)
           [[unroll]] for (uint j = 0; j < kBlocksC; ++j) sum[block * 4 + i][j] += a[i] * b[j];
       }

@@ -3,8 +3,8 @@
 // stored element. Not optimized for speed.
 //
 // A matrix is distributed over the threads of its workgroup element by element, row by row. Shared memory: 4 bytes for
-// each element of the parts of a and b. Declared before the include: uint pack_factors(vec2) and vec2
-// unpack_factors(uint). (Arrays sized by specialization constants cannot be copied: these have the length for the
+// each element of the parts of a and b. Declared before the include: uint pack_operands(vec2) and vec2
+// unpack_operands(uint). (Arrays sized by specialization constants cannot be copied: these have the length for the
 // largest tile, 128 x 256 with 256
 // threads, in stages of 16 or 32.)
 const uint kStages = 2;
@@ -14,7 +14,7 @@ struct Sums { float at[128]; };
 struct RoundedSums { float at[128]; };
 const uint kElementsA = kRows * kDepth / kWorkgroup, kElementsB = kDepth * kCols / kWorkgroup, kElements = kRows * kCols / kWorkgroup;
 
-layout(buffer_reference, std430, buffer_reference_align = 2) readonly buffer Factors { uint16_t at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 2) readonly buffer OperandBuffer { uint16_t at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer OutSums { float at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 2) writeonly buffer OutRoundedSums { uint16_t at[]; };
 
@@ -43,50 +43,50 @@ uint place_in(Layout t, uint index) {
   return outside ? kNothing : place.x * t.stride.x + place.y * t.stride.y;
 }
 // The view <2, false, 1, 0>: index in the slice of element `index` of a matrix.
-uint turned_index(Layout t, uint index) { return index % t.span.x * t.span.y + index / t.span.x % t.span.y; }
+uint transposed_index(Layout t, uint index) { return index % t.span.x * t.span.y + index / t.span.x % t.span.y; }
 
 #define NOT_A_NUMBER uintBitsToFloat(0x7FC00000)
-shared bool spoiled;  // by any thread; set to false by new_sums()
-float load_factor(Factors from, uint place) {
-  if (place == kUndefined || (uvec2(from).x & 15) != 0) spoiled = true;
-  return place >= kUndefined ? 0.0 : unpack_factors(uint(from.at[place])).x;
+shared bool undefined_access;  // by any thread; set to false by new_sums()
+float load_operand(OperandBuffer from, uint place) {
+  if (place == kUndefined || (uvec2(from).x & 15) != 0) undefined_access = true;
+  return place >= kUndefined ? 0.0 : unpack_operands(uint(from.at[place])).x;
 }
 uint element_of(uint i) { return i * kWorkgroup + gl_LocalInvocationIndex; }
-void load_matrix(out PartOfA part, Factors from, Layout t, bool turned) {
-  [[dont_unroll]] for (uint i = 0; i < kElementsA; ++i) part.at[i] = load_factor(from, place_in(t, turned ? turned_index(t, element_of(i)) : element_of(i)));
+void load_matrix(out PartOfA part, OperandBuffer from, Layout t, bool transposed) {
+  [[dont_unroll]] for (uint i = 0; i < kElementsA; ++i) part.at[i] = load_operand(from, place_in(t, transposed ? transposed_index(t, element_of(i)) : element_of(i)));
 }
-void load_matrix(out PartOfB part, Factors from, Layout t, bool turned) {
-  [[dont_unroll]] for (uint i = 0; i < kElementsB; ++i) part.at[i] = load_factor(from, place_in(t, turned ? turned_index(t, element_of(i)) : element_of(i)));
+void load_matrix(out PartOfB part, OperandBuffer from, Layout t, bool transposed) {
+  [[dont_unroll]] for (uint i = 0; i < kElementsB; ++i) part.at[i] = load_operand(from, place_in(t, transposed ? transposed_index(t, element_of(i)) : element_of(i)));
 }
 #define LOAD(matrix, from, slice) load_matrix(matrix, from, slice, false)
-#define LOAD_TURNED(matrix, from, slice) load_matrix(matrix, from, slice, true)
+#define LOAD_TRANSPOSED(matrix, from, slice) load_matrix(matrix, from, slice, true)
 
 // Whether element i of this thread is stored, to `place`.
-bool goes_somewhere(Layout t, uvec2 address, uint i, out uint place) {
+bool is_stored(Layout t, uvec2 address, uint i, out uint place) {
   place = place_in(t, element_of(i));
-  if (place == kUndefined || (address.x & 15) != 0) spoiled = true;
+  if (place == kUndefined || (address.x & 15) != 0) undefined_access = true;
   return place < kUndefined;
 }
-bool spoils_first() {
+bool stores_nan_first() {
   barrier();
-  return spoiled && gl_LocalInvocationIndex == 0;
+  return undefined_access && gl_LocalInvocationIndex == 0;
 }
 void store_matrix(Sums sums, OutSums to, Layout t) {
   uint place;
   [[dont_unroll]] for (uint i = 0; i < kElements; ++i)
-    if (goes_somewhere(t, uvec2(to), i, place)) to.at[place] = sums.at[i];
-  if (spoils_first()) to.at[t.offset.x * t.stride.x + t.offset.y] = NOT_A_NUMBER;
+    if (is_stored(t, uvec2(to), i, place)) to.at[place] = sums.at[i];
+  if (stores_nan_first()) to.at[t.offset.x * t.stride.x + t.offset.y] = NOT_A_NUMBER;
 }
 void store_matrix(RoundedSums sums, OutRoundedSums to, Layout t) {
   uint place;
   [[dont_unroll]] for (uint i = 0; i < kElements; ++i)
-    if (goes_somewhere(t, uvec2(to), i, place)) to.at[place] = uint16_t(pack_factors(vec2(sums.at[i], 0.0)));
-  if (spoils_first()) to.at[t.offset.x * t.stride.x + t.offset.y] = uint16_t(pack_factors(vec2(NOT_A_NUMBER)));
+    if (is_stored(t, uvec2(to), i, place)) to.at[place] = uint16_t(pack_operands(vec2(sums.at[i], 0.0)));
+  if (stores_nan_first()) to.at[t.offset.x * t.stride.x + t.offset.y] = uint16_t(pack_operands(vec2(NOT_A_NUMBER)));
 }
 #define STORE(matrix, to, slice) store_matrix(matrix, to, slice)
 
 Sums new_sums(float value) {
-  spoiled = false;
+  undefined_access = false;
   barrier();
   Sums sums;
   [[dont_unroll]] for (uint i = 0; i < kElements; ++i) sums.at[i] = value;
@@ -94,7 +94,7 @@ Sums new_sums(float value) {
 }
 RoundedSums rounded(Sums sums) {
   RoundedSums result;
-  [[dont_unroll]] for (uint i = 0; i < kElements; ++i) result.at[i] = unpack_factors(pack_factors(vec2(sums.at[i], 0.0))).x;
+  [[dont_unroll]] for (uint i = 0; i < kElements; ++i) result.at[i] = unpack_operands(pack_operands(vec2(sums.at[i], 0.0))).x;
   return result;
 }
 #define NEW_SUMS(value) new_sums(value)
@@ -108,7 +108,7 @@ Sums coopMatMulAdd(PartOfA a, PartOfB b, Sums sums) {
   barrier();
   [[dont_unroll]] for (uint i = 0; i < kElements; ++i) {
     const uint row = element_of(i) / kCols, col = element_of(i) % kCols;
-    if (spoiled) sums.at[i] = NOT_A_NUMBER;
+    if (undefined_access) sums.at[i] = NOT_A_NUMBER;
     [[dont_unroll]] for (uint k = 0; k < kDepth; ++k) sums.at[i] += shared_a[row * kDepth + k] * shared_b[k * kCols + col];
   }
   return sums;

@@ -4,11 +4,11 @@
 #define EMULATED
 #include "shaders/common/round16.glsl"
 #ifdef EMULATED_F16
-uint pack_factors(vec2 values) { return f16_bits(values.x) | f16_bits(values.y) << 16; }
-vec2 unpack_factors(uint word) { return unpackHalf2x16(word); }
+uint pack_operands(vec2 values) { return f16_bits(values.x) | f16_bits(values.y) << 16; }
+vec2 unpack_operands(uint word) { return unpackHalf2x16(word); }
 #else
-uint pack_factors(vec2 values) { return bf16_bits(values.x) | bf16_bits(values.y) << 16; }
-vec2 unpack_factors(uint word) { return bf16_pair(word); }
+uint pack_operands(vec2 values) { return bf16_bits(values.x) | bf16_bits(values.y) << 16; }
+vec2 unpack_operands(uint word) { return bf16_pair(word); }
 #endif
 #else
 #include "shaders/common/operands.glsl"

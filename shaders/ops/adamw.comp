@@ -15,7 +15,7 @@ layout(push_constant, std430) uniform Push { AdamWArgs args; };
 void main() {
   if (args.step_scalars.at[3] == 0.0) return;
   const bool clipped = !is_null(args.norm_and_scale);
-  InF32 clipping = readable(InF32, args.norm_and_scale, args.step_scalars);
+  InF32 clipping = pointer_or(InF32, args.norm_and_scale, args.step_scalars);
   const float norm = clipping.at[0], factor = clipping.at[1];
   if (clipped && (floatBitsToUint(norm) & 0x7F800000u) == 0x7F800000u) return;
   const float scale = clipped ? factor : 1.0;

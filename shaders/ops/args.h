@@ -89,9 +89,9 @@ struct SequenceSumArgs {
 
 // ---- rope.comp ----
 struct RopeArgs {
-  InOutReal qkv;  // [rows, row_stride]: heads of width E (SPEC_HEAD_WIDTH); rotates the first turned_heads of them
-  InF32 turns;    // [>= context, E]: cosine and sine of the rotation angle of elements 2i and 2i + 1
-  uint rows, row_stride, context, turned_heads;
+  InOutReal qkv;  // [rows, row_stride]: heads of width E (SPEC_HEAD_WIDTH); rotates the first rotary_heads of them
+  InF32 cos_sin_table;    // [>= context, E]: cosine and sine of the rotation angle of elements 2i and 2i + 1
+  uint rows, row_stride, context, rotary_heads;
   float direction;  // 1 forward, -1 backward
 };
 

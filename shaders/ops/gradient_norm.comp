@@ -11,7 +11,7 @@ void main() {
   if (linear_group() != 0) return;
   float sum = 0.0;
   for (uint i = gl_LocalInvocationIndex; i < args.count; i += kWorkgroup) sum += args.sums.at[i];
-  const float read = readable(InF32, args.unscale, args.sums).at[0], unscale = is_null(args.unscale) ? 1.0 : read;
+  const float read = pointer_or(InF32, args.unscale, args.sums).at[0], unscale = is_null(args.unscale) ? 1.0 : read;
   const float norm = unscale * sqrt(workgroup_sum(sum));
   if (gl_LocalInvocationIndex != 0) return;
   // By its bits: a driver that assumes finite numbers may remove isinf and isnan.

@@ -12,14 +12,14 @@
 //   With 16 columns a lane: 5 arrays of 8 vec2, 80 registers.
 //
 // kernel norm_backward
-// kernel norm_backward_scalar_pairs: PAIRS
+// kernel norm_backward_cpu_load64: LOAD64
 #include "shaders/common/form.glsl"
 #include "shaders/common/common.glsl"
 #include "shaders/ops/args.h"
-#ifdef PAIRS
-#include "shaders/common/pairs.glsl"
+#ifdef LOAD64
+#include "shaders/common/load64.glsl"
 #else
-#include "shaders/common/pairs_vec2.glsl"
+#include "shaders/common/load64_vec2.glsl"
 #endif
 #include "shaders/common/real.glsl"
 #include "shaders/ops/norm_row.glsl"

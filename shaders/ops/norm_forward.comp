@@ -7,14 +7,14 @@
 // Accumulators: f32, a partial sum per lane, then a workgroup sum.
 //
 // kernel norm_forward
-// kernel norm_forward_scalar_pairs: PAIRS
+// kernel norm_forward_cpu_load64: LOAD64
 #include "shaders/common/form.glsl"
 #include "shaders/common/common.glsl"
 #include "shaders/ops/args.h"
-#ifdef PAIRS
-#include "shaders/common/pairs.glsl"
+#ifdef LOAD64
+#include "shaders/common/load64.glsl"
 #else
-#include "shaders/common/pairs_vec2.glsl"
+#include "shaders/common/load64_vec2.glsl"
 #endif
 #include "shaders/common/real.glsl"
 #include "shaders/ops/norm_row.glsl"

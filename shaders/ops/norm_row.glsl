@@ -5,13 +5,13 @@
 // A lane's arrays of kChunks vec2 are registers: 8 for 16 columns per lane on a GPU (model/ops/norm.cpp). On a CPU
 // driver a subgroup has the whole row, up to 64 columns per lane, on the stack in the L1 cache.
 //
-// Included before: pairs.glsl or pairs_vec2.glsl, real.glsl.
+// Included before: load64.glsl or load64_vec2.glsl, real.glsl.
 layout(constant_id = SPEC_WIDTH) const uint kWidth = 64;
 layout(constant_id = SPEC_VARIANT) const uint kForm = 0;
 const bool kCentred = (kForm & 1) != 0;     // LayerNorm; else RMSNorm, with mean 0
 const bool kHasBias = (kForm & 2) != 0;
 const bool kAccumulate = (kForm & 4) != 0;  // add to d_x
-const bool kPairs = (kForm & 8) != 0;       // all rows of f32 begin at 8 bytes; REQUIRES: kWidth even
+const bool kLoad64 = (kForm & 8) != 0;       // all rows of f32 begin at 8 bytes; REQUIRES: kWidth even
 
 const uint kTogether = kWidth % 2 == 0 ? 2 : 1;
 const uint kStride = kTogether * kWorkgroup;
@@ -22,13 +22,13 @@ bool in_row(uint chunk) { return kWidth % kStride == 0 || column(chunk) < kWidth
 
 // kTogether elements from element `at` on; missing ones are 0.
 vec2 load_f32(uvec2 from, uint at) {
-  if (kPairs) return pair(InPairs(from), at);
+  if (kLoad64) return load_f32x2(InF32x2(from), at);
   return vec2(InF32(from).at[at], kTogether == 2 ? InF32(from).at[at + 1] : 0.0);
 }
 vec2 load_typed(InReal from, uint type, uint at) { return type == kF32 ? load_f32(uvec2(from), at) : load_halves(from, type, at); }
 void store_f32(uvec2 to, uint at, vec2 values) {
-  if (kPairs) {
-    write_pair(OutPairs(to), at, values);
+  if (kLoad64) {
+    store_f32x2(OutF32x2(to), at, values);
     return;
   }
   OutF32(to).at[at] = values.x;

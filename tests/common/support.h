@@ -65,7 +65,7 @@ std::vector<MatmulKernel> coopmat2_kernels();
 std::optional<std::string> why_not(const MatmulKernel& kernel);
 
 // Half a unit in the last place of an operand, relative; 0 if operands are not rounded.
-constexpr double factor_rounding(Precision precision) {
+constexpr double operand_rounding(Precision precision) {
   return precision == Precision::f16 ? 0x1p-11 : precision == Precision::bf16 ? 0x1p-8 : 0;
 }
 

@@ -93,7 +93,7 @@ def check(family, kernels, device, matrices):
         raise Failure("\n".join(f"{describe(k)}: {k['spilled_registers']} registers spilled, {k['scratch_bytes']} bytes of scratch, "
                                 f"{k['vgprs']} VGPRs" for k in spilling))
     # All kernels but those for CPU drivers and benches; `add` is only used by tests.
-    wanted = [(name, {}) for name in built_kernels() if "_scalar" not in name and "_coopmat" not in name and not name.startswith("bench_") and name != "add"]
+    wanted = [(name, {}) for name in built_kernels() if "_cpu" not in name and "_coopmat" not in name and not name.startswith("bench_") and name != "add"]
     wanted += [("matmul_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in LAYOUTS]
     wanted += [("matmul_tiled", {"rows": tile, "nonlinearity": f}) for tile in (32, 64, 128) for f in NONLINEARITIES]
     wanted += [("loss_logits_tiled", {"rows": tile, "variant": variant}) for tile in (32, 64, 128) for variant in range(4)]

@@ -9,8 +9,8 @@
 //     X = max - score, so all of them together cost (5 X + 7 (rescales + 1)) u
 //   a factor exp(score error) is bounded with expm1, so that large scores stay covered.
 // Kernels of cooperative matrices (`matrix_arithmetic`) differ in this; q, k, v and d_out must be the rounded values:
-//   p, and d_s before its scale, are rounded to a 16-bit operand: factor_rounding relative, and below the normal
-//   numbers factor_tiny matrix units may truncate a sum instead of rounding it: 2u for each addition
+//   p, and d_s before its scale, are rounded to a 16-bit operand: operand_rounding relative, and below the normal
+//   numbers operand_tiny matrix units may truncate a sum instead of rounding it: 2u for each addition
 //   softmax is in base 2: scaling a score takes 2 roundings more, exp2's 3 + 2|x| ULP at x log2 e is (6 + 5.8 |x|) u and with the
 //   rounding of the argument (6 + 7|x|) u; lse is multiplied by a rounded constant: 2 roundings more
 
@@ -50,14 +50,14 @@ constexpr double kU = 0x1p-24;
 constexpr double kUnderflow = 1e-37;  // an exp may be flushed to zero or clamped at the smallest normal number
 
 struct Arithmetic {
-  double factor_rounding = 0, factor_tiny = 0;
+  double operand_rounding = 0, operand_tiny = 0;
   double addition = 1;        // roundings of a sum's addition
   double score = 3;           // of a score, but for its sum
   double exponent = 5;        // of an exp, times |x|
   double lse = 1;
 };
-inline Arithmetic matrix_arithmetic(double factor_rounding, double factor_tiny) {
-  return {.factor_rounding = factor_rounding, .factor_tiny = factor_tiny, .addition = 2, .score = 5, .exponent = 7, .lse = 3};
+inline Arithmetic matrix_arithmetic(double operand_rounding, double operand_tiny) {
+  return {.operand_rounding = operand_rounding, .operand_tiny = operand_tiny, .addition = 2, .score = 5, .exponent = 7, .lse = 3};
 }
 
 struct AttentionResult {
@@ -103,7 +103,7 @@ inline AttentionResult attention_forward(const AttentionSize& s, const Doubles& 
             const double v = qkv[s.v_at(b, j, g) + e];
             value += p[j] * v;
             magnitude += p[j] * std::abs(v);
-            error += (p[j] * (p_error[j] + a.factor_rounding * (1 + p_error[j])) + a.factor_tiny + kUnderflow) * std::abs(v);
+            error += (p[j] * (p_error[j] + a.operand_rounding * (1 + p_error[j])) + a.operand_tiny + kUnderflow) * std::abs(v);
           }
           // n products and sums; the division by the sum: 2.5 ULP and one rounding.
           error += (a.addition * n + rescales + 1) * kU * magnitude + (sum_error + 6 * kU) * std::abs(value);
@@ -148,10 +148,10 @@ inline AttentionGradient attention_backward(const AttentionSize& s, const Double
           const double inner_error = kU * ((a.addition * s.E + 1) * d_p.magnitude + (s.E + 2) * delta.magnitude + 2 * std::abs(inner));
           const double d_s = p * inner * scale;
           const double d_s_error = scale * (p_error * std::abs(inner) + (p + p_error) * inner_error);
-          const double d_s_factor = d_s_error + a.factor_rounding * (std::abs(d_s) + d_s_error) + a.factor_tiny * scale;
-          add(s.v_at(b, j, g), d_out, s.out_at(b, i, h), p, p_error + a.factor_rounding * (p + p_error) + a.factor_tiny);
-          add(s.k_at(b, j, g), qkv, s.q_at(b, i, h), d_s, d_s_factor);
-          add(s.q_at(b, i, h), qkv, s.k_at(b, j, g), d_s, d_s_factor);
+          const double d_s_operand = d_s_error + a.operand_rounding * (std::abs(d_s) + d_s_error) + a.operand_tiny * scale;
+          add(s.v_at(b, j, g), d_out, s.out_at(b, i, h), p, p_error + a.operand_rounding * (p + p_error) + a.operand_tiny);
+          add(s.k_at(b, j, g), qkv, s.q_at(b, i, h), d_s, d_s_operand);
+          add(s.q_at(b, i, h), qkv, s.k_at(b, j, g), d_s, d_s_operand);
         }
       }
   return r;

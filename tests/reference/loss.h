@@ -25,7 +25,7 @@ struct LossProblem {
 struct LossResult {
   std::vector<double> nll, lse;    // [N], 0 for masked rows
   double reach = 0;                // the largest lse - z of all rows and columns
-  double weight = 0, sum_nll = 0, sum_objective = 0, hits = 0, sum_z_loss = 0;
+  double weight = 0, sum_nll = 0, sum_objective = 0, top1_correct = 0, sum_z_loss = 0;
   double sum_teacher_entropy = 0, sum_teacher_cross_entropy = 0, sum_teacher_kl = 0;
   std::vector<double> d_x, d_w;    // of sum_objective / weight
   // The same sums over the absolute values of their terms, for error bounds:
@@ -95,7 +95,7 @@ inline LossResult loss(const LossProblem& p) {
     r.sum_teacher_kl += weight * (cross_entropy - entropy);
     r.sum_objective += weight * (hard * ((1 - p.smoothing) * r.nll[n] + p.smoothing * (lse - mean)) + (1 - hard) * cross_entropy +
                                  p.z_loss * lse * lse);
-    r.hits += static_cast<uint32_t>(best - z.begin()) == p.targets[n] ? weight : 0;
+    r.top1_correct += static_cast<uint32_t>(best - z.begin()) == p.targets[n] ? weight : 0;
     for (uint32_t v = 0; v < p.vocab; ++v) {
       const double probability = std::exp(z[v] - lse), q = p.teacher_dim == 0 ? 0 : teacher.q[v];
       const double at_target = v == p.targets[n] ? hard * (1 - p.smoothing) : 0, everywhere = hard * p.smoothing / p.vocab;

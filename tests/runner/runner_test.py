@@ -59,7 +59,7 @@ class Runner(unittest.TestCase):
         left, verdicts = self.run_cases("good1", "hang", "good2", seconds=2.0)
         self.assertEqual((left, verdicts), (["Suite.hang", "Suite.good2"], {"good1": ("passed", "")}))
 
-    def test_Script_IsJudgedByItsExitCode(self):
+    def test_Script_ResultIsItsExitCode(self):
         for code, verdict in (0, "passed"), (77, "skipped"), (3, "failed"):
             command = ["sh", "-c", f"echo why; exit {code}"]
             self.assertTrue(programs.run_script(str(code), command, {}, 77, time.monotonic() + 30, self.collector))
@@ -67,7 +67,7 @@ class Runner(unittest.TestCase):
         self.assertEqual(self.collector.results[1].reason, "why")
         self.assertFalse(programs.run_script("slow", ["sleep", "1000"], {}, 77, time.monotonic() + 0.2, self.collector))
 
-    def test_Wide_HoldsEveryTest_AndTurnsReachEveryParameter(self):
+    def test_Wide_HasEveryTest_AndRotationReachesEveryParameter(self):
         cases = [("a", "Plain.One")] + [("a", f"Shapes/Op.Works/{i}") for i in range(10)]
         reached = set()
         for turn in range(4):

@@ -37,7 +37,7 @@ class BenchTest(CommandTest):
 
 
 class Bench(BenchTest):
-    def test_Ceiling_TellsMultiplyAddsCopyAndLaunch(self):
+    def test_Ceiling_ReportsMultiplyAddsCopyAndLaunch(self):
         results = self.bench("ceiling", "--copy-mib", 8)
         self.assertEqual(results["multiply-add"]["share_of_ceiling"], 1)
         longest = json.loads(self.run_lapilli("bench", "ceiling", "--copy-mib", 8, "--repeats", 3, "--json").stdout)["longest_submission_ms"]
@@ -52,9 +52,9 @@ class Bench(BenchTest):
         self.assertEqual(results["tn"]["flops"], 2 * 32 * 32 * 8)
 
     def test_Matmul_ComparesTheKernelsAskedFor(self):
-        results = self.bench("matmul", "--size", 32, "--layout", "nn", "--kernel", "tiled:32,scalar,scalar:8x2")
-        self.assertEqual(list(results), ["multiply-add", "nn tiled:32", "nn scalar", "nn scalar:8x2"])
-        for kernel, says in (("tiled:48", "tiles of 32, 64, 128"), ("scalar:8", "tiles of 64x4, 64x2"), ("coopmat2", "no kernel 'coopmat2' for f32"),
+        results = self.bench("matmul", "--size", 32, "--layout", "nn", "--kernel", "tiled:32,cpu,cpu:8x2")
+        self.assertEqual(list(results), ["multiply-add", "nn tiled:32", "nn cpu", "nn cpu:8x2"])
+        for kernel, says in (("tiled:48", "tiles of 32, 64, 128"), ("cpu:8", "tiles of 64x4, 64x2"), ("coopmat2", "no kernel 'coopmat2' for f32"),
                              ("fastest", "no kernel 'fastest'")):
             self.misused("bench", "matmul", "--kernel", kernel, says=says)
 
@@ -65,13 +65,13 @@ class Bench(BenchTest):
 
     def test_Attention_ComparesTheKernelsAskedFor(self):
         shape = ("attention", "--batch", 1, "--context", 9, "--heads", 2, "--head-width", 8)
-        self.assertEqual(list(self.bench(*shape, "--kernel", "tiled,scalar")),
-                         ["multiply-add", "forward tiled", "backward tiled", "forward scalar", "backward scalar"])
+        self.assertEqual(list(self.bench(*shape, "--kernel", "tiled,cpu")),
+                         ["multiply-add", "forward tiled", "backward tiled", "forward cpu", "backward cpu"])
         self.assertEqual(list(self.bench(*shape, "--kernel", "tiled")), ["multiply-add", "forward", "backward"])
         for kernel in "coopmat", "coopmat2", "tiled:32", "fastest":
             self.misused("bench", "attention", "--kernel", kernel, says=f"no kernel '{kernel}' for f32")
 
-    def test_Config_GivesTheShapesThatTrainingMultiplies(self):
+    def test_Config_GivesTheMatmulShapesOfTraining(self):
         (self.folder / "small.toml").write_text(SMALL_CONFIG)
         config = ("--config", "small.toml", "--set", "model.layers=3")
         step = self.bench_json("step", "small.toml", *config[2:], "--vocab-size", 300, "--profile")["profile"]
@@ -97,7 +97,7 @@ class Bench(BenchTest):
         gelu = self.bench("matmul", *config, "--set", "model.mlp=gelu", "--layout", "nt")
         self.assertEqual(list(gelu), ["multiply-add", "qkv nt", "proj nt", "fc nt", "out nt"])
 
-    def test_Config_GivesThePrecisionUnlessItIsSaid(self):
+    def test_Config_GivesThePrecisionUnlessAnOptionDoes(self):
         (self.folder / "half.toml").write_text(SMALL_CONFIG + "precision = 'f16'\n")
         for bench in "matmul", "attention":
             self.assertEqual(self.bench_json(bench, "--config", "half.toml", "--dtype", "f32")["shape"]["dtype"], "f32")
@@ -108,7 +108,7 @@ class Bench(BenchTest):
             else:  # not supported by the device's matrix units
                 self.assertIn("f16", done.stderr)
 
-    def test_Kernels_TellsOfEachOrWhyNot(self):
+    def test_Kernels_ReportsStatisticsOrTheReasonForNone(self):
         done = subprocess.run([LAPILLI, "bench", "kernels", "--json"], capture_output=True, text=True)
         if done.returncode != 0:  # most software drivers
             return self.fails("bench", "kernels", says="reports no")
@@ -161,7 +161,7 @@ class Bench(BenchTest):
         self.assertNotIn("predicted", said)
         self.assertNotIn("measured", said)
 
-    def test_Explain_TellsWhatWasChosen_AndAPinnedFileIsFollowed(self):
+    def test_Explain_ListsTheChoices_AndAPinnedFileIsUsed(self):
         (self.folder / "small.toml").write_text(SMALL_CONFIG.replace("batch = 4", "batch = 10"))  # two tiles of similar predicted cost
         environment = os.environ | {"LAPILLI_CACHE_DIR": str(self.folder / "cache")}
         step = ("bench", "step", "small.toml", "--vocab-size", 300, "--explain", "--json", *QUICK)
@@ -199,7 +199,7 @@ class Bench(BenchTest):
         self.assertEqual(file.read_text(), remembered)
         self.assertTrue(0.2 < again["ceiling_gflops"] / first["ceiling_gflops"] < 5, (first, again))
 
-    def test_StepTrace_IsWhatTheProfileTells(self):
+    def test_StepTrace_AgreesWithTheProfile(self):
         (self.folder / "small.toml").write_text(SMALL_CONFIG)
         report = self.bench_json("step", "small.toml", "--vocab-size", 300, "--trace", "trace.json", "--save", "bench.json")
         self.assertEqual(json.loads((self.folder / "bench.json").read_text()), report)
@@ -275,7 +275,7 @@ class BenchPages(BenchTest):
             self.assertIsNone(other, name)
             self.assertAlmostEqual(known or 0, 100 * scope["share_of_ceiling"], places=9)
 
-    def test_AFolderThatIsNotThere_IsNamed(self):
+    def test_MissingFolder_IsNamed(self):
         self.fails("bench", "matmul", "--size", 8, *QUICK, "--html", "nowhere/page.html", says="nowhere")
 
 
@@ -330,7 +330,7 @@ class BenchLoss(BenchTest):
         total = sum(phase["ms"] for phase in phases.values())
         self.assertTrue(result["min_ms"] * 0.999999 <= total <= result["max_ms"] * 1.000001, (total, result))
 
-    def test_Shape_TellsTimeMemoryPhasesAndErrors(self):
+    def test_Shape_ReportsTimeMemoryPhasesAndErrors(self):
         report = self.bench_json(*LOSS)
         results = self.check_report(report)
         self.assertEqual(list(results), ["multiply-add", *MATMULS, "evaluate", "full", "recompute", "vocab"])
@@ -421,7 +421,7 @@ class BenchLoss(BenchTest):
         self.assertEqual(len(re.findall("^loss: ", said, re.MULTILINE)), 2)
         self.assertEqual(self.run_lapilli("bench", *sweep, *QUICK, "--phases").stdout.count("full: logits "), 2)
 
-    def test_WrongUsage_IsSaid(self):
+    def test_WrongUsage_IsReported(self):
         self.misused("bench", "loss", "--dtype", "f8", says="f8 not in {f32,f16,bf16}")
         self.misused("bench", "loss", "--strategy", "full,hope", says="hope")
         self.misused("bench", "loss", "--vocab", "512,0", says="--vocab")

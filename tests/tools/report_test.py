@@ -74,7 +74,7 @@ class Report(CommandTest):
         self.assertIn("GPU coverage", self.markdown)
         self.assertNotIn("lapilli-report.", self.markdown)  # the scratch folder is nobody's business
 
-    def test_Failures_AreToldInTheirSections(self):
+    def test_Failures_AreReportedInTheirSections(self):
         program = self.write_program(self.folder / "broken", """
 case "$*" in *--json*) echo '[]'; exit ;; esac
 case "$1 $2" in
@@ -97,7 +97,7 @@ esac
         self.assertEqual((sections[KERNELS]["exit_code"], sections["Loss"]["page"]), (1, None))
         self.assertIn("**This driver cannot.**", self.markdown)
 
-    def test_SetUp_IsForAProgramThatIsNotThere(self):
+    def test_SetUp_OnlyIfTheProgramIsMissing(self):
         script = self.folder / "tools" / "gpu-report.sh"
         script.parent.mkdir()
         shutil.copy(ROOT / "tools" / "gpu-report.sh", script)

@@ -156,7 +156,7 @@ class Run(CommandTest):
         self.assertIn(process.wait(), (0, 128 + signal.SIGTERM, 128 + signal.SIGINT))
         self.run_lapilli("eval", "run", "--data", "data")
 
-    def test_Teacher_IsLearnedFrom_AndItsTermsAddUp(self):
+    def test_Teacher_IsUsed_AndItsTermsAddUp(self):
         self.train("teacher", "--set", "train.steps=60", "--set", "train.eval_every=0")
         distil = ("--set", "loss.teacher=teacher", "--set", "loss.distillation=1", "--set", "model.dim=16", "--set", "train.steps=40",
                   "--set", "train.eval_every=0")
@@ -183,7 +183,7 @@ class Run(CommandTest):
         self.assertRegex((self.folder / "run" / "log.txt").read_text(), r"loss +(full|tokens|vocab): .*\((measured|remembered|the only one)")
         self.train("untuned", "--set", "data.batch=96", "--stop-at", 1, "--no-tune")
 
-    def test_Profile_OfTheLastSteps_IsTracedAndToldTheSame(self):
+    def test_Profile_OfTheLastSteps_AgreesWithTheTrace(self):
         said = self.train("run", "--profile", 4).stdout
         table = (self.folder / "run" / "profile.txt").read_text()
         self.assertIn(table.splitlines()[-1], said)
@@ -218,7 +218,7 @@ class Run(CommandTest):
             self.assertGreaterEqual(device["ts"], submit["ts"] - slack)
             self.assertLessEqual(device["ts"] + device["dur"], wait["ts"] + wait["dur"] + slack)
 
-    def test_Precision_TrainsWhereTheDeviceMultiplies_AndIsRefusedElsewhere(self):
+    def test_Precision_TrainsIfTheDeviceSupportsIt_AndIsAnErrorElsewhere(self):
         device = json.loads(self.run_lapilli("bench", "matmul", "--size", 16, "--repeats", 1, "--json").stdout)["device"]
         for precision in "f16", "bf16":
             if device[f"matrix_{precision}"] is None:

@@ -17,7 +17,7 @@ struct AttentionBenchOptions : BenchOptions {
   std::vector<std::string> kernels;  // empty: the device's own
 };
 
-constexpr const char* kKernels = "scalar and tiled: f32; coopmat: f16 and bf16";
+constexpr const char* kKernels = "cpu and tiled: f32; coopmat: f16 and bf16";
 
 AttentionShape shape_of(const AttentionBenchOptions& options, const std::optional<Config>& config) {
   if (config) return attention_shape(config->model, config->data.batch, config->model.context);
@@ -37,10 +37,10 @@ std::vector<std::pair<std::string, AttentionShape>> with_kernels(const Attention
   std::vector<std::pair<std::string, AttentionShape>> shapes;
   for (const std::string& name : options.kernels) {
     shapes.emplace_back(options.kernels.size() > 1 ? " " + name : "", shape);
-    shapes.back().second.force = parse_kernel_class(name, precision, {KernelClass::scalar, KernelClass::tiled, KernelClass::coopmat}, kKernels);
+    shapes.back().second.force = parse_kernel_class(name, precision, {KernelClass::cpu, KernelClass::tiled, KernelClass::coopmat}, kKernels);
   }
   matmul_kernel(caps, precision);  // throws if the device does not support the precision
-  if (!shapes.empty() && precision != Precision::f32 && !attends_with_matrices(caps, precision, shape.head_width))
+  if (!shapes.empty() && precision != Precision::f32 && !has_coopmat_attention(caps, precision, shape.head_width))
     throw Error("{} has no coopmat attention in {} for head width {}; without --kernel attention runs in f32", caps.name, to_string(precision), shape.head_width);
   if (shapes.empty()) shapes.emplace_back("", shape);
   return shapes;
@@ -59,7 +59,7 @@ void run(const AttentionBenchOptions& options) {
   const auto shapes = with_kernels(options, shape, precision, caps);
   bench.compare_with(precision);
   // 16-bit operands in 16-bit memory where possible.
-  const bool words = attends_with_matrices(caps, precision, shape.head_width) && shape.head_width % 2 == 0;
+  const bool words = has_coopmat_attention(caps, precision, shape.head_width) && shape.head_width % 2 == 0;
   const DType dtype = !words ? DType::f32 : precision == Precision::f16 ? DType::f16 : DType::bf16;
   BenchMemory memory(bench.device());
   const Tensor qkv = memory.random({n, width}, 1.0F, dtype), d_qkv = memory.zeros({n, width}, dtype);
@@ -78,7 +78,7 @@ void run(const AttentionBenchOptions& options) {
       ops.precision = precision;
       attend(ops);
     }));
-    entries.push_back({.contender = programs.back()->contender(), .flops = products * product_flops});
+    entries.push_back({.benchmark_case = programs.back()->benchmark_case(), .flops = products * product_flops});
   };
   for (const auto& [suffix, forced] : shapes) {
     add("forward" + suffix, 2, [=, how = forced](Ops& ops) { attention_forward(ops, out, lse, qkv, {}, how); });
@@ -109,7 +109,7 @@ void add_bench_attention(Command& bench) {
   Option* heads = add("--heads", options->heads, "Query heads, H");
   Option* kv_heads = command->add_option("--kv-heads", options->kv_heads, "Key and value heads, G, a divisor of H (default: H)")->check(positive());
   Option* head_width =
-      command->add_option("--head-width", options->head_width, "Width of a head, E")->check(between(1U, kWidestHead))->capture_default_str();
+      command->add_option("--head-width", options->head_width, "Width of a head, E")->check(between(1U, kMaxHeadWidth))->capture_default_str();
   add_config_options(*command, options->from, {batch, context, heads, kv_heads, head_width});
   add_dtype_option(*command, options->precision);
   command->add_option("--kernel", options->kernels, "Kernels to compare")->delimiter(',')->type_name("KERNEL,...");

@@ -60,25 +60,25 @@ void run(const CeilingOptions& options) {
   Ops ops{round_trip, bench.kernels()};
   record_empty_dispatch(ops, word, true);
   round_trip.finish();
-  const Contender submit{"submit and wait", [&] { return wall_seconds([&] { round_trip.run(); }); }};
+  const BenchmarkCase submit{"submit and wait", [&] { return wall_seconds([&] { round_trip.run(); }); }};
 
   std::vector<BenchEntry> entries;
   std::vector<std::unique_ptr<MatrixCeiling>> matrices;
   for (const Precision precision : {Precision::f16, Precision::bf16}) {
     const DeviceCaps& caps = bench.device().caps();
-    if (!multiplies(caps, precision)) continue;
+    if (!has_matmul(caps, precision)) continue;
     if (!has_matrix_ceiling(caps, precision)) {
-      entries.push_back({.contender = {.name = fmt::format("{} matrices", to_string(precision)), .run = nullptr},
+      entries.push_back({.benchmark_case = {.name = fmt::format("{} matrices", to_string(precision)), .run = nullptr},
                          .note = "not measured: a CPU driver's compiler evaluates the constant products at compile time"});
       continue;
     }
     matrices.push_back(std::make_unique<MatrixCeiling>(bench.kernels(), precision));
-    entries.push_back({.contender = matrices.back()->contender(), .flops = matrices.back()->flops(), .note = matrices.back()->form() + ", f32 sums"});
+    entries.push_back({.benchmark_case = matrices.back()->benchmark_case(), .flops = matrices.back()->flops(), .note = matrices.back()->form() + ", f32 sums"});
   }
-  entries.push_back({.contender = copy.contender(), .bytes = 2.0 * static_cast<double>(bytes), .note = "read + written"});
-  entries.push_back({.contender = empty.contender()});
-  entries.push_back({.contender = ordered.contender()});
-  entries.push_back({.contender = submit, .note = "host's clock"});
+  entries.push_back({.benchmark_case = copy.benchmark_case(), .bytes = 2.0 * static_cast<double>(bytes), .note = "read + written"});
+  entries.push_back({.benchmark_case = empty.benchmark_case()});
+  entries.push_back({.benchmark_case = ordered.benchmark_case()});
+  entries.push_back({.benchmark_case = submit, .note = "host's clock"});
   BenchReport report = bench.describe("ceiling", {{"copy_bytes", bytes}}, entries, bench.measure(entries));
   const LongSubmissions submissions = try_long_submissions(bench.fma_ceiling());
   report.json["longest_submission_ms"] = submissions.longest_seconds * 1e3;

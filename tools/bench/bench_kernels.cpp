@@ -58,16 +58,16 @@ const std::map<uint32_t, const char*>& constant_names() {
                                                      {args::SPEC_TILE_ROWS, "rows"},      {args::SPEC_TILE_COLS, "cols"},
                                                      {args::SPEC_TILE_DEPTH, "depth"},    {args::SPEC_HEAD_WIDTH, "head_width"},
                                                      {args::SPEC_VARIANT, "variant"},     {args::SPEC_ELEMENTS, "elements"},
-                                                     {args::SPEC_STRIP, "strip"},         {args::SPEC_ALIGNED, "aligned"},
+                                                     {args::SPEC_VOCAB_BLOCK, "vocab_block"},         {args::SPEC_ALIGNED, "aligned"},
                                                      {args::SPEC_FRAGMENT_ROWS, "fragment_rows"},
                                                      {args::SPEC_FRAGMENT_COLS, "fragment_cols"},
                                                      {args::SPEC_FRAGMENT_DEPTH, "fragment_depth"},
-                                                     {args::SPEC_SUBGROUPS_DOWN, "subgroups_down"},
+                                                     {args::SPEC_SUBGROUPS_M, "subgroups_m"},
                                                      {args::SPEC_A_TYPE, "a_type"},       {args::SPEC_B_TYPE, "b_type"},
                                                      {args::SPEC_C_TYPE, "c_type"},        {args::SPEC_EPILOGUE, "epilogue"},
                                                      {args::SPEC_SOFTCAP, "softcap"},       {args::SPEC_NONLINEARITY, "nonlinearity"},
                                                      {args::SPEC_WIDTH, "width"},
-                                                     {args::SPEC_CONTEXT, "context"},       {args::SPEC_TURNED, "turned"},
+                                                     {args::SPEC_CONTEXT, "context"},       {args::SPEC_ROTARY, "rotary"},
                                                      {args::SPEC_TRANSPOSES, "transposes"}};
   return names;
 }
@@ -116,11 +116,11 @@ std::string_view assembly_of(const PipelineExecutable& executable) {
 }
 
 // For the main loop of a matmul (matmul_tiled.glsl, matmul_coopmat.glsl); one iteration is one stage.
-std::optional<VectorWork> loop_turn(const Kernel& kernel, const PipelineExecutable& executable) {
+std::optional<VectorWork> loop_iteration(const Kernel& kernel, const PipelineExecutable& executable) {
   const uint32_t depth = constant(kernel, args::SPEC_TILE_DEPTH);
   if (depth == 0) return std::nullopt;
   const uint32_t elements = constant(kernel, args::SPEC_TILE_ROWS) * constant(kernel, args::SPEC_TILE_COLS);
-  return find_loop_turn(assembly_of(executable), elements * depth / constant(kernel, args::SPEC_WORKGROUP), executable.subgroup_size);
+  return find_loop_iteration(assembly_of(executable), elements * depth / constant(kernel, args::SPEC_WORKGROUP), executable.subgroup_size);
 }
 
 struct KernelReport {
@@ -148,8 +148,8 @@ nlohmann::ordered_json to_json(const KernelReport& report) {
                               {"subgroup_size", report.executable.subgroup_size}};
   for (const Column& column : amd_columns())
     if (const auto value = column_value(column, report.executable)) json[column.key] = *value;
-  if (const auto turn = loop_turn(*report.kernel, report.executable))
-    json["loop_turn"] = {{"instructions", turn->instructions}, {"matrix_products", turn->matrix_products}, {"multiply_adds", turn->multiply_adds}};
+  if (const auto iteration = loop_iteration(*report.kernel, report.executable))
+    json["loop_turn"] = {{"instructions", iteration->instructions}, {"matrix_products", iteration->matrix_products}, {"multiply_adds", iteration->multiply_adds}};
   if (const auto overlap = find_fetch_overlap(assembly_of(report.executable))) json["fetch_overlap"] = *overlap;
   json["modelled_multiply_adds"] = count_modelled_multiply_adds(assembly_of(report.executable), report.executable.subgroup_size);
   json["statistics"] = statistics;
@@ -164,8 +164,8 @@ TextTable amd_table(const std::vector<KernelReport>& reports) {
   for (const KernelReport& report : reports) {
     std::vector<std::string> row{report.kernel->name(), describe_constants(*report.kernel)};
     for (const Column& column : amd_columns()) row.push_back(fmt::format("{}", column_value(column, report.executable).value_or(0)));
-    const auto turn = loop_turn(*report.kernel, report.executable);
-    row.push_back(turn && turn->matrix_products == 0 ? fmt::format("{:.0f} %", 100 * turn->multiply_adds / turn->instructions) : "");
+    const auto iteration = loop_iteration(*report.kernel, report.executable);
+    row.push_back(iteration && iteration->matrix_products == 0 ? fmt::format("{:.0f} %", 100 * iteration->multiply_adds / iteration->instructions) : "");
     table.add(row);
   }
   return table;

@@ -99,7 +99,7 @@ void run(const LossBenchOptions& options) {
   nlohmann::ordered_json all_valid;  // the last such run: points that differ in the fraction alone follow it
   for (const LossBenchPoint& point : points) {
     if (point.valid_fraction == *std::ranges::max_element(options.valid_fraction)) all_valid = nullptr;
-    BenchReport report = bench_loss_point(bench, kernel_tuner, point, strategies, options.most_mib << 20U, all_valid, !is_sweep || options.phases);
+    BenchReport report = bench_loss_point(bench, kernel_tuner, point, strategies, options.max_scratch_mib << 20U, all_valid, !is_sweep || options.phases);
     if (!options.as_json) print((runs.empty() ? "" : "\n") + report.text);
     if (point.valid_fraction == 1) all_valid = report.json;
     runs.push_back(std::move(report.json));
@@ -144,7 +144,7 @@ void add_bench_loss(Command& bench) {
       ->check(not_negative())
       ->check(between(0.0, 1.0, InHelp::hidden));
   add_dtype_option(*command, options->precision);
-  command->add_option("--most-mib", options->most_mib, "Skip strategies that need more scratch memory")
+  command->add_option("--most-mib", options->max_scratch_mib, "Skip strategies that need more scratch memory")
       ->check(positive())
       ->capture_default_str()
       ->type_name("MIB");

@@ -21,7 +21,7 @@ struct LossBenchOptions : BenchOptions {
   std::vector<double> valid_fraction{1};
   std::vector<std::string> strategies{"all"};
   Precision precision = Precision::f32;
-  uint64_t most_mib = 2048;             // maximum scratch; strategies that need more are skipped
+  uint64_t max_scratch_mib = 2048;             // maximum scratch; strategies that need more are skipped
   bool phases = false;                  // print the phases in a sweep too
   TuningFlags tuning;
 };
@@ -44,7 +44,7 @@ struct LossBenchPoint {
 // JSON of the same point with every row valid, null if not measured. `with_phases`: the text also has the table of the
 // phases.
 BenchReport bench_loss_point(BenchRun& bench, KernelTuner& tuner, const LossBenchPoint& point, const std::vector<std::string>& strategies,
-                             uint64_t most_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases);
+                             uint64_t max_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases);
 
 // Charts of throughput and memory over each swept key of "shape" ("vocab", "chunk", ...), or of time for
 // "valid_fraction"; bars without a sweep; and a table of everything. `runs`: the JSON of bench_loss_point(), at least

@@ -24,8 +24,8 @@ LossPlan plan_of(const std::string& name, const LossBenchPoint& point) {
   if (name == "tokens") return plan(LossStrategy::tokens);
   if (name == "auto") return plan(LossStrategy::automatic);
   LossPlan vocab = plan(LossStrategy::vocab);
-  if (name == "recompute") vocab.slabs = 1;
-  if (name == "kept") vocab.slabs = vocab.chunks;
+  if (name == "recompute") vocab.logits_buffers = 1;
+  if (name == "kept") vocab.logits_buffers = vocab.chunks;
   return vocab;
 }
 
@@ -51,7 +51,7 @@ struct LossCase {
   std::unique_ptr<LinearCrossEntropy> loss = nullptr;
   std::unique_ptr<TimedProgram> program = nullptr;
 
-  bool training() const { return plan.slabs > 0; }
+  bool training() const { return plan.logits_buffers > 0; }
   // Why another case with this plan is skipped.
   std::string reason_for_repeats() const { return left_out.empty() ? "the same as " + name : left_out; }
   std::unique_ptr<LinearCrossEntropy> make(Arena& arena, Device& device, const LossBenchPoint& point) const {
@@ -96,7 +96,7 @@ std::vector<LossCase> make_cases(const std::vector<std::string>& names, const Lo
   for (const std::string& name : names) {
     LossCase next{.name = name, .plan = plan_of(name, point)};
     const auto same = std::ranges::find_if(cases, [&](const LossCase& it) {
-      return it.plan.range == next.plan.range && it.plan.chunk == next.plan.chunk && it.plan.slabs == next.plan.slabs;
+      return it.plan.row_chunk == next.plan.row_chunk && it.plan.chunk == next.plan.chunk && it.plan.logits_buffers == next.plan.logits_buffers;
     });
     if (same != cases.end()) next.same_as = same->name;  // the first of them
     cases.push_back(std::move(next));
@@ -109,7 +109,7 @@ struct PlainProducts {
   PlainProducts(BenchMemory& memory, const LossBenchPoint& point) : columns(point.vocab) {
     const uint64_t most = std::max<uint64_t>(kMostMatmulBytes / sizeof(float) / point.tokens, 1);
     columns = static_cast<uint32_t>(std::min<uint64_t>(columns, most));
-    logits = memory.zeros({point.tokens, static_cast<uint32_t>(spread_row_stride(columns))}, storage_type(point.precision));
+    logits = memory.zeros({point.tokens, static_cast<uint32_t>(padded_row_stride(columns))}, storage_type(point.precision));
     flops = 2.0 * point.tokens * columns * point.dim;
   }
   void record(KernelLibrary& kernels, const LossBatch& batch, const BenchProducts& with) {
@@ -133,14 +133,14 @@ struct PlainProducts {
 
 // Kernels declare the work of all rows, but skip masked ones. FLOPs are proportional to the valid rows; bytes are not
 // (every strip of w is read for any row), so they are given only if all rows are valid.
-nlohmann::ordered_json phases_to_json(const Profile& profile, double live_share) {
+nlohmann::ordered_json phases_to_json(const Profile& profile, double valid_share) {
   auto phases = nlohmann::ordered_json::array();
   for (const ProfileSpan& span : profile.spans) {
-    const double flops = span.flops * live_share;
+    const double flops = span.flops * valid_share;
     nlohmann::ordered_json phase{{"name", span.scope}, {"ms", span.ns * 1e-6}, {"share", span.ns / profile.total_ns()}, {"flops", flops}};
     if (flops > 0 && span.ns > 0) phase["gflops"] = flops / span.ns;
-    if (live_share == 1) phase["bytes"] = span.bytes;
-    if (live_share == 1 && span.ns > 0) phase["gb_per_s"] = span.bytes / span.ns;
+    if (valid_share == 1) phase["bytes"] = span.bytes;
+    if (valid_share == 1 && span.ns > 0) phase["gb_per_s"] = span.bytes / span.ns;
     phases.push_back(std::move(phase));
   }
   return phases;
@@ -155,28 +155,28 @@ std::string phases_table(const std::vector<BenchEntry>& entries) {
   for (const BenchEntry& entry : entries)
     for (const auto& phase : entry.facts.value("phases", nlohmann::ordered_json::array())) {
       any = true;
-      table.add({entry.contender.name + ": " + phase["name"].get<std::string>(), format_seconds(phase["ms"].get<double>() * 1e-3),
+      table.add({entry.benchmark_case.name + ": " + phase["name"].get<std::string>(), format_seconds(phase["ms"].get<double>() * 1e-3),
                  fmt::format("{:.1f} %", 100 * phase["share"].get<double>()), rate(phase, "gflops"), rate(phase, "gb_per_s")});
     }
   return any ? "\n" + table.to_string() : "This device has no timestamps: phases and bytes are not available.\n";
 }
 
 BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t valid) {
-  BenchEntry entry{.contender = {.name = it.name, .run = nullptr}, .note = it.left_out};
+  BenchEntry entry{.benchmark_case = {.name = it.name, .run = nullptr}, .note = it.left_out};
   if (!it.left_out.empty()) {
     if (!it.same_as.empty()) entry.facts["same_as"] = it.same_as;
     return entry;
   }
-  entry.contender = it.program->contender();
+  entry.benchmark_case = it.program->benchmark_case();
   entry.flops = (it.training() ? 6.0 : 2.0) * static_cast<double>(valid) * point.dim * point.vocab;
   if (valid == point.tokens)
     for (const ProfileSpan& span : it.program->profile().spans) entry.bytes += span.bytes;
   // The unfused loss stores the logits and, for training, their gradient.
   const uint64_t plain_bytes = (it.training() ? 2 : 1) * sizeof(float) * point.tokens * point.vocab;
-  entry.note = fmt::format("{} x {} rows, {} x {} columns", it.plan.ranges, it.plan.range, it.plan.chunks, it.plan.chunk);
-  if (it.training()) entry.note += it.plan.slabs == it.plan.chunks ? ", kept" : fmt::format(", {} kept", it.plan.slabs);
-  entry.facts = {{"plan", entry.note}, {"range", it.plan.range}, {"ranges", it.plan.ranges}, {"chunk", it.plan.chunk},
-                 {"chunks", it.plan.chunks}, {"slabs", it.plan.slabs}, {"scratch_bytes", it.scratch_bytes},
+  entry.note = fmt::format("{} x {} rows, {} x {} columns", it.plan.row_chunks, it.plan.row_chunk, it.plan.chunks, it.plan.chunk);
+  if (it.training()) entry.note += it.plan.logits_buffers == it.plan.chunks ? ", kept" : fmt::format(", {} kept", it.plan.logits_buffers);
+  entry.facts = {{"plan", entry.note}, {"range", it.plan.row_chunk}, {"ranges", it.plan.row_chunks}, {"chunk", it.plan.chunk},
+                 {"chunks", it.plan.chunks}, {"slabs", it.plan.logits_buffers}, {"scratch_bytes", it.scratch_bytes},
                  {"allocated_bytes", it.allocated_bytes}, {"plain_bytes", plain_bytes}};
   if (it.training())  // the computed FLOPs, including recomputation
     entry.facts["flops_done"] = it.plan.flops_per_logit_and_dim(point.vocab) * static_cast<double>(valid) * point.dim * point.vocab;
@@ -189,7 +189,7 @@ BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t vali
 
 // Results of a case that need all timings.
 void add_findings(BenchEntry& entry, LossCase& it, const Timing& timing, double matmul_rate, LossCheck& check,
-                  double live_share, const nlohmann::ordered_json& all_valid) {
+                  double valid_share, const nlohmann::ordered_json& all_valid) {
   if (entry.flops > 0) {
     const double share = entry.flops / timing.median / matmul_rate;
     entry.facts["share_of_matmul"] = share;
@@ -202,7 +202,7 @@ void add_findings(BenchEntry& entry, LossCase& it, const Timing& timing, double 
     entry.cells.emplace_back("of all valid", fmt::format("{:.3f}", relative));
   }
   const Profile profile = it.program->profile();
-  if (!profile.spans.empty()) entry.facts["phases"] = phases_to_json(profile, live_share);
+  if (!profile.spans.empty()) entry.facts["phases"] = phases_to_json(profile, valid_share);
   if (check.count() == 0) return;
   const LossError error = check.error([&] { it.program->run(); }, it.training());
   entry.facts["checked_rows"] = check.count();
@@ -223,17 +223,17 @@ const std::vector<std::string>& loss_strategy_names() {
 }
 
 BenchReport bench_loss_point(BenchRun& bench, KernelTuner& tuner, const LossBenchPoint& point, const std::vector<std::string>& strategies,
-                             uint64_t most_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases) {
+                             uint64_t max_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases) {
   BenchMemory memory(bench.device());
   const LossBatch batch(memory, point.shape(), point.valid_fraction, point.precision);
   const BenchProducts with{.precision = point.precision, .tuner = &tuner, .workspace = reserve_matmul_workspace(memory.arena(), bench.device().caps())};
   const uint64_t batch_bytes = memory.planned_bytes();
   std::vector<LossCase> cases = make_cases(strategies, point);
-  std::optional<Arena::Alternatives> shared(memory.arena());  // one of them runs at a time
+  std::optional<Arena::AliasScope> shared(memory.arena());  // one of them runs at a time
   PlainProducts products(memory, point);
   for (LossCase& it : cases) {
     if (it.same_as.empty())
-      it.measure_scratch(bench.device(), point, most_scratch_bytes, batch_bytes);
+      it.measure_scratch(bench.device(), point, max_scratch_bytes, batch_bytes);
     else
       it.left_out = std::ranges::find(cases, it.same_as, &LossCase::name)->reason_for_repeats();
     if (!it.left_out.empty()) continue;
@@ -245,7 +245,7 @@ BenchReport bench_loss_point(BenchRun& bench, KernelTuner& tuner, const LossBenc
 
   std::vector<BenchEntry> entries;
   products.record(bench.kernels(), batch, with);
-  for (const auto& program : products.programs) entries.push_back({.contender = program->contender(), .flops = products.flops});
+  for (const auto& program : products.programs) entries.push_back({.benchmark_case = program->benchmark_case(), .flops = products.flops});
   for (LossCase& it : cases) {
     if (it.left_out.empty()) it.record(bench.kernels(), batch, with);
     entries.push_back(entry_of(it, point, batch.valid.size()));
@@ -257,11 +257,11 @@ BenchReport bench_loss_point(BenchRun& bench, KernelTuner& tuner, const LossBenc
   const double nt_rate = products.flops / figures.timings[0].median;
   const double all_rate = static_cast<double>(products.programs.size()) * products.flops / product_seconds;
   LossCheck check(bench.device(), batch);
-  const double live_share = static_cast<double>(batch.valid.size()) / point.tokens;
+  const double valid_share = static_cast<double>(batch.valid.size()) / point.tokens;
   for (size_t i = 0; i < cases.size(); ++i) {
     const size_t at = products.programs.size() + i;
     if (cases[i].left_out.empty())
-      add_findings(entries[at], cases[i], figures.timings[at], cases[i].training() ? all_rate : nt_rate, check, live_share, all_valid);
+      add_findings(entries[at], cases[i], figures.timings[at], cases[i].training() ? all_rate : nt_rate, check, valid_share, all_valid);
   }
 
   nlohmann::ordered_json shape{{"tokens", point.tokens}, {"valid_tokens", batch.valid.size()}, {"valid_fraction", point.valid_fraction},

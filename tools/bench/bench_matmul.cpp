@@ -23,17 +23,17 @@ struct MatmulBenchOptions : BenchOptions {
   std::vector<std::string> kernels;  // empty: the device's own
 };
 
-constexpr const char* kKernels = "scalar and tiled: f32; coopmat and coopmat2: f16 and bf16, coopmat2 not with --f32-memory";
+constexpr const char* kKernels = "cpu and tiled: f32; coopmat and coopmat2: f16 and bf16, coopmat2 not with --f32-memory";
 
-// Parses "tiled", "coopmat:64", transposing "coopmat:64t", "coopmat2:128x256"; for scalar rows x vectors of the
-// device's lanes, "scalar:64x4". Throws Error when the device cannot run it.
+// Parses "tiled", "coopmat:64", transposing "coopmat:64t", "coopmat2:128x256"; for cpu rows x vectors of the
+// device's lanes, "cpu:64x4". Throws Error when the device cannot run it.
 MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Precision precision) {
   const std::string name = text.substr(0, text.find(':')), tile = text.size() > name.size() ? text.substr(name.size() + 1) : "";
   const KernelClass known = parse_kernel_class(
-      name, precision, {KernelClass::scalar, KernelClass::tiled, KernelClass::coopmat, KernelClass::coopmat2}, kKernels);
+      name, precision, {KernelClass::cpu, KernelClass::tiled, KernelClass::coopmat, KernelClass::coopmat2}, kKernels);
   MatmulKernel kernel{.kernel_class = known, .precision = precision};
   const std::vector<std::string> tiles = kernel.kernel_class == KernelClass::coopmat2 ? std::vector<std::string>{"64x64", "128x128", "128x256", "256x128"}
-                                         : kernel.kernel_class == KernelClass::scalar ? std::vector<std::string>{"64x4", "64x2", "32x4", "32x2", "8x4", "8x2"}
+                                         : kernel.kernel_class == KernelClass::cpu ? std::vector<std::string>{"64x4", "64x2", "32x4", "32x2", "8x4", "8x2"}
                                          : kernel.kernel_class == KernelClass::coopmat ? std::vector<std::string>{"32", "64", "128", "32t", "64t", "128t"}
                                                                                        : std::vector<std::string>{"32", "64", "128"};
   if (!tile.empty() && std::ranges::find(tiles, tile) == tiles.end())
@@ -151,7 +151,7 @@ void run(const MatmulBenchOptions& options) {
     for (const auto& [suffix, kernel] : kernels) {
       const auto multiply = [=, how = MatmulOptions{.force = kernel}, layout = product.layout](Ops& ops) { layout->multiply(ops, c, a, b, Into::overwrite, how); };
       programs.push_back(std::make_unique<TimedProgram>(bench.kernels(), product.name + suffix, multiply));
-      entry.contender = programs.back()->contender();
+      entry.benchmark_case = programs.back()->benchmark_case();
       entries.push_back(entry);
     }
   }
@@ -185,7 +185,7 @@ void add_bench_matmul(Command& bench) {
       ->capture_default_str();
   add_dtype_option(*command, options->precision);
   command->add_flag("--f32-memory", options->f32_memory, "With --dtype: a, b and c in memory as f32, operands rounded when loaded");
-  command->add_option("--kernel", options->kernels, "Kernels to compare, with or without a tile: scalar:64x4, tiled, coopmat:128, coopmat2:128x256")
+  command->add_option("--kernel", options->kernels, "Kernels to compare, with or without a tile: cpu:64x4, tiled, coopmat:128, coopmat2:128x256")
       ->delimiter(',')
       ->type_name("KERNEL[:TILE],...");
   add_bench_options(*command, *options);

@@ -41,7 +41,7 @@ void require_indexable(const char* what, uint64_t rows, uint64_t cols) {
 
 KernelClass parse_kernel_class(const std::string& name, Precision precision, std::initializer_list<KernelClass> known, const char* about) {
   const auto found = std::ranges::find(known, name, [](KernelClass each) { return std::string(to_string(each)); });
-  if (found != known.end() && MatmulKernel{.kernel_class = *found}.of_matrices() == (precision != Precision::f32)) return *found;
+  if (found != known.end() && MatmulKernel{.kernel_class = *found}.uses_coopmat() == (precision != Precision::f32)) return *found;
   throw UsageError("--kernel", fmt::format("no kernel '{}' for {}: {}", name, to_string(precision), about));
 }
 

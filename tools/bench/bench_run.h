@@ -43,7 +43,7 @@ std::optional<Config> load_shapes(const ShapesFromConfig& from, const Command& c
 
 // One measurement, with the work of its algorithm (0: unknown).
 struct BenchEntry {
-  Contender contender;  // without `run`: skipped, with the reason in `note`
+  BenchmarkCase benchmark_case;  // without `run`: skipped, with the reason in `note`
   double flops = 0, bytes = 0;
   nlohmann::ordered_json facts = nlohmann::ordered_json::object();  // further keys for --json
   std::vector<std::pair<std::string, std::string>> cells = {};      // further table columns: (header, text)
@@ -95,7 +95,7 @@ class BenchRun {
   KernelLibrary kernels_;
   // The reference for "of ceiling", and the first row of each table.
   struct Ceiling {
-    Contender contender;
+    BenchmarkCase benchmark_case;
     double flops = 0;
     std::string form;
   };

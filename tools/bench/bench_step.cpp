@@ -37,7 +37,7 @@ nlohmann::ordered_json to_json(const StepSummary& summary, const Ceilings& ceili
           {"step_ms", summary.wall_ns * 1e-6},
           {"host_ms", summary.host_ns * 1e-6},
           {"device_ms", summary.device.total_ns() * 1e-6},
-          {"explained", summary.explained()},
+          {"explained", summary.gpu_coverage()},
           {"ceiling_gflops", ceilings.flops_per_s * 1e-9},
           {"ceiling_matrix_gflops", ceilings.matrix_flops_per_s > 0 ? nlohmann::ordered_json(ceilings.matrix_flops_per_s * 1e-9) : nullptr},
           {"ceiling_gb_per_s", ceilings.bytes_per_s * 1e-9},
@@ -78,15 +78,15 @@ void run(const StepBenchOptions& options) {
   BenchRun bench(options);
   bench.compare_with(config.train.precision);
   Tuner tuner(bench.device().caps(), embedded_shaders_hash(), tuner_options(options.tuning));
-  settle_by_measurement(config, bench.kernels(), tuner);
+  resolve_by_measurement(config, bench.kernels(), tuner);
   const bool profiled = options.profile || !options.trace.empty() || !options.html.empty();
-  StepBench step(bench.device(), bench.kernels(), tuner, config, profiled);
+  TrainingStepBench step(bench.device(), bench.kernels(), tuner, config, profiled);
   const ModelConfig& model = config.model;
   const double first_seconds = step.run();
   const nlohmann::ordered_json shape{
       {"parameters", step.parameters()}, {"layers", model.layers},       {"heads", model.heads}, {"dim", model.dim},
       {"context", model.context},        {"vocab", model.vocab_size}, {"tokens_per_step", step.tokens()}};
-  const std::vector<BenchEntry> entries{{.contender = step.contender(),
+  const std::vector<BenchEntry> entries{{.benchmark_case = step.benchmark_case(),
                                          .flops = step.flops(),
                                          .facts = {{"tokens_per_step", step.tokens()},
                                                    {"memory_bytes", step.memory_bytes()},
@@ -106,8 +106,8 @@ void run(const StepBenchOptions& options) {
     add_profile(report.page, report.json["profile"]);
   }
   if (options.explain) {
-    report.json["choices"] = tuning_to_json(tuner.given());
-    report.text += "\nkernels chosen by measurement:\n" + tuning_table(tuner.given());
+    report.json["choices"] = tuning_to_json(tuner.decisions());
+    report.text += "\nkernels chosen by measurement:\n" + tuning_table(tuner.decisions());
   }
   report.page.title = fmt::format("A training step of {}", std::filesystem::path(options.config).filename().string());
   bench.publish(report);

@@ -39,7 +39,7 @@ nlohmann::ordered_json result_to_json(const BenchEntry& entry, const Timing& tim
 }
 
 nlohmann::ordered_json reason_to_json(const BenchEntry& entry) {
-  nlohmann::ordered_json reason{{"name", entry.contender.name}, {"reason", entry.note}};
+  nlohmann::ordered_json reason{{"name", entry.benchmark_case.name}, {"reason", entry.note}};
   reason.update(entry.facts);
   return reason;
 }
@@ -55,7 +55,7 @@ std::vector<std::string> further_columns(const std::vector<BenchEntry>& entries)
 
 std::vector<std::string> table_row(const BenchEntry& entry, const Timing& timing, double ceiling_rate,
                                    const std::vector<std::string>& further) {
-  std::vector<std::string> row{entry.contender.name, "", "", "", "", ""};
+  std::vector<std::string> row{entry.benchmark_case.name, "", "", "", "", ""};
   if (timing.repeats > 0)
     row = {timing.name,
            format_seconds(timing.median),
@@ -76,7 +76,7 @@ std::vector<std::string> table_row(const BenchEntry& entry, const Timing& timing
 void BenchRun::compare_with(Precision precision) {
   matrix_ceiling_.reset();
   if (has_matrix_ceiling(device_.caps(), precision)) matrix_ceiling_.emplace(kernels_, precision);
-  device_.note_flops_per_s(fma_ceiling().flops_per_s());  // so that work is split as in training
+  device_.set_measured_peak(fma_ceiling().flops_per_s());  // so that work is split as in training
 }
 
 FmaCeiling& BenchRun::fma_ceiling() {
@@ -85,21 +85,21 @@ FmaCeiling& BenchRun::fma_ceiling() {
 }
 
 BenchRun::Ceiling BenchRun::ceiling() {
-  if (matrix_ceiling_) return {matrix_ceiling_->contender(), matrix_ceiling_->flops(), matrix_ceiling_->form()};
+  if (matrix_ceiling_) return {matrix_ceiling_->benchmark_case(), matrix_ceiling_->flops(), matrix_ceiling_->form()};
   FmaCeiling& multiply_adds = fma_ceiling();
-  return {multiply_adds.contender(), multiply_adds.flops(), multiply_adds.form()};
+  return {multiply_adds.benchmark_case(), multiply_adds.flops(), multiply_adds.form()};
 }
 
 BenchFigures BenchRun::measure(const std::vector<BenchEntry>& entries) {
   const Ceiling limit = ceiling();
-  std::vector<Contender> contenders{limit.contender};
+  std::vector<BenchmarkCase> benchmark_cases{limit.benchmark_case};
   for (const BenchEntry& entry : entries)
-    if (entry.contender.run) contenders.push_back(entry.contender);
+    if (entry.benchmark_case.run) benchmark_cases.push_back(entry.benchmark_case);
   const std::vector<Timing> measured =
-      lapilli::measure(contenders, {.repeats = options_.repeats, .seconds_budget = options_.seconds});
+      lapilli::measure(benchmark_cases, {.repeats = options_.repeats, .seconds_budget = options_.seconds});
   BenchFigures figures{.ceiling = measured[0], .ceiling_rate = limit.flops / measured[0].median, .timings = {}};
   size_t next = 1;
-  for (const BenchEntry& entry : entries) figures.timings.push_back(entry.contender.run ? measured[next++] : Timing{});
+  for (const BenchEntry& entry : entries) figures.timings.push_back(entry.benchmark_case.run ? measured[next++] : Timing{});
   return figures;
 }
 
@@ -121,7 +121,7 @@ BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered
     else
       left_out.push_back(reason_to_json(entry));
   };
-  add({.contender = {.name = figures.ceiling.name, .run = nullptr},
+  add({.benchmark_case = {.name = figures.ceiling.name, .run = nullptr},
        .flops = limit.flops,
        .facts = {{"form", limit.form}},
        .note = limit.form},

@@ -99,7 +99,7 @@ std::string device_text(size_t index, const DeviceCaps& caps) {
       {"type", device_type_name(caps.type)},
       {"driver", fmt::format("{}, Vulkan {}", caps.driver, caps.api_version)},
       {"uuid", caps.uuid},
-      {"kernels", caps.kernel_class == KernelClass::scalar ? "scalar (register tiles, no shared memory)"
+      {"kernels", caps.kernel_class == KernelClass::cpu ? "cpu (register tiles, no shared memory)"
                                                            : "tiled (shared-memory tiles)"},
       {"memory", fmt::format("{}, {} free, {} in one allocation{}", format_bytes(caps.memory_bytes),
                              format_bytes(caps.available_bytes), format_bytes(caps.max_allocation_bytes),

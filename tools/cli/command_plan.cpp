@@ -45,9 +45,9 @@ struct Alternative {
 
 // Median seconds of a few steps.
 double measure_step(KernelLibrary& kernels, Tuner& tuner, const Config& config) {
-  StepBench step(kernels.device(), kernels, tuner, config, false);
-  const Contender contenders[] = {step.contender()};
-  return measure(contenders, {.seconds_budget = 2, .fewest = 2, .most = 20})[0].median;
+  TrainingStepBench step(kernels.device(), kernels, tuner, config, false);
+  const BenchmarkCase benchmark_cases[] = {step.benchmark_case()};
+  return measure(benchmark_cases, {.seconds_budget = 2, .min_rounds = 2, .max_rounds = 20})[0].median;
 }
 
 StepTimes time_step(KernelLibrary& kernels, Tuner& tuner, const Config& config, bool fits) {
@@ -150,9 +150,9 @@ void plan(const PlanOptions& options) {
   Device device({.selector = options.device});
   KernelLibrary kernels(device, embedded_shaders());
   Tuner tuner(device.caps(), embedded_shaders_hash(), tuner_options({.no_tune = options.no_measure}));
-  settle_by_measurement(config, kernels, tuner);
+  resolve_by_measurement(config, kernels, tuner);
   const RunPlan made = plan_run(device, config);
-  const double ceiling = measure_ceilings(device, config.train.precision, MeasureMemory::no).product_flops_per_s();
+  const double ceiling = measure_ceilings(device, config.train.precision, MeasureMemory::no).matmul_flops_per_s();
   const bool fits = made.memory_bytes <= made.available_bytes;
   const StepTimes times = options.no_measure ? StepTimes{} : time_step(kernels, tuner, config, fits);
   const Alternative other = turn_recompute(kernels, tuner, config, !options.no_measure);

@@ -46,11 +46,11 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const std::bad_alloc&) {
-    lapilli::complain("this machine is out of memory");
+    lapilli::print_error("this machine is out of memory");
   } catch (const std::filesystem::filesystem_error& error) {
-    lapilli::complain("cannot use '" + error.path1().string() + "': " + error.code().message());
+    lapilli::print_error("cannot use '" + error.path1().string() + "': " + error.code().message());
   } catch (const std::exception& error) {  // Error, or a runtime error of the standard library
-    lapilli::complain(error.what());
+    lapilli::print_error(error.what());
   }
   return 1;
 }

@@ -40,7 +40,7 @@ void set_up_logging() {
   spdlog::set_default_logger(std::move(logger));
 }
 
-void complain(std::string_view sentence) { fmt::print(stderr, "lapilli: {}\n", sentence); }
+void print_error(std::string_view sentence) { fmt::print(stderr, "lapilli: {}\n", sentence); }
 
 void print(std::string_view text) { require_written(std::fwrite(text.data(), 1, text.size(), stdout) == text.size()); }
 

@@ -12,7 +12,7 @@ namespace lapilli {
 void set_up_logging();
 
 // Prints an error message on stderr.
-void complain(std::string_view sentence);
+void print_error(std::string_view sentence);
 
 // Throws Error when the text cannot be written (a full disk); a closed pipe ends the program silently.
 void print(std::string_view text);

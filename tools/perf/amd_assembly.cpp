@@ -151,27 +151,27 @@ std::vector<int> count_around(const Code& code, const std::vector<Range>& ranges
 
 }  // namespace
 
-std::optional<VectorWork> find_loop_turn(std::string_view assembly, uint32_t per_turn, uint32_t subgroup_size) {
+std::optional<VectorWork> find_loop_iteration(std::string_view assembly, uint32_t per_iteration, uint32_t subgroup_size) {
   const Code code = parse(assembly);
   struct Loop {
     Range range;
-    VectorWork turn;
+    VectorWork iteration;
   };
   std::vector<Loop> loops;
   for (const Range& range : find_loops(code)) loops.push_back({range, work_of(code, range, subgroup_size)});
   // The one with the most of them; the innermost of those.
-  const auto inner = std::ranges::max_element(loops, {}, [](const Loop& loop) { return std::pair(loop.turn.multiply_adds, loop.range.begin); });
-  if (inner == loops.end() || inner->turn.multiply_adds == 0) return std::nullopt;
-  const double turns = per_turn / inner->turn.multiply_adds;
-  if (turns < 1 || turns != std::floor(turns)) return std::nullopt;
-  if (turns == 1) return inner->turn;
+  const auto inner = std::ranges::max_element(loops, {}, [](const Loop& loop) { return std::pair(loop.iteration.multiply_adds, loop.range.begin); });
+  if (inner == loops.end() || inner->iteration.multiply_adds == 0) return std::nullopt;
+  const double iterations = per_iteration / inner->iteration.multiply_adds;
+  if (iterations < 1 || iterations != std::floor(iterations)) return std::nullopt;
+  if (iterations == 1) return inner->iteration;
   const Loop* outer = nullptr;  // the innermost loop around it
   for (const Loop& loop : loops)
     if (loop.range.begin < inner->range.begin && loop.range.end >= inner->range.end) outer = &loop;
   if (outer == nullptr) return std::nullopt;
-  VectorWork turn = outer->turn;
-  add(turn, inner->turn, turns - 1);
-  return turn;
+  VectorWork iteration = outer->iteration;
+  add(iteration, inner->iteration, iterations - 1);
+  return iteration;
 }
 
 std::optional<double> find_fetch_overlap(std::string_view assembly) {
@@ -211,9 +211,9 @@ double count_modelled_multiply_adds(std::string_view assembly, uint32_t subgroup
   const std::vector<int> depth = count_around(code, loops), halves = count_around(code, uniform), quarters = count_around(code, divergent);
   double sum = 0;
   for (size_t i = 0; i < code.size(); ++i) {
-    constexpr double kTurns[] = {1, 8, 32};
-    const double turns = kTurns[std::min(depth[i], 2)] * std::exp2(std::max(depth[i] - 2, 0));
-    sum += work_of(code[i], subgroup_size).multiply_adds * turns * std::pow(0.5, halves[i]) * std::pow(0.75, quarters[i]);
+    constexpr double kIterations[] = {1, 8, 32};
+    const double iterations = kIterations[std::min(depth[i], 2)] * std::exp2(std::max(depth[i] - 2, 0));
+    sum += work_of(code[i], subgroup_size).multiply_adds * iterations * std::pow(0.5, halves[i]) * std::pow(0.75, quarters[i]);
   }
   return sum;
 }

@@ -15,10 +15,10 @@ struct VectorWork {
   double multiply_adds = 0;    // per lane, including its part of `matrix_products`
 };
 
-// One iteration of the loop with `per_turn` multiply-adds per lane and iteration; the compiler may have unrolled all of
+// One iteration of the loop with `per_iteration` multiply-adds per lane and iteration; the compiler may have unrolled all of
 // them, or left one inner loop. Empty if neither is so. Code that a subgroup may skip - divergent branches, or branches
 // over code without multiply-adds - is not counted.
-std::optional<VectorWork> find_loop_turn(std::string_view assembly, uint32_t per_turn, uint32_t subgroup_size);
+std::optional<VectorWork> find_loop_iteration(std::string_view assembly, uint32_t per_iteration, uint32_t subgroup_size);
 
 // For the loop that reads global memory and has the most multiply-adds: the share of these issued between a load and
 // the first wait for it, averaged over its loads. Close to 1 if loads overlap with the math of an iteration, 0 if it

@@ -21,8 +21,8 @@ Ceilings measure_ceilings(Device& device, Precision precision, MeasureMemory mem
   if (has_matrix_ceiling(device.caps(), precision)) {
     try_to("matrices", [&] {
       MatrixCeiling matrices(kernels, precision);
-      const Contender contenders[] = {matrices.contender()};
-      ceilings.matrix_flops_per_s = matrices.flops() / measure(contenders, {.repeats = 5})[0].median;
+      const BenchmarkCase benchmark_cases[] = {matrices.benchmark_case()};
+      ceilings.matrix_flops_per_s = matrices.flops() / measure(benchmark_cases, {.repeats = 5})[0].median;
     });
   }
   return ceilings;

@@ -21,7 +21,7 @@ const Kernel& fma_kernel(const Ops& ops, uint32_t workgroup, uint32_t chains, bo
 
 FmaCeiling::FmaCeiling(KernelLibrary& kernels, Tuner* tuner) : kernels_(kernels), arena_(kernels.device().caps(), "ceiling") {
   const DeviceCaps& caps = kernels.device().caps();
-  const bool cpu = caps.kernel_class == KernelClass::scalar;
+  const bool cpu = caps.kernel_class == KernelClass::cpu;
   workgroup_ = cpu ? caps.subgroup_size : std::max(256U, caps.subgroup_size);
   groups_ = cpu ? 256 : 16384;  // many times the units of any device, so that the last wave is negligible
   result_ = reserve_tensor(arena_, {workgroup_ * groups_}, "ceiling");
@@ -60,12 +60,12 @@ size_t FmaCeiling::recall_form(Tuner& tuner) const {
 
 size_t FmaCeiling::try_forms() const {
   std::vector<std::unique_ptr<TimedProgram>> programs;
-  std::vector<Contender> trials;
+  std::vector<BenchmarkCase> trials;
   std::vector<double> flops;
   for (const Form& form : kForms) {
     const uint32_t steps = steps_for(form, kTrialSeconds);
     programs.push_back(record(form, steps));
-    trials.push_back(programs.back()->contender());
+    trials.push_back(programs.back()->benchmark_case());
     flops.push_back(flops_of(form, steps));
   }
   const std::vector<Timing> timings = measure(trials, {.repeats = 5});
@@ -102,9 +102,9 @@ double measure_fma_ceiling(Device& device) {
   KernelLibrary kernels(device, embedded_shaders());
   Tuner tuner(device.caps(), embedded_shaders_hash(), {.seconds_budget = 0.5});
   FmaCeiling ceiling(kernels, &tuner);
-  const Contender contenders[] = {ceiling.contender()};
-  const double flops_per_s = ceiling.flops() / measure(contenders, {.repeats = 5})[0].median;
-  device.note_flops_per_s(flops_per_s);
+  const BenchmarkCase benchmark_cases[] = {ceiling.benchmark_case()};
+  const double flops_per_s = ceiling.flops() / measure(benchmark_cases, {.repeats = 5})[0].median;
+  device.set_measured_peak(flops_per_s);
   return flops_per_s;
 }
 
@@ -117,8 +117,8 @@ double measure_copy_ceiling(KernelLibrary& kernels) {
   const Tensor source = memory.zeros(shape), destination = memory.zeros(shape);
   memory.commit();
   TimedProgram copy(kernels, "copy", [&](Ops& ops) { ops.program.copy(destination.slice(), source.slice()); });
-  const Contender contenders[] = {copy.contender()};
-  return 2.0 * static_cast<double>(bytes) / measure(contenders, {.repeats = 5})[0].median;
+  const BenchmarkCase benchmark_cases[] = {copy.benchmark_case()};
+  return 2.0 * static_cast<double>(bytes) / measure(benchmark_cases, {.repeats = 5})[0].median;
 }
 
 uint64_t ceiling_copy_bytes(const DeviceCaps& caps) {

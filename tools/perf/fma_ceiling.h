@@ -13,7 +13,7 @@ class FmaCeiling {
   explicit FmaCeiling(KernelLibrary& kernels, Tuner* tuner = nullptr);
   FmaCeiling(const FmaCeiling&) = delete;
 
-  Contender contender() { return program_->contender(); }
+  BenchmarkCase benchmark_case() { return program_->benchmark_case(); }
   double flops() const { return flops_; }            // of one run
   double flops_per_s() { return flops_ / program_->run(); }
   const std::string& form() const { return form_; }  // "8 chains, fma()"
@@ -43,7 +43,7 @@ class FmaCeiling {
 };
 
 // FLOP/s of the ceiling alone: takes some tenths of a second once the device's form is cached. Also calls
-// Device::note_flops_per_s().
+// Device::set_measured_peak().
 double measure_fma_ceiling(Device& device);
 
 // Bytes/s, read plus written, of a copy too large for caches.

@@ -83,8 +83,8 @@ void record_model(KernelLibrary& kernels, const ModelForm& form, Precision preci
 
 // The kernels of the device's class that depend on the shape.
 std::vector<MatmulKernel> matmul_kernels(const DeviceCaps& caps) {
-  if (caps.kernel_class == KernelClass::scalar)
-    return {{.kernel_class = KernelClass::scalar, .pairs = true}, {.kernel_class = KernelClass::scalar, .pairs = false}};
+  if (caps.kernel_class == KernelClass::cpu)
+    return {{.kernel_class = KernelClass::cpu, .load64 = true}, {.kernel_class = KernelClass::cpu, .load64 = false}};
   std::vector<MatmulKernel> list;
   const auto add_tiles = [&](MatmulKernel kernel) {
     for (const auto& [side, same] : matmul_tiles(caps, kernel)) {
@@ -94,7 +94,7 @@ std::vector<MatmulKernel> matmul_kernels(const DeviceCaps& caps) {
   };
   add_tiles({.kernel_class = KernelClass::tiled});
   for (const Precision precision : {Precision::f16, Precision::bf16})
-    if (multiplies(caps, precision))
+    if (has_matmul(caps, precision))
       for (const bool transposes : {false, true}) add_tiles({.kernel_class = KernelClass::coopmat, .precision = precision, .transposes = transposes});
   return list;
 }
@@ -121,7 +121,7 @@ void record_matmuls(KernelLibrary& kernels, const MatmulKernel& force) {
   Program program(device, "matmul");
   Ops ops{program, kernels};
   const MatmulOptions options{.force = force};
-  // All mixtures of f32 and the factors' type; with f32 factors, the same one again. coopmat2 takes only factors of their type.
+  // All mixtures of f32 and the operands' type; with f32 operands, the same one again. coopmat2 takes only operands of their type.
   for (uint32_t mixture = 0; mixture < 8; ++mixture) {
     if (force.kernel_class == KernelClass::coopmat2 && (mixture & 3) != 3) continue;
     const auto pick = [&](uint32_t operand) { return (mixture >> operand & 1) != 0 ? half[operand] : full[operand]; };
@@ -138,18 +138,18 @@ void record_nonlinear_matmuls(KernelLibrary& kernels, const MatmulKernel& force)
   Device& device = kernels.device();
   for (const DType type : {DType::f32, storage_type(force.precision)}) {
     Arena arena(device.caps());
-    const DType factors = force.kernel_class == KernelClass::coopmat2 ? storage_type(force.precision) : type;
+    const DType operand_type = force.kernel_class == KernelClass::coopmat2 ? storage_type(force.precision) : type;
     const auto square = [&](DType dtype) { return reserve_tensor(arena, {kDim, kDim}, "matmul", dtype); };
     const auto wide = [&] { return reserve_tensor(arena, {kDim, 2 * kDim}, "matmul", type); };
-    const Tensor a = square(factors), b = square(factors), c = square(type), kept = square(type), bias = reserve_tensor(arena, {kDim}, "matmul");
-    const Tensor both = reserve_tensor(arena, {2 * kDim, kDim}, "matmul", factors), bias_of_both = reserve_tensor(arena, {2 * kDim}, "matmul");
-    const Tensor gate_up = wide(), d_gate_up = wide(), turns = reserve_tensor(arena, {kDim, kHeadWidth}, "matmul");
+    const Tensor a = square(operand_type), b = square(operand_type), c = square(type), kept = square(type), bias = reserve_tensor(arena, {kDim}, "matmul");
+    const Tensor both = reserve_tensor(arena, {2 * kDim, kDim}, "matmul", operand_type), bias_of_both = reserve_tensor(arena, {2 * kDim}, "matmul");
+    const Tensor gate_up = wide(), d_gate_up = wide(), cos_sin_table = reserve_tensor(arena, {kDim, kHeadWidth}, "matmul");
     arena.commit(device);
     Program program(device, "matmul");
     Ops ops{program, kernels};
     matmul_nt(ops, c, a, b, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::gelu, .force = force});
     matmul_nt(ops, c, a, b, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::gelu, .kept = kept, .force = force});
-    const Rotary rotary{.turns = turns, .context = kDim, .turned_heads = 1};
+    const Rotary rotary{.cos_sin_table = cos_sin_table, .context = kDim, .rotary_heads = 1};
     matmul_nt(ops, c, a, b, Into::overwrite, {.bias = bias, .nonlinearity = Nonlinearity::rotary, .rotary = rotary, .force = force});
     rope(ops, c, rotary, RopeDirection::forward);
     matmul_nn(ops, c, a, b, Into::overwrite, {.nonlinearity = Nonlinearity::gelu_backward, .before = kept, .force = force});
@@ -161,19 +161,19 @@ void record_nonlinear_matmuls(KernelLibrary& kernels, const MatmulKernel& force)
 // Attention with cooperative matrices. The models record the f32 kernels.
 void record_attention(KernelLibrary& kernels, Precision precision, uint32_t head_width, DType dtype) {
   Device& device = kernels.device();
-  if (!attends_with_matrices(device.caps(), precision, head_width)) return;
+  if (!has_coopmat_attention(device.caps(), precision, head_width)) return;
   Arena arena(device.caps());
   const AttentionShape shape{.batch = 1, .context = kTokens, .heads = 4, .kv_heads = 2, .head_width = head_width};
   const auto reserve = [&](Shape tensor_shape, DType type) { return reserve_tensor(arena, tensor_shape, "attention", type); };
   const Shape rows{kTokens, 4 * head_width}, qkv_rows{kTokens, 8 * head_width}, statistics{4 * kTokens};
   const Tensor qkv = reserve(qkv_rows, dtype), d_qkv = reserve(qkv_rows, dtype), out = reserve(rows, dtype), d_out = reserve(rows, dtype);
-  const Tensor lse = reserve(statistics, DType::f32), delta = reserve(statistics, DType::f32), turns = reserve({kTokens, head_width}, DType::f32);
+  const Tensor lse = reserve(statistics, DType::f32), delta = reserve(statistics, DType::f32), cos_sin_table = reserve({kTokens, head_width}, DType::f32);
   arena.commit(device);
   Program program(device, "attention");
   Ops ops{program, kernels};
   ops.precision = precision;
   attention_forward(ops, out, lse, qkv, {}, shape);
-  attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, turns, shape);
+  attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, cos_sin_table, shape);
 }
 
 // x and w of this type. Forward and backward, with kept and recomputed chunks of the vocabulary; `teacher`: with
@@ -184,7 +184,7 @@ void record_loss(KernelLibrary& kernels, const MatmulKernel& force, DType type, 
   const LossShape shape{.tokens = kTokens, .dim = kDim, .vocab = kVocab, .teacher_dim = teacher ? kDim : 0};
   const LossOptions options{.strategy = LossStrategy::vocab, .chunk = kVocab / 4, .label_smoothing = label_smoothing};
   LossPlan plan = plan_loss(options, shape, true);
-  plan.slabs = 1;
+  plan.logits_buffers = 1;
   LinearCrossEntropy training(arena, device.caps(), shape, options, plan, force);
   const LossShape hard{.tokens = kTokens, .dim = kDim, .vocab = kVocab};
   LinearCrossEntropy evaluation(arena, device.caps(), hard, options, plan_loss(options, hard, false), force);
@@ -209,7 +209,7 @@ void record_loss(KernelLibrary& kernels, const MatmulKernel& force, DType type, 
 
 void compile_kernel_forms(KernelLibrary& kernels) {
   for (const Precision precision : {Precision::f32, Precision::f16, Precision::bf16})
-    if (multiplies(kernels.device().caps(), precision))
+    if (has_matmul(kernels.device().caps(), precision))
       for (const ModelForm& form : kModels) record_model(kernels, form, precision);
   for (const auto& [precision, own] : {std::pair{Precision::f16, DType::f16}, std::pair{Precision::bf16, DType::bf16}})
     for (const uint32_t head_width : {64U, 128U})

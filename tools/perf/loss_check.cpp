@@ -41,9 +41,9 @@ LossBatch::LossBatch(BenchMemory& memory, const LossShape& shape, double valid_f
     valid.push_back(i);
   }
   inverse_valid = 1.0F / static_cast<float>(std::max<size_t>(valid.size(), 1));
-  const DType factors = d % 2 == 0 ? storage_type(precision) : DType::f32;
-  x = memory.random({n, d}, 1, factors);
-  w = memory.random({v, d}, 0.02F, factors);
+  const DType operand_type = d % 2 == 0 ? storage_type(precision) : DType::f32;
+  x = memory.random({n, d}, 1, operand_type);
+  w = memory.random({v, d}, 0.02F, operand_type);
   d_x = memory.zeros({n, d});
   d_w = memory.zeros({v, d});
   nll = memory.zeros({n});

@@ -16,7 +16,7 @@ constexpr double kTrialSeconds = 0.01, kRunSeconds = 0.04;
 }  // namespace
 
 bool has_matrix_ceiling(const DeviceCaps& caps, Precision precision) {
-  return precision != Precision::f32 && multiplies(caps, precision) && caps.type != VK_PHYSICAL_DEVICE_TYPE_CPU;
+  return precision != Precision::f32 && has_matmul(caps, precision) && caps.type != VK_PHYSICAL_DEVICE_TYPE_CPU;
 }
 
 MatrixCeiling::MatrixCeiling(KernelLibrary& kernels, Precision precision)

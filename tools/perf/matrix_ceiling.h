@@ -15,7 +15,7 @@ class MatrixCeiling {
   MatrixCeiling(KernelLibrary& kernels, Precision precision);
   MatrixCeiling(const MatrixCeiling&) = delete;
 
-  Contender contender() { return program_->contender(); }
+  BenchmarkCase benchmark_case() { return program_->benchmark_case(); }
   double flops() const { return flops_; }            // of one run
   const std::string& form() const { return form_; }  // "16x16x16, 8 chains"
 

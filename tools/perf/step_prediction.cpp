@@ -26,7 +26,7 @@ struct SmallModel {
 
 SmallModel measure_layers(KernelLibrary& kernels, Tuner& tuner, Config config, uint32_t layers, double seconds_budget) {
   config.model.layers = layers;
-  StepBench bench(kernels.device(), kernels, tuner, config, true);
+  TrainingStepBench bench(kernels.device(), kernels, tuner, config, true);
   const double seconds = bench.run();  // includes page faults, so the number of rounds is a lower bound
   const auto rounds = static_cast<uint32_t>(std::clamp<double>(seconds_budget / seconds, kFewestRounds, kMostRounds));
   std::map<std::string, std::vector<double>> times;

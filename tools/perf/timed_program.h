@@ -19,7 +19,7 @@ class TimedProgram {
   double run();  // seconds of one `work`
   // Time of one `work` in the last run by scope, the longest first. Empty on a device without timestamps.
   Profile profile() const;
-  Contender contender() {
+  BenchmarkCase benchmark_case() {
     return {name_, [this] { return run(); }};
   }
   const std::string& name() const { return name_; }

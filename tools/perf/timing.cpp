@@ -2,12 +2,12 @@
 
 namespace lapilli {
 
-std::vector<Timing> measure(std::span<const Contender> contenders, const MeasureOptions& options) {
-  const std::vector<std::vector<double>> seconds = measure_in_turn(contenders, options);
+std::vector<Timing> measure(std::span<const BenchmarkCase> benchmark_cases, const MeasureOptions& options) {
+  const std::vector<std::vector<double>> seconds = measure_interleaved(benchmark_cases, options);
   std::vector<Timing> timings;
-  for (size_t i = 0; i < contenders.size(); ++i) {
+  for (size_t i = 0; i < benchmark_cases.size(); ++i) {
     const std::vector<double>& all = seconds[i];
-    timings.push_back({.name = contenders[i].name,
+    timings.push_back({.name = benchmark_cases[i].name,
                        .median = quantile(all, 0.5),
                        .lower_quartile = quantile(all, 0.25),
                        .upper_quartile = quantile(all, 0.75),

@@ -13,6 +13,6 @@ struct Timing {
 };
 
 // In the order of the cases, measured interleaved after a warm-up.
-std::vector<Timing> measure(std::span<const Contender> contenders, const MeasureOptions& options);
+std::vector<Timing> measure(std::span<const BenchmarkCase> benchmark_cases, const MeasureOptions& options);
 
 }  // namespace lapilli

@@ -42,12 +42,12 @@ void set_vocab_size(Config& config, uint32_t vocab_size) {
   if (!config.teacher.empty()) load_teacher(config);
 }
 
-void settle_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner) {
+void resolve_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner) {
   KernelTuner kernel_tuner(kernels, tuner);
   config.loss = tune_loss(kernel_tuner, config.loss, micro_batch_loss_shape(config), matmul_kernel(kernels.device().caps(), config.train.precision)).options;
 }
 
-StepBench::StepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled)
+TrainingStepBench::TrainingStepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled)
     : config_(config), table_(config.model), memory_(device, config_, table_) {
   memory_.commit(device);
   KernelTuner kernel_tuner(kernels, tuner);
@@ -57,11 +57,11 @@ StepBench::StepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const
   for (uint32_t m = 0; m < config.data.accumulate; ++m) batches_.push_back(random_batch(config, m));
 }
 
-double StepBench::run() {
+double TrainingStepBench::run() {
   return wall_seconds([&] { memory_.step->run(batches_, ++step_, 0.0, config_.train.seed); });
 }
 
-std::vector<StepProfile> StepBench::profile(uint32_t steps) {
+std::vector<StepProfile> TrainingStepBench::profile(uint32_t steps) {
   std::vector<StepProfile> profiles;
   for (uint32_t i = 0; i < steps; ++i) {
     run();

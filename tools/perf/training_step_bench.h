@@ -12,16 +12,16 @@ namespace lapilli {
 void set_vocab_size(Config& config, uint32_t vocab_size);
 
 // Resolves the choices that the configuration leaves to a measurement (loss.strategy = "auto"), as training does.
-void settle_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner);
+void resolve_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner);
 
-class StepBench {
+class TrainingStepBench {
  public:
   // Allocates the memory of training, tunes its kernels, and starts from initial weights. REQUIRES:
   // config.model.vocab_size set.
-  StepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled);
+  TrainingStepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled);
 
   double run();  // seconds of one optimizer step including host work; weights do not change (learning rate 0)
-  Contender contender() {
+  BenchmarkCase benchmark_case() {
     return {"step", [this] { return run(); }};
   }
   double flops() const { return memory_.step->step_flops(); }

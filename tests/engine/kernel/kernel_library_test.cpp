@@ -10,7 +10,7 @@ namespace {
 
 SpecConstants workgroup(uint32_t size) { return {{args::SPEC_WORKGROUP, size}}; }
 
-TEST(KernelLibrary, Deferred_IsCompiledWhenAskedForAgain_OrStarted) {
+TEST(KernelLibrary, Deferred_IsCompiledOnSecondRequest_OrWhenStarted) {
   KernelLibrary library(device(), embedded_shaders());
   library.defer();
   const Kernel& later = library.get("add", workgroup(8));

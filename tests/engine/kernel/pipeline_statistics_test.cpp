@@ -13,7 +13,7 @@ const Kernel& some_kernel(KernelLibrary& kernels) {
 }
 
 // Most software drivers lack the extension; tests/drivers/radv_kernels.py tests a driver that has it.
-TEST(PipelineStatistics, Device_GivesThemOrSaysWhatItLacks) {
+TEST(PipelineStatistics, Device_ReportsThemOrTheMissingExtension) {
   try {
     Device telling({.pipeline_statistics = true, .record_only = true});
     KernelLibrary kernels(telling, embedded_shaders());
@@ -23,7 +23,7 @@ TEST(PipelineStatistics, Device_GivesThemOrSaysWhatItLacks) {
   }
 }
 
-TEST(PipelineStatistics, AskedOfADeviceMadeWithoutThem_BreaksThePromise) {
+TEST(PipelineStatistics, DeviceCreatedWithoutThem_FailsTheCheck) {
   EXPECT_DEATH(read_pipeline_statistics(device(), some_kernel(kernels())), "square_sum");
 }
 

@@ -18,14 +18,14 @@
 namespace lapilli::test {
 namespace {
 
-TEST(Arena, Alternatives_ShareMemoryAndKeepTheLargest) {
+TEST(Arena, AliasScopes_ShareMemoryAndKeepTheLargest) {
   Arena arena(device().caps());
   const Slice before = arena.reserve(1000, "a");
   Slice first, second;
   {
-    Arena::Alternatives alternatives(arena);
+    Arena::AliasScope alias_scope(arena);
     first = arena.reserve(5000, "b");
-    alternatives.next();
+    alias_scope.next();
     second = arena.reserve(700, "c");
   }
   const Slice after = arena.reserve(100, "d");
@@ -36,7 +36,7 @@ TEST(Arena, Alternatives_ShareMemoryAndKeepTheLargest) {
   EXPECT_EQ(arena.planned_bytes(), 1024U + 5120U + 256U);
 }
 
-TEST(Arena, ReservationBeyondOneAllocation_IsAnErrorThatSaysSo) {
+TEST(Arena, ReservationLargerThanOneAllocation_IsAnErrorWithTheReason) {
   Arena arena(device().caps());
   EXPECT_THROW(arena.reserve(device().caps().max_allocation_bytes + 1, "activations"), Error);
 }
@@ -55,7 +55,7 @@ TEST(Arena, PlanBeyondTheDevice_IsAnErrorBeforeAnythingIsAllocated) {
   EXPECT_EQ(device().allocated_bytes(), held);
 }
 
-TEST(Arena, SliceOutsideItsParent_BreaksThePromise) {
+TEST(Arena, SliceOutsideItsParent_FailsTheCheck) {
   Arena arena(device().caps());
   const Slice slice = arena.reserve(100, "a");
   EXPECT_DEATH(slice.sub(60, 41), "60 \\+ 41 > 100");
@@ -93,7 +93,7 @@ TEST(Program, OverlappingSlices_AreSeenAsOne) {
   });
 }
 
-TEST(Program, Replay_RunsTheSameWorkOnWhatIsThereNow) {
+TEST(Program, Replay_RunsTheSameWorkOnCurrentData) {
   Arena arena(device().caps());
   const Tensor x = reserve_tensor(arena, {64}, "test");
   arena.commit(device());
@@ -106,7 +106,7 @@ TEST(Program, Replay_RunsTheSameWorkOnWhatIsThereNow) {
   EXPECT_EQ(read_slice<float>(device(), x.slice()), std::vector<float>(64, 32.0F));
 }
 
-TEST(Program, LongWork_IsCutIntoSeveralSubmissions_WithTheSameResult) {
+TEST(Program, LongWork_IsSplitIntoSeveralSubmissions_WithTheSameResult) {
   Arena arena(device().caps());
   const Tensor a = reserve_tensor(arena, {8, 8}, "test"), b = reserve_tensor(arena, {8, 8}, "test"), c = reserve_tensor(arena, {8, 8}, "test");
   arena.commit(device());
@@ -125,7 +125,7 @@ TEST(Program, LongWork_IsCutIntoSeveralSubmissions_WithTheSameResult) {
 }
 
 // Here it only exceeds its time limit.
-TEST(ProgramDeathTest, WorkThatDoesNotEnd_EndsTheProcess_WithWhatToDo) {
+TEST(ProgramDeathTest, Timeout_EndsTheProcess_WithAdvice) {
   const std::filesystem::path program_file = std::filesystem::read_symlink("/proc/self/exe");
   if (program_file.filename() != "lapilli_tests") GTEST_SKIP() << "started by " << program_file << ", by which the test cannot start itself again";
   GTEST_FLAG_SET(death_test_style, "threadsafe");
@@ -165,7 +165,7 @@ const Kernel& get_add(KernelLibrary& library, uint32_t elements) {
   return library.get("add", {{args::SPEC_WORKGROUP, subgroup}, {args::SPEC_SUBGROUP, subgroup}, {args::SPEC_ELEMENTS, elements}}, subgroup);
 }
 
-TEST(Program, SubmissionsAreCutByWhatTheDeviceWasSeenToDo) {
+TEST(Program, Submissions_AreSplitByTheMeasuredRate) {
   Device recording({.record_only = true});
   Arena arena(recording.caps());
   const Tensor x = reserve_tensor(arena, {64}, "test");
@@ -180,9 +180,9 @@ TEST(Program, SubmissionsAreCutByWhatTheDeviceWasSeenToDo) {
     return program.submission_count();
   };
   const uint64_t flops_before = submissions({.flops = 1e12}), bytes_before = submissions({.bytes = 5e9});
-  recording.note_flops_per_s(1e9);  // below the assumed minimum rate of any device
+  recording.set_measured_peak(1e9);  // below the assumed minimum rate of any device
   EXPECT_EQ(submissions({.flops = 1e12}), flops_before);
-  recording.note_flops_per_s(1e15);
+  recording.set_measured_peak(1e15);
   EXPECT_LT(submissions({.flops = 1e12}), flops_before / 8);
   EXPECT_LT(submissions({.bytes = 5e9}), bytes_before / 8);
 }
@@ -199,7 +199,7 @@ TEST(KernelLibrary, EndsWhileItCompiles) {
   EXPECT_EQ(card.validation_messages(), 0U);
 }
 
-TEST(KernelLibrary, EveryKernel_IsThereAfterTheWait) {
+TEST(KernelLibrary, EveryKernel_IsCompiledAfterWait) {
   KernelLibrary library(device(), embedded_shaders());
   const Kernel& one = get_add(library, 3);
   EXPECT_EQ(&get_add(library, 3), &one);
@@ -210,11 +210,11 @@ TEST(KernelLibrary, EveryKernel_IsThereAfterTheWait) {
   EXPECT_NE(one.compiled(), other.compiled());
 }
 
-TEST(TaskPool, GivesWhatATaskReturnsOrThrows_AndDropsWhatHasNotBegun) {
+TEST(ThreadPool, ReturnsResultOrExceptionOfATask_AndDropsQueuedTasks) {
   std::future<int> seven, failed, dropped;
   std::promise<void> go;
   {
-    TaskPool pool;
+    ThreadPool pool;
     seven = pool.run([] { return 7; });
     failed = pool.run([]() -> int { throw Error("no"); });
     EXPECT_EQ(seven.get(), 7);
@@ -276,7 +276,7 @@ TEST(Profile, Scopes_CoverTheProgramAndAddUp) {
   EXPECT_NEAR(profile.by_part()[0].ns, profile.total_ns(), 1);
 }
 
-TEST(Device, UnknownSelector_IsAnErrorThatListsWhatIsThere) {
+TEST(Device, UnknownSelector_IsAnErrorThatListsTheDevices) {
   try {
     const Device missing(DeviceOptions{.selector = "no such card"});
     FAIL() << "no error";

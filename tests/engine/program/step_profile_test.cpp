@@ -27,7 +27,7 @@ StepProfile step_at(int64_t begin_ns, uint64_t number) {
 
 const Ceilings kCeilings{.flops_per_s = 20e9, .bytes_per_s = 10e9};
 
-TEST(StepProfile, Summary_AveragesSteps_AndTellsWhatIsExplained) {
+TEST(StepProfile, Summary_AveragesSteps_AndReportsGpuCoverage) {
   StepProfile slow = step_at(5000, 2);
   slow.host[1].end_ns += 1000;
   slow.host[2].begin_ns += 1000;
@@ -38,7 +38,7 @@ TEST(StepProfile, Summary_AveragesSteps_AndTellsWhatIsExplained) {
   const StepSummary summary = summarize(steps);
   EXPECT_EQ(summary.wall_ns, 1500);
   EXPECT_DOUBLE_EQ(summary.device.total_ns(), 900);
-  EXPECT_DOUBLE_EQ(summary.explained(), 0.6);
+  EXPECT_DOUBLE_EQ(summary.gpu_coverage(), 0.6);
   EXPECT_DOUBLE_EQ(summary.host_share(), 40.0 / 1500);
   ASSERT_EQ(summary.device.spans.size(), 3U);
   EXPECT_EQ(summary.device.spans[0].scope, "forward/matmul");
@@ -49,7 +49,7 @@ TEST(StepProfile, Summary_AveragesSteps_AndTellsWhatIsExplained) {
   EXPECT_NE(table.find("50.0% compute"), std::string::npos) << table;  // 10 of 20 FLOP/ns
 }
 
-TEST(StepProfile, CeilingShare_IsOfTheCeilingMetFirst) {
+TEST(StepProfile, CeilingShare_IsOfTheLowerCeiling) {
   const ProfileSpan span{.scope = "x", .flops = 100, .bytes = 100, .ns = 50};
   EXPECT_DOUBLE_EQ(share_of_ceiling(span, kCeilings).share, 0.2);
   EXPECT_TRUE(share_of_ceiling(span, kCeilings).of_memory);
@@ -58,15 +58,15 @@ TEST(StepProfile, CeilingShare_IsOfTheCeilingMetFirst) {
   EXPECT_EQ(share_of_ceiling({.scope = "x", .flops = 1}, kCeilings).share, 0);
 }
 
-TEST(StepProfile, CeilingShare_OfMatrices_IsOfTheirOwnCeiling) {
+TEST(StepProfile, CeilingShare_OfMatrices_UsesTheMatrixCeiling) {
   const Ceilings both{.flops_per_s = 20e9, .bytes_per_s = 10e9, .matrix_flops_per_s = 200e9};
   // 800 FLOPs of matrices take 4 ns at least, 200 others 10 ns.
   const ProfileSpan span{.scope = "x", .flops = 1000, .bytes = 10, .matrix_flops = 800, .ns = 28};
   EXPECT_DOUBLE_EQ(share_of_ceiling(span, both).share, 0.5);
   EXPECT_FALSE(share_of_ceiling(span, both).of_memory);
   EXPECT_DOUBLE_EQ(share_of_ceiling(span, kCeilings).share, 1000.0 / 20 / 28);  // not measured: ceiling of the others
-  EXPECT_EQ(both.product_flops_per_s(), 200e9);
-  EXPECT_EQ(kCeilings.product_flops_per_s(), 20e9);
+  EXPECT_EQ(both.matmul_flops_per_s(), 200e9);
+  EXPECT_EQ(kCeilings.matmul_flops_per_s(), 20e9);
 }
 
 TEST(StepProfile, Summary_TakesMeansOfAllWork) {

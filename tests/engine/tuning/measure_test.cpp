@@ -5,17 +5,17 @@
 namespace lapilli::test {
 namespace {
 
-TEST(Measure, Rounds_AreThoseAsked_ElseAtLeastTheFewestAndAtMostTheMost) {
+TEST(Measure, Rounds_AreThoseRequested_ElseWithinMinAndMax) {
   uint32_t runs = 0;
-  const std::vector<Contender> contenders{{"a", [&] { return static_cast<double>(runs++); }}};
+  const std::vector<BenchmarkCase> benchmark_cases{{"a", [&] { return static_cast<double>(runs++); }}};
   const auto rounds = [&](const MeasureOptions& options) {
     runs = 0;
-    return measure_in_turn(contenders, options).at(0).size();
+    return measure_interleaved(benchmark_cases, options).at(0).size();
   };
   EXPECT_EQ(rounds({.repeats = 2, .seconds_budget = 0}), 2U);
-  EXPECT_EQ(rounds({.seconds_budget = 0, .fewest = 3, .most = 7}), 3U);
-  EXPECT_EQ(rounds({.seconds_budget = 1000, .fewest = 3, .most = 7}), 7U);
-  EXPECT_EQ(measure_in_turn(contenders, {.repeats = 2}).at(0), (std::vector<double>{9, 10}));  // after 8 runs, and a warm-up
+  EXPECT_EQ(rounds({.seconds_budget = 0, .min_rounds = 3, .max_rounds = 7}), 3U);
+  EXPECT_EQ(rounds({.seconds_budget = 1000, .min_rounds = 3, .max_rounds = 7}), 7U);
+  EXPECT_EQ(measure_interleaved(benchmark_cases, {.repeats = 2}).at(0), (std::vector<double>{9, 10}));  // after 8 runs, and a warm-up
 }
 
 TEST(Measure, Quantile_InterpolatesBetweenOrderStatistics) {

@@ -33,7 +33,7 @@ std::function<double(int)> in_run(int bad, const std::function<void()>& action) 
 }
 void lose_device() { throw DeviceLost("vkWaitSemaphores gave: the device was lost"); }
 
-TEST_F(TunerCrashTest, LostDevice_EndsAtOnceWithWhoAndWhatToDo_AndIsNotTriedAgain) {
+TEST_F(TunerCrashTest, LostDevice_EndsTheRunWithTheCandidatesName_AndIsNotTriedAgain) {
   for (const int bad : {0, 2}) {  // in the first run, in a round
     const std::string key = fmt::format("loss{} 4x4 f32", bad);
     Candidates candidates{{"full", "tokens", "vocab"}, {takes(2), in_run(bad, lose_device), takes(1)}};
@@ -84,12 +84,12 @@ TEST_F(TunerCrashTest, Crashes_GoIntoAnotherFileWithTheChoices) {
   EXPECT_NE(lost_device_of([&] { broken.choose(first); }), "");
   Tuner second = tuner();
   const std::filesystem::path own = dir_ / "own.json";
-  TuningFile(caps(), kKernels, own).add(second.given(), second.crashes());
+  TuningFile(caps(), kKernels, own).add(second.decisions(), second.crashes());
   Tuner resumed(caps(), kKernels, {.measure = false, .file = own});
   EXPECT_EQ(broken.choose(resumed).index, 1U);
 }
 
-TEST_F(TunerCrashTest, WithoutMeasuring_WhatCrashedIsNotTaken) {
+TEST_F(TunerCrashTest, WithoutMeasuring_CrashedCandidatesAreNotChosen) {
   Tuner first = tuner();
   Candidates broken{{"full", "tokens"}, {in_run(0, lose_device), takes(1)}};
   EXPECT_NE(lost_device_of([&] { broken.choose(first); }), "");
@@ -100,7 +100,7 @@ TEST_F(TunerCrashTest, WithoutMeasuring_WhatCrashedIsNotTaken) {
   EXPECT_EQ(dir_.names(), files);  // nothing is written
 }
 
-TEST_F(TunerDeathTest, ADriverThatAborts_IsPassedAtTheNextStart_WhichSaysSo) {
+TEST_F(TunerDeathTest, DriverAborts_TheNextRunSkipsTheCandidateAndSaysSo) {
   for (const int bad : {0, 3}) {
     const std::string key = fmt::format("loss{} 4x4 f32", bad);
     Candidates candidates{{"full", "tokens"}, {takes(2), in_run(bad, [] { std::abort(); })}};
@@ -125,7 +125,7 @@ TEST_F(TunerDeathTest, ADriverThatAborts_IsPassedAtTheNextStart_WhichSaysSo) {
   }
 }
 
-TEST_F(TunerDeathTest, AProcessThatDiesWhileAllCompile_BlamesNobody_AndCompilesThemOneByOneFromThen) {
+TEST_F(TunerDeathTest, ProcessDiesWhileAllCompile_RecordsNoCandidate_LaterRunsCompileOneByOne) {
   Candidates candidates = full_and_tokens(2, 1);
   EXPECT_EXIT(
       {
@@ -165,7 +165,7 @@ TEST_F(TunerCrashTest, AllCompileBeforeTheFirstIsPrepared_OnlyToMeasure) {
   EXPECT_EQ(compiled, std::vector<size_t>{0});
 }
 
-TEST_F(TunerDeathTest, AProcessThatDiesBetweenTrials_BlamesNobody) {
+TEST_F(TunerDeathTest, ProcessDiesBetweenTrials_RecordsNothing) {
   Candidates candidates = full_and_tokens(2, 1);
   // Not during a preparation: all candidates of the first choice have run.
   EXPECT_EXIT(
@@ -188,8 +188,8 @@ TEST_F(TunerDeathTest, AProcessThatDiesBetweenTrials_BlamesNobody) {
     Tuner tuner = this->tuner();
     tuner.choose("third", more.names, [&](size_t i) -> std::function<double()> {
       if (i == 1) {
-        const auto marks = dir_.names();
-        EXPECT_EQ(marks.size(), 2U);
+        const auto markers = dir_.names();
+        EXPECT_EQ(markers.size(), 2U);
         throw std::bad_alloc();  // not the candidate's fault: the marker is removed with the choice
       }
       return [] { return 1.0; };
@@ -199,7 +199,7 @@ TEST_F(TunerDeathTest, AProcessThatDiesBetweenTrials_BlamesNobody) {
   EXPECT_EQ(dir_.names(), (std::vector<std::string>{"tuning.json"}));
 }
 
-TEST_F(TunerDeathTest, ASignalThatEndsTheProgram_BlamesNobody) {
+TEST_F(TunerDeathTest, TerminatingSignal_RecordsNothing) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     Candidates candidates{{"full", "tokens"}, {takes(2), in_run(0, [=] { raise(signal); })}};
     EXPECT_EXIT(
@@ -240,7 +240,7 @@ TEST_F(TunerDeathTest, ASignalWithAHandler_ReachesIt_AndTheHandlerStaysInPlace) 
   EXPECT_EQ(dir_.names(), (std::vector<std::string>{"tuning.json"}));
 }
 
-TEST_F(TunerCrashTest, WhatALivingProcessTries_IsNotBlamed) {
+TEST_F(TunerCrashTest, TrialOfARunningProcess_IsNoCrash) {
   Tuner first = tuner();
   Candidates others = full_and_tokens(2, 1);
   Candidates candidates{{"full", "tokens"}, {takes(2), in_run(0, [&] {
@@ -252,7 +252,7 @@ TEST_F(TunerCrashTest, WhatALivingProcessTries_IsNotBlamed) {
   EXPECT_EQ(read_text_file(file_).find("crashes"), std::string::npos);
 }
 
-TEST_F(TunerCrashTest, Mark_OfAnotherDriverOrCutShort_BlamesNobodyAndGoes) {
+TEST_F(TunerCrashTest, Marker_OfAnotherDriverOrTruncated_RecordsNothingAndIsRemoved) {
   dir_.write("tuning.json.trying-000001", R"({"identity":"other","kernels":"other","key":"loss 4x4 f32","trying":"full"})");
   dir_.write("tuning.json.trying-000002", R"({"identity":"oth)");
   dir_.write("tuning.json.trying-000003", "");

@@ -30,7 +30,7 @@ TEST_F(TunerTest, Choose_WithinTwoPercent_ThePreferredWins) {
   EXPECT_EQ(full_and_tokens(0, 0).choose(tuner, "no time at all").index, 0U);
 }
 
-TEST_F(TunerTest, Choose_CandidatesTakeTurns_AndOneSlowRunDoesNotDecide) {
+TEST_F(TunerTest, Choose_CandidatesAreInterleaved_AndOneSlowRunDoesNotDecide) {
   Tuner tuner = this->tuner();
   Candidates candidates{{"a", "b"}, {[](int run) { return run == 3 ? 100.0 : 1.0; }, takes(2)}};
   const TunedChoice choice = candidates.choose(tuner);
@@ -72,7 +72,7 @@ TEST_F(TunerTest, Choose_ASecondTime_RemembersAndPreparesNothing) {
   }
 }
 
-TEST_F(TunerTest, File_CanBeReadByPeople) {
+TEST_F(TunerTest, File_IsReadableText) {
   Tuner tuner = this->tuner();
   full_and_tokens(0.75, 0.5).choose(tuner);
   const std::string text = read_text_file(file_);
@@ -97,7 +97,7 @@ TEST_F(TunerTest, Remembered_IsForTheseCandidatesInThisOrderAndThisKey) {
   EXPECT_EQ(other_key.prepared, "ft");
 }
 
-TEST_F(TunerTest, Remembered_UnderOtherKernels_IsVoid) {
+TEST_F(TunerTest, Remembered_WithOtherKernels_IsNotUsed) {
   Tuner tuner = this->tuner();
   full_and_tokens(2, 1).choose(tuner);
   full_and_tokens(2, 1).choose(tuner, "of old kernels");
@@ -106,7 +106,7 @@ TEST_F(TunerTest, Remembered_UnderOtherKernels_IsVoid) {
   EXPECT_EQ(read_text_file(file_).find("of old kernels"), std::string::npos);
 }
 
-TEST_F(TunerTest, Remembered_OnAnotherDeviceOrDriver_IsVoid) {
+TEST_F(TunerTest, Remembered_OnAnotherDeviceOrDriver_IsNotUsed) {
   std::vector<DeviceCaps> others(4, caps());
   others[0].uuid[0] = 'f';
   others[1].driver = "test 1.1";
@@ -149,7 +149,7 @@ TEST_F(TunerTest, WithoutMeasuring_TheRememberedOrTheFirstIsTaken) {
   EXPECT_EQ(known.reason, "remembered");
 }
 
-TEST_F(TunerTest, Choose_ACandidateThatThrows_IsOutAndSaid) {
+TEST_F(TunerTest, Choose_ACandidateThatThrows_IsExcludedAndLogged) {
   std::ostringstream log;
   const auto before = spdlog::default_logger();
   spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_st>(log)));
@@ -175,7 +175,7 @@ TEST_F(TunerTest, Choose_ACandidateThatThrows_IsOutAndSaid) {
   EXPECT_EQ(warm_up.choose(second, "warm-up").reason, "remembered; full failed when measured");
 }
 
-TEST_F(TunerTest, Choose_WhatACandidateHolds_IsReleasedWhenItFailsAndWhenAllIsDone) {
+TEST_F(TunerTest, Choose_ResourcesOfACandidate_AreReleasedOnFailureAndAtTheEnd) {
   const auto memory = std::make_shared<int>();
   long holders_after_failure = 0;
   Tuner tuner = this->tuner();
@@ -236,7 +236,7 @@ TEST_F(TunerTest, File_SharedByTwoTuners_KeepsTheEntriesOfBoth) {
   EXPECT_EQ(candidates.prepared, "");
 }
 
-TEST_F(TunerTest, SecondsInAll_OnceSpentTheFirstIsTaken) {
+TEST_F(TunerTest, TimeBudget_OnceSpentTheFirstIsChosen) {
   Tuner tuner(caps(), kKernels, {.file = file_, .seconds_budget = 0, .seconds_in_all = 0.001});
   const auto sleeps = [](int) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -251,7 +251,7 @@ TEST_F(TunerTest, SecondsInAll_OnceSpentTheFirstIsTaken) {
   EXPECT_EQ(slow.choose(tuner, "first").index, 1U);  // a cached choice costs nothing
 }
 
-TEST_F(TunerTest, GivenAndKnown_AreThisTunersChoicesAndAllOfTheDevices) {
+TEST_F(TunerTest, DecisionsAndKnown_AreThisTunersChoicesAndAllOfTheDevices) {
   Tuner earlier = tuner();
   full_and_tokens(2, 1).choose(earlier, "old");
   full_and_tokens(2, 1).choose(earlier, "older");
@@ -263,10 +263,10 @@ TEST_F(TunerTest, GivenAndKnown_AreThisTunersChoicesAndAllOfTheDevices) {
   full_and_tokens(2, 1).choose(tuner, "old");
   Candidates{{"full"}, {takes(1)}}.choose(tuner, "no choice");
   EXPECT_EQ(progress, (std::vector<std::string>{"new 1/2", "new 2/2", " 0/0"}));
-  ASSERT_EQ(tuner.given().size(), 2U);
-  EXPECT_EQ(tuner.given().at("new").chosen, 0U);
-  EXPECT_EQ(tuner.given().at("new").candidates[1].median_seconds, 3);
-  EXPECT_EQ(tuner.given().at("old").chosen, 1U);
+  ASSERT_EQ(tuner.decisions().size(), 2U);
+  EXPECT_EQ(tuner.decisions().at("new").chosen, 0U);
+  EXPECT_EQ(tuner.decisions().at("new").candidates[1].median_seconds, 3);
+  EXPECT_EQ(tuner.decisions().at("old").chosen, 1U);
   EXPECT_EQ(tuner.known().size(), 3U);
 }
 

@@ -48,8 +48,8 @@ class Attention : public testing::TestWithParam<Param> {
 
   AttentionShape shape(AttentionPass pass) const {
     AttentionShape shape{size.B, size.T, size.H, size.G, size.E, form.kernel_class};
-    const AttentionKernel own = attention_kernel(device().caps(), form.precision, size.E, pass, form.kernel_class);
-    const auto all = attention_candidates(device().caps(), form.precision, size.E, pass, form.inputs, own);
+    const AttentionKernel default_kernel = attention_kernel(device().caps(), form.precision, size.E, pass, form.kernel_class);
+    const auto all = attention_candidates(device().caps(), form.precision, size.E, pass, form.inputs, default_kernel);
     if (form.candidate != 0) shape.kernel = all[std::min<size_t>(form.candidate, all.size() - 1)];
     return shape;
   }
@@ -71,16 +71,16 @@ class Attention : public testing::TestWithParam<Param> {
     return {bench.read(out), bench.read(lse)};
   }
   std::vector<float> backward(const std::vector<float>& d_out, const std::vector<float>& qkv, const std::vector<float>& out,
-                              const std::vector<float>& lse, const std::vector<float>& turns = {}) const {
+                              const std::vector<float>& lse, const std::vector<float>& cos_sin_table = {}) const {
     Bench bench;
     const Shape rows{size.B * size.T, size.H * size.E};
     const Tensor tqkv = bench.input(qkv_shape(), qkv, form.inputs), tstart = start_tensor(bench);
     const Tensor td_out = bench.input(rows, d_out, form.inputs), tout = bench.input(rows, out, form.outputs), tlse = bench.input({size.B * size.H * size.T}, lse);
-    const Tensor tturns = turns.empty() ? Tensor() : bench.input({static_cast<uint32_t>(turns.size() / size.E), size.E}, turns);
+    const Tensor tcos_sin = cos_sin_table.empty() ? Tensor() : bench.input({static_cast<uint32_t>(cos_sin_table.size() / size.E), size.E}, cos_sin_table);
     const Tensor d_qkv = bench.output(qkv_shape(), form.outputs), delta = bench.output({size.B * size.H * size.T});
     bench.run([&](Ops& ops) {
       ops.precision = form.precision;
-      attention_backward(ops, d_qkv, delta, td_out, tqkv, tout, tlse, tstart, tturns, shape(AttentionPass::backward));
+      attention_backward(ops, d_qkv, delta, td_out, tqkv, tout, tlse, tstart, tcos_sin, shape(AttentionPass::backward));
     });
     return bench.read(d_qkv);
   }
@@ -90,26 +90,26 @@ class Attention : public testing::TestWithParam<Param> {
   void check_against_reference(float scale, bool turned = false) const {
     const auto qkv = random_qkv(scale);
     const reference::Arithmetic arithmetic = form.kernel_class == KernelClass::coopmat
-                                                 ? reference::matrix_arithmetic(factor_rounding(form.precision), tiny(form.precision))
+                                                 ? reference::matrix_arithmetic(operand_rounding(form.precision), tiny(form.precision))
                                                  : reference::Arithmetic{};
-    auto expected = reference::attention_forward(size, as_factors(qkv), start, arithmetic);
+    auto expected = reference::attention_forward(size, as_operands(qkv), start, arithmetic);
     const Forward actual = forward(qkv);
     expect_close(actual.out, expected.out, in_memory(expected.out, expected.out_bound), "out");
     expect_close(actual.lse, expected.lse, expected.lse_bound, "lse");
 
-    const auto d_out = narrow(as_factors(random_values(size.out_size(), 12)));
+    const auto d_out = narrow(as_operands(random_values(size.out_size(), 12)));
     const auto out = narrow(expected.out);
-    if (form.outputs != DType::f32) expected.out = as_factors(out);
-    auto gradient = reference::attention_backward(size, as_factors(d_out), as_factors(qkv), expected, start, arithmetic);
+    if (form.outputs != DType::f32) expected.out = as_operands(out);
+    auto gradient = reference::attention_backward(size, as_operands(d_out), as_operands(qkv), expected, start, arithmetic);
     expect_close(backward(d_out, qkv, out, narrow(expected.lse)), gradient.d_qkv, in_memory(gradient.d_qkv, gradient.bound), "d_qkv");
     if (!turned) return;
     const reference::Rope rope{uint64_t{size.B} * size.T, size.T, size.H + size.G, size.E, (size.H + 2 * size.G) * size.E, 50};
     gradient.d_qkv = rope.turn(gradient.d_qkv, -1, &gradient.bound);
-    expect_close(backward(d_out, qkv, out, narrow(expected.lse), make_turns(size.T + 2, size.E, 50)), gradient.d_qkv,
+    expect_close(backward(d_out, qkv, out, narrow(expected.lse), make_cos_sin_table(size.T + 2, size.E, 50)), gradient.d_qkv,
                  in_memory(gradient.d_qkv, gradient.bound), "d_qkv turned back");
   }
   static double tiny(Precision precision) { return precision == Precision::f16 ? 0x1p-25 : reference::kUnderflow; }
-  Doubles as_factors(const std::vector<float>& values) const {
+  Doubles as_operands(const std::vector<float>& values) const {
     Doubles rounded = widen(values);
     const DType dtype = form.precision == Precision::f16 ? DType::f16 : DType::bf16;
     if (form.precision != Precision::f32)
@@ -120,7 +120,7 @@ class Attention : public testing::TestWithParam<Param> {
   Doubles in_memory(const Doubles& values, Doubles bound) const {
     if (form.outputs != DType::f32)
       for (size_t i = 0; i < values.size(); ++i)
-        bound[i] += factor_rounding(form.precision) * (std::abs(values[i]) + bound[i]) + tiny(form.precision);
+        bound[i] += operand_rounding(form.precision) * (std::abs(values[i]) + bound[i]) + tiny(form.precision);
     return bound;
   }
   // Queries and keys within [-scale, scale], values within [-1, 1].
@@ -150,7 +150,7 @@ class Attention : public testing::TestWithParam<Param> {
 
 TEST_P(Attention, RandomInputs_ForwardAndBackwardMatchReference) { check_against_reference(2.0F); }
 
-TEST_P(Attention, HugeScores_FiniteAndRight) {
+TEST_P(Attention, HugeScores_FiniteAndCorrect) {
   // |score| up to E^(1/2) scale^2: beyond 1e4 for every E.
   check_against_reference(110.0F);
 }
@@ -244,7 +244,7 @@ std::vector<Case> cases() {
   return all;
 }
 
-// Other head widths. Wide ones make lavapipe compile the tiled kernels for minutes: they are left to the scalar class.
+// Other head widths. Wide ones make lavapipe compile the tiled kernels for minutes: they are left to the cpu class.
 std::vector<Case> width_cases() { return {{{2, 35, 2, 1, 1}, false}, {{2, 35, 2, 1, 33}, false}, {{2, 35, 2, 1, 80}, true}}; }
 std::vector<Case> wide_cases() { return {{{1, 35, 2, 1, 34}, true}, {{2, 35, 2, 1, 48}, true}, {{2, 35, 2, 1, 128}, false}, {{1, 35, 2, 1, 256}, true}}; }
 
@@ -281,19 +281,19 @@ std::vector<Form> coopmat_forms(bool mixed) {
 // An odd width: heads begin at any element.
 std::vector<Form> coopmat_f32_forms() { return {{KernelClass::coopmat, Precision::f16}, {KernelClass::coopmat, Precision::bf16}}; }
 
-const auto kBoth = testing::Values(Form{KernelClass::scalar}, Form{KernelClass::tiled});
+const auto kBoth = testing::Values(Form{KernelClass::cpu}, Form{KernelClass::tiled});
 
-class TurnedAttention : public Attention {};
-TEST_P(TurnedAttention, RandomInputs_GradientsOfQAndKTurnBack) { check_against_reference(1, true); }
-INSTANTIATE_TEST_SUITE_P(F32, TurnedAttention, testing::Combine(kBoth, testing::Values(Case{{2, 17, 4, 2, 10}, true})), case_name);
-INSTANTIATE_TEST_SUITE_P(F32Wide, TurnedAttention, testing::Combine(testing::Values(Form{KernelClass::scalar}), testing::Values(Case{{1, 35, 2, 1, 34}, false}, Case{{1, 35, 2, 1, 66}, true})),
+class RotaryAttention : public Attention {};
+TEST_P(RotaryAttention, RandomInputs_GradientsOfQAndKRotateBack) { check_against_reference(1, true); }
+INSTANTIATE_TEST_SUITE_P(F32, RotaryAttention, testing::Combine(kBoth, testing::Values(Case{{2, 17, 4, 2, 10}, true})), case_name);
+INSTANTIATE_TEST_SUITE_P(F32Wide, RotaryAttention, testing::Combine(testing::Values(Form{KernelClass::cpu}), testing::Values(Case{{1, 35, 2, 1, 34}, false}, Case{{1, 35, 2, 1, 66}, true})),
                          case_name);
-INSTANTIATE_TEST_SUITE_P(Coopmat, TurnedAttention,
+INSTANTIATE_TEST_SUITE_P(Coopmat, RotaryAttention,
                          testing::Combine(testing::ValuesIn(coopmat_forms(false)), testing::Values(Case{{2, 70, 4, 2, 40}, true}, Case{{1, 35, 2, 1, 20}, false})),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Sizes, Attention, testing::Combine(kBoth, testing::ValuesIn(cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Widths, Attention, testing::Combine(kBoth, testing::ValuesIn(width_cases())), case_name);
-INSTANTIATE_TEST_SUITE_P(Wide, Attention, testing::Combine(testing::Values(Form{KernelClass::scalar}), testing::ValuesIn(wide_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Wide, Attention, testing::Combine(testing::Values(Form{KernelClass::cpu}), testing::ValuesIn(wide_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Coopmat, Attention, testing::Combine(testing::ValuesIn(coopmat_forms(false)), testing::ValuesIn(coopmat_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(CoopmatWide, Attention,
                          testing::Combine(testing::Values(Form{KernelClass::coopmat, Precision::f16, DType::f16, DType::f16},
@@ -334,9 +334,9 @@ std::vector<float> chosen_forward(const AttentionShape& shape, Precision precisi
 
 TEST(AttentionCoopmat, Precision_ChoosesTheKernelUpToTheWidestHead) {
   if (const auto reason = why_not({.kernel_class = KernelClass::coopmat, .precision = Precision::f16})) GTEST_SKIP() << *reason;
-  EXPECT_TRUE(attends_with_matrices(device().caps(), Precision::f16, 128));
-  EXPECT_FALSE(attends_with_matrices(device().caps(), Precision::f16, 129));
-  EXPECT_FALSE(attends_with_matrices(device().caps(), Precision::f32, 64));
+  EXPECT_TRUE(has_coopmat_attention(device().caps(), Precision::f16, 128));
+  EXPECT_FALSE(has_coopmat_attention(device().caps(), Precision::f16, 129));
+  EXPECT_FALSE(has_coopmat_attention(device().caps(), Precision::f32, 64));
   for (const uint32_t width : {16U, 129U}) {
     AttentionShape shape{.batch = 1, .context = 33, .heads = 2, .kv_heads = 1, .head_width = width};
     const auto qkv = random_values(uint64_t{shape.context} * 4 * width, 31);
@@ -348,7 +348,7 @@ TEST(AttentionCoopmat, Precision_ChoosesTheKernelUpToTheWidestHead) {
 }
 
 // Devices by their subgroups, fragments and shared memory: in every kernel, a lane packs whole groups of 8 scores.
-TEST(AttentionCuts, EveryDevice_LanesGetWholeEights) {
+TEST(AttentionTileConfigs, EveryDevice_LanesGetWholeVec8) {
   struct Made { uint32_t subgroup; MatrixShape shape; uint32_t shared; };
   for (const Made& made : {Made{32, {16, 16, 16}, 49152}, Made{32, {16, 8, 16}, 49152}, Made{32, {8, 8, 16}, 65536}, Made{32, {8, 16, 16}, 65536},
                            Made{64, {16, 16, 16}, 65536}, Made{16, {8, 16, 16}, 65536}, Made{32, {32, 16, 16}, 65536}, Made{16, {8, 8, 16}, 65536}, Made{8, {8, 8, 8}, 32768}}) {
@@ -359,14 +359,14 @@ TEST(AttentionCuts, EveryDevice_LanesGetWholeEights) {
     caps.max_workgroup_invocations = 1024;
     for (const uint32_t width : {16U, 40U, 64U, 65U, 96U, 128U})
       for (const AttentionPass pass : {AttentionPass::forward, AttentionPass::backward}) {
-        const AttentionKernel own = attention_kernel(caps, Precision::f16, width, pass, KernelClass::coopmat);
+        const AttentionKernel default_kernel = attention_kernel(caps, Precision::f16, width, pass, KernelClass::coopmat);
         SCOPED_TRACE(fmt::format("{} lanes, {}x{}x{}, E {}", made.subgroup, made.shape.rows, made.shape.cols, made.shape.depth, width));
-        EXPECT_NE(own.met, 0U);
-        for (const AttentionKernel& kernel : attention_candidates(caps, Precision::f16, width, pass, DType::f16, own)) {
-          const uint32_t rows = kernel.owned / kernel.down, lanes_of_row = made.subgroup > rows ? made.subgroup / rows : 1;
-          EXPECT_GE(kernel.met / kernel.across / lanes_of_row, 8U) << kernel.to_string();
-          EXPECT_GE(kernel.met, made.shape.rows) << kernel.to_string() << ": d_kv's fragments have rows of what is met";
-          EXPECT_EQ(kernel.met / kernel.across / lanes_of_row % 8, 0U) << kernel.to_string();
+        EXPECT_NE(default_kernel.block_n, 0U);
+        for (const AttentionKernel& kernel : attention_candidates(caps, Precision::f16, width, pass, DType::f16, default_kernel)) {
+          const uint32_t rows = kernel.block_m / kernel.subgroups_m, lanes_of_row = made.subgroup > rows ? made.subgroup / rows : 1;
+          EXPECT_GE(kernel.block_n / kernel.subgroups_n / lanes_of_row, 8U) << kernel.to_string();
+          EXPECT_GE(kernel.block_n, made.shape.rows) << kernel.to_string() << ": d_kv's fragments have rows of what is met";
+          EXPECT_EQ(kernel.block_n / kernel.subgroups_n / lanes_of_row % 8, 0U) << kernel.to_string();
         }
       }
   }

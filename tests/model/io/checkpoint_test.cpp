@@ -149,7 +149,7 @@ TEST_F(Checkpoint, Save_SameStep_Replaces) {
   expect_same(load_checkpoint(run_).state, state);
 }
 
-TEST_F(Checkpoint, Save_LeftoversOfDeadRuns_AreRemoved) {
+TEST_F(Checkpoint, Save_UnfinishedFoldersOfEndedRuns_AreRemoved) {
   fs::create_directories(parent_ / ".step-00000007.tmp-999999999");  // above Linux's largest process id
   overwrite(parent_ / ".step-00000007.tmp-999999999" / "state.bin", "half");
   fs::create_directories(parent_ / fmt::format(".step-00000008.tmp-{}", getpid()));

@@ -21,7 +21,7 @@ std::string parse_error(std::string_view text, const std::vector<std::string>& o
   return error_of([&] { parse(text, overrides); });
 }
 
-TEST(Config, Parse_NothingSaid_IsDefaults) {
+TEST(Config, Parse_EmptyText_IsDefaults) {
   const Config config = parse("");
   EXPECT_EQ(to_toml(config), to_toml(Config{}));
   EXPECT_EQ(config.model.ffn_dim, 512U);
@@ -209,7 +209,7 @@ struct BadText {
   std::vector<std::string_view> parts;
 };
 
-TEST(Config, Parse_BadText_NamesLineKeyValueAndCure) {
+TEST(Config, Parse_BadText_NamesLineKeyValueAndFix) {
   const BadText cases[] = {
       {"[model]\nlayer = 3", {"run.toml:2", "model.layer", "3", "nearest is model.layers"}},
       {"[train]\nlr = 0.1", {"run.toml:2", "train.lr", "0.1", "nearest is optim.lr"}},
@@ -271,7 +271,7 @@ TEST(Config, Parse_BadText_NamesLineKeyValueAndCure) {
   }
 }
 
-TEST(Config, Parse_TwoMistakes_TellsTheFirstInTheText) {
+TEST(Config, Parse_TwoMistakes_ReportsTheFirstInTheText) {
   EXPECT_ERROR_MENTIONS(parse_error("[train]\nzz = 1\naa = 2\n[data]\nbb = 3"), "run.toml:2", "train.zz");
 }
 

@@ -1,5 +1,5 @@
 // The loss with workgroup-scope matrices: on devices with VK_NV_cooperative_matrix2, and emulated. Emulated kernels
-// take seconds to compile, so a few shapes cover every edge: whole and partial tiles of rows, columns and depths, slabs
+// take seconds to compile, so a few shapes cover every edge: whole and partial tiles of rows, columns and depths, logits buffers
 // whose rows start
 // at 16 bytes and chunks that end within a tile. The masking contract is in loss_masking_test.cpp.
 #include "tests/model/loss/loss_support.h"
@@ -10,11 +10,11 @@ namespace {
 class LossCoopmat2 : public LossTest {
  protected:
   const MatmulKernel& kernel() const { return GetParam(); }
-  void check(const LossProblem& p, const std::vector<Cut>& cuts) const {
+  void check(const LossProblem& p, const std::vector<Partition>& partitions) const {
     const LossResult expected = reference::loss(p);
-    for (const Cut& cut : cuts) {
-      SCOPED_TRACE(fmt::format("N {}, D {}, V {}: {}", p.tokens, p.dim, p.vocab, cut.name));
-      expect_matches(run(p, cut, {.force = kernel()}), p, expected, logit_error(p), cut.slabs > 0, kernel().precision);
+    for (const Partition& partition : partitions) {
+      SCOPED_TRACE(fmt::format("N {}, D {}, V {}: {}", p.tokens, p.dim, p.vocab, partition.name));
+      expect_matches(run(p, partition, {.force = kernel()}), p, expected, logit_error(p), partition.logits_buffers > 0, kernel().precision);
       if (HasFailure()) return;
     }
   }
@@ -24,22 +24,22 @@ LossProblem with_masks(LossProblem p) {
   for (uint32_t n = 0; n < p.tokens; n += 3) p.weights[n] = n % 2 == 0 ? 0 : 0.5;
   return p;
 }
-std::vector<Cut> with_evaluation(std::vector<Cut> cuts) {
-  cuts.push_back({"evaluation", cuts.front().range, cuts[2].chunk, 0});
-  return cuts;
+std::vector<Partition> with_evaluation(std::vector<Partition> partitions) {
+  partitions.push_back({"evaluation", partitions.front().row_chunk, partitions[2].chunk, 0});
+  return partitions;
 }
 
-TEST_P(LossCoopmat2, TilesAndEdges_EveryCutMatchesLossAndGradients) {
+TEST_P(LossCoopmat2, TilesAndEdges_EveryPartitionMatchesLossAndGradients) {
   const LossProblem p = with_masks(make_problem(211, 72, 331, 101));
-  check(p, with_evaluation(cuts_of(p, 149, 137)));
+  check(p, with_evaluation(partitions_of(p, 149, 137)));
   const LossProblem whole = make_problem(128, 64, 256, 103);
-  check(whole, with_evaluation(cuts_of(whole, 64, 128)));
+  check(whole, with_evaluation(partitions_of(whole, 64, 128)));
 }
 
-TEST_P(LossCoopmat2, EveryOption_EveryCutMatchesLossAndGradients) {
+TEST_P(LossCoopmat2, EveryOption_EveryPartitionMatchesLossAndGradients) {
   LossProblem p = with_masks(make_problem(70, 16, 139, 105));
   p.smoothing = 0.1F, p.z_loss = 1e-3F, p.softcap = 5, p.temperature = 1.5;
-  check(p, with_evaluation(cuts_of(p, 37, 71)));
+  check(p, with_evaluation(partitions_of(p, 37, 71)));
 }
 
 // Also: a certain prediction has a loss of exactly 0, and of equal logits the one with the lowest index is the hit.
@@ -65,9 +65,9 @@ TEST_P(LossCoopmat2, ExtremeAndTiedLogits_MatchToTheSumsRoundings) {
   }
   const LossProblem p = taken(with_logits(rows, targets), kernel());
   const LossResult expected = reference::loss(p);
-  for (const Cut& cut : cuts_of(p, 11, 97)) {
-    SCOPED_TRACE(cut.name);
-    const LossRun actual = run(p, cut, {.force = kernel()});
+  for (const Partition& partition : partitions_of(p, 11, 97)) {
+    SCOPED_TRACE(partition.name);
+    const LossRun actual = run(p, partition, {.force = kernel()});
     expect_matches(actual, p, expected, 0, true, kernel().precision);
     for (uint32_t n = 0; n < p.tokens; n += 5) EXPECT_EQ(actual.nll[n], 0.0F) << "row " << n;
   }
@@ -77,9 +77,9 @@ TEST_P(LossCoopmat2, ExtremeAndTiedLogits_MatchToTheSumsRoundings) {
 TEST_P(LossCoopmat2, SixteenBitMemoryAndRerun_GiveTheSameBits) {
   LossProblem p = with_masks(make_problem(101, 24, 139, 107));
   p.x = widen(random_values(p.x.size(), 108));  // not exact in 16 bits
-  const Cut cut = cuts_of(p, 67, 71).back();
-  const LossRun expected = run(p, cut, {.force = kernel()});
-  expect_same_run(run(p, cut, {.force = kernel(), .x_type = storage_type(kernel().precision)}), expected);
+  const Partition partition = partitions_of(p, 67, 71).back();
+  const LossRun expected = run(p, partition, {.force = kernel()});
+  expect_same_run(run(p, partition, {.force = kernel(), .x_type = storage_type(kernel().precision)}), expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, LossCoopmat2, testing::ValuesIn([] {
@@ -95,14 +95,14 @@ TEST(LossTiles, LargestOfWorkgroups_AreHalved) {
   MatmulKernel kernel{.kernel_class = KernelClass::coopmat2, .tile = 128, .precision = Precision::f16, .tile_cols = 256, .emulated = true};
   if (const auto reason = why_not(kernel)) GTEST_SKIP() << *reason;
   const LossProblem p = make_problem(130, 8, 261, 109);
-  expect_matches(run(p, cuts_of(p, 130, 261).front(), {.force = kernel}), p, Precision::f16);
+  expect_matches(run(p, partitions_of(p, 130, 261).front(), {.force = kernel}), p, Precision::f16);
 }
 
-TEST(LossTiles, MatricesThatDoNotBeginAt16Bytes_AreNotTaken) {
+TEST(LossTiles, MatricesNotAlignedTo16Bytes_AreNotSupported) {
   const MatmulKernel kernel{.kernel_class = KernelClass::coopmat2, .precision = Precision::f16};
   const auto takes = [&](uint32_t dim, uint32_t chunk, uint32_t teacher_dim = 0) {
-    const LossPlan plan{.range = 10, .chunk = chunk, .chunks = chunk == 100 ? 1U : 4U};
-    return LinearCrossEntropy::takes_plan(kernel, {10, dim, 100, teacher_dim}, plan);
+    const LossPlan plan{.row_chunk = 10, .chunk = chunk, .chunks = chunk == 100 ? 1U : 4U};
+    return LinearCrossEntropy::supports_plan(kernel, {10, dim, 100, teacher_dim}, plan);
   };
   EXPECT_TRUE(takes(8, 31));
   EXPECT_TRUE(takes(6, 32));

@@ -48,13 +48,13 @@ DistillationRun run(const LossProblem& p, LossOptions options, const std::option
     if (!p.valid(n)) std::fill_n(teacher_x.begin() + static_cast<std::ptrdiff_t>(uint64_t{n} * p.teacher_dim), p.teacher_dim, std::nanf(""));
 
   Bench bench;
-  const DType factors = force ? storage_type(force->precision) : DType::f32;
+  const DType operand_type = force ? storage_type(force->precision) : DType::f32;
   const LossInputs inputs{.x = bench.input({p.tokens, p.dim}, narrow(p.x)),
-                          .w = bench.input({p.vocab, p.dim}, narrow(p.w), factors),
+                          .w = bench.input({p.vocab, p.dim}, narrow(p.w), operand_type),
                           .targets = bench.input({p.tokens}, p.targets),
                           .weights = bench.input({p.tokens}, narrow(p.weights)),
                           .teacher_x = bench.input({p.tokens, p.teacher_dim}, teacher_x),
-                          .teacher_w = bench.input({p.vocab, p.teacher_dim}, narrow(p.teacher_w), factors)};
+                          .teacher_w = bench.input({p.vocab, p.teacher_dim}, narrow(p.teacher_w), operand_type)};
   const Tensor inverse = bench.input({1}, std::vector<float>{static_cast<float>(1 / weight)});
   const LossOutputs outputs{.nll = bench.output({p.tokens}),
                             .sums = bench.output({args::kSumCount}),
@@ -99,13 +99,13 @@ void expect_matches(const DistillationRun& actual, const LossProblem& p, const c
   const double relative = 4 * logit_error(p) + kEpsilon * (p.vocab + 64.0);
   const double row_weight = *std::ranges::max_element(p.weights) / expected.weight / p.temperature;
   // In 16 bits each is rounded, to nothing less than 2^-25 of kGradientScale.
-  const double of_factor = factor_rounding(precision), vanished = precision == Precision::f16 ? 0x1p-25 / args::kGradientScale / expected.weight : 0;
+  const double of_operand = operand_rounding(precision), vanished = precision == Precision::f16 ? 0x1p-25 / args::kGradientScale / expected.weight : 0;
   Doubles x_bound, w_bound;
   for (const double magnitude : expected.d_x_magnitude)
-    x_bound.push_back(relative * (2 * magnitude + 3 * row_weight * largest(p.w)) + of_factor * (1 + relative) * magnitude + vanished * p.vocab * largest(p.w));
+    x_bound.push_back(relative * (2 * magnitude + 3 * row_weight * largest(p.w)) + of_operand * (1 + relative) * magnitude + vanished * p.vocab * largest(p.w));
   for (const double magnitude : expected.d_w_magnitude)
     w_bound.push_back((relative + kEpsilon * p.tokens) * (2 * magnitude + 3 * row_weight * largest(p.x) * p.tokens) +
-                      of_factor * (1 + relative) * magnitude + vanished * p.tokens * largest(p.x));
+                      of_operand * (1 + relative) * magnitude + vanished * p.tokens * largest(p.x));
   for (uint32_t n = 0; n < p.tokens; ++n)
     if (!p.valid(n)) std::fill_n(x_bound.begin() + static_cast<std::ptrdiff_t>(uint64_t{n} * p.dim), p.dim, 0.0);  // exactly 0
   expect_close(actual.d_x, expected.d_x, x_bound, what);
@@ -113,7 +113,7 @@ void expect_matches(const DistillationRun& actual, const LossProblem& p, const c
 }
 
 LossOptions full() { return {.strategy = LossStrategy::full}; }
-LossOptions in_ranges(uint32_t rows) { return {.strategy = LossStrategy::tokens, .chunk = rows}; }
+LossOptions in_row_chunks(uint32_t rows) { return {.strategy = LossStrategy::tokens, .chunk = rows}; }
 LossOptions chunked(uint32_t columns, uint64_t memory_mib = 0) {
   return {.strategy = LossStrategy::vocab, .chunk = columns, .memory_mib = memory_mib};
 }
@@ -134,8 +134,8 @@ TEST_P(LossDistillation, EveryStrategy_MatchesTermsAndGradients) {
   p.temperature = c.temperature;
   p.teacher_softcap = c.teacher_softcap;
   expect_matches(run(p, full()), p, "full");
-  expect_matches(run(p, in_ranges(c.tokens / 2 + 1)), p, "tokens, two ranges");
-  expect_matches(run(p, chunked(c.vocab / 3 + 1)), p, "vocab, one slab");
+  expect_matches(run(p, in_row_chunks(c.tokens / 2 + 1)), p, "tokens, two ranges");
+  expect_matches(run(p, chunked(c.vocab / 3 + 1)), p, "vocab, one logits buffer");
   expect_matches(run(p, chunked(7, 1)), p, "vocab, all chunks kept");
 }
 
@@ -194,7 +194,7 @@ TEST(Distillation, SixteenBitKernels_AgreeWithTheReference) {
     if (kernel.tile != (kernel.kernel_class == KernelClass::coopmat ? 32 : 64) || why_not(kernel)) continue;
     ran = true;
     SCOPED_TRACE(kernel.to_string());
-    expect_matches(run(p, chunked(40), kernel), p, "one slab", kernel.precision);
+    expect_matches(run(p, chunked(40), kernel), p, "one logits buffer", kernel.precision);
     expect_matches(run(p, full(), kernel), p, "full", kernel.precision);
   }
   if (!ran) GTEST_SKIP() << device().caps().name << " has no 16-bit matrices";

@@ -18,8 +18,8 @@ TEST(LossCounts, LogitsBeyond32BitsFewValidRows_MatchReference) {
   ASSERT_GT(uint64_t{p.tokens} * p.vocab, uint64_t{1} << 32);
 
   const LossPlan plan = plan_loss({.strategy = LossStrategy::vocab, .memory_mib = 1024}, shape, true);
-  ASSERT_LT(plan.slabs, plan.chunks);
-  ASSERT_GE(uint64_t{plan.range} / 32 * (plan.chunk / 16), kMostGroups);  // recomputed logits, CPU tiles
+  ASSERT_LT(plan.logits_buffers, plan.chunks);
+  ASSERT_GE(uint64_t{plan.row_chunk} / 32 * (plan.chunk / 16), kMostGroups);  // recomputed logits, CPU tiles
   const LossRun actual = run(p, plan);
   expect_matches(actual, p, expected, 0);
   EXPECT_EQ(actual.sums.rows, 3);
@@ -32,25 +32,25 @@ TEST(LossCounts, MoreRowsThanADispatchHasGroupsInX_MatchReference) {
   LossProblem p = make_problem(kMostGroups + 4600, 2, 8, 93);
   for (uint32_t n = 0; n < p.tokens; n += 1000) p.weights[n] = 0;
   const LossResult expected = reference::loss(p);
-  for (const Cut& cut : std::vector<Cut>{{"full", kAll, kAll, 1}, {"vocab, one slab", kAll, 3, 1}, {"two ranges", kMostGroups + 1, kAll, 1}}) {
-    SCOPED_TRACE(cut.name);
-    expect_matches(run(p, cut), p, expected, 0);
+  for (const Partition& partition : std::vector<Partition>{{"full", kAll, kAll, 1}, {"vocab, one logits buffer", kAll, 3, 1}, {"two ranges", kMostGroups + 1, kAll, 1}}) {
+    SCOPED_TRACE(partition.name);
+    expect_matches(run(p, partition), p, expected, 0);
   }
 }
 
-// More workgroups than x allows in the matmul itself: one row of tiles, a vocabulary in tiles and strips.
+// More workgroups than x allows in the matmul itself: one row of tiles, a vocabulary in tiles and vocab blocks.
 TEST(LossCounts, MoreTilesThanADispatchHasGroupsInX_MatchReference) {
   LossProblem p = make_problem(2, 1, 1U << 21, 95);
   const LossResult expected = reference::loss(p);
-  const LossRun actual = run(p, Cut{"vocab, one slab", kAll, (1U << 21) - 1001, 1});
+  const LossRun actual = run(p, Partition{"vocab, one logits buffer", kAll, (1U << 21) - 1001, 1});
   expect_matches(actual, p, expected, 0);
 }
 
-// Each lane that reduces the strips of a row has several of them, all with the same maximum.
-TEST(LossCounts, MoreStripsThanLanes_TheLowestIndexIsTheHitAndTheSumExact) {
+// Each lane that reduces the vocab blocks of a row has several of them, all with the same maximum.
+TEST(LossCounts, MoreVocabBlocksThanLanes_TheLowestIndexWinsAndTheSumExact) {
   const std::vector<double> equal(200003, 1.5);
-  const LossRun actual = run(with_logits({equal, equal}, {0, 512}), Cut{"full", kAll, kAll, 1});
-  EXPECT_EQ(actual.sums.hits, 1);
+  const LossRun actual = run(with_logits({equal, equal}, {0, 512}), Partition{"full", kAll, kAll, 1});
+  EXPECT_EQ(actual.sums.top1_correct, 1);
   EXPECT_NEAR(actual.nll[0], std::log(200003), 16 * 6 * kEpsilon);  // ln: 3 ULP
 }
 
@@ -65,18 +65,18 @@ TEST(LossCounts, ChunksOfCutCrossEntropysShape_MatchReference) {
   for (uint32_t n = 0; n < p.tokens; n += 585) p.weights[n] = 1;
   p.weights.back() = 1;
   plan.chunks = 2;
-  plan.slabs = 1;
+  plan.logits_buffers = 1;
   expect_matches(run(p, plan), p, reference::loss(p), 0);
 }
 
 class LossLarge : public LossTest {};
 
-TEST_P(LossLarge, WideModelFewRows_EveryCutMatchesReference) {
+TEST_P(LossLarge, WideModelFewRows_EveryPartitionMatchesReference) {
   const LossProblem p = make_problem(5, 4096, 37, 97, 0.125F);
   const LossResult expected = reference::loss(p);
-  for (const Cut& cut : cuts_of(p, 2, 13)) {
-    SCOPED_TRACE(cut.name);
-    expect_matches(run(p, cut, {.force = GetParam()}), p, expected, 0);
+  for (const Partition& partition : partitions_of(p, 2, 13)) {
+    SCOPED_TRACE(partition.name);
+    expect_matches(run(p, partition, {.force = GetParam()}), p, expected, 0);
   }
 }
 

@@ -8,12 +8,12 @@
 namespace lapilli::test {
 namespace {
 
-// V ends in the middle of a strip and of every tile, N in the middle of a tile and of a range.
+// V ends in the middle of a vocab block and of every tile, N in the middle of a tile and of a range.
 constexpr uint32_t kTokens = 29, kVocab = 43;
-std::vector<Cut> cuts_of_small(const LossProblem& p) {
-  std::vector<Cut> cuts = cuts_of(p, 7, 13);
-  cuts.push_back({"ranges of one row", 1, p.vocab, 1});
-  return cuts;
+std::vector<Partition> partitions_of_small(const LossProblem& p) {
+  std::vector<Partition> partitions = partitions_of(p, 7, 13);
+  partitions.push_back({"ranges of one row", 1, p.vocab, 1});
+  return partitions;
 }
 
 bool all_zero(std::span<const float> values) {
@@ -71,13 +71,13 @@ TEST_P(LossMasking, Point1_MaskedRowsFullOfGarbage_ValidRowsAsIfTheyWereAlone) {
     LossProblem p = make_problem(kTokens, dim(), kVocab, 31);
     p.weights[7] = p.weights[23] = 0.25;
     const Masked m = mask_rows(p, masks[i]);
-    for (const Cut& cut : cuts_of_small(p)) {
-      SCOPED_TRACE(fmt::format("mask {}, {}", i, cut.name));
-      const LossRun actual = run(m.problem, cut, {.force = GetParam(), .x = m.garbage_x});
+    for (const Partition& partition : partitions_of_small(p)) {
+      SCOPED_TRACE(fmt::format("mask {}, {}", i, partition.name));
+      const LossRun actual = run(m.problem, partition, {.force = GetParam(), .x = m.garbage_x});
       EXPECT_EQ(actual.sums.rows, m.valid.tokens);
       EXPECT_EQ(actual.status[args::kStatusBadTargets], 0U);
       EXPECT_EQ(non_finite_row(actual.status), std::nullopt);
-      const LossRun alone = run(m.valid, {"", cut.range, cut.chunk, cut.slabs}, {.force = GetParam()});
+      const LossRun alone = run(m.valid, {"", partition.row_chunk, partition.chunk, partition.logits_buffers}, {.force = GetParam()});
       expect_same_bits(actual.d_w, alone.d_w, "d_w");
       for (uint32_t n = 0, v = 0; n < kTokens; ++n) {
         const bool is_valid = v < m.valid.tokens && m.valid_rows[v] == n;
@@ -91,7 +91,7 @@ TEST_P(LossMasking, Point1_MaskedRowsFullOfGarbage_ValidRowsAsIfTheyWereAlone) {
         }
       }
     }
-    expect_matches(run(m.problem, cuts_of_small(p)[5], {.force = GetParam(), .x = m.garbage_x}), m.problem, GetParam().precision);
+    expect_matches(run(m.problem, partitions_of_small(p)[5], {.force = GetParam(), .x = m.garbage_x}), m.problem, GetParam().precision);
   }
 }
 
@@ -104,11 +104,11 @@ TEST_P(LossMasking, Point2_MicroBatchesWithOneDivisor_EqualOneBatch) {
   LossProblem first = whole, second = whole;
   for (uint32_t n = 0; n < kTokens; ++n) (n < 13 ? second : first).weights[n] = 0;
   const LossResult expected = reference::loss(whole);
-  for (const Cut& cut : cuts_of_small(whole)) {
-    SCOPED_TRACE(cut.name);
-    const LossRun one = run(whole, cut, {.force = GetParam()});
-    const LossRun a = run(first, cut, {.force = GetParam(), .inverse_weight = inverse});
-    const LossRun b = run(second, cut, {.force = GetParam(), .d_w_before = a.d_w, .inverse_weight = inverse});
+  for (const Partition& partition : partitions_of_small(whole)) {
+    SCOPED_TRACE(partition.name);
+    const LossRun one = run(whole, partition, {.force = GetParam()});
+    const LossRun a = run(first, partition, {.force = GetParam(), .inverse_weight = inverse});
+    const LossRun b = run(second, partition, {.force = GetParam(), .d_w_before = a.d_w, .inverse_weight = inverse});
     for (uint32_t n = 0; n < kTokens; ++n) {
       expect_same_bits(copy_of(row_of((n < 13 ? a : b).d_x, n, dim())), copy_of(row_of(one.d_x, n, dim())), "d_x of a row");
       EXPECT_TRUE(all_zero(row_of((n < 13 ? b : a).d_x, n, dim())));
@@ -128,18 +128,18 @@ TEST_P(LossMasking, Point3_NoValidRow_GradientsZeroAndNothingNaN) {
   const std::vector<float> garbage(kTokens * dim(), std::nanf(""));
   auto before = random_values(kVocab * dim(), 52);  // negative zero, denormals and NaN must also stay
   before[0] = -0.0F, before[1] = 1e-42F, before[2] = std::nanf(""), before[3] = -INFINITY;
-  for (const Cut& cut : cuts_of_small(p)) {
-    SCOPED_TRACE(cut.name);
+  for (const Partition& partition : partitions_of_small(p)) {
+    SCOPED_TRACE(partition.name);
     for (const double inverse : {0.0, static_cast<double>(INFINITY)}) {
-      const LossRun r = run(p, cut, {.force = GetParam(), .x = garbage, .inverse_weight = inverse});
+      const LossRun r = run(p, partition, {.force = GetParam(), .x = garbage, .inverse_weight = inverse});
       EXPECT_TRUE(all_zero(r.d_x));
       EXPECT_TRUE(all_zero(r.d_w));
       EXPECT_TRUE(all_zero(r.nll));
-      for (const double sum : {r.sums.rows, r.sums.weight, r.sums.nll, r.sums.objective, r.sums.hits, r.sums.z_loss}) EXPECT_EQ(sum, 0);
+      for (const double sum : {r.sums.rows, r.sums.weight, r.sums.nll, r.sums.objective, r.sums.top1_correct, r.sums.z_loss}) EXPECT_EQ(sum, 0);
       EXPECT_EQ(non_finite_row(r.status), std::nullopt);
       EXPECT_NO_THROW(require_good_targets(r.status, kVocab, "step 1"));
     }
-    expect_same_bits(run(p, cut, {.force = GetParam(), .d_w_before = before, .x = garbage}).d_w, before, "accumulated d_w");
+    expect_same_bits(run(p, partition, {.force = GetParam(), .d_w_before = before, .x = garbage}).d_w, before, "accumulated d_w");
   }
 }
 
@@ -154,12 +154,12 @@ TEST_P(LossMasking, Point4_TargetOutsideVocabulary_IsNamedAndTouchesNoOtherRow) 
     p.targets[kTokens - 1] = kVocab;
     LossProblem without = clean;
     for (const uint32_t n : {0U, 3U, kTokens - 1}) without.weights[n] = 0;
-    for (const Cut& cut : cuts_of_small(p)) {
-      SCOPED_TRACE(fmt::format("target {}, {}", bad, cut.name));
+    for (const Partition& partition : partitions_of_small(p)) {
+      SCOPED_TRACE(fmt::format("target {}, {}", bad, partition.name));
       const double inverse = 0.0625;
       // The memory behind the vocabulary contains NaN, so that reading it would be detected.
-      const LossRun r = run(p, cut, {.force = GetParam(), .padding = 30, .inverse_weight = inverse});
-      const LossRun others = run(without, cut, {.force = GetParam(), .inverse_weight = inverse});
+      const LossRun r = run(p, partition, {.force = GetParam(), .padding = 30, .inverse_weight = inverse});
+      const LossRun others = run(without, partition, {.force = GetParam(), .inverse_weight = inverse});
       EXPECT_EQ(r.status[args::kStatusBadTargets], 2U);
       try {
         require_good_targets(r.status, kVocab, "step 7");
@@ -193,22 +193,22 @@ TEST_P(LossMasking, Point4_TargetOutsideVocabularyAfterAnotherBatch_UsesNothingO
 // ---- point 5: padding columns ----
 
 TEST_P(LossMasking, Point5_PaddingColumnsFullOfNaN_ChangeNothingAndGetNoGradient) {
-  for (const uint32_t vocab : {kVocab, 523U}) {  // also beyond the first strip
+  for (const uint32_t vocab : {kVocab, 523U}) {  // also beyond the first vocab block
     LossProblem p = make_problem(kTokens, dim(), vocab, 71);
     p.smoothing = 0.1F;  // 1 / V is of the real V
     for (const uint32_t padding : {1U, 5U, 21U}) {
       const uint64_t real = uint64_t{vocab} * dim(), all = real + uint64_t{padding} * dim();
       std::vector<float> before(all, 0.0F);
       std::fill(before.begin() + static_cast<std::ptrdiff_t>(real), before.end(), -0.0F);
-      for (const Cut& cut : vocab == kVocab ? cuts_of_small(p) : cuts_of(p, 11, 263)) {
+      for (const Partition& partition : vocab == kVocab ? partitions_of_small(p) : partitions_of(p, 11, 263)) {
         if (vocab != kVocab && padding != 5) continue;
-        SCOPED_TRACE(fmt::format("V {} + {}, {}", vocab, padding, cut.name));
-        const LossRun plain = run(p, cut, {.force = GetParam()});
-        LossRun padded = run(p, cut, {.force = GetParam(), .padding = padding});
+        SCOPED_TRACE(fmt::format("V {} + {}, {}", vocab, padding, partition.name));
+        const LossRun plain = run(p, partition, {.force = GetParam()});
+        LossRun padded = run(p, partition, {.force = GetParam(), .padding = padding});
         for (uint64_t i = real; i < all; ++i) ASSERT_EQ(std::bit_cast<uint32_t>(padded.d_w[i]), 0xFFFFFFFFU) << "written: " << i;
         padded.d_w.resize(real);
         expect_same_run(padded, plain);
-        const LossRun added = run(p, cut, {.force = GetParam(), .padding = padding, .d_w_before = before});
+        const LossRun added = run(p, partition, {.force = GetParam(), .padding = padding, .d_w_before = before});
         expect_same_bits({added.d_w.begin() + static_cast<std::ptrdiff_t>(real), added.d_w.end()},
                          {before.begin() + static_cast<std::ptrdiff_t>(real), before.end()}, "d_w of padding");
       }
@@ -219,9 +219,9 @@ TEST_P(LossMasking, Point5_PaddingColumnsFullOfNaN_ChangeNothingAndGetNoGradient
 // Not a padding row of w, but what the kernels of a chunk read beyond its width: the next chunk's columns.
 TEST_P(LossMasking, Point5_UniformLogits_GiveTheLogOfTheRealVocabulary) {
   const LossProblem p = taken(with_logits({std::vector<double>(kVocab, 0.5)}, {kVocab - 1}), GetParam());
-  for (const Cut& cut : cuts_of_small(p)) {
-    SCOPED_TRACE(cut.name);
-    EXPECT_NEAR(run(p, cut, {.force = GetParam(), .padding = 21}).nll[0], std::log(kVocab), 4 * 6 * kEpsilon);  // ln: 3 ULP
+  for (const Partition& partition : partitions_of_small(p)) {
+    SCOPED_TRACE(partition.name);
+    EXPECT_NEAR(run(p, partition, {.force = GetParam(), .padding = 21}).nll[0], std::log(kVocab), 4 * 6 * kEpsilon);  // ln: 3 ULP
   }
 }
 
@@ -248,15 +248,15 @@ LossProblem without_last_dims(LossProblem p) {
 class LossNonFinite : public LossTest {
  protected:
   static constexpr uint32_t kDim = 6;
-  void check(const LossProblem& clean, const std::vector<Cut>& cuts, const std::vector<uint32_t>& rows, const std::vector<uint32_t>& columns) const {
-    for (const Cut& cut : cuts) {
-      const LossRun expected = run(clean, cut, {.force = GetParam()});
+  void check(const LossProblem& clean, const std::vector<Partition>& partitions, const std::vector<uint32_t>& rows, const std::vector<uint32_t>& columns) const {
+    for (const Partition& partition : partitions) {
+      const LossRun expected = run(clean, partition, {.force = GetParam()});
       for (const Poison poison : {Poison::plus_inf, Poison::minus_inf, Poison::nan})
         for (const uint32_t row : rows)
           for (const uint32_t column : columns) {
-            SCOPED_TRACE(fmt::format("{}: {} at row {}, column {}, target {}", cut.name,
+            SCOPED_TRACE(fmt::format("{}: {} at row {}, column {}, target {}", partition.name,
                                      poison == Poison::nan ? "NaN" : poison == Poison::plus_inf ? "+Inf" : "-Inf", row, column, clean.targets[row]));
-            const LossRun actual = run(with_poison(clean, row, column, poison), cut, {.force = GetParam()});
+            const LossRun actual = run(with_poison(clean, row, column, poison), partition, {.force = GetParam()});
             EXPECT_EQ(non_finite_row(actual.status), std::optional(row));
             EXPECT_FALSE(std::isfinite(actual.nll[row]));
             EXPECT_FALSE(std::isfinite(actual.sums.nll));
@@ -275,23 +275,23 @@ class LossNonFinite : public LossTest {
   }
 };
 
-TEST_P(LossNonFinite, Point6_OneLogit_ReachesTheLossNamesTheRowAndSparesTheOthers) {
+TEST_P(LossNonFinite, Point6_OneLogit_ReachesTheLossNamesTheRowAndLeavesTheOthers) {
   LossProblem p = without_last_dims(make_problem(kTokens, kDim, kVocab, 81));
   p.weights[1] = 0;  // compact rows and tokens differ
-  check(p, cuts_of_small(p), {0, 17, kTokens - 1}, {0, 12, 13, 40, kVocab - 1});
+  check(p, partitions_of_small(p), {0, 17, kTokens - 1}, {0, 12, 13, 40, kVocab - 1});
 }
 
-// Beyond a strip, beyond a tile of rows.
-TEST_P(LossNonFinite, Point6_OneLogitBeyondTilesAndStrips_ReachesTheLoss) {
+// Beyond a vocab block, beyond a tile of rows.
+TEST_P(LossNonFinite, Point6_OneLogitBeyondTilesAndVocabBlocks_ReachesTheLoss) {
   LossProblem p = without_last_dims(make_problem(131, 4, 647, 83));
   p.weights[1] = 0;
-  check(p, {{"full", 131, 647, 1}, {"vocab, one slab", 131, 523, 1}}, {130}, {511, 646});
+  check(p, {{"full", 131, 647, 1}, {"vocab, one logits buffer", 131, 523, 1}}, {130}, {511, 646});
 }
 
 TEST_P(LossNonFinite, Point6_OneLogitWithASoftcap_IsNotSquashed) {
   LossProblem p = without_last_dims(make_problem(kTokens, kDim, kVocab, 85));
   p.softcap = 5;
-  check(p, {cuts_of_small(p)[0], cuts_of_small(p)[2]}, {17}, {0, 40});
+  check(p, {partitions_of_small(p)[0], partitions_of_small(p)[2]}, {17}, {0, 40});
 }
 
 // NaN in an input, like from a bad weight: the error names the first valid row.
@@ -299,9 +299,9 @@ TEST_P(LossMasking, Point6_NaNInTheHead_NamesTheFirstValidRow) {
   LossProblem p = make_problem(kTokens, dim(), kVocab, 87);
   p.weights[0] = 0;
   p.w[uint64_t{kVocab - 1} * dim() + 2] = NAN;
-  for (const Cut& cut : cuts_of_small(p)) {
-    SCOPED_TRACE(cut.name);
-    const LossRun actual = run(p, cut, {.force = GetParam()});
+  for (const Partition& partition : partitions_of_small(p)) {
+    SCOPED_TRACE(partition.name);
+    const LossRun actual = run(p, partition, {.force = GetParam()});
     EXPECT_EQ(non_finite_row(actual.status), std::optional(1U));
     EXPECT_TRUE(all_zero(row_of(actual.d_x, 0, dim())));
     EXPECT_EQ(actual.nll[0], 0.0F);

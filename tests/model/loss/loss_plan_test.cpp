@@ -15,12 +15,12 @@ LossOptions chunked(uint32_t chunk, uint64_t memory_mib = 0) {
 
 TEST(LossPlan, Stash_KeepsWhatFitsAndTheLastChunk) {
   const LossPlan one = plan_loss(chunked(256), {1024, 64, 1024}, true);
-  EXPECT_EQ(one.slabs, 1U);
+  EXPECT_EQ(one.logits_buffers, 1U);
   EXPECT_EQ(one.chunks, 4U);
   EXPECT_TRUE(one.recomputes(0) && one.recomputes(1) && one.recomputes(2));
   EXPECT_FALSE(one.recomputes(3));
-  const LossPlan two = plan_loss(chunked(256, 3), {1024, 64, 1024}, true);  // copies of half a MiB, two slabs of 1 MiB
-  EXPECT_EQ(two.slabs, 2U);
+  const LossPlan two = plan_loss(chunked(256, 3), {1024, 64, 1024}, true);  // copies of half a MiB, two logits buffers of 1 MiB
+  EXPECT_EQ(two.logits_buffers, 2U);
   EXPECT_FALSE(two.recomputes(0) || two.recomputes(3));
   EXPECT_TRUE(two.recomputes(1) && two.recomputes(2));
 }
@@ -41,41 +41,41 @@ std::vector<PlanCase> plan_cases() {
         for (const uint64_t mib : {0U, 1U, 3U, 16U, 64U, 256U, 1024U, 100000U}) cases.push_back({{tokens, dim, vocab}, mib});
   return cases;
 }
-uint64_t bytes_of(const LossPlan& plan, const LossShape& shape) { return plan.slab_bytes() + 8ULL * plan.range * shape.dim; }
-// One slab of min(V, 512) columns, ranges of 128 rows.
+uint64_t bytes_of(const LossPlan& plan, const LossShape& shape) { return plan.logits_buffer_bytes() + 8ULL * plan.row_chunk * shape.dim; }
+// One logits buffer of min(V, 512) columns, ranges of 128 rows.
 bool minimum_fits(const PlanCase& c) {
-  const uint64_t rows = std::min<uint64_t>(128, c.shape.tokens), columns = spread_row_stride(std::min(c.shape.vocab, kGrain));
+  const uint64_t rows = std::min<uint64_t>(128, c.shape.tokens), columns = padded_row_stride(std::min(c.shape.vocab, kGrain));
   return rows * (8ULL * c.shape.dim + 4 * columns) <= c.budget();
 }
 
 // Properties of every plan.
 std::string fault_of(const LossPlan& plan, const LossShape& shape, bool training) {
-  const uint64_t rows = uint64_t{plan.ranges} * plan.range, columns = uint64_t{plan.chunks} * plan.chunk;
-  if (plan.range == 0 || plan.chunk == 0 || plan.range > shape.tokens || plan.chunk > shape.vocab) return "an empty or too large part";
-  if (rows < shape.tokens || rows - plan.range >= shape.tokens) return "the ranges do not cover N, or the last is empty";
+  const uint64_t rows = uint64_t{plan.row_chunks} * plan.row_chunk, columns = uint64_t{plan.chunks} * plan.chunk;
+  if (plan.row_chunk == 0 || plan.chunk == 0 || plan.row_chunk > shape.tokens || plan.chunk > shape.vocab) return "an empty or too large part";
+  if (rows < shape.tokens || rows - plan.row_chunk >= shape.tokens) return "the ranges do not cover N, or the last is empty";
   if (columns < shape.vocab || columns - plan.chunk >= shape.vocab) return "the chunks do not cover V, or the last is empty";
-  if (plan.slab_stride() < plan.chunk || plan.slab_stride() % 16 != 0) return "the stride of a slab";
-  if (uint64_t{plan.range} * plan.slab_stride() >= uint64_t{1} << 31) return "a slab beyond 2^31 elements";
+  if (plan.logits_buffer_stride() < plan.chunk || plan.logits_buffer_stride() % 16 != 0) return "the stride of a logits buffer";
+  if (uint64_t{plan.row_chunk} * plan.logits_buffer_stride() >= uint64_t{1} << 31) return "a logits buffer beyond 2^31 elements";
   if (uint64_t{plan.chunk} * shape.dim >= uint64_t{1} << 32) return "a chunk of w beyond 32-bit indices";
-  if (2.0 * plan.range * shape.dim * plan.chunk > 1e11 && plan.chunk > kGrain) return "a matmul that takes too long";
-  if (plan.slabs > plan.chunks || (plan.slabs == 0) == training) return "slabs";
+  if (2.0 * plan.row_chunk * shape.dim * plan.chunk > 1e11 && plan.chunk > kGrain) return "a matmul that takes too long";
+  if (plan.logits_buffers > plan.chunks || (plan.logits_buffers == 0) == training) return "logits buffers";
   if (!training) return "";
-  // A slab holds the logits of one kept chunk at a time, and the last one is free when chunks are recomputed into it.
-  std::vector<bool> taken(plan.slabs, false);
+  // A logits buffer holds the logits of one kept chunk at a time, and the last one is free when chunks are recomputed into it.
+  std::vector<bool> taken(plan.logits_buffers, false);
   uint32_t recomputed = 0;
   for (uint32_t c = 0; c < plan.chunks; ++c) {
-    if (plan.slab_of(c) >= plan.slabs) return "a chunk without a slab";
+    if (plan.logits_buffer_of(c) >= plan.logits_buffers) return "a chunk without a logits buffer";
     if (plan.recomputes(c)) {
       ++recomputed;
-      if (plan.slab_of(c) + 1 != plan.slabs) return "recomputed into a kept slab";
+      if (plan.logits_buffer_of(c) + 1 != plan.logits_buffers) return "recomputed into a kept logits buffer";
     } else {
-      if (taken[plan.slab_of(c)]) return "two kept chunks in one slab";
-      taken[plan.slab_of(c)] = true;
+      if (taken[plan.logits_buffer_of(c)]) return "two kept chunks in one logits buffer";
+      taken[plan.logits_buffer_of(c)] = true;
     }
   }
-  if (recomputed != plan.chunks - plan.slabs) return "recomputes other than what is not kept";
+  if (recomputed != plan.chunks - plan.logits_buffers) return "recomputes other than what is not kept";
   if (recomputed > 0 && (plan.strategy != LossStrategy::vocab)) return "full or tokens recompute";
-  if (plan.strategy == LossStrategy::full && plan.ranges != 1) return "full in ranges";
+  if (plan.strategy == LossStrategy::full && plan.row_chunks != 1) return "full in ranges";
   const double flops = plan.flops_per_logit_and_dim(shape.vocab);
   if (recomputed == 0 ? flops != 6 : flops <= 6 || flops >= 8) return "FLOPs";
   return "";
@@ -95,20 +95,20 @@ TEST(LossPlan, EveryStrategyShapeAndBudget_IsWhole) {
     }
 }
 
-constexpr uint64_t kMostSlabFloats = uint64_t{1} << 30;  // as elements of 16 bits, twice as many, they are still indexed in 31 bits
+constexpr uint64_t kMostLogitsBufferFloats = uint64_t{1} << 30;  // as elements of 16 bits, twice as many, they are still indexed in 31 bits
 
 TEST(LossPlan, ChunkGiven_IsKeptWhereIndicesAllow) {
   for (const PlanCase& c : plan_cases())
     for (const uint32_t chunk : {1U, 7U, 512U, 5003U}) {
       const LossPlan vocab = plan_loss(chunked(chunk, c.memory_mib), c.shape, true);
-      const uint64_t slab = uint64_t{vocab.range} * spread_row_stride(std::min(chunk, c.shape.vocab));
-      if (slab < kMostSlabFloats) {
+      const uint64_t logits_buffer = uint64_t{vocab.row_chunk} * padded_row_stride(std::min(chunk, c.shape.vocab));
+      if (logits_buffer < kMostLogitsBufferFloats) {
         ASSERT_EQ(vocab.chunk, std::min(chunk, c.shape.vocab)) << c.name();
       }
-      ASSERT_LT(uint64_t{vocab.range} * vocab.slab_stride(), kMostSlabFloats) << c.name() << ": " << vocab.to_string();
+      ASSERT_LT(uint64_t{vocab.row_chunk} * vocab.logits_buffer_stride(), kMostLogitsBufferFloats) << c.name() << ": " << vocab.to_string();
       ASSERT_GE(uint64_t{vocab.chunks} * vocab.chunk, c.shape.vocab) << c.name();
       const LossPlan tokens = plan_loss({.strategy = LossStrategy::tokens, .chunk = chunk, .memory_mib = c.memory_mib}, c.shape, true);
-      ASSERT_EQ(tokens.range, std::min(chunk, c.shape.tokens)) << c.name();
+      ASSERT_EQ(tokens.row_chunk, std::min(chunk, c.shape.tokens)) << c.name();
       ASSERT_EQ(fault_of(tokens, c.shape, true), "") << c.name() << ": " << tokens.to_string();
     }
 }
@@ -151,7 +151,7 @@ TEST(LossPlan, MoreMemory_RecomputesNoMore) {
   for (const PlanCase& c : plan_cases()) {
     if (!minimum_fits(c) || c.memory_mib >= 1024) continue;
     const auto flops = [&](uint64_t mib) { return plan_loss({.strategy = LossStrategy::vocab, .memory_mib = mib}, c.shape, true).flops_per_logit_and_dim(c.shape.vocab); };
-    ASSERT_LE(flops(4 * c.memory_mib), flops(c.memory_mib) + 0.25) << c.name();  // chunks widen with the budget: steps of a slab
+    ASSERT_LE(flops(4 * c.memory_mib), flops(c.memory_mib) + 0.25) << c.name();  // chunks widen with the budget: steps of a logits buffer
   }
 }
 
@@ -176,7 +176,7 @@ TEST(LossMemory, HugeVocabulary_StaysWithinItsChunkBudget) {
   const LossShape shape{kTokens, kDim, kVocab};
   const LinearCrossEntropy loss(arena, device().caps(), shape, options, plan_loss(options, shape, true));
   EXPECT_LE(bytes_of(loss.plan(), shape), 32 * kMib);
-  EXPECT_LE(loss.scratch_bytes(), 34 * kMib);  // and the state of rows and strips
+  EXPECT_LE(loss.scratch_bytes(), 34 * kMib);  // and the state of rows and vocab blocks
   const uint64_t before = device().allocated_bytes();
   arena.commit(device());
   const uint64_t taken = device().allocated_bytes() - before;  // the device's own accounting

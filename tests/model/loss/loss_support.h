@@ -16,27 +16,27 @@ using reference::LossResult;
 // ---- partitions of a batch, and kernels ----
 
 // Any possible plan, independent of plan_loss() and a budget.
-struct Cut {
+struct Partition {
   std::string name;
-  uint32_t range, chunk, slabs;  // slabs 0: evaluation
+  uint32_t row_chunk, chunk, logits_buffers;  // logits buffers 0: evaluation
 };
-inline LossPlan plan_of(const LossProblem& p, const Cut& cut) {
-  LossPlan plan{.strategy = LossStrategy::vocab, .range = std::min(cut.range, p.tokens), .chunk = std::min(cut.chunk, p.vocab)};
-  plan.ranges = static_cast<uint32_t>(ceil_div(p.tokens, plan.range));
+inline LossPlan plan_of(const LossProblem& p, const Partition& partition) {
+  LossPlan plan{.strategy = LossStrategy::vocab, .row_chunk = std::min(partition.row_chunk, p.tokens), .chunk = std::min(partition.chunk, p.vocab)};
+  plan.row_chunks = static_cast<uint32_t>(ceil_div(p.tokens, plan.row_chunk));
   plan.chunks = static_cast<uint32_t>(ceil_div(p.vocab, plan.chunk));
-  plan.slabs = std::min(cut.slabs, plan.chunks);
+  plan.logits_buffers = std::min(partition.logits_buffers, plan.chunks);
   return plan;
 }
-// full, tokens, vocab, vocab with some logits kept, and all of them together. `range` and `chunk` divide nothing.
-inline std::vector<Cut> cuts_of(const LossProblem& p, uint32_t range, uint32_t chunk) {
+// full, tokens, vocab, vocab with some logits kept, and all of them together. `row_chunk` and `chunk` divide nothing.
+inline std::vector<Partition> partitions_of(const LossProblem& p, uint32_t row_chunk, uint32_t chunk) {
   const uint32_t all = 0xFFFFFFFF;
-  return {{"full", p.tokens, p.vocab, all},          {"tokens", range, p.vocab, all},
-          {"vocab, one slab", p.tokens, chunk, 1},   {"vocab, two slabs", p.tokens, chunk, 2},
-          {"vocab, all kept", p.tokens, chunk, all}, {"ranges and chunks, two slabs", range, chunk, 2}};
+  return {{"full", p.tokens, p.vocab, all},          {"tokens", row_chunk, p.vocab, all},
+          {"vocab, one logits buffer", p.tokens, chunk, 1},   {"vocab, two logits buffers", p.tokens, chunk, 2},
+          {"vocab, all kept", p.tokens, chunk, all}, {"ranges and chunks, two logits buffers", row_chunk, chunk, 2}};
 }
 
 inline const std::vector<MatmulKernel>& all_kernels() {
-  static const std::vector<MatmulKernel> kernels{{KernelClass::scalar, 0, false}, {KernelClass::scalar}, {KernelClass::tiled, 32},
+  static const std::vector<MatmulKernel> kernels{{KernelClass::cpu, 0, false}, {KernelClass::cpu}, {KernelClass::tiled, 32},
                                                  {KernelClass::tiled, 64},        {KernelClass::tiled, 128}};
   return kernels;
 }
@@ -60,7 +60,7 @@ inline std::string kernel_name(const MatmulKernel& kernel) {
   if (kernel.kernel_class == KernelClass::coopmat2) return fmt::format("coopmat2_{}_{}{}", to_string(kernel.precision), kernel.tile, kernel.emulated ? "_emulated" : "");
   if (kernel.kernel_class == KernelClass::coopmat) return fmt::format("coopmat_{}_{}", to_string(kernel.precision), kernel.tile);
   if (kernel.kernel_class == KernelClass::tiled) return fmt::format("tiled{}", kernel.tile);
-  return kernel.pairs ? "scalar_pairs" : "scalar_words";
+  return kernel.load64 ? "cpu_load64" : "cpu_load32";
 }
 inline bool is_swiftshader() { return device().caps().name.find("SwiftShader") != std::string::npos; }
 // A test of every matmul kernel.
@@ -98,10 +98,10 @@ inline Doubles few_bits(Doubles values) {
   for (double& value : values) value = std::round(16 * value) / 16;
   return values;
 }
-// To the nearest values of a type of factors (normal ones).
+// To the nearest values of a type of operands (normal ones).
 inline Doubles rounded(Doubles values, Precision precision) {
   if (precision == Precision::f32) return values;
-  const double steps = 0.5 / factor_rounding(precision);  // of a significand between 0.5 and 1: twice as many as between 1 and 2
+  const double steps = 0.5 / operand_rounding(precision);  // of a significand between 0.5 and 1: twice as many as between 1 and 2
   for (double& value : values) {
     int exponent = 0;
     const double significand = std::frexp(value, &exponent);
@@ -182,12 +182,12 @@ inline LossRun run(const LossProblem& p, const LossPlan& plan, const RunOptions&
   const Into into = options.d_w_before.empty() ? Into::overwrite : Into::accumulate;
   bench.run([&](Ops& ops) {
     ops.row_subgroups = options.row_subgroups;
-    if (plan.slabs > 0) loss.forward_backward(ops, outputs, {.d_x = d_x, .d_w = d_w, .into_d_w = into}, inputs, inverse);
+    if (plan.logits_buffers > 0) loss.forward_backward(ops, outputs, {.d_x = d_x, .d_w = d_w, .into_d_w = into}, inputs, inverse);
     else loss.forward(ops, outputs, inputs);
   });
   return {bench.read(nll), bench.read(d_x), bench.read(d_w), read_loss_sums(bench.read(sums)), bench.read_words(status)};
 }
-inline LossRun run(const LossProblem& p, const Cut& cut, const RunOptions& options = {}) { return run(p, plan_of(p, cut), options); }
+inline LossRun run(const LossProblem& p, const Partition& partition, const RunOptions& options = {}) { return run(p, plan_of(p, partition), options); }
 
 // ---- bounds ----
 
@@ -233,14 +233,14 @@ inline LossBounds bounds_of(const LossProblem& p, const LossResult& r, double of
   if (p.softcap > 0) of_gradient += 2 * of_logit / p.softcap;  // its slope
   bounds.sum_nll += 24 * kEpsilon * sum_of_magnitudes;         // the tree over a workgroup
   bounds.sum_objective += 32 * kEpsilon * sum_of_magnitudes;
-  const double of_factor = factor_rounding(precision), smallest_factor = precision == Precision::f16 ? 0x1p-25 / args::kGradientScale / r.weight : 0;
+  const double of_operand = operand_rounding(precision), smallest_operand = precision == Precision::f16 ? 0x1p-25 / args::kGradientScale / r.weight : 0;
   const auto gradient = [&](const Doubles& magnitudes, double reduction, const Doubles& others) {
     double largest = 0;
     for (const double other : others) largest = std::max(largest, std::abs(other));
-    const double vanished = reduction * smallest_factor * largest + kTiny;
+    const double vanished = reduction * smallest_operand * largest + kTiny;
     Doubles of_elements;
     for (const double magnitude : magnitudes)
-      of_elements.push_back(magnitude == 0 ? 0 : magnitude * (of_gradient + of_factor * (1 + of_gradient) + kEpsilon * (reduction + 8)) + vanished);
+      of_elements.push_back(magnitude == 0 ? 0 : magnitude * (of_gradient + of_operand * (1 + of_gradient) + kEpsilon * (reduction + 8)) + vanished);
     return of_elements;
   };
   bounds.d_x = gradient(r.d_x_magnitude, p.vocab, p.w);
@@ -256,7 +256,7 @@ inline void expect_matches(const LossRun& actual, const LossProblem& p, const Lo
   EXPECT_NEAR(actual.sums.nll, expected.sum_nll, bounds.sum_nll);
   EXPECT_NEAR(actual.sums.objective, expected.sum_objective, bounds.sum_objective);
   EXPECT_NEAR(actual.sums.z_loss, expected.sum_z_loss, bounds.sum_objective);
-  EXPECT_EQ(actual.sums.hits, expected.hits);
+  EXPECT_EQ(actual.sums.top1_correct, expected.top1_correct);
   EXPECT_EQ(actual.status[args::kStatusBadTargets], 0U);
   EXPECT_EQ(non_finite_row(actual.status), std::nullopt);
   if (!gradients) return;
@@ -273,7 +273,7 @@ inline void expect_same_run(const LossRun& a, const LossRun& b) {
   expect_same_bits(a.d_w, b.d_w, "d_w");
   EXPECT_EQ(a.sums.nll, b.sums.nll);
   EXPECT_EQ(a.sums.objective, b.sums.objective);
-  EXPECT_EQ(a.sums.hits, b.sums.hits);
+  EXPECT_EQ(a.sums.top1_correct, b.sums.top1_correct);
 }
 
 }  // namespace lapilli::test

@@ -6,7 +6,7 @@ namespace lapilli::test {
 namespace {
 
 constexpr uint32_t kAll = 0xFFFFFFFF;
-const Cut kFull{"full", kAll, kAll, kAll};
+const Partition kFull{"full", kAll, kAll, kAll};
 
 // ---- worked values ----
 
@@ -50,28 +50,28 @@ class Loss : public LossTest {
  protected:
   // Mesa 26.1's lavapipe compiles a large tile of cooperative matrices for half a minute in each of its forms.
   bool is_slow_to_compile() const { return GetParam().kernel_class == KernelClass::coopmat && GetParam().tile == 128; }
-  void check(const LossProblem& p, const std::vector<Cut>& cuts) const {
+  void check(const LossProblem& p, const std::vector<Partition>& partitions) const {
     const LossResult expected = reference::loss(p);
-    for (const Cut& cut : cuts) {
-      SCOPED_TRACE(fmt::format("N {}, D {}, V {}: {}", p.tokens, p.dim, p.vocab, cut.name));
-      expect_matches(run(p, cut, {.force = GetParam()}), p, expected, logit_error(p), true, GetParam().precision);
+    for (const Partition& partition : partitions) {
+      SCOPED_TRACE(fmt::format("N {}, D {}, V {}: {}", p.tokens, p.dim, p.vocab, partition.name));
+      expect_matches(run(p, partition, {.force = GetParam()}), p, expected, logit_error(p), true, GetParam().precision);
       if (HasFailure()) return;
     }
   }
 };
 
-TEST_P(Loss, SmallShapes_EveryCutMatchesLossAndGradients) {
+TEST_P(Loss, SmallShapes_EveryPartitionMatchesLossAndGradients) {
   if (is_slow_to_compile()) GTEST_SKIP() << "in many forms: the smaller tiles and the other tests of this one run them";
   struct Size {
     uint32_t tokens, dim, vocab;
   };
   for (const Size& s : std::vector<Size>{{1, 1, 1}, {5, 3, 1}, {1, 3, 2}, {7, 1, 13}, {9, 6, 1}, {25, 16, 33}, {31, 67, 101}, {13, 34, 47}}) {
     const LossProblem p = with_masks(make_problem(s.tokens, s.dim, s.vocab, 11));
-    std::vector<Cut> cuts = cuts_of(p, 7, 13);
-    cuts.push_back({"ranges of one row", 1, kAll, kAll});
-    cuts.push_back({"chunks of one column, one slab", kAll, 1, 1});
-    cuts.push_back({"chunks of one column, some kept", kAll, 1, 5});
-    check(p, cuts);
+    std::vector<Partition> partitions = partitions_of(p, 7, 13);
+    partitions.push_back({"ranges of one row", 1, kAll, kAll});
+    partitions.push_back({"chunks of one column, one logits buffer", kAll, 1, 1});
+    partitions.push_back({"chunks of one column, some kept", kAll, 1, 5});
+    check(p, partitions);
   }
 }
 
@@ -79,30 +79,30 @@ TEST_P(Loss, SmallShapes_EveryCutMatchesLossAndGradients) {
 // at 16 bytes in both types, in f32 only, in none.
 TEST_P(Loss, SixteenBitMemory_GivesTheBitsOfF32Memory) {
   if (is_slow_to_compile()) GTEST_SKIP() << "in many forms: the smaller tiles and the other tests of this one run them";
-  if (GetParam().kernel_class != KernelClass::coopmat) GTEST_SKIP() << "for factors of 16 bits";
+  if (GetParam().kernel_class != KernelClass::coopmat) GTEST_SKIP() << "for operands of 16 bits";
   const DType type = storage_type(GetParam().precision);
   for (const uint32_t dim : {16U, 12U, 6U}) {
     LossProblem p = with_masks(make_problem(31, dim, 101, 19));
     p.x = widen(random_values(uint64_t{p.tokens} * dim, 20));  // not exact in 16 bits
-    for (const Cut& cut : {cuts_of(p, 13, 47)[0], cuts_of(p, 13, 47)[5]}) {
-      const LossRun expected = run(p, cut, {.force = GetParam()});
+    for (const Partition& partition : {partitions_of(p, 13, 47)[0], partitions_of(p, 13, 47)[5]}) {
+      const LossRun expected = run(p, partition, {.force = GetParam()});
       for (const auto& [x_type, w_type] : {std::pair(DType::f32, type), std::pair(type, DType::f32), std::pair(type, type)})
-        expect_same_run(run(p, cut, {.force = GetParam(), .x_type = x_type, .w_type = w_type}), expected);
+        expect_same_run(run(p, partition, {.force = GetParam(), .x_type = x_type, .w_type = w_type}), expected);
     }
   }
 }
 
-// More than one strip of 512 columns and tile of 128, more than one tile of 128 rows after 28 are masked; a depth that is odd
+// More than one vocab block of 512 columns and tile of 128, more than one tile of 128 rows after 28 are masked; a depth that is odd
 // (no pairs), even but less than a block of any kernel, and of several blocks and a rest.
-TEST_P(Loss, ShapesBeyondTilesAndStrips_EveryCutMatchesLossAndGradients) {
+TEST_P(Loss, ShapesBeyondTilesAndVocabBlocks_EveryPartitionMatchesLossAndGradients) {
   for (const uint32_t dim : {5U, 6U}) {
     const LossProblem p = with_masks(make_problem(163, dim, 1031, 13));
-    check(p, cuts_of(p, 67, 521));
+    check(p, partitions_of(p, 67, 521));
   }
   const LossProblem exact = with_masks(make_problem(41, 34, 512, 15));
-  check(exact, cuts_of(exact, 32, 128));
+  check(exact, partitions_of(exact, 32, 128));
   const LossProblem beyond = with_masks(make_problem(39, 66, 513, 17));
-  check(beyond, {kFull, {"vocab, one slab", kAll, 512, 1}, {"vocab, one slab, odd", kAll, 257, 1}});
+  check(beyond, {kFull, {"vocab, one logits buffer", kAll, 512, 1}, {"vocab, one logits buffer, odd", kAll, 257, 1}});
 }
 
 struct Options {
@@ -119,17 +119,17 @@ LossProblem with_options(LossProblem p, const Options& options) {
   return p;
 }
 
-TEST_P(Loss, EveryOption_EveryCutMatchesLossAndGradients) {
+TEST_P(Loss, EveryOption_EveryPartitionMatchesLossAndGradients) {
   for (const Options& options : kOptions) {
     SCOPED_TRACE(options.name);
     const LossProblem p = with_options(with_masks(make_problem(37, 11, 53, 19)), options);
-    check(p, cuts_of(p, 11, 19));
+    check(p, partitions_of(p, 11, 19));
   }
 }
 
 // ---- given logits: point 7 of the contract ----
 
-// With exact logits only the sums' own roundings remain. Rows of 1031: beyond strips and tiles of every kernel.
+// With exact logits only the sums' own roundings remain. Rows of 1031: beyond vocab blocks and tiles of every kernel.
 TEST_P(Loss, Point7_ExtremeLogitsAndTargetsAtEdges_MatchToTheSumsRoundings) {
   constexpr uint32_t kVocab = 1031;
   const auto row = [](double everywhere, std::vector<std::pair<uint32_t, double>> others) {
@@ -152,15 +152,15 @@ TEST_P(Loss, Point7_ExtremeLogitsAndTargetsAtEdges_MatchToTheSumsRoundings) {
   }
   const LossProblem p = with_logits(rows, targets);
   const LossResult expected = reference::loss(p);
-  for (const Cut& cut : cuts_of(p, 11, 521)) {
-    SCOPED_TRACE(cut.name);
-    const LossRun actual = run(p, cut, {.force = GetParam()});
+  for (const Partition& partition : partitions_of(p, 11, 521)) {
+    SCOPED_TRACE(partition.name);
+    const LossRun actual = run(p, partition, {.force = GetParam()});
     expect_matches(actual, p, expected, 0, true, GetParam().precision);
     for (uint32_t n = 0; n < p.tokens; n += 5) EXPECT_EQ(actual.nll[n], 0.0F) << "row " << n;
   }
 }
 
-TEST_P(Loss, Point7_TiedLargestLogits_TheLowestIndexIsTheHit) {
+TEST_P(Loss, Point7_TiedLargestLogits_TheLowestIndexWins) {
   constexpr uint32_t kVocab = 1031;
   const std::vector<std::array<uint32_t, 2>> ties{{0, 1},   {0, 1030},  {1, 8},     {2, 9},     {3, 16},    {7, 32},     {31, 32},   {63, 64},
                                                   {5, 128}, {127, 128}, {510, 511}, {511, 512}, {100, 515}, {520, 521}, {521, 522}, {1029, 1030}};
@@ -177,12 +177,12 @@ TEST_P(Loss, Point7_TiedLargestLogits_TheLowestIndexIsTheHit) {
         targets.push_back(target);
       }
   const LossProblem p = with_logits(rows, targets);
-  for (const bool wants_hits : {true, false}) {
+  for (const bool wants_correct : {true, false}) {
     LossProblem half = p;
-    for (uint32_t n = 0; n < p.tokens; ++n) half.weights[n] = (n % 2 == 0) == wants_hits;
-    for (const Cut& cut : cuts_of(half, 11, 521)) {
-      SCOPED_TRACE(cut.name);
-      EXPECT_EQ(run(half, cut, {.force = GetParam()}).sums.hits, wants_hits ? half.tokens / 2 : 0);
+    for (uint32_t n = 0; n < p.tokens; ++n) half.weights[n] = (n % 2 == 0) == wants_correct;
+    for (const Partition& partition : partitions_of(half, 11, 521)) {
+      SCOPED_TRACE(partition.name);
+      EXPECT_EQ(run(half, partition, {.force = GetParam()}).sums.top1_correct, wants_correct ? half.tokens / 2 : 0);
     }
   }
 }
@@ -191,35 +191,35 @@ TEST_P(Loss, Point7_TiedLargestLogits_TheLowestIndexIsTheHit) {
 
 // All logits equal: every exp is 1 and every sum over the vocabulary exact, so that no cut and no kernel may differ in one bit
 // of the loss, nor of the gradient of a logit, which d_w shows (x is the identity).
-TEST_P(Loss, UniformLogits_EveryCutGivesTheSameBits) {
+TEST_P(Loss, UniformLogits_EveryPartitionGivesTheSameBits) {
   const std::vector<double> equal(1031, -2.5);
   const LossProblem p = with_logits({equal, equal, equal}, {0, 1030, 512});
   const LossRun first = run(p, kFull);  // the device's own kernel
   // Gradients of logits are operands of d_w: all 16-bit kernels round them the same way.
   const LossRun rounded_first = GetParam().precision == Precision::f32 ? first : run(p, kFull, {.force = GetParam()});
   EXPECT_NEAR(first.nll[0], std::log(1031.0), 8 * 6 * kEpsilon);  // ln: 3 ULP
-  EXPECT_EQ(first.sums.hits, 1);
-  for (const Cut& cut : cuts_of(p, 2, 521)) {
-    SCOPED_TRACE(cut.name);
-    const LossRun actual = run(p, cut, {.force = GetParam()});
+  EXPECT_EQ(first.sums.top1_correct, 1);
+  for (const Partition& partition : partitions_of(p, 2, 521)) {
+    SCOPED_TRACE(partition.name);
+    const LossRun actual = run(p, partition, {.force = GetParam()});
     expect_same_bits(actual.nll, first.nll, "nll");
     expect_same_bits(actual.d_w, rounded_first.d_w, "d_w");
-    EXPECT_EQ(actual.sums.hits, 1);
+    EXPECT_EQ(actual.sums.top1_correct, 1);
   }
 }
 
 // The logits are the same bits in every cut of a kernel: what differs is the order of sums. Two runs are within twice the
 // bound of one against exact sums. For V = 131 that is within 64 ULP of a loss of 4, worst case.
-TEST_P(Loss, Cuts_AgreeWithinTheRoundingsOfTheirSums) {
+TEST_P(Loss, Partitions_AgreeWithinTheRoundingsOfTheirSums) {
   for (const Options& options : kOptions) {
     const LossProblem p = with_options(with_masks(make_problem(37, 12, 131, 23)), options);
     LossBounds bounds = bounds_of(p, reference::loss(p), 0, GetParam().precision);
     for (Doubles* each : {&bounds.nll, &bounds.d_x, &bounds.d_w})
       for (double& bound : *each) bound *= 2;
     const LossRun full = run(p, kFull, {.force = GetParam()});
-    for (const Cut& cut : cuts_of(p, 11, 31)) {
-      SCOPED_TRACE(fmt::format("{}: {}", options.name, cut.name));
-      const LossRun actual = run(p, cut, {.force = GetParam()});
+    for (const Partition& partition : partitions_of(p, 11, 31)) {
+      SCOPED_TRACE(fmt::format("{}: {}", options.name, partition.name));
+      const LossRun actual = run(p, partition, {.force = GetParam()});
       expect_close(actual.nll, widen(full.nll), bounds.nll, "nll");
       expect_close(actual.d_x, widen(full.d_x), bounds.d_x, "d_x");
       expect_close(actual.d_w, widen(full.d_w), bounds.d_w, "d_w");
@@ -229,9 +229,9 @@ TEST_P(Loss, Cuts_AgreeWithinTheRoundingsOfTheirSums) {
 
 TEST_P(Loss, Rerun_IsBitwiseEqual) {
   const LossProblem p = with_options(with_masks(make_problem(133, 12, 647, 29)), kOptions.back());
-  for (const Cut& cut : cuts_of(p, 31, 257)) {
-    SCOPED_TRACE(cut.name);
-    expect_same_run(run(p, cut, {.force = GetParam()}), run(p, cut, {.force = GetParam()}));
+  for (const Partition& partition : partitions_of(p, 31, 257)) {
+    SCOPED_TRACE(partition.name);
+    expect_same_run(run(p, partition, {.force = GetParam()}), run(p, partition, {.force = GetParam()}));
   }
 }
 
@@ -240,20 +240,20 @@ TEST_P(Loss, SeveralSubgroupsARow_MatchLossAndGradients) {
   if (is_slow_to_compile()) GTEST_SKIP() << "in many forms: the smaller tiles and the other tests of this one run them";
   const LossProblem p = with_options(with_masks(make_problem(19, 12, 1031, 33)), kOptions[1]);
   const LossResult expected = reference::loss(p);
-  for (const Cut& cut : {cuts_of(p, 11, 517)[0], cuts_of(p, 11, 517)[3]}) {
-    SCOPED_TRACE(cut.name);
-    expect_matches(run(p, cut, {.force = GetParam(), .row_subgroups = 4}), p, expected, logit_error(p), true, GetParam().precision);
+  for (const Partition& partition : {partitions_of(p, 11, 517)[0], partitions_of(p, 11, 517)[3]}) {
+    SCOPED_TRACE(partition.name);
+    expect_matches(run(p, partition, {.force = GetParam(), .row_subgroups = 4}), p, expected, logit_error(p), true, GetParam().precision);
   }
 }
 
 TEST_P(Loss, Evaluation_GivesTheTrainingLossBitForBit) {
   const LossProblem p = with_options(with_masks(make_problem(133, 12, 647, 31)), kOptions.back());
-  for (const Cut& cut : cuts_of(p, 31, 257)) {
-    SCOPED_TRACE(cut.name);
-    const LossRun evaluated = run(p, {"", cut.range, cut.chunk, 0}, {.force = GetParam()}), trained = run(p, cut, {.force = GetParam()});
+  for (const Partition& partition : partitions_of(p, 31, 257)) {
+    SCOPED_TRACE(partition.name);
+    const LossRun evaluated = run(p, {"", partition.row_chunk, partition.chunk, 0}, {.force = GetParam()}), trained = run(p, partition, {.force = GetParam()});
     expect_same_bits(evaluated.nll, trained.nll, "nll");
     EXPECT_EQ(evaluated.sums.objective, trained.sums.objective);
-    EXPECT_EQ(evaluated.sums.hits, trained.sums.hits);
+    EXPECT_EQ(evaluated.sums.top1_correct, trained.sums.top1_correct);
   }
 }
 

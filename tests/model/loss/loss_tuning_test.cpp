@@ -26,7 +26,7 @@ TEST(LossTuning, OneCandidate_IsTakenWithoutMeasuring) {
   EXPECT_FALSE(std::filesystem::exists(folder / "tuning.json"));
 }
 
-TEST(LossTuning, RoomForAll_MeasuresThenRemembers) {
+TEST(LossTuning, AllPlansFit_MeasuresThenRemembers) {
   const lapilli::testing::TempDir folder;
   const TunedLoss first = tune(folder / "tuning.json", {.memory_mib = 64});
   EXPECT_EQ(first.reason.find("measured: "), 0U) << first.reason;
@@ -46,10 +46,10 @@ TEST(LossTuning, ChosenOptions_GiveTheChosenPlanAgain) {
   }
 }
 
-TEST(LossTuning, Budget_RulesOutWhatDoesNotFit) {
+TEST(LossTuning, Budget_ExcludesPlansThatDoNotFit) {
   for (const LossPlan& plan : loss_candidates({.memory_mib = 2}, kShape)) {
     EXPECT_NE(plan.strategy, LossStrategy::full);
-    EXPECT_LE(plan.slab_bytes() + uint64_t{8} * plan.range * kShape.dim, 2U << 20) << plan.to_string();
+    EXPECT_LE(plan.logits_buffer_bytes() + uint64_t{8} * plan.row_chunk * kShape.dim, 2U << 20) << plan.to_string();
   }
 }
 
@@ -61,7 +61,7 @@ TEST(LossTuning, NotMeasuring_TakesTheFirstThatFits) {
 }
 
 // A shape of 6 TFLOP is measured with fewer columns, and with a teacher.
-TEST(LossTuning, LargeShape_IsMeasuredInMoments) {
+TEST(LossTuning, LargeShape_IsMeasuredQuickly) {
   const lapilli::testing::TempDir folder;
   const LossShape shape{.tokens = 2048, .dim = 64, .vocab = 131072, .teacher_dim = 32};
   const TunedLoss tuned = tune(folder / "tuning.json", {.memory_mib = 1100, .distillation = 0.5F}, shape);

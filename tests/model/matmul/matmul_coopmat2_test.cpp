@@ -37,7 +37,7 @@ class Coopmat2Matmul : public testing::TestWithParam<Param> {
     if (const auto reason = why_not(kernel())) GTEST_SKIP() << *reason;
   }
   const MatmulKernel& kernel() const { return GetParam().kernel; }
-  DType factors() const { return storage_type(kernel().precision); }
+  DType operand_type() const { return storage_type(kernel().precision); }
   void for_all_cases(const std::function<void(const Case&)>& check) {
     const std::vector<std::vector<Case>> whole{tile_cases(), cases(), even_cases(), large_cases()}, few{emulated_cases(GetParam())};
     for (const auto& some : kernel().emulated ? few : whole)
@@ -53,7 +53,7 @@ TEST_P(Coopmat2Matmul, ExactInputs_EveryElementRoundedOnce) {
   for_all_cases([&](const Case& p) {
     const auto a = small_integers(uint64_t{p.m} * p.k, 1), b = small_integers(uint64_t{p.k} * p.n, 2);
     Bench bench;
-    const Tensor ta = bench.input(a_shape(p), a, factors()), tb = bench.input(b_shape(p), b, factors()), tc = bench.output({p.m, p.n}, GetParam().c);
+    const Tensor ta = bench.input(a_shape(p), a, operand_type()), tb = bench.input(b_shape(p), b, operand_type()), tc = bench.output({p.m, p.n}, GetParam().c);
     bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.force = kernel()}); });
     EXPECT_EQ(bench.read(tc), stored(narrow(expected(p, widen(a), widen(b)).value), GetParam().c));
   });
@@ -61,10 +61,10 @@ TEST_P(Coopmat2Matmul, ExactInputs_EveryElementRoundedOnce) {
 
 TEST_P(Coopmat2Matmul, EpilogueAndAccumulate_MatchReference) {
   for_all_cases([&](const Case& p) {
-    const auto a = stored(random_values(uint64_t{p.m} * p.k, 3), factors()), b = stored(random_values(uint64_t{p.k} * p.n, 4), factors());
+    const auto a = stored(random_values(uint64_t{p.m} * p.k, 3), operand_type()), b = stored(random_values(uint64_t{p.k} * p.n, 4), operand_type());
     const auto bias = random_values(p.n, 5), residual = stored(random_values(uint64_t{p.m} * p.n, 6), GetParam().c);
     Bench bench;
-    const Tensor ta = bench.input(a_shape(p), a, factors()), tb = bench.input(b_shape(p), b, factors()), tbias = bench.input({p.n}, bias);
+    const Tensor ta = bench.input(a_shape(p), a, operand_type()), tb = bench.input(b_shape(p), b, operand_type()), tbias = bench.input({p.n}, bias);
     const Tensor tresidual = bench.input({p.m, p.n}, residual, GetParam().c), tc = bench.output({p.m, p.n}, GetParam().c);
     const Tensor quarter = bench.input({1}, std::vector<float>{0.25F});
     bench.run([&](Ops& ops) {
@@ -86,24 +86,24 @@ TEST_P(Coopmat2Matmul, EpilogueAndAccumulate_MatchReference) {
   });
 }
 
-TEST_P(Coopmat2Matmul, LiveCount_LimitsTokensAndLeavesTheRest) {
+TEST_P(Coopmat2Matmul, NumValid_LimitsTokensAndLeavesTheRest) {
   for_all_cases([&](const Case& p) {
     const bool depth = p.layout == Layout::tn;
-    const uint32_t all = depth ? p.k : p.m, live = all / 2;
-    const uint64_t dead = uint64_t{live} * (depth ? p.m : p.k);
+    const uint32_t all = depth ? p.k : p.m, num_valid = all / 2;
+    const uint64_t dead = uint64_t{num_valid} * (depth ? p.m : p.k);
     auto a = small_integers(uint64_t{p.m} * p.k, 7);
     std::fill(a.begin() + static_cast<std::ptrdiff_t>(dead), a.end(), std::nanf(""));
     const auto b = small_integers(uint64_t{p.k} * p.n, 8);
     Bench bench;
-    const Tensor ta = bench.input(a_shape(p), a, factors()), tb = bench.input(b_shape(p), b, factors());
-    const Tensor tlive = bench.input({1}, std::vector<uint32_t>{live});
+    const Tensor ta = bench.input(a_shape(p), a, operand_type()), tb = bench.input(b_shape(p), b, operand_type());
+    const Tensor tnum_valid = bench.input({1}, std::vector<uint32_t>{num_valid});
     const Tensor tc = bench.input({p.m, p.n}, std::vector<float>(uint64_t{p.m} * p.n, 77.0F), GetParam().c);
-    bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.live = tlive, .alpha = 2.0F, .force = kernel()}); });
+    bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.num_valid = tnum_valid, .alpha = 2.0F, .force = kernel()}); });
     std::fill(a.begin() + static_cast<std::ptrdiff_t>(dead), a.end(), 0.0F);
     auto value = narrow(expected(p, widen(a), widen(b)).value);
     for (float& each : value) each *= 2.0F;
     value = stored(value, GetParam().c);
-    if (!depth) std::fill(value.begin() + static_cast<std::ptrdiff_t>(uint64_t{live} * p.n), value.end(), 77.0F);
+    if (!depth) std::fill(value.begin() + static_cast<std::ptrdiff_t>(uint64_t{num_valid} * p.n), value.end(), 77.0F);
     EXPECT_EQ(bench.read(tc), value);
   });
 }
@@ -123,8 +123,8 @@ TEST_P(Coopmat2Matmul, RowsWithGaps_GapsNeitherReadNorWritten) {
     const auto wide = [](uint32_t cols) { return static_cast<uint32_t>(round_up(cols + 1, 16)); };
     const auto c = with_gaps(std::vector<float>(uint64_t{p.m} * p.n, 3.0F), p.n, wide(p.n), std::nanf(""));
     Bench bench;
-    const Tensor ta = bench.input({a_shape(p)[0], wide(a_cols)}, with_gaps(a, a_cols, wide(a_cols), std::nanf("")), factors());
-    const Tensor tb = bench.input({b_shape(p)[0], wide(b_cols)}, with_gaps(b, b_cols, wide(b_cols), std::nanf("")), factors());
+    const Tensor ta = bench.input({a_shape(p)[0], wide(a_cols)}, with_gaps(a, a_cols, wide(a_cols), std::nanf("")), operand_type());
+    const Tensor tb = bench.input({b_shape(p)[0], wide(b_cols)}, with_gaps(b, b_cols, wide(b_cols), std::nanf("")), operand_type());
     const Tensor tc = bench.input({p.m, wide(p.n)}, c, GetParam().c);
     bench.run([&](Ops& ops) {
       record(ops, p.layout, tc.columns(p.n), ta.columns(a_cols), tb.columns(b_cols), Into::accumulate, {.force = kernel()});
@@ -145,7 +145,7 @@ TEST_P(Coopmat2Matmul, ResultBeginsAnywhere_NeighboursUntouched) {
   for_all_cases([&](const Case& p) {
     const auto a = small_integers(uint64_t{p.m} * p.k, 11), b = small_integers(uint64_t{p.k} * p.n, 12);
     Bench bench;
-    const Tensor ta = bench.input(a_shape(p), a, factors()), tb = bench.input(b_shape(p), b, factors());
+    const Tensor ta = bench.input(a_shape(p), a, operand_type()), tb = bench.input(b_shape(p), b, operand_type());
     const Tensor tc = bench.input({p.m + 2, p.n}, std::vector<float>(uint64_t{p.m + 2} * p.n, 5.0F), GetParam().c);
     const Tensor tbias = bench.input({p.n + 1}, std::vector<float>(p.n + 1, 2.0F));
     bench.run([&](Ops& ops) { record(ops, p.layout, tc.row_range(1, p.m), ta, tb, Into::accumulate, {.bias = tbias.range(1, p.n), .force = kernel()}); });
@@ -170,7 +170,7 @@ TEST_P(Coopmat2Matmul, ResultsBetweenTwoValues_RoundToNearestEven) {
   const std::vector<float> nearest{1, 1 + 2 * step, 1 + step, 1, -1, f16 ? 65504.0F : 0x1.C4p127F, inf, std::nanf("")};
   for (const bool aligned : {true, false}) {  // whole tiles are stored at once, or elements
     Bench bench;
-    const Tensor ta = bench.input({1, 8}, std::vector<float>(8), factors()), tb = bench.input({8, 8}, std::vector<float>(64, 1), factors());
+    const Tensor ta = bench.input({1, 8}, std::vector<float>(8), operand_type()), tb = bench.input({8, 8}, std::vector<float>(64, 1), operand_type());
     const Tensor tc = bench.output({9}, GetParam().c), tbias = bench.input({8}, bias);
     const Tensor result = tc.range(aligned ? 0 : 1, 8).reshaped({1, 8});
     bench.run([&](Ops& ops) { matmul_nn(ops, result, ta, tb, Into::overwrite, {.bias = tbias, .force = kernel()}); });
@@ -217,13 +217,13 @@ class Coopmat2Choice : public testing::Test {
   }
 };
 
-TEST_F(Coopmat2Choice, CapableDevice_OnlyWhereForced) {
+TEST_F(Coopmat2Choice, CapableDevice_OnlyIfForced) {
   EXPECT_EQ(why_no_coopmat2(capable(), Precision::f16), std::nullopt);
   EXPECT_EQ(matmul_kernel(capable(), Precision::f16).kernel_class, KernelClass::coopmat);
   EXPECT_EQ(matmul_kernel(capable(), Precision::f32).kernel_class, capable().kernel_class);
 }
 
-TEST_F(Coopmat2Choice, OtherDevices_SayWhyNot) {
+TEST_F(Coopmat2Choice, OtherDevices_ErrorHasTheReason) {
   EXPECT_NE(why_no_coopmat2(capable(), Precision::bf16), std::nullopt) << "matrices of workgroups are of f16 only";
   EXPECT_NE(why_no_coopmat2(capable(), Precision::f32), std::nullopt);
   for (const auto& spoil : std::vector<std::function<void(DeviceCaps&)>>{
@@ -236,7 +236,7 @@ TEST_F(Coopmat2Choice, OtherDevices_SayWhyNot) {
   }
 }
 
-TEST_F(Coopmat2Choice, Tile_LargestThatLeavesWorkForEveryMultiprocessor) {
+TEST_F(Coopmat2Choice, Tile_LargestThatLeavesWorkForEverySm) {
   const MatmulKernel kernel{.kernel_class = KernelClass::coopmat2, .precision = Precision::f16};
   const auto tile = [&](uint32_t rows, uint32_t cols) {
     const MatmulTile chosen = choose_matmul_tile(capable(), rows, cols, false, kernel);

@@ -17,7 +17,7 @@ struct Param {
   MatmulKernel kernel;
   bool in_16_bits;  // memory has the operands' type, else f32; but coopmat2 only supports operands of that type
   DType dtype() const { return in_16_bits ? storage_type(kernel.precision) : DType::f32; }
-  DType factors() const { return kernel.kernel_class == KernelClass::coopmat2 ? storage_type(kernel.precision) : dtype(); }
+  DType operand_type() const { return kernel.kernel_class == KernelClass::coopmat2 ? storage_type(kernel.precision) : dtype(); }
 };
 
 constexpr float kAlpha = 0.125F;
@@ -56,7 +56,7 @@ class NonlinearMatmul : public testing::TestWithParam<Param> {
     const std::vector<Case> deep{{Layout::nt, 9, 34, 2049}, {Layout::nn, 34, 33, 4130}};
     const bool f32 = kernel.precision == Precision::f32;
     if (f32) all.insert(all.end(), more.begin(), more.end());
-    if (kernel.kernel_class == KernelClass::scalar) all.insert(all.end(), deep.begin(), deep.end());
+    if (kernel.kernel_class == KernelClass::cpu) all.insert(all.end(), deep.begin(), deep.end());
     for (const Case& p : all) {
       SCOPED_TRACE(fmt::format("{} {}x{}x{}", static_cast<int>(p.layout), p.m, p.n, p.k));
       check(p);
@@ -69,21 +69,21 @@ class NonlinearMatmul : public testing::TestWithParam<Param> {
   }
   // Whether the kernel's epilogue processes pairs of columns.
   bool takes_pairs(const Case& p) const {
-    return kernel.kernel_class == KernelClass::scalar ? kernel.pairs && device().caps().fast_pair_loads && p.n % 2 == 0
+    return kernel.kernel_class == KernelClass::cpu ? kernel.load64 && device().caps().fast_64bit_loads && p.n % 2 == 0
                                                       : kernel.kernel_class != KernelClass::coopmat2;
   }
-  uint64_t depth_pieces(const Case& p) const { return kernel.kernel_class == KernelClass::scalar ? ceil_div(p.k, 2048) : 1; }
+  uint64_t depth_pieces(const Case& p) const { return kernel.kernel_class == KernelClass::cpu ? ceil_div(p.k, 2048) : 1; }
 
   const MatmulKernel kernel = GetParam().kernel;
   const bool in_16_bits = GetParam().in_16_bits;
-  const DType dtype = GetParam().dtype(), factors = GetParam().factors();
+  const DType dtype = GetParam().dtype(), operand_type = GetParam().operand_type();
 };
 
 TEST_P(NonlinearMatmul, Gelu_KeepsYAndStoresGeluOfWhatItKept) {
   for_all_cases([&](const Case& p) {
     const Product product(p, 1, true);
     Bench bench;
-    const Tensor a = bench.input(a_shape(p), product.a, factors), b = bench.input(b_shape(p), product.b, factors), bias = bench.input({p.n}, product.bias);
+    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type), bias = bench.input({p.n}, product.bias);
     const Tensor c = bench.output({p.m, p.n}, dtype), kept = bench.output({p.m, p.n}, dtype), alone = bench.output({p.m, p.n}, dtype);
     MatmulOptions options{.bias = bias, .alpha = kAlpha, .nonlinearity = Nonlinearity::gelu, .force = kernel};
     bench.run([&](Ops& ops) {
@@ -108,7 +108,7 @@ TEST_P(NonlinearMatmul, Gelu_KeptBeginsAnywhere_NeighboursUntouched) {
     const Product product(p, 4, false);
     for (const uint32_t begin : {1U, 2U}) {
       Bench bench;
-      const Tensor a = bench.input(a_shape(p), product.a, factors), b = bench.input(b_shape(p), product.b, factors);
+      const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type);
       const uint32_t count = p.m * p.n;
       const Tensor whole = bench.input({count + 4}, std::vector<float>(count + 4, 5.0F), dtype), c = bench.output({p.m, p.n}, dtype);
       bench.run([&](Ops& ops) {
@@ -128,7 +128,7 @@ TEST_P(NonlinearMatmul, GeluBackward_MatchesReference) {
     const Product product(p, 7, false);
     const auto x = inputs(uint64_t{p.m} * p.n, 10);
     Bench bench;
-    const Tensor a = bench.input(a_shape(p), product.a, factors), b = bench.input(b_shape(p), product.b, factors);
+    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type);
     const Tensor before = bench.input({p.m, p.n}, x, dtype), d_x = bench.output({p.m, p.n}, dtype);
     bench.run([&](Ops& ops) {
       record(ops, p.layout, d_x, a, b, Into::overwrite,
@@ -141,12 +141,12 @@ TEST_P(NonlinearMatmul, GeluBackward_MatchesReference) {
 }
 
 // In the epilogue, or, if the kernel does not store pairs, in a separate pass.
-TEST_P(NonlinearMatmul, Swiglu_KeepsGateAndUpAndStoresWhatItMakesOfThem) {
+TEST_P(NonlinearMatmul, Swiglu_KeepsGateAndUpAndStoresTheResult) {
   const auto check = [&](const Case& p) {
     if (p.n % 2 != 0 || (in_16_bits && p.n % 4 != 0)) return;  // no pairs; rows of 16 bits that begin within a word
     const Product product(p, 31, true);
     Bench bench;
-    const Tensor a = bench.input(a_shape(p), product.a, factors), b = bench.input(b_shape(p), product.b, factors), bias = bench.input({p.n}, product.bias);
+    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type), bias = bench.input({p.n}, product.bias);
     const Tensor c = bench.output({p.m, p.n / 2}, dtype), kept = bench.output({p.m, p.n}, dtype);
     bench.run([&](Ops& ops) {
       record(ops, p.layout, c, a, b, Into::overwrite,
@@ -170,7 +170,7 @@ TEST_P(NonlinearMatmul, SwigluBackward_GradientsOfGateAndUpMatchReference) {
     const Product product(p, 11, false);
     const auto gate_up = inputs(uint64_t{2} * p.m * p.n, 14);
     Bench bench;
-    const Tensor a = bench.input(a_shape(p), product.a, factors), b = bench.input(b_shape(p), product.b, factors);
+    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type);
     const Tensor before = bench.input({p.m, 2 * p.n}, gate_up, dtype), d_gate_up = bench.output({p.m, 2 * p.n}, dtype);
     bench.run([&](Ops& ops) {
       record(ops, p.layout, d_gate_up, a, b, Into::overwrite,
@@ -188,32 +188,32 @@ TEST_P(NonlinearMatmul, SwigluBackward_GradientsOfGateAndUpMatchReference) {
 
 // Heads with rotation and columns without. In the epilogue, or, if the kernel does not store pairs, in a separate pass
 // over the stored result.
-TEST_P(NonlinearMatmul, Rotary_HeadsTurnByTheirRowsPosition) {
+TEST_P(NonlinearMatmul, Rotary_HeadsRotateByTheirRowsPosition) {
   for_all_cases([&](const Case& p) {
-    const uint32_t head_width = p.n > 100 ? 34 : 6, turned_heads = p.n * 7 / 10 / head_width, context = 11;
-    if (turned_heads == 0 || (in_16_bits && p.n % 2 != 0)) return;  // no head; rows of 16 bits that begin within a word
+    const uint32_t head_width = p.n > 100 ? 34 : 6, rotary_heads = p.n * 7 / 10 / head_width, context = 11;
+    if (rotary_heads == 0 || (in_16_bits && p.n % 2 != 0)) return;  // no head; rows of 16 bits that begin within a word
     const Product product(p, 21, true);
     Bench bench;
-    const Tensor a = bench.input(a_shape(p), product.a, factors), b = bench.input(b_shape(p), product.b, factors), bias = bench.input({p.n}, product.bias);
-    const Tensor turns = bench.input({context, head_width}, make_turns(context, head_width, 100)), c = bench.output({p.m, p.n}, dtype);
+    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type), bias = bench.input({p.n}, product.bias);
+    const Tensor cos_sin_table = bench.input({context, head_width}, make_cos_sin_table(context, head_width, 100)), c = bench.output({p.m, p.n}, dtype);
     bench.run([&](Ops& ops) {
       record(ops, p.layout, c, a, b, Into::overwrite,
              {.bias = bias, .alpha = kAlpha, .nonlinearity = Nonlinearity::rotary,
-              .rotary = {.turns = turns, .context = context, .turned_heads = turned_heads}, .force = kernel});
+              .rotary = {.cos_sin_table = cos_sin_table, .context = context, .rotary_heads = rotary_heads}, .force = kernel});
       EXPECT_EQ(ops.program.dispatch_count(), depth_pieces(p) + (takes_pairs(p) ? 0 : 1));
     });
     const Doubles y = widen(product.y);
     Doubles bound;
     for (const double value : y) bound.push_back(kernel.kernel_class == KernelClass::coopmat2 ? storage_rounding(dtype) * std::abs(value) : 0);
-    const Doubles turned = reference::Rope{p.m, context, turned_heads, head_width, p.n, 100}.turn(y, 1, &bound);
-    for (size_t i = 0; i < bound.size(); ++i) bound[i] += storage_rounding(dtype) * (std::abs(turned[i]) + bound[i]) + storage_floor(dtype);
-    expect_close(bench.read(c), turned, bound, "c");
+    const Doubles rotated = reference::Rope{p.m, context, rotary_heads, head_width, p.n, 100}.rotate(y, 1, &bound);
+    for (size_t i = 0; i < bound.size(); ++i) bound[i] += storage_rounding(dtype) * (std::abs(rotated[i]) + bound[i]) + storage_floor(dtype);
+    expect_close(bench.read(c), rotated, bound, "c");
   });
 }
 
 // With a depth of 1, y has any value: tails, overflows of its square and cube, and NaN.
 TEST_P(NonlinearMatmul, Gelu_EdgesOfF32) {
-  if (kernel.precision != Precision::f32) GTEST_SKIP() << "factors have no such values";
+  if (kernel.precision != Precision::f32) GTEST_SKIP() << "operands have no such values";
   constexpr uint32_t kCols = 6;
   auto values = awkward_values(97, 17);
   values.push_back(std::nanf(""));
@@ -243,7 +243,7 @@ TEST_P(NonlinearMatmul, Gelu_EdgesOfF32) {
 }
 
 std::vector<Param> params() {
-  std::vector<Param> all{{{KernelClass::scalar}, false}, {{KernelClass::scalar, 0, false}, false}};
+  std::vector<Param> all{{{KernelClass::cpu}, false}, {{KernelClass::cpu, 0, false}, false}};
   for (const uint32_t tile : {32U, 64U, 128U}) all.push_back({{KernelClass::tiled, tile}, false});
   for (const MatmulKernel& coopmat : coopmat_kernels())
     for (const bool in_16_bits : {false, true})
@@ -255,7 +255,7 @@ std::vector<Param> params() {
 }
 std::string param_name(const testing::TestParamInfo<Param>& info) {
   const MatmulKernel& kernel = info.param.kernel;
-  const std::string_view form = kernel.kernel_class != KernelClass::scalar ? "" : kernel.pairs ? "_pairs" : "_words";
+  const std::string_view form = kernel.kernel_class != KernelClass::cpu ? "" : kernel.load64 ? "_load64" : "_load32";
   return fmt::format("{}{}{}{}{}{}", to_string(kernel.kernel_class), form, kernel.tile != 0 ? fmt::format("_{}", kernel.tile) : "",
                      kernel.tile_cols != 0 ? fmt::format("x{}{}", kernel.tile_cols, kernel.emulated ? "_emulated" : "") : "", kernel.precision == Precision::f32 ? "" : fmt::format("_{}", to_string(kernel.precision)), info.param.in_16_bits ? "_in_16_bits" : "");
 }

@@ -1,5 +1,5 @@
 // Matmuls on CPU drivers with rows that start at odd elements of memory: every other row starts in the middle of the
-// pairs that matmul_scalar_pairs.glsl loads, and the missing element of a pair is loaded separately.
+// pairs that matmul_cpu_load64.glsl loads, and the missing element of a pair is loaded separately.
 #include <cmath>
 
 #include "model/matmul/matmul_record.h"
@@ -17,7 +17,7 @@ std::vector<std::array<uint32_t, 3>> sizes() {
 class OddMatmul : public testing::TestWithParam<std::tuple<MatmulKernel, Layout>> {
  protected:
   void SetUp() override {
-    if (!device().caps().fast_pair_loads) GTEST_SKIP() << "the driver is not given 64-bit loads";
+    if (!device().caps().fast_64bit_loads) GTEST_SKIP() << "the driver is not given 64-bit loads";
   }
   // Calls check with every case, in one process: the kernels of all are the same few.
   void for_all_sizes(const std::function<void(const Case&)>& check) const {
@@ -90,8 +90,8 @@ TEST_P(OddMatmul, NansInARowAndAColumn_StayThere) {
 
 std::vector<MatmulKernel> tiles() {
   std::vector<MatmulKernel> all;
-  for (const auto& [rows, vectors] : matmul_tiles(DeviceCaps{}, {KernelClass::scalar}))
-    all.push_back({.kernel_class = KernelClass::scalar, .tile = rows, .tile_cols = vectors});
+  for (const auto& [rows, vectors] : matmul_tiles(DeviceCaps{}, {KernelClass::cpu}))
+    all.push_back({.kernel_class = KernelClass::cpu, .tile = rows, .tile_cols = vectors});
   return all;
 }
 std::string name(const testing::TestParamInfo<std::tuple<MatmulKernel, Layout>>& info) {

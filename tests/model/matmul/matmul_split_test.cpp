@@ -33,14 +33,14 @@ class SplitMatmul : public testing::TestWithParam<Param> {
     }
   }
   const MatmulKernel kernel = std::get<0>(GetParam());
-  const DType factors = storage_type(kernel.precision), c_type = std::get<1>(GetParam()) ? factors : DType::f32;
+  const DType operand_type = storage_type(kernel.precision), c_type = std::get<1>(GetParam()) ? operand_type : DType::f32;
 };
 
 TEST_P(SplitMatmul, ExactInputs_EveryElementExact) {
   for_all_cases([&](const MatmulKernel& split, const Case& p) {
     const auto a = small_integers(uint64_t{p.m} * p.k, 1), b = small_integers(uint64_t{p.k} * p.n, 2);
     Bench bench;
-    const Tensor ta = bench.input(a_shape(p), a, factors), tb = bench.input(b_shape(p), b, factors), tc = bench.output({p.m, p.n}, c_type);
+    const Tensor ta = bench.input(a_shape(p), a, operand_type), tb = bench.input(b_shape(p), b, operand_type), tc = bench.output({p.m, p.n}, c_type);
     const Tensor workspace = bench.output(kWorkspace);
     bench.run([&](Ops& ops) {
       ops.workspace = workspace;
@@ -51,12 +51,12 @@ TEST_P(SplitMatmul, ExactInputs_EveryElementExact) {
 }
 
 // Operands are integers, so that only the sums' roundings remain; twice with the same workspace.
-TEST_P(SplitMatmul, EpilogueAndAccumulate_AreOfTheWholeSum) {
+TEST_P(SplitMatmul, EpilogueAndAccumulate_ApplyToTheCompleteSum) {
   for_all_cases([&](const MatmulKernel& split, const Case& p) {
     const auto a = small_integers(uint64_t{p.m} * p.k, 3), b = small_integers(uint64_t{p.k} * p.n, 4);
     const auto bias = random_values(p.n, 5), residual = stored(random_values(uint64_t{p.m} * p.n, 6), c_type);
     Bench bench;
-    const Tensor ta = bench.input(a_shape(p), a, factors), tb = bench.input(b_shape(p), b, factors), tbias = bench.input({p.n}, bias);
+    const Tensor ta = bench.input(a_shape(p), a, operand_type), tb = bench.input(b_shape(p), b, operand_type), tbias = bench.input({p.n}, bias);
     const Tensor tresidual = bench.input({p.m, p.n}, residual, c_type), tc = bench.output({p.m, p.n}, c_type), workspace = bench.output(kWorkspace);
     const Tensor quarter = bench.input({1}, std::vector<float>{0.25F});
     bench.run([&](Ops& ops) {
@@ -75,23 +75,23 @@ TEST_P(SplitMatmul, EpilogueAndAccumulate_AreOfTheWholeSum) {
   });
 }
 
-TEST_P(SplitMatmul, Rotary_TurnsTheWholeSum) {
+TEST_P(SplitMatmul, Rotary_RotatesTheCompleteSum) {
   for_all_cases([&](const MatmulKernel& split, const Case& p) {
     const auto a = small_integers(uint64_t{p.m} * p.k, 9), b = small_integers(uint64_t{p.k} * p.n, 10);
     const uint32_t context = 5;
     Bench bench;
-    const Tensor ta = bench.input(a_shape(p), a, factors), tb = bench.input(b_shape(p), b, factors), tc = bench.output({p.m, p.n}, c_type);
-    const Tensor turns = bench.input({context, 2}, make_turns(context, 2, 100)), workspace = bench.output(kWorkspace);
+    const Tensor ta = bench.input(a_shape(p), a, operand_type), tb = bench.input(b_shape(p), b, operand_type), tc = bench.output({p.m, p.n}, c_type);
+    const Tensor cos_sin_table = bench.input({context, 2}, make_cos_sin_table(context, 2, 100)), workspace = bench.output(kWorkspace);
     bench.run([&](Ops& ops) {
       ops.workspace = workspace;
       record(ops, p.layout, tc, ta, tb, Into::overwrite,
-             {.nonlinearity = Nonlinearity::rotary, .rotary = {.turns = turns, .context = context, .turned_heads = 1}, .force = split});
+             {.nonlinearity = Nonlinearity::rotary, .rotary = {.cos_sin_table = cos_sin_table, .context = context, .rotary_heads = 1}, .force = split});
     });
     const Doubles sum = widen(stored(narrow(expected(p, widen(a), widen(b)).value), c_type));
     Doubles bound(sum.size());
-    const Doubles turned = reference::Rope{p.m, context, 1, 2, p.n, 100}.turn(sum, 1, &bound);
-    for (size_t i = 0; i < bound.size(); ++i) bound[i] += storage_rounding(c_type) * (std::abs(turned[i]) + bound[i]) + storage_floor(c_type);
-    expect_close(bench.read(tc), turned, bound, "c");
+    const Doubles rotated = reference::Rope{p.m, context, 1, 2, p.n, 100}.rotate(sum, 1, &bound);
+    for (size_t i = 0; i < bound.size(); ++i) bound[i] += storage_rounding(c_type) * (std::abs(rotated[i]) + bound[i]) + storage_floor(c_type);
+    expect_close(bench.read(tc), rotated, bound, "c");
   });
 }
 
@@ -102,7 +102,7 @@ TEST_P(SplitMatmul, RowsWithGaps_GapsStayAsTheyAre) {
   MatmulKernel split = kernel;
   split.splits = 2;
   Bench bench;
-  const Tensor ta = bench.input(a_shape(p), a, factors), tb = bench.input(b_shape(p), b, factors), workspace = bench.output(kWorkspace);
+  const Tensor ta = bench.input(a_shape(p), a, operand_type), tb = bench.input(b_shape(p), b, operand_type), workspace = bench.output(kWorkspace);
   const Tensor tc = bench.input({p.m, kWide}, std::vector<float>(uint64_t{p.m} * kWide, 77.0F), c_type);
   bench.run([&](Ops& ops) {
     ops.workspace = workspace;
@@ -134,7 +134,7 @@ TEST(SplitMatmulOrder, PartsRunSideBySide) {
 
 // A matmul of 768 x 768 has 36 tiles of 128: few for a GPU, so it is split if there is a workspace. It is not split if
 // depth or rows are known only on the device, or if it is too shallow.
-TEST(SplitMatmulChoice, WhoSplits) {
+TEST(SplitMatmulChoice, SplitOnlyWithWorkspaceKnownSizeAndDepth) {
   DeviceCaps gpu;
   gpu.subgroup_size = 32;
   gpu.max_workgroup_invocations = 1024;
@@ -145,21 +145,21 @@ TEST(SplitMatmulChoice, WhoSplits) {
   ASSERT_TRUE(workspace);
   const auto c_of = [&](Shape shape, DType dtype) { return reserve_tensor(arena, shape, "test", dtype); };
   const Tensor square = c_of({768, 768}, DType::f32);
-  const auto settled = [&](uint32_t depth, const Tensor& c, bool live = false, bool room = true) {
-    MatmulProduct product{.args = {.rows = 768, .cols = 768, .depth = depth, .c_stride = c.cols()}, .a = {}, .b = {}, .c = c, .addend = {}, .cost = {}};
-    if (live) product.args.live.slice = workspace.slice();
-    return settle_matmul_kernel(gpu, {.kernel_class = KernelClass::tiled}, product, room ? workspace : Tensor());
+  const auto resolved = [&](uint32_t depth, const Tensor& c, bool num_valid = false, bool room = true) {
+    MatmulProblem product{.args = {.rows = 768, .cols = 768, .depth = depth, .c_stride = c.cols()}, .a = {}, .b = {}, .c = c, .addend = {}, .cost = {}};
+    if (num_valid) product.args.num_valid.slice = workspace.slice();
+    return resolve_matmul_kernel(gpu, {.kernel_class = KernelClass::tiled}, product, room ? workspace : Tensor());
   };
-  const MatmulKernel deep = settled(16384, square);
+  const MatmulKernel deep = resolved(16384, square);
   EXPECT_EQ(deep.tile, 128U);
   EXPECT_EQ(deep.splits, 4U);  // 144 workgroups
-  EXPECT_EQ(settled(1024, square).splits, 1U);
-  EXPECT_EQ(settled(1024, square).tile, 64U);
-  EXPECT_EQ(settled(16384, square, true).splits, 1U);
-  EXPECT_EQ(settled(16384, square, false, false).splits, 1U);
-  EXPECT_EQ(settled(16384, c_of({768, 767}, DType::f16)).splits, 1U);
+  EXPECT_EQ(resolved(1024, square).splits, 1U);
+  EXPECT_EQ(resolved(1024, square).tile, 64U);
+  EXPECT_EQ(resolved(16384, square, true).splits, 1U);
+  EXPECT_EQ(resolved(16384, square, false, false).splits, 1U);
+  EXPECT_EQ(resolved(16384, c_of({768, 767}, DType::f16)).splits, 1U);
   DeviceCaps cpu = gpu;
-  cpu.kernel_class = KernelClass::scalar;
+  cpu.kernel_class = KernelClass::cpu;
   EXPECT_FALSE(reserve_matmul_workspace(arena, cpu));
 }
 

@@ -34,12 +34,12 @@ void expect_epilogue_and_accumulate(const MatmulKernel& force, const Case& p, St
     record(ops, p.layout, tc, ta, tb, Into::accumulate, {.force = force});
   });
   const auto product = expected(p, widen(a), widen(b));
-  const double factor = factor_rounding(force.precision), store = storage_rounding(tc.dtype()), least = storage_floor(tc.dtype());
+  const double factor = operand_rounding(force.precision), store = storage_rounding(tc.dtype()), least = storage_floor(tc.dtype());
   Doubles value(product.value.size()), bound(value.size());
   for (size_t i = 0; i < value.size(); ++i) {
     const double extra = std::abs(static_cast<double>(bias[i % p.n])) + std::abs(static_cast<double>(residual[i]));
     value[i] = 1.5 * product.value[i] + static_cast<double>(bias[i % p.n]) + static_cast<double>(residual[i]);
-    // Two dot products of k terms, then four more roundings of values no larger than the sum of magnitudes; and the factors'.
+    // Two dot products of k terms, then four more roundings of values no larger than the sum of magnitudes; and the operands'.
     bound[i] = kEpsilon * ((p.k + 1.0) * 1.5 * product.magnitude[i] + 4 * (1.5 * product.magnitude[i] + extra)) +
                (2 * factor + factor * factor) * 1.5 * product.magnitude[i] * (1 + (p.k + 1.0) * kEpsilon);
     // c is stored twice, and the error of the first store propagates through the second.
@@ -48,19 +48,19 @@ void expect_epilogue_and_accumulate(const MatmulKernel& force, const Case& p, St
   expect_close(bench.read(tc), value, bound, "c");
 }
 
-void expect_live_count(const MatmulKernel& force, const Case& p, Storage in = {}) {
+void expect_num_valid(const MatmulKernel& force, const Case& p, Storage in = {}) {
   const bool depth = p.layout == Layout::tn;
-  const uint32_t all = depth ? p.k : p.m, live = all / 2;
+  const uint32_t all = depth ? p.k : p.m, num_valid = all / 2;
   const auto a = small_integers(uint64_t{p.m} * p.k, 7), b = small_integers(uint64_t{p.k} * p.n, 8);
   Bench bench;
   const Tensor ta = bench.input(a_shape(p), a, in.of_a(force)), tb = bench.input(b_shape(p), b, in.of_b(force));
-  const Tensor tlive = bench.input({1}, std::vector<uint32_t>{live});
+  const Tensor tnum_valid = bench.input({1}, std::vector<uint32_t>{num_valid});
   const Tensor tc = bench.input({p.m, p.n}, std::vector<float>(uint64_t{p.m} * p.n, 77.0F), in.of_c(force));
-  bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.live = tlive, .force = force}); });
+  bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.num_valid = tnum_valid, .force = force}); });
   auto da = widen(a);
-  if (depth) std::fill(da.begin() + static_cast<std::ptrdiff_t>(uint64_t{live} * p.m), da.end(), 0.0);
+  if (depth) std::fill(da.begin() + static_cast<std::ptrdiff_t>(uint64_t{num_valid} * p.m), da.end(), 0.0);
   auto value = stored(narrow(expected(p, da, widen(b)).value), tc.dtype());
-  if (!depth) std::fill(value.begin() + static_cast<std::ptrdiff_t>(uint64_t{live} * p.n), value.end(), 77.0F);
+  if (!depth) std::fill(value.begin() + static_cast<std::ptrdiff_t>(uint64_t{num_valid} * p.n), value.end(), 77.0F);
   EXPECT_EQ(bench.read(tc), value);
 }
 
@@ -90,7 +90,7 @@ class Matmul : public testing::TestWithParam<Param> {
 };
 TEST_P(Matmul, ExactInputs_EveryElementExact) { expect_exact(force, p); }
 TEST_P(Matmul, EpilogueAndAccumulate_MatchReference) { expect_epilogue_and_accumulate(force, p); }
-TEST_P(Matmul, LiveCount_LimitsTokensAndLeavesTheRest) { expect_live_count(force, p); }
+TEST_P(Matmul, NumValid_LimitsTokensAndLeavesTheRest) { expect_num_valid(force, p); }
 TEST_P(Matmul, RowsWithGaps_GapsNeitherReadNorWritten) { expect_gaps_untouched(force, p); }
 
 // So deep that CPU drivers add up pieces of the depth; the last piece is one step, or most of one.
@@ -102,17 +102,17 @@ std::string case_name(const testing::TestParamInfo<Param>& info) {
   const char* layouts[] = {"NN", "NT", "TN"};
   const auto& [kernel, p] = info.param;
   return fmt::format("{}{}_{}_{}x{}x{}", to_string(kernel.kernel_class),
-                     kernel.tile != 0 ? std::to_string(kernel.tile) : kernel.pairs ? "" : "_words",
+                     kernel.tile != 0 ? std::to_string(kernel.tile) : kernel.load64 ? "" : "_load32",
                      layouts[static_cast<int>(p.layout)], p.m, p.n, p.k);
 }
 
-constexpr MatmulKernel kScalar{KernelClass::scalar}, kWords{KernelClass::scalar, 0, false}, kTiled32{KernelClass::tiled, 32}, kTiled64{KernelClass::tiled, 64},
+constexpr MatmulKernel kCpu{KernelClass::cpu}, kCpuLoad32{KernelClass::cpu, 0, false}, kTiled32{KernelClass::tiled, 32}, kTiled64{KernelClass::tiled, 64},
     kTiled128{KernelClass::tiled, 128};
-INSTANTIATE_TEST_SUITE_P(Shapes, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(cases())),
+INSTANTIATE_TEST_SUITE_P(Shapes, Matmul, testing::Combine(testing::Values(kCpu, kTiled32, kTiled64, kTiled128), testing::ValuesIn(cases())),
                          case_name);
-INSTANTIATE_TEST_SUITE_P(Even, Matmul, testing::Combine(testing::Values(kScalar, kWords), testing::ValuesIn(even_cases())), case_name);
-INSTANTIATE_TEST_SUITE_P(Deep, Matmul, testing::Combine(testing::Values(kScalar, kWords, kTiled32), testing::ValuesIn(deep_cases())), case_name);
-INSTANTIATE_TEST_SUITE_P(Large, Matmul, testing::Combine(testing::Values(kScalar, kTiled32, kTiled64, kTiled128), testing::ValuesIn(large_cases())),
+INSTANTIATE_TEST_SUITE_P(Even, Matmul, testing::Combine(testing::Values(kCpu, kCpuLoad32), testing::ValuesIn(even_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Deep, Matmul, testing::Combine(testing::Values(kCpu, kCpuLoad32, kTiled32), testing::ValuesIn(deep_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Large, Matmul, testing::Combine(testing::Values(kCpu, kTiled32, kTiled64, kTiled128), testing::ValuesIn(large_cases())),
                          case_name);
 
 
@@ -150,7 +150,7 @@ class CoopmatMatmul : public testing::TestWithParam<std::tuple<MatmulKernel, Sto
 };
 TEST_P(CoopmatMatmul, ExactInputs_EveryElementExact) { for_all_cases(expect_exact); }
 TEST_P(CoopmatMatmul, EpilogueAndAccumulate_MatchReference) { for_all_cases(expect_epilogue_and_accumulate); }
-TEST_P(CoopmatMatmul, LiveCount_LimitsTokensAndLeavesTheRest) { for_all_cases(expect_live_count); }
+TEST_P(CoopmatMatmul, NumValid_LimitsTokensAndLeavesTheRest) { for_all_cases(expect_num_valid); }
 TEST_P(CoopmatMatmul, RowsWithGaps_GapsNeitherReadNorWritten) { for_all_cases(expect_gaps_untouched); }
 
 // An operand is the same, whether rounded when stored or when loaded; and c is the rounded f32 result.
@@ -185,7 +185,7 @@ void expect_rounded(const std::vector<float>& actual, const std::vector<float>& 
     else EXPECT_EQ(actual[i], rounded[i]) << i;
   }
 }
-TEST_P(CoopmatMatmul, FactorsBetweenTwoValues_RoundToNearestEven) {
+TEST_P(CoopmatMatmul, OperandsBetweenTwoValues_RoundToNearestEven) {
   const Roundings r = roundings(kernel.precision);
   Bench bench;
   const Tensor ta = bench.input({8, 1}, r.values, in.of_a(kernel)), tb = bench.input({1, 1}, std::vector<float>{1}, in.of_b(kernel));

@@ -87,7 +87,7 @@ TEST(ElementRange, FormForGpus_GivesTheSameBits) {
   for (size_t i = 0; i < results[0].size(); ++i) expect_same_bits(results[0][i], results[1][i], "output");
 }
 
-TEST(Dropout, KeptShareAndStreams_AsRandomAsTheyShouldBe) {
+TEST(Dropout, KeptShareAndStreams_HaveTheExpectedStatistics) {
   constexpr uint32_t kCount = 40009;
   constexpr double kRate = 0.25;
   const std::vector<float> ones(kCount, 1.0F);

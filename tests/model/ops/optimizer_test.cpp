@@ -41,7 +41,7 @@ TEST_P(GradientNorm, NormAndScale_WithinTheDerivedBound) {
   const NormCase p = GetParam();
   const auto values = random_values(p.count, 1);
   const DeviceCaps& caps = device().caps();
-  const uint32_t device_workgroup = caps.kernel_class == KernelClass::scalar ? caps.subgroup_size : std::max(256U, caps.subgroup_size);
+  const uint32_t device_workgroup = caps.kernel_class == KernelClass::cpu ? caps.subgroup_size : std::max(256U, caps.subgroup_size);
   const double workgroup = p.row_subgroups != 0 ? p.row_subgroups * caps.subgroup_size : device_workgroup;
   const double blocks = static_cast<double>(gradient_norm_scratch_floats(p.count)), block = std::ceil(p.count / blocks);
   // The square, a chunk of 64, a lane's chunks, the workgroup; the lanes' blocks, the workgroup. Half of it through the

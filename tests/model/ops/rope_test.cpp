@@ -20,18 +20,18 @@ TEST_P(Rope, ForwardAndBackward_MatchReference) {
   const Case p = GetParam();
   const auto values = random_values(uint64_t{p.rows} * p.width(), 1);
   Bench bench;
-  const Tensor turns = bench.input({p.context + 3, p.head_width}, make_turns(p.context + 3, p.head_width, kTheta));  // more rows than it needs
-  const Rotary rotary{.turns = turns, .context = p.context, .turned_heads = p.heads + p.kv_heads};
-  const Tensor turned = bench.input({p.rows, p.width()}, values), back = bench.input({p.rows, p.width()}, values);
+  const Tensor cos_sin_table = bench.input({p.context + 3, p.head_width}, make_cos_sin_table(p.context + 3, p.head_width, kTheta));  // more rows than it needs
+  const Rotary rotary{.cos_sin_table = cos_sin_table, .context = p.context, .rotary_heads = p.heads + p.kv_heads};
+  const Tensor rotated = bench.input({p.rows, p.width()}, values), back = bench.input({p.rows, p.width()}, values);
   bench.run([&](Ops& ops) {
     ops.row_subgroups = p.row_subgroups;
-    rope(ops, turned, rotary, RopeDirection::forward);
+    rope(ops, rotated, rotary, RopeDirection::forward);
     rope(ops, back, rotary, RopeDirection::backward);
   });
   const reference::Rope reference{p.rows, p.context, p.heads + p.kv_heads, p.head_width, p.width(), kTheta};
-  for (const auto& [result, direction, name] : {std::tuple(turned, 1.0, "forward"), std::tuple(back, -1.0, "backward")}) {
+  for (const auto& [result, direction, name] : {std::tuple(rotated, 1.0, "forward"), std::tuple(back, -1.0, "backward")}) {
     Doubles bound(values.size());
-    const Doubles expected = reference.turn(widen(values), direction, &bound);
+    const Doubles expected = reference.rotate(widen(values), direction, &bound);
     expect_close(bench.read(result), expected, bound, name);
   }
 }
@@ -46,19 +46,19 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Rope,
                                          Case{6, 3, 5, 1, 62, 4}),
                          case_name);
 
-TEST(Turns, LastOf8192Positions_RightToTheLastBit) {
-  const std::vector<float> turns = make_turns(8192, 64, 10000.0);
-  ASSERT_EQ(turns.size(), 8192U * 64U);
+TEST(CosSinTable, LastOf8192Positions_ExactToTheLastBit) {
+  const std::vector<float> cos_sin_table = make_cos_sin_table(8192, 64, 10000.0);
+  ASSERT_EQ(cos_sin_table.size(), 8192U * 64U);
   // Pair 0 rotates by 1 radian per position, pair 16 by 10000^-0.5 = 0.01.
-  EXPECT_EQ(turns[8191 * 64], static_cast<float>(std::cos(8191.0)));
-  EXPECT_EQ(turns[8191 * 64 + 1], static_cast<float>(std::sin(8191.0)));
-  EXPECT_NEAR(turns[8191 * 64 + 33], std::sin(81.91), 1e-7);
+  EXPECT_EQ(cos_sin_table[8191 * 64], static_cast<float>(std::cos(8191.0)));
+  EXPECT_EQ(cos_sin_table[8191 * 64 + 1], static_cast<float>(std::sin(8191.0)));
+  EXPECT_NEAR(cos_sin_table[8191 * 64 + 33], std::sin(81.91), 1e-7);
 }
 
 TEST(RopeReference, Backward_AgreesWithFiniteDifferences) {
   const reference::Rope reference{4, 2, 3, 6, 24, 100.0};
   const Doubles qkv = widen(random_values(4 * reference.row_stride, 1)), d = widen(random_values(qkv.size(), 2));
-  reference::expect_gradient([&](const Doubles& v) { return reference::dot(d, reference.turn(v, 1)); }, qkv, reference.turn(d, -1), "d_qkv");
+  reference::expect_gradient([&](const Doubles& v) { return reference::dot(d, reference.rotate(v, 1)); }, qkv, reference.rotate(d, -1), "d_qkv");
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ TEST_P(Storage, Reference_RoundsToTheNearerNeighbourAndTiesToEven) {
 }
 
 // A dropout with rate 0 stores its input; a sum over one row reads it. Subnormal f32 may be flushed to 0.
-TEST_P(Storage, EveryNumberAndWhatLiesBetween_StoredAndReadAsTheReferenceDoes) {
+TEST_P(Storage, EveryNumberAndValuesBetween_RoundLikeTheReference) {
   const auto values = between_all_values(), all = all_values();
   const auto count = static_cast<uint32_t>(values.size());
   Bench bench;
@@ -107,7 +107,7 @@ void expect_rounded(const Bench& bench, const Pair& pair, const char* what) {
 
 constexpr uint32_t kRows = 5, kCols = 46;  // no multiple of a workgroup
 
-TEST_P(Storage, Gelu_RoundsWhatF32Gives) {
+TEST_P(Storage, Gelu_RoundsTheF32Result) {
   Bench bench;
   const Pair x = place(bench, {kRows, kCols}, random_values(kRows * kCols, 1, 6), type), y = outputs(bench, {kRows, kCols}, type);
   const Tensor wide = bench.output({kRows, kCols});
@@ -120,7 +120,7 @@ TEST_P(Storage, Gelu_RoundsWhatF32Gives) {
   expect_same_bits(bench.read(wide), bench.read(y.f32), "y in f32");
 }
 
-TEST_P(Storage, Swiglu_RoundsWhatF32Gives) {
+TEST_P(Storage, Swiglu_RoundsTheF32Result) {
   for (const uint32_t subgroups : {0U, 4U}) {
     Bench bench;
     const Pair gate_up = place(bench, {kRows, 2 * kCols}, random_values(2 * kRows * kCols, 3, 4), type), y = outputs(bench, {kRows, kCols}, type);
@@ -133,7 +133,7 @@ TEST_P(Storage, Swiglu_RoundsWhatF32Gives) {
   }
 }
 
-TEST_P(Storage, Norm_RoundsYAndTakesD_y) {
+TEST_P(Storage, Norm_RoundsYAndReads16BitD_y) {
   for (const bool centred : {false, true}) {
     Bench bench;
     const auto x = bench.input({kRows, kCols}, random_values(kRows * kCols, 5)), weight = bench.input({kCols}, random_values(kCols, 6));
@@ -162,11 +162,11 @@ TEST_P(Storage, Norm_RoundsYAndTakesD_y) {
   }
 }
 
-TEST_P(Storage, Rope_RoundsWhatF32Gives) {
+TEST_P(Storage, Rope_RoundsTheF32Result) {
   constexpr uint32_t kHeads = 3, kKvHeads = 1, kWidth = 12, kContext = 4, kTokens = 8, kQkv = (kHeads + 2 * kKvHeads) * kWidth;
   Bench bench;
   const Pair qkv = place(bench, {kTokens, kQkv}, random_values(kTokens * kQkv, 9), type);
-  const Rotary rotary{.turns = bench.input({kContext, kWidth}, make_turns(kContext, kWidth, 10000)), .context = kContext, .turned_heads = kHeads + kKvHeads};
+  const Rotary rotary{.cos_sin_table = bench.input({kContext, kWidth}, make_cos_sin_table(kContext, kWidth, 10000)), .context = kContext, .rotary_heads = kHeads + kKvHeads};
   bench.run([&](Ops& ops) {
     for (const Tensor& tensor : {qkv.f32, qkv.half}) rope(ops, tensor, rotary, RopeDirection::backward);
   });

@@ -30,7 +30,7 @@ struct Layer {
 };
 
 TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
-  if (device().caps().kernel_class == KernelClass::scalar && !device().caps().fast_pair_loads)
+  if (device().caps().kernel_class == KernelClass::cpu && !device().caps().fast_64bit_loads)
     GTEST_SKIP() << device().caps().name << " has one tile for a shape: its kernels are not those that read floats in pairs";
   const TempDir folder;
   Layer plain, tuned, again;
@@ -38,13 +38,13 @@ TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
   Tuner tuner(device().caps(), embedded_shaders_hash(), {.file = folder / "tuning.json"});
   KernelTuner kernel_tuner(kernels(), tuner);
   tuned.run(&kernel_tuner);
-  EXPECT_GE(tuner.given().size(), 2U);
-  for (const auto& [key, record] : tuner.given()) {
+  EXPECT_GE(tuner.decisions().size(), 2U);
+  for (const auto& [key, record] : tuner.decisions()) {
     EXPECT_GT(record.candidates.size(), 1U) << key;
     for (const TunedCandidate& candidate : record.candidates) EXPECT_TRUE(std::isfinite(candidate.median_seconds)) << key << ": " << candidate.name;
   }
-  EXPECT_TRUE(tuner.given().contains("matmul nt 160x128x64 f32 bias"));
-  EXPECT_TRUE(tuner.given().contains("matmul nn 160x64x128 f32"));
+  EXPECT_TRUE(tuner.decisions().contains("matmul nt 160x128x64 f32 bias"));
+  EXPECT_TRUE(tuner.decisions().contains("matmul nn 160x64x128 f32"));
   // Matmuls without split-K sum over K in ascending order with any tile.
   for (const auto& [a, b] : {std::pair(plain.y, tuned.y), std::pair(plain.d_x, tuned.d_x), std::pair(plain.d_w, tuned.d_w)})
     expect_same_bits(plain.bench.read(a), tuned.bench.read(b), "result");
@@ -52,12 +52,12 @@ TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
   Tuner second(device().caps(), embedded_shaders_hash(), {.measure = false, .file = folder / "tuning.json"});
   KernelTuner remembering(kernels(), second);
   again.run(&remembering);
-  EXPECT_EQ(second.given().size(), tuner.given().size());
+  EXPECT_EQ(second.decisions().size(), tuner.decisions().size());
   EXPECT_EQ(second.seconds_spent(), 0);
 }
 
 // A matmul as passed to the tuning, with slices that are only planned: the tuning runs in separate memory.
-MatmulProduct product_of(Arena& planned, uint32_t rows, uint32_t cols, uint32_t depth) {
+MatmulProblem product_of(Arena& planned, uint32_t rows, uint32_t cols, uint32_t depth) {
   const auto place = [&](Shape shape) { return reserve_tensor(planned, shape, "test"); };
   const Tensor a = place({depth, rows}), b = place({depth, cols}), c = place({rows, cols});
   return {.args = {.rows = rows, .cols = cols, .depth = depth, .c_stride = cols, .a_row = 1, .a_depth = rows, .b_depth = cols, .b_col = 1, .alpha = 1},
@@ -71,10 +71,10 @@ TEST(MatmulTuning, TiledCandidates_TilesAndPartsAllPass) {
   const Tensor workspace = reserve_tensor(planned, {1U << 18U}, "test");
   Tuner tuner(device().caps(), embedded_shaders_hash(), {.file = folder / "tuning.json"});
   KernelTuner kernel_tuner(kernels(), tuner);
-  const MatmulKernel chosen = tune_matmul(kernel_tuner, product_of(planned, 128, 64, 2048), {.kernel_class = KernelClass::tiled}, workspace, record_product);
+  const MatmulKernel chosen = tune_matmul(kernel_tuner, product_of(planned, 128, 64, 2048), {.kernel_class = KernelClass::tiled}, workspace, record_matmul);
   EXPECT_EQ(chosen.kernel_class, KernelClass::tiled);
-  ASSERT_EQ(tuner.given().size(), 1U);
-  const TuningRecord& record = tuner.given().begin()->second;
+  ASSERT_EQ(tuner.decisions().size(), 1U);
+  const TuningRecord& record = tuner.decisions().begin()->second;
   std::vector<std::string> names;
   for (const TunedCandidate& candidate : record.candidates) {
     names.push_back(candidate.name);
@@ -94,8 +94,8 @@ TEST(LossTuning, KernelsOfLogits_AllPassAndAreRemembered) {
     Tuner tuner(device().caps(), embedded_shaders_hash(), {.measure = !again, .file = folder / "tuning.json"});
     KernelTuner kernel_tuner(kernels(), tuner);
     EXPECT_EQ(tune_logits(kernel_tuner, shape, plan, candidates).kernel_class, KernelClass::tiled);
-    ASSERT_TRUE(tuner.given().contains("loss logits 150x700x24 f32"));
-    for (const TunedCandidate& candidate : tuner.given().begin()->second.candidates)
+    ASSERT_TRUE(tuner.decisions().contains("loss logits 150x700x24 f32"));
+    for (const TunedCandidate& candidate : tuner.decisions().begin()->second.candidates)
       EXPECT_TRUE(std::isfinite(candidate.median_seconds)) << candidate.name;
   }
 }
@@ -109,35 +109,35 @@ TEST(LossTuning, WrongResults_AreFound) {
   EXPECT_THROW(require_same_values({1.0F}, {std::nanf("")}, bound, "nll"), Error);
 }
 
-TEST(AttentionTuning, EveryCandidate_IsRightAndMeasured) {
-  if (!attends_with_matrices(device().caps(), Precision::f16, 24))
+TEST(AttentionTuning, EveryCandidate_IsCorrectAndMeasured) {
+  if (!has_coopmat_attention(device().caps(), Precision::f16, 24))
     GTEST_SKIP() << device().caps().name << " has one way only to attend: others have several cuts of cooperative matrices";
   const TempDir folder;
   Tuner tuner(device().caps(), embedded_shaders_hash(), {.file = folder / "tuning.json"});
   KernelTuner kernel_tuner(kernels(), tuner);
   const AttentionShape shape{.batch = 2, .context = 100, .heads = 4, .kv_heads = 2, .head_width = 24};
   for (const AttentionPass pass : {AttentionPass::forward, AttentionPass::backward}) {
-    const AttentionKernel own = attention_kernel(device().caps(), Precision::f16, 24, pass, KernelClass::coopmat);
-    EXPECT_EQ(tune_attention(kernel_tuner, shape, pass, Precision::f16, DType::f16, own).kernel_class, KernelClass::coopmat);
+    const AttentionKernel default_kernel = attention_kernel(device().caps(), Precision::f16, 24, pass, KernelClass::coopmat);
+    EXPECT_EQ(tune_attention(kernel_tuner, shape, pass, Precision::f16, DType::f16, default_kernel).kernel_class, KernelClass::coopmat);
   }
-  EXPECT_EQ(tuner.given().size(), 2U);
-  EXPECT_TRUE(tuner.given().contains("attention backward B2 T100 H4 G2 E24 f16"));
-  for (const auto& [key, record] : tuner.given())
+  EXPECT_EQ(tuner.decisions().size(), 2U);
+  EXPECT_TRUE(tuner.decisions().contains("attention backward B2 T100 H4 G2 E24 f16"));
+  for (const auto& [key, record] : tuner.decisions())
     for (const TunedCandidate& candidate : record.candidates) EXPECT_TRUE(std::isfinite(candidate.median_seconds)) << key << ": " << candidate.name;
 }
 
-TEST(MatmulTuning, ResultOfAnotherProduct_IsTold) {
+TEST(MatmulTuning, ResultOfAnotherMatmul_IsFound) {
   std::vector<float> right = random_values(1000, 1, 10.0F);
   right[999] = 8;
   std::vector<float> reordered = right, wrong = right, hole = right;
   for (float& value : reordered) value = std::nextafter(value, 20.0F);
   wrong[999] += 0.02F;
   hole[3] = std::nanf("");
-  require_same_product(reordered, right, 768, 1, DType::f32);
-  require_same_product(hole, hole, 768, 1, DType::f32);  // a gap between rows, never written
-  require_same_product(wrong, right, 768, 1, DType::bf16);
-  EXPECT_THROW(require_same_product(wrong, right, 768, 1, DType::f32), Error);
-  EXPECT_THROW(require_same_product(hole, right, 768, 1, DType::f32), Error);
+  require_same_matmul(reordered, right, 768, 1, DType::f32);
+  require_same_matmul(hole, hole, 768, 1, DType::f32);  // a gap between rows, never written
+  require_same_matmul(wrong, right, 768, 1, DType::bf16);
+  EXPECT_THROW(require_same_matmul(wrong, right, 768, 1, DType::f32), Error);
+  EXPECT_THROW(require_same_matmul(hole, right, 768, 1, DType::f32), Error);
 }
 
 }  // namespace

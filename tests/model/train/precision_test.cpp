@@ -85,7 +85,7 @@ void expect_gradients_agree(const Config& full, const Config& half) {
   // the gradients after it and after 2 norms, queries and keys before rotation, and their gradients: 6 per layer. In
   // the worst case all errors add up.
   EXPECT_LT(std::sqrt(error / size), (28 + 2 * 6) * 0x1p-11);
-  EXPECT_GT(error, 0) << "f16 factors should show";
+  EXPECT_GT(error, 0) << "f16 operands should show";
 }
 TEST_F(HalfTraining, FirstStep_GradientsAgreeWithF32) { expect_gradients_agree(config(Precision::f32), config(Precision::f16)); }
 
@@ -116,30 +116,30 @@ TEST_F(HalfTraining, FirstStepOfOddWidths_GradientsAgreeWithF32) {
     return c;
   };
   expect_gradients_agree(odd(Precision::f32), odd(Precision::f16));
-  EXPECT_FALSE(Session(odd(Precision::f16)).memory.weights->copies());
+  EXPECT_FALSE(Session(odd(Precision::f16)).memory.weights->shadow_weights());
 }
 
-TEST_F(HalfTraining, CopiesOfWeights_AreTheRoundedWeightsAfterLoadAndAfterEachStep) {
+TEST_F(HalfTraining, ShadowWeights_AreTheRoundedWeightsAfterLoadAndAfterEachStep) {
   for (const bool tied : {false, true}) {
     Config c = config(Precision::f16);
     c.model.tie_embeddings = tied;
     Session session(c);
     const ModelWeights& weights = *session.memory.weights;
-    ASSERT_EQ(weights.copies().elements(), session.table.decayed_count() - weights.first_copied());
-    EXPECT_EQ(weights.first_copied(), tied ? 0 : session.table["wte.weight"].shape.elements());
+    ASSERT_EQ(weights.shadow_weights().elements(), session.table.decayed_count() - weights.first_shadowed());
+    EXPECT_EQ(weights.first_shadowed(), tied ? 0 : session.table["wte.weight"].shape.elements());
     for (uint64_t s = 0; s <= 2; ++s) {
       if (s > 0) {
         ASSERT_FALSE(session.step(s).overflowed);
       }
       const auto values = read_slice<float>(device(), weights.parameters().all().slice());  // both in the device's order of rows
-      const auto bits = read_slice<uint16_t>(device(), weights.copies().slice());
-      for (uint64_t i = 0; i < weights.copies().elements(); ++i)
-        ASSERT_EQ(bits[i], round_to_bits(values[weights.first_copied() + i], DType::f16)) << "element " << i << " after step " << s;
+      const auto bits = read_slice<uint16_t>(device(), weights.shadow_weights().slice());
+      for (uint64_t i = 0; i < weights.shadow_weights().elements(); ++i)
+        ASSERT_EQ(bits[i], round_to_bits(values[weights.first_shadowed() + i], DType::f16)) << "element " << i << " after step " << s;
     }
-    const Tensor head = weights.factor(weights.head(), Precision::f16);
+    const Tensor head = weights.operand(weights.head(), Precision::f16);
     EXPECT_EQ(head.dtype(), DType::f16);
     EXPECT_EQ(read_slice<uint16_t>(device(), head.slice())[5], round_to_bits(read_slice<float>(device(), weights.head().slice())[5], DType::f16));
-    EXPECT_EQ(weights.factor(weights.head(), Precision::f32).dtype(), DType::f32);
+    EXPECT_EQ(weights.operand(weights.head(), Precision::f32).dtype(), DType::f32);
   }
 }
 
@@ -155,10 +155,10 @@ TEST_F(HalfTraining, GoingOnFromF32Weights_GivesTheSameBits) {
   expect_same_bits(resumed.memory.step->read_values(), whole.memory.step->read_values(), "weights");
 }
 
-TEST_F(HalfTraining, MemoryPlan_ShowsTheCopiesAndSmallerActivations) {
+TEST_F(HalfTraining, MemoryPlan_ShowsTheShadowWeightsAndSmallerActivations) {
   const Session f32(config(Precision::f32)), f16(config(Precision::f16));
   EXPECT_EQ(f32.memory.kept.bytes_by_kind().count("weights (f16)"), 0U);
-  EXPECT_EQ(f16.memory.kept.bytes_by_kind().at("weights (f16)"), round_up(2 * f16.memory.weights->copies().elements(), 256));
+  EXPECT_EQ(f16.memory.kept.bytes_by_kind().at("weights (f16)"), round_up(2 * f16.memory.weights->shadow_weights().elements(), 256));
   EXPECT_EQ(f16.memory.kept.bytes_by_kind().at("parameters"), f32.memory.kept.bytes_by_kind().at("parameters"));
   EXPECT_LT(f16.memory.scratch.bytes_by_kind().at("activations"), f32.memory.scratch.bytes_by_kind().at("activations"));
 }

@@ -41,7 +41,7 @@ TEST(Training, QuickStart_GivesTheSameBits) {
     EXPECT_EQ(plain.step(s).sums.nll, quick.step(s).sums.nll) << s;
     EXPECT_EQ(plain.memory.evaluation->run_batch(batch), quick.memory.evaluation->run_batch(batch)) << s;
     // If matmuls have only one kernel, both recordings are the same.
-    if (device().caps().fast_pair_loads) {
+    if (device().caps().fast_64bit_loads) {
       EXPECT_EQ(quick.memory.step->program().is_compiled(), s >= 4) << s;
     }
   }
@@ -88,7 +88,7 @@ TEST(Training, NoTargets_LeavesWeightsAndMomentsAlone) {
   expect_same_bits(moments, session.memory.step->read_first_moment(), "first moment");
 }
 
-TEST(Training, NonFiniteLoss_NamesTheRowAndSparesTheWeights) {
+TEST(Training, NonFiniteLoss_NamesTheRowAndLeavesTheWeights) {
   Session session(small_config());
   auto values = session.memory.step->read_values();
   const uint64_t wte = session.table["wte.weight"].offset;
@@ -104,7 +104,7 @@ TEST(Training, NonFiniteLoss_NamesTheRowAndSparesTheWeights) {
   expect_same_bits(values, session.memory.step->read_values(), "weights");
 }
 
-TEST(Training, TargetBeyondVocabulary_IsALoudError) {
+TEST(Training, TargetBeyondVocabulary_IsAnError) {
   Session session(small_config());
   std::vector<Batch> batches{make_batch(session.config, 1), make_batch(session.config, 2)};
   batches[1].weights[5] = 1;
@@ -161,7 +161,7 @@ TEST(Generation, ContextGrowsBeyondAPass_AndIsRepeatable) {
   EXPECT_EQ(session.memory.generator->generate(prompt, options), session.memory.generator->generate(prompt, options));
 }
 
-TEST(Sampling, TopKTopPAndTemperature_CutAsTheySay) {
+TEST(Sampling, TopKTopPAndTemperature_SelectTheExpectedTokens) {
   const std::vector<float> logits{0, std::log(2.0F), std::log(4.0F), std::log(1.0F)};  // p = 1/8 2/8 4/8 1/8
   EXPECT_EQ(sample_token(logits, {.temperature = 0}, 0.99), 2U);
   EXPECT_EQ(sample_token(logits, {.temperature = 1}, 0.49), 2U);

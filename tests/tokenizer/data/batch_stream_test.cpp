@@ -100,7 +100,7 @@ TEST(BatchStream, SmallestShard_HasOneWindow) {
                         "at least 18");
 }
 
-TEST(BatchStream, DocumentMask_TellsDocumentsApartAndDropsTheirFirstTargets) {
+TEST(BatchStream, DocumentMask_SeparatesDocumentsAndMasksTheirFirstTargets) {
   const TempDir dir;
   const std::vector<size_t> lengths = {5, 1, 9, 3, 12};
   const TokenShard shard = counting_shard(dir, 30, lengths);

@@ -50,7 +50,7 @@ TEST(NgramReference, Bigram_EveryContext_SumsToOneAndIsPositive) {
   }
 }
 
-TEST(NgramReference, Bigram_DeterministicCycle_IsNearlyFree) {
+TEST(NgramReference, Bigram_DeterministicCycle_HasEntropyNearZero) {
   const TempDir dir;
   std::vector<uint32_t> tokens;
   for (uint32_t i = 0; i < 7000; ++i) tokens.push_back(i % 7);

@@ -52,7 +52,7 @@ TEST(Prefetcher, SlowConsumer_AtMostDepthBatchesAreMadeAhead) {
   EXPECT_LE(made.load(), 3u);
 }
 
-TEST(Prefetcher, MakerThrows_ConsumerSeesItInOrder) {
+TEST(Prefetcher, ProducerThrows_ConsumerGetsItInOrder) {
   Prefetcher prefetcher([](uint64_t index) {
     if (index == 3) throw Error("batch {} cannot be made", index);
     return numbered(index);

@@ -121,7 +121,7 @@ TEST(TokenShardWriter, NotFinished_LeavesNothing) {
   EXPECT_TRUE(dir.names().empty());
 }
 
-TEST(TokenShardWriterDeathTest, TokenOutsideVocabulary_IsABrokenPromise) {
+TEST(TokenShardWriterDeathTest, TokenOutsideVocabulary_FailsTheCheck) {
   const TempDir dir;
   EXPECT_DEATH(write_shard(dir / "s.bin", {50}, 50), "token id 50 of a vocabulary of 50");
 }

@@ -172,7 +172,7 @@ TEST(WriteSynthCorpus, Files_AgreeWithEachOtherAndWithWhatWasAsked) {
   EXPECT_EQ(dir.names().size(), 3u);
 }
 
-TEST(ReadSynthNats, NoOrForeignOrDamagedSideFiles_AreToldApart) {
+TEST(ReadSynthNats, MissingForeignAndDamagedSideFiles_HaveDifferentErrors) {
   const TempDir dir;
   const fs::path path = dir.write("a.txt", "not synthetic\n");
   EXPECT_FALSE(read_synth_nats(path).has_value());

@@ -68,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(All, TokenizerTypes,
                                            TokenizerType::kByte),
                          [](const auto& test) { return std::string(tokenizer_type_name(test.param)); });
 
-TEST_P(TokenizerTypes, EncodeDecode_NastyTexts_ReturnsTheSameBytes) {
+TEST_P(TokenizerTypes, EncodeDecode_EdgeCaseTexts_ReturnsTheSameBytes) {
   for (const std::string& text : kNastyTexts) {
     const std::vector<uint32_t> ids = tokenizer_.encode(text);
     EXPECT_EQ(tokenizer_.decode(ids), text);

@@ -92,7 +92,7 @@ TEST(TokenizerTrain, CorpusAboveSampleSize_IsSampledRepeatably) {
   EXPECT_NE(read_text_file(dir / "one.model"), read_text_file(dir / "all.model"));
 }
 
-TEST(TokenizerTrain, LinesLongerThanSentencePieceTakes_AreStillLearnt) {
+TEST(TokenizerTrain, LinesLongerThanSentencePiecesLimit_AreStillUsed) {
   const TempDir dir;
   std::string text = small_text(60);
   std::ranges::replace(text, '\n', ' ');

@@ -91,7 +91,7 @@ TEST(ChartPage, PointsThatAnAxisCannotShow_BecomeGaps) {
   EXPECT_EQ(linear["reference"]["y"], -1.0);
 }
 
-TEST(ChartPage, Markup_InTexts_IsShownNotObeyed) {
+TEST(ChartPage, Markup_InTexts_IsEscaped) {
   const std::string evil(kEvil);
   ChartPage page{.title = evil, .facts = {evil}, .tables = {{{evil}, {{evil}}}}};
   page.charts.push_back({.title = evil,
@@ -150,7 +150,7 @@ TEST(ChartPage, ColumnsOfFigures_AreFlushRight) {
   EXPECT_EQ(count(written(page), "<table"), 0U);
 }
 
-TEST(ChartPage, APageThatWasThere_IsReplacedWholeNotOverwritten) {
+TEST(ChartPage, ExistingPage_IsReplacedAtomically) {
   const TempDir folder;
   folder.write("page.html", "old");
   std::filesystem::create_hard_link(folder / "page.html", folder / "old.html");
@@ -168,7 +168,7 @@ TEST(ChartPageDeathTest, ARowOfAnotherLengthThanTheHeader_IsABug) {
   EXPECT_DEATH(written(page), "size");
 }
 
-TEST(ChartPage, Bars_AreAsHighAsTheyAreMany_AndLinesAsTheyWere) {
+TEST(ChartPage, Bars_HeightGrowsWithTheirCount_LinesKeepTheirs) {
   ChartPage page = sample_page();
   EXPECT_EQ(count(written(page), "style=\"--height"), 0U);
   EXPECT_EQ(charts_of(written(page))[0]["bars"], nlohmann::json::array());

@@ -1,10 +1,10 @@
-// multiply() with 64-bit loads of two adjacent floats: half the scattered loads of matmul_scalar_words.glsl, which are
+// multiply() with 64-bit loads of two adjacent floats: half the scattered loads of matmul_cpu_load32.glsl, which are
 // its bottleneck: tiles of 32 rows and 2 columns per lane spent half their time in them on lavapipe. Tall and wide
 // tiles use each load for more multiplications. Lane l has columns kCols * l and the following ones; a block is 16
 // steps of K at 8 and at 16 lanes, one cache line of a row of a.
 //
 // All of a block's a is read before the first multiplication, and kept in memory, from where a broadcast is one load
-// (pairs.glsl). At 8 lanes a masked load is a chain of eight branches; otherwise LLVM would move multiplications past
+// (load64.glsl). At 8 lanes a masked load is a chain of eight branches; otherwise LLVM would move multiplications past
 // them and spill each. At 16 lanes (AVX-512) the two shuffles of a broadcast from a register compete for the multiply
 // units. Four rows share each value of b in a register; two at 8 lanes, which have half as many registers.
 //
@@ -17,8 +17,8 @@
 // aligned. A pair may extend one element beyond the rows (TN) or columns (NN, TN), also at the last step of K, if they
 // are fewer than the stride between steps. kRows: a multiple of 4, and of kSpan where it is larger; kCols: even;
 // kSubgroup: a multiple of 4.
-#include "shaders/common/pairs.glsl"
-#include "shaders/matmul/matmul_scalar.glsl"
+#include "shaders/common/load64.glsl"
+#include "shaders/matmul/matmul_cpu.glsl"
 
 const uint kNN = 0, kNT = 1, kTN = 2;
 const uint kBlock = kSubgroup <= 8 ? 2 * kSubgroup : kSubgroup;
@@ -33,7 +33,7 @@ uint lane_column(uint j) { return kCols * gl_SubgroupInvocationID + j; }
 uint lane_of(uint column) { return column / kCols; }
 
 const uint kNeighbours = 2;
-void write_neighbours(OutF32 to, uint at, float values[kCols], uint j) { write_pair(OutPairs(to), at, vec2(values[j], values[j + 1])); }
+void write_neighbours(OutF32 to, uint at, float values[kCols], uint j) { store_f32x2(OutF32x2(to), at, vec2(values[j], values[j + 1])); }
 
 uint even(uint index) { return index & ~1u; }
 // An even element index in a row of `count`, or beyond the edge one that may be read. With an odd stride and an even
@@ -43,13 +43,13 @@ uint within(uint index, uint count, bool odd) { return min(index, even(odd ? cou
 
 // The kBlock steps of K from k0 on of a lane's columns.
 void load_b(Operands o, uint k0, uint b_at[kCols]) {
-  InPairs pairs = InPairs(o.b);
+  InF32x2 pairs = InF32x2(o.b);
   if (kLayout == kNT) {
     // One column at a time: a gather touches one cache line per lane, and the next steps of K hit these lines.
     [[unroll]] for (uint j = 0; j < kCols; ++j) {
       const uint early = kOddB ? j % 2 : 0;
       [[unroll]] for (uint k = 0; k < kBlock; k += 2) {
-        const vec2 steps = pair(pairs, b_at[j] + k0 + k);
+        const vec2 steps = load_f32x2(pairs, b_at[j] + k0 + k);
         if (k >= early) b[k - early][j] = steps.x;
         b[k + 1 - early][j] = steps.y;
       }
@@ -59,7 +59,7 @@ void load_b(Operands o, uint k0, uint b_at[kCols]) {
     [[unroll]] for (uint k = 0; k < kBlock; ++k) {
       const uint row = (k0 + k) * o.b_depth, early = kOddB ? k % 2 : 0;
       [[unroll]] for (uint j = 0; j < kCols; j += 2) {
-        const vec2 columns = pair(pairs, row + b_at[j]);
+        const vec2 columns = load_f32x2(pairs, row + b_at[j]);
         if (j >= early) b[k][j - early] = columns.x;
         b[k][j + 1 - early] = columns.y;
       }
@@ -80,11 +80,11 @@ const uint kLasts = kLayout == kTN ? (kSpans * kBlock + kSubgroup - 1) / kSubgro
 const uint kSpanRows = kSpan < kRows ? kSpan : kRows;
 void add_block_transposed(Operands o, uint k0, uint a_span[kSpans], uint a_last[kLasts]) {
   const uint lane = gl_SubgroupInvocationID;
-  InPairs pairs = InPairs(o.a);
+  InF32x2 pairs = InF32x2(o.a);
   float a[kSpans * kBlock * 2], last[kLasts];
   [[unroll]] for (uint s = 0; s < kSpans; ++s)
     [[unroll]] for (uint k = 0; k < kBlock; ++k) {
-      const vec2 rows = pair(pairs, (k0 + k) * o.a_depth + a_span[s]);
+      const vec2 rows = load_f32x2(pairs, (k0 + k) * o.a_depth + a_span[s]);
       a[(s * kBlock + k) * 2] = rows.x;
       a[(s * kBlock + k) * 2 + 1] = rows.y;
     }
@@ -106,10 +106,10 @@ const uint kLanesOfRow = kBlock / 2;
 const uint kRowsOfLoad = kSubgroup / kLanesOfRow;
 const uint kLoads = kRows / kRowsOfLoad;
 void add_block(Operands o, uint k0, uint a_at[kLoads], uint a_last[kLasts]) {
-  InPairs pairs = InPairs(o.a);
+  InF32x2 pairs = InF32x2(o.a);
   float a[kLoads * 2], last[kLasts];
   [[unroll]] for (uint load = 0; load < kLoads; ++load) {
-    const vec2 steps = pair(pairs, a_at[load] + k0);
+    const vec2 steps = load_f32x2(pairs, a_at[load] + k0);
     a[load * 2] = steps.x;
     a[load * 2 + 1] = steps.y;
   }

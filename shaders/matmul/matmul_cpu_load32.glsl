@@ -1,6 +1,6 @@
 // multiply() with 32-bit loads and any strides (NN, NT and TN). Lane l has columns l, l + kSubgroup, ...
 // of the tile; a block is kSubgroup steps of K.
-#include "shaders/matmul/matmul_scalar.glsl"
+#include "shaders/matmul/matmul_cpu.glsl"
 
 float sum[kRows][kCols];
 

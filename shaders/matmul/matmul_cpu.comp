@@ -1,10 +1,10 @@
 #version 460
 #include "shaders/common/common.glsl"
 // c = f(alpha * scale * op(a) op(b) + bias + addend) on CPU drivers, f32, any strides.
-#include "shaders/matmul/matmul_scalar_words.glsl"
+#include "shaders/matmul/matmul_cpu_load32.glsl"
 #include "shaders/matmul/matmul_store.glsl"
 const uint kStored = 1;
-#include "shaders/matmul/matmul_scalar_store.glsl"
+#include "shaders/matmul/matmul_cpu_store.glsl"
 
 const uint kAtOnce = 1;
 vec4 load_like_c(InReal from, uint at, uint count) { return vec4(InF32(uvec2(from)).at[at], 0.0, 0.0, 0.0); }

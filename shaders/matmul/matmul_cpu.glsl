@@ -5,7 +5,7 @@
 // block. No shared memory, no barrier: they cost a software driver more than they save. Accumulator: f32, K in
 // ascending order.
 //
-// Two forms of multiply() exist: matmul_scalar_words.glsl (32-bit loads) and matmul_scalar_pairs.glsl (64-bit loads).
+// Two forms of multiply() exist: matmul_cpu_load32.glsl (32-bit loads) and matmul_cpu_load64.glsl (64-bit loads).
 // Each provides `sum`, lane_column(), and write_neighbours(), which stores values[j] and the next kNeighbours - 1 at
 // once.
 #include "shaders/matmul/matmul.glsl"

@@ -8,7 +8,7 @@ void main() {
   Operands o = operands();
   const uvec2 start = tile_start(uvec2(kRows, kCols));
   const uint row0 = start.x, col0 = start.y;
-  if (row0 >= o.rows || adds_nothing(o)) return;
+  if (row0 >= o.rows || leaves_c_unchanged(o)) return;
   multiply(o, row0, col0);
   const float alpha = scaled_alpha(o);
   const bool biased = has_bias(), added = has_addend();

@@ -1,22 +1,22 @@
 #version 460
-// main() of loss_logits_*.comp on CPU drivers. A subgroup loops over the tiles of its strip; each lane keeps the
-// running state of every row over its columns, and the lanes are combined only at the end of the strip: a subgroup
+// main() of loss_logits_*.comp on CPU drivers. A subgroup loops over the tiles of its vocab block; each lane keeps the
+// running state of every row over its columns, and the lanes are combined only at the end of the vocab block: a subgroup
 // operation costs such a driver as much as hundreds of multiplications.
 //
 // The condition on a tile's row creates a basic block that the compiler does not move arithmetic out of. Without it
 // lavapipe's compiler interleaves all rows, and two thirds of the instructions spill and reload registers.
 //
-// kernel loss_logits_scalar
-// kernel loss_logits_scalar_pairs: PAIRS
+// kernel loss_logits_cpu
+// kernel loss_logits_cpu_load64: LOAD64
 #include "shaders/common/form.glsl"
 #include "shaders/common/common.glsl"
 #include "shaders/loss/args.h"
-#ifdef PAIRS
+#ifdef LOAD64
 const uint kLayout = 1;  // NT
 const bool kOddA = false, kOddB = false;
-#include "shaders/matmul/matmul_scalar_pairs.glsl"
+#include "shaders/matmul/matmul_cpu_load64.glsl"
 #else
-#include "shaders/matmul/matmul_scalar_words.glsl"
+#include "shaders/matmul/matmul_cpu_load32.glsl"
 #endif
 #include "shaders/loss/loss_logits.glsl"
 
@@ -53,9 +53,9 @@ void take(uint i, uint col0, uint cols, float logits[kCols], float z[kCols]) {
 
 void main() {
   Operands o = operands();
-  const uvec2 tile = strip_of_group(kRows);
-  const uint row0 = tile.x * kRows, strip = tile.y;
-  if (row0 >= o.rows || strip * kStrip >= o.cols) return;
+  const uvec2 tile = vocab_block_of_group(kRows);
+  const uint row0 = tile.x * kRows, vocab_block = tile.y;
+  if (row0 >= o.rows || vocab_block * kVocabBlock >= o.cols) return;
 
   uint targets[kRowRegisters];
   [[unroll]] for (uint g = 0; g < kRowRegisters; ++g) targets[g] = target_of(row_of_lane(row0, g, o.rows));
@@ -64,8 +64,8 @@ void main() {
     s[i] = total[i] = 0.0;
     best[i] = kNoRow;
   }
-  const uint end = min((strip + 1) * kStrip, o.cols);
-  for (uint col0 = strip * kStrip; col0 < end; col0 += kTileCols) {
+  const uint end = min((vocab_block + 1) * kVocabBlock, o.cols);
+  for (uint col0 = vocab_block * kVocabBlock; col0 < end; col0 += kTileCols) {
     multiply(o, row0, col0);
     [[unroll]] for (uint i = 0; i < kRows; ++i) {
       const uint row = row0 + i, target = of_row(targets, i) - col0;  // wraps when it lies before
@@ -97,6 +97,6 @@ void main() {
     const uint row_best = subgroupMin(m[i] == row_max ? best[i] : kNoRow);
     const float row_sum = subgroupAdd(s[i] * exp(m[i] - row_max));
     const float row_total = kTotal ? subgroupAdd(total[i]) : 0.0;
-    if (subgroupElect()) write_strip(row, strip, row_max, row_sum, row_total, row_best);
+    if (subgroupElect()) write_vocab_block(row, vocab_block, row_max, row_sum, row_total, row_best);
   }
 }

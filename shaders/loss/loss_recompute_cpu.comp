@@ -2,16 +2,16 @@
 // main() of loss_recompute_*.comp on CPU drivers: one tile per subgroup, as in the matmul. Values of rows are loaded
 // for many rows at once, one row per lane.
 //
-// kernel loss_recompute_scalar
-// kernel loss_recompute_scalar_pairs: PAIRS
+// kernel loss_recompute_cpu
+// kernel loss_recompute_cpu_load64: LOAD64
 #include "shaders/common/form.glsl"
 #include "shaders/common/common.glsl"
-#ifdef PAIRS
+#ifdef LOAD64
 const uint kLayout = 1;  // NT
 const bool kOddA = false, kOddB = false;
-#include "shaders/matmul/matmul_scalar_pairs.glsl"
+#include "shaders/matmul/matmul_cpu_load64.glsl"
 #else
-#include "shaders/matmul/matmul_scalar_words.glsl"
+#include "shaders/matmul/matmul_cpu_load32.glsl"
 #endif
 #include "shaders/loss/loss_recompute.glsl"
 
