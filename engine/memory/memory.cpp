@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/base/integer_math.h"
 #include "engine/memory/command_buffer.h"
 
 namespace lapilli {
@@ -11,9 +12,7 @@ namespace {
 
 constexpr uint64_t kAlignment = 256;
 
-uint64_t align_up(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1024.0 * 1024.0); }
+uint64_t align_up(uint64_t bytes) { return round_up(bytes, kAlignment); }
 
 // The best memory type for the kind among those in `allowed`; UINT32_MAX when there is none.
 uint32_t find_memory_type(VkPhysicalDevice physical, uint32_t allowed, MemoryKind kind, bool unified) {

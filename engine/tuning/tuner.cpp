@@ -135,7 +135,7 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
                  file_.path().string());
     return {.index = 0, .reason = "not measured: all crashed before"};
   }
-  if (seconds_spent_ >= options_.seconds_in_all)
+  if (!has_time_left())
     return {.index = fallback_candidate(key, names), .reason = fmt::format("not measured: {:.0f} s of measurements are enough", seconds_spent_)};
 
   TuningRecord record;
@@ -194,7 +194,7 @@ bool Tuner::compiling_crashed() const {
 }
 
 TuningRecord Tuner::measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget,
-                            const Compile& compile) const {
+                            const Compile& compile) {
   CrashMarker marker(file_.path());
   if (compile && !compiling_crashed()) {
     if (options_.on_measuring) options_.on_measuring({key, 1, names.size(), seconds_spent_, options_.seconds_in_all});
@@ -202,7 +202,7 @@ TuningRecord Tuner::measure(const std::string& key, const std::vector<std::strin
     for (size_t i = 0; i < names.size(); ++i)
       if (!crashed(key, names, i)) trusted.push_back(i);
     marker.set(file_.marker_text(key, kCompiling), /*synced=*/true);
-    compile(trusted);
+    slowest_compile_seconds_ = std::max(slowest_compile_seconds_, wall_seconds([&] { compile(trusted); }));
     marker.clear();
   }
   std::vector<Candidate> candidates;

@@ -67,7 +67,7 @@ class Tuner {
 
   // Whether choose() would measure now.
   bool would_measure(const std::string& key, const std::vector<std::string>& names) const {
-    return names.size() > 1 && options_.measure && seconds_spent_ < options_.seconds_in_all && recall(key, names) == nullptr && !all_crashed(key, names);
+    return names.size() > 1 && options_.measure && has_time_left() && recall(key, names) == nullptr && !all_crashed(key, names);
   }
 
   // The choice without a measurement: the first candidate that has not crashed, or the first of all when all have.
@@ -81,12 +81,14 @@ class Tuner {
   const TuningCrashes& crashes() const { return remembered_.crashes; }
 
  private:
+  // Compiling cannot be interrupted: a choice begins only if compiling for it may end in time, judged by the slowest so far.
+  bool has_time_left() const { return seconds_spent_ + slowest_compile_seconds_ < options_.seconds_in_all; }
   bool crashed(const std::string& key, const std::vector<std::string>& names, size_t index) const;
   bool all_crashed(const std::string& key, const std::vector<std::string>& names) const;
   const TuningRecord* recall(const std::string& key, const std::vector<std::string>& names) const;
   bool compiling_crashed() const;
   TuningRecord measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget,
-                       const Compile& compile) const;
+                       const Compile& compile);
 
   TunerOptions options_;
   std::string device_name_;
@@ -94,7 +96,7 @@ class Tuner {
   TuningMemory remembered_;   // the file's content at the start
   TuningRecords measured_;    // measured by this tuner
   TuningRecords decisions_;
-  double seconds_spent_ = 0;
+  double seconds_spent_ = 0, slowest_compile_seconds_ = 0;
 };
 
 }  // namespace lapilli

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "model/attention/attention_tuning.h"
-#include "model/matmul/matmul.h"
+#include "model/matmul/matmul_kernel.h"
 #include "shaders/attention/args.h"
 
 namespace lapilli {
@@ -18,7 +18,8 @@ AttentionKernel kernel_of(Ops& ops, const AttentionShape& s, AttentionPass pass,
   const bool coopmat = has_coopmat_attention(ops.caps(), ops.precision, s.head_width);
   const KernelClass default_class = s.force.value_or(coopmat ? KernelClass::coopmat : ops.caps().kernel_class);
   const AttentionKernel default_kernel = attention_kernel(ops.caps(), ops.precision, s.head_width, pass, default_class);
-  return ops.tuner == nullptr || s.force ? default_kernel : tune_attention(*ops.tuner, s, pass, ops.precision, memory, default_kernel);
+  return ops.tuner == nullptr || s.force ? default_kernel : tune_attention(*ops.tuner, s, pass, ops.precision, memory, default_kernel,
+                                                                                   attention_forward, attention_backward);
 }
 
 // The memory arguments of a dispatch.

@@ -1,9 +1,10 @@
-// Selects the form of the attention kernels for a device, and its tiles.
+#include "model/attention/attention_kernel.h"
 
 #include <algorithm>
 
-#include "model/attention/attention.h"
-#include "model/matmul/matmul.h"
+#include "engine/base/error.h"
+#include "engine/base/integer_math.h"
+#include "model/matmul/matmul_kernel.h"
 #include "shaders/embedded_shaders.h"
 
 namespace lapilli {

@@ -23,8 +23,9 @@ AttentionShape bounded(AttentionShape s, double flops_limit) {
 // Attention forward and backward in separate memory, and the expected results.
 class AttentionTrial final : public KernelTrial<AttentionKernel> {
  public:
-  AttentionTrial(KernelLibrary& kernels, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory)
-      : kernels_(kernels), shape_(shape), pass_(pass), precision_(precision), arena_(kernels.device().caps(), "attention measurement") {
+  AttentionTrial(KernelLibrary& kernels, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, AttentionForward& forward,
+                 AttentionBackward& backward)
+      : kernels_(kernels), forward_(forward), backward_(backward), shape_(shape), pass_(pass), precision_(precision), arena_(kernels.device().caps(), "attention measurement") {
     const uint32_t n = shape.batch * shape.context, width = (shape.heads + 2 * shape.kv_heads) * shape.head_width;
     const auto tensor = [&](Shape of, DType dtype) { return reserve_tensor(arena_, of, "measurement", dtype); };
     qkv_ = tensor({n, width}, memory);
@@ -39,7 +40,7 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
     if (pass == AttentionPass::forward) return;
     Program program(kernels.device(), "attention measurement");
     Ops ops{.program = program, .kernels = kernels, .precision = precision};
-    attention_forward(ops, out_, lse_, qkv_, {}, shape_);
+    forward_(ops, out_, lse_, qkv_, {}, shape_);
     program.finish();
     program.run();
   }
@@ -49,9 +50,9 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
     AttentionShape shape = shape_;
     shape.kernel = kernel;
     if (pass_ == AttentionPass::forward)
-      attention_forward(ops, out_, lse_, qkv_, {}, shape);
+      forward_(ops, out_, lse_, qkv_, {}, shape);
     else
-      attention_backward(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, {}, shape);
+      backward_(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, {}, shape);
   }
 
   std::vector<Tensor> outputs() const override {
@@ -85,6 +86,8 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
   }
 
   KernelLibrary& kernels_;
+  AttentionForward& forward_;
+  AttentionBackward& backward_;
   AttentionShape shape_;
   AttentionPass pass_;
   Precision precision_;
@@ -96,10 +99,11 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
 }  // namespace
 
 AttentionKernel tune_attention(KernelTuner& tuner, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory,
-                               const AttentionKernel& default_kernel) {
+                               const AttentionKernel& default_kernel, AttentionForward& forward, AttentionBackward& backward) {
   const auto set_up = [&] {
     std::vector<std::unique_ptr<KernelTrial<AttentionKernel>>> trials;
-    trials.push_back(std::make_unique<AttentionTrial>(tuner.kernels(), bounded(shape, trial_flops(tuner.kernels().device())), pass, precision, memory));
+    trials.push_back(std::make_unique<AttentionTrial>(tuner.kernels(), bounded(shape, trial_flops(tuner.kernels().device())), pass, precision, memory,
+                                                      forward, backward));
     return trials;
   };
   return tuner.choose<AttentionKernel>(key_of(shape, pass, precision, memory),

@@ -1,21 +1,21 @@
 #include "model/io/checkpoint.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <cstring>
 #include <optional>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
+#include "engine/base/staged_folder.h"
 #include "model/io/config_toml.h"
 #include "model/io/state_file.h"
+#include "model/transformer/parameters.h"
 
 namespace lapilli {
 
@@ -109,52 +109,6 @@ void keep_newest(const fs::path& parent, const fs::path& just_written, uint32_t 
   }
 }
 
-// A folder under a temporary name; removed unless published.
-class StagedFolder {
- public:
-  StagedFolder(const fs::path& parent, uint64_t step) : final_(parent / folder_name(step)) {
-    path_ = temporary_name(parent, step);
-    std::error_code failure;
-    fs::create_directories(parent, failure);
-    if (!failure) fs::create_directory(path_, failure);
-    if (failure) throw Error("cannot make the folder '{}': {}", path_.string(), failure.message());
-  }
-  ~StagedFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);  // after an exchange: the checkpoint that was there before
-  }
-  StagedFolder(const StagedFolder&) = delete;
-  StagedFolder& operator=(const StagedFolder&) = delete;
-
-  fs::path operator/(const char* name) const { return path_ / name; }
-
-  fs::path publish() {
-    sync_directory(path_);
-    if (!fs::exists(final_)) {
-      rename_or_throw(path_, final_);
-    } else if (renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, final_.c_str(), RENAME_EXCHANGE) != 0) {
-      // A file system that cannot exchange. If power fails here, the old one is whole under this name.
-      const fs::path old = final_.string() + ".replaced";
-      std::error_code ignored;
-      fs::remove_all(old, ignored);
-      rename_or_throw(final_, old);
-      rename_or_throw(path_, final_);
-      fs::remove_all(old, ignored);
-    }
-    sync_directory(final_.parent_path());
-    return final_;
-  }
-
- private:
-  static void rename_or_throw(const fs::path& from, const fs::path& to) {
-    std::error_code failure;
-    fs::rename(from, to, failure);
-    if (failure) throw Error("cannot rename '{}' to '{}': {}", from.string(), to.string(), failure.message());
-  }
-
-  fs::path final_, path_;
-};
-
 uint64_t hash_of(std::string_view text) { return hash_bytes(std::as_bytes(std::span(text))); }
 
 void require_shapes(const std::vector<NamedShape>& stored, const ParameterTable& table, const fs::path& folder) {
@@ -225,14 +179,15 @@ fs::path save_checkpoint(const fs::path& parent, const Config& config, const Tra
   const std::string config_text = to_toml(config);
   fs::path written;
   {
-    StagedFolder staged(parent, state.step);
+    StagedFolder staged(temporary_name(parent, state.step));
     write_state_file(staged / kState, ParameterTable(config.model), state, config.model.vocab_size,
                      hash_of(config_text), hash_bytes(tokenizer));
     write_file_atomically(staged / kConfig, config_text);
     AtomicFile copy(staged / kTokenizer);
     copy.write(tokenizer);
     copy.commit();
-    written = staged.publish();
+    written = parent / folder_name(state.step);
+    staged.publish(written);
   }
   keep_newest(parent, written, keep);
   return written;

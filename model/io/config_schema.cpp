@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "engine/base/error.h"
-#include "model/attention/attention.h"
+#include "model/attention/attention_kernel.h"
 
 namespace lapilli {
 

@@ -1,12 +1,14 @@
-// Export to the layout of Hugging Face: the names and transpositions are in the table of parameters, the rest is here.
+// The names and transpositions of Hugging Face's layout are in the table of parameters, the rest is here.
+
+#include "model/io/export.h"
 
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/json.h"
-#include "model/io/checkpoint.h"
 #include "model/io/safetensors.h"
+#include "model/transformer/parameters.h"
 #include "tokenizer/text/tokenizer.h"
 
 namespace lapilli {

@@ -31,7 +31,8 @@
 #include <string>
 #include <vector>
 
-#include "model/io/checkpoint.h"
+#include "model/io/training_state.h"
+#include "model/transformer/parameters.h"
 
 namespace lapilli {
 

@@ -29,6 +29,7 @@
 #include "model/loss/loss_plan.h"
 #include "model/loss/loss_sums.h"
 #include "model/matmul/matmul.h"
+#include "model/matmul/matmul_tile.h"
 #include "shaders/loss/args.h"
 
 namespace lapilli {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "model/ops/ops.h"
+#include "engine/memory/tensor.h"
 
 namespace lapilli {
 

@@ -1,3 +1,5 @@
+#include "model/matmul/matmul.h"
+
 #include "model/matmul/matmul_record.h"
 #include "model/matmul/matmul_tuning.h"
 #include "shaders/matmul/args.h"
@@ -78,6 +80,12 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
 }
 
 }  // namespace
+
+Tensor reserve_matmul_workspace(Arena& arena, const DeviceCaps& caps) {
+  // As much as cuBLAS uses on large GPUs. A CPU is busy with few workgroups, and never splits.
+  constexpr uint32_t kFloats = 8U << 20U;
+  return caps.kernel_class == KernelClass::cpu ? Tensor() : reserve_tensor(arena, {kFloats}, "workspace");
+}
 
 void matmul_nn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
   const uint32_t depth = a.cols();

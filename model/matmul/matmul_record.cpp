@@ -1,7 +1,7 @@
 #include "model/matmul/matmul_record.h"
 
-#include "model/ops/elements.h"
-#include "shaders/matmul/args.h"
+#include "model/ops/activation.h"
+#include "model/ops/rope.h"
 
 namespace lapilli {
 
@@ -142,9 +142,6 @@ void record_plain_and_gate(Ops& ops, const MatmulKernel& kernel, MatmulProblem p
   swiglu_forward(ops, gated, problem.c);
 }
 
-// Other nonlinearities need the complete sum; those on pairs run after the parts are summed.
-bool can_split(Nonlinearity f) { return f == Nonlinearity::none || takes_pairs(f); }
-
 // Split-K. A part is a whole number of stages of any kernel, and starts with the same memory alignment as the whole.
 constexpr uint32_t kPartGrain = 64;
 
@@ -200,30 +197,6 @@ double flops_of(Nonlinearity f) {
     case Nonlinearity::rotary: return 0;  // rope_flops()
   }
   return 0;
-}
-
-MatmulLayout layout_of(const args::MatmulArgs& args) {
-  if (args.a_row == 1 && args.a_depth != 1) return MatmulLayout::tn;
-  return args.b_depth == 1 && args.b_col != 1 ? MatmulLayout::nt : MatmulLayout::nn;
-}
-
-bool operands_8_byte_aligned(const args::MatmulArgs& args) {
-  return args.a.slice.buffer_offset_bytes() % 8 == 0 && args.b.slice.buffer_offset_bytes() % 8 == 0;
-}
-
-uint32_t max_splits(const MatmulProblem& problem, const MatmulKernel& kernel, const Tensor& workspace) {
-  const args::MatmulArgs& args = problem.args;
-  const uint64_t part_floats = uint64_t{args.rows} * args.cols;
-  const bool in_words = size_bytes(problem.c.dtype()) == 4 || (args.cols % 2 == 0 && args.c_stride % 2 == 0);  // shaders/common/real.glsl
-  if (!workspace || kernel.kernel_class == KernelClass::cpu || !can_split(problem.nonlinearity) || args.num_valid.slice || part_floats == 0 || !in_words) return 1;
-  const uint64_t most = std::min<uint64_t>(workspace.elements() / part_floats, args.depth / kMinPartDepth);
-  return static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, kMaxSplits));
-}
-
-Tensor reserve_matmul_workspace(Arena& arena, const DeviceCaps& caps) {
-  // As much as cuBLAS uses on large GPUs. A CPU is busy with few workgroups, and never splits.
-  constexpr uint32_t kFloats = 8U << 20U;
-  return caps.kernel_class == KernelClass::cpu ? Tensor() : reserve_tensor(arena, {kFloats}, "workspace");
 }
 
 MatmulKernel resolve_matmul_kernel(const DeviceCaps& caps, MatmulKernel kernel, const MatmulProblem& problem, const Tensor& workspace) {

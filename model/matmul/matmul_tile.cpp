@@ -1,11 +1,8 @@
-// Tiling of a matmul: the kernel form and the tile size.
+#include "model/matmul/matmul_tile.h"
 
 #include <algorithm>
 #include <bit>
 #include <numeric>
-
-#include "model/matmul/matmul_record.h"
-#include "shaders/embedded_shaders.h"
 
 namespace lapilli {
 
@@ -47,8 +44,6 @@ MatmulTile block_tile(const std::string& form, uint32_t side, uint32_t depth) {
           .workgroup = block_workgroup(side),
           .constants = {{args::SPEC_TILE_ROWS, side}, {args::SPEC_TILE_COLS, side}, {args::SPEC_TILE_DEPTH, depth}}};
 }
-
-std::string coopmat_shader(Precision precision) { return std::string("matmul_coopmat_") + to_string(precision); }
 
 // The grid of subgroups in a tile: as square as powers of two allow, else wider than high, because fragments of b have
 // the longer rows.
@@ -94,14 +89,54 @@ uint32_t filling_tile(const DeviceCaps& caps, const MatmulKernel& kernel, uint32
   return tiles.back().first;
 }
 
-}  // namespace
+// Depth of a stage. Emulation keeps matrices in shared memory as f32: 24 KB in the largest tile.
+constexpr uint32_t kEmulatedDepth = 16;
 
-std::string MatmulKernel::to_string() const {
-  std::string text = lapilli::to_string(kernel_class);
-  if (tile != 0) text += fmt::format(" {}x{}", tile, tile_cols != 0 ? tile_cols : tile);
-  if (transposes) text += " transposing";
-  return splits > 1 ? text + fmt::format(" in {} parts", splits) : text;
+std::string coopmat2_form(const MatmulKernel& kernel) {
+  return std::string("coopmat2_") + to_string(kernel.precision) + (kernel.emulated ? "_emulated" : "");
 }
+
+bool starts_at_16_bytes(const ConstTensor& tensor) { return tensor.slice().buffer_offset_bytes() % 16 == 0; }
+bool has_rows_of_16_bytes(const ConstTensor& tensor) { return tensor.row_stride() * size_bytes(tensor.dtype()) % 16 == 0; }
+
+// The largest tile with at least two workgroups per SM of a large GPU, else with one; else the smallest.
+MatmulTile coopmat2_tile(uint32_t rows, uint32_t cols, const MatmulKernel& kernel) {
+  const auto tiles = [&](uint32_t tile_rows, uint32_t tile_cols) { return ceil_div(rows, tile_rows) * ceil_div(cols, tile_cols); };
+  uint32_t block_m = 64, block_n = 64;
+  if (kernel.tile != 0) {
+    block_m = kernel.tile;
+    block_n = kernel.tile_cols != 0 ? kernel.tile_cols : kernel.tile;
+  } else if (std::min(tiles(128, 256), tiles(256, 128)) >= 256) {
+    block_m = tiles(128, 256) <= tiles(256, 128) ? 128 : 256;
+    block_n = 384 - block_m;
+  } else if (tiles(128, 128) >= 128) {
+    block_m = block_n = 128;
+  }
+  CHECK(block_m >= 64 && block_n >= 64 && block_m * block_n <= 128 * 256, "a tile of {} x {}", block_m, block_n);
+  return {.form = coopmat2_form(kernel),
+          .in_blocks = false,
+          .rows = block_m,
+          .cols = block_n,
+          .workgroup = block_m * block_n > 64 * 64 ? 256U : 128U,
+          .constants = {{args::SPEC_TILE_ROWS, block_m},
+                        {args::SPEC_TILE_COLS, block_n},
+                        {args::SPEC_TILE_DEPTH, kernel.emulated ? kEmulatedDepth : kCoopmat2Depth}}};
+}
+
+SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,
+                                 std::initializer_list<ConstTensor> like_c) {
+  const DType operand_type = storage_type(kernel.precision);
+  for (const ConstTensor& tensor : {a, b})
+    CHECK(tensor.dtype() == operand_type && starts_at_16_bytes(tensor), "{} at byte {} cannot be an operand of {} coopmat2: wrong type or alignment", tensor.shape().to_string(),
+          tensor.slice().buffer_offset_bytes(), to_string(kernel.precision));
+  CHECK(c.dtype() == operand_type || c.dtype() == DType::f32, "c {} has neither the operands' type nor f32", c.shape().to_string());
+  for (const ConstTensor& tensor : like_c)
+    CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} must have the same type", c.shape().to_string(), tensor.shape().to_string());
+  return {{args::SPEC_ALIGNED, (has_rows_of_16_bytes(a) ? 1U : 0U) | (has_rows_of_16_bytes(b) ? 2U : 0U) | (starts_at_16_bytes(c) ? 4U : 0U)},
+          type_constant(args::SPEC_C_TYPE, c)};
+}
+
+}  // namespace
 
 std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, const MatmulKernel& kernel) {
   switch (kernel.kernel_class) {
@@ -129,33 +164,6 @@ uint32_t choose_permutation_step(uint64_t count) {
   auto step = std::max<uint64_t>(static_cast<uint64_t>(0.618 * static_cast<double>(count)), 1);
   while (std::gcd(step, count) != 1) ++step;
   return static_cast<uint32_t>(step);
-}
-
-MatrixShape matrix_shape(const DeviceCaps& caps, Precision precision) {
-  return precision == Precision::f16 ? caps.matrix_f16 : precision == Precision::bf16 ? caps.matrix_bf16 : MatrixShape{};
-}
-
-bool has_matmul(const DeviceCaps& caps, Precision precision) {
-  return precision == Precision::f32 || (matrix_shape(caps, precision) && has_shader(coopmat_shader(precision)));
-}
-
-MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
-  if (precision == Precision::f32) return {caps.kernel_class};
-  if (!matrix_shape(caps, precision))
-    throw Error("{} does not support {} matrices with f32 accumulation (VK_KHR_cooperative_matrix); f32 works everywhere", caps.name,
-                to_string(precision));
-  if (!has_shader(coopmat_shader(precision)))
-    throw Error("this program was built with a shader compiler without {} matrices; build it again with a glslc that supports {}",
-                to_string(precision), precision == Precision::f16 ? "GL_KHR_cooperative_matrix" : "GL_EXT_bfloat16");
-  // Not coopmat2, even if the device has it: it was only tested emulated so far. KernelTuner chooses it if it is
-  // correct and faster.
-  constexpr uint32_t kAmd = 0x1002;  // see shaders/matmul/matmul_coopmat.glsl
-  return {.kernel_class = KernelClass::coopmat, .precision = precision, .transposes = caps.vendor_id == kAmd};
-}
-
-MatmulKernel quick_matmul_kernel(MatmulKernel kernel) {
-  if (kernel.kernel_class == KernelClass::cpu) kernel.tile = 8;  // K in ascending order in all of them
-  return kernel;
 }
 
 SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a, const ConstTensor& b, const ConstTensor& c,

@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "engine/memory/half.h"
-#include "model/matmul/matmul_record.h"
+#include "model/matmul/matmul_tile.h"
 #include "shaders/matmul/args.h"
 
 namespace lapilli {

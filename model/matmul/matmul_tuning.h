@@ -4,11 +4,10 @@
 #include <functional>
 
 #include "engine/tuning/kernel_tuner.h"
-#include "model/matmul/matmul.h"
+#include "model/matmul/matmul_problem.h"
+#include "model/ops/ops.h"
 
 namespace lapilli {
-
-struct MatmulProblem;
 
 // Records a matmul with a kernel: record_matmul(), passed in by the caller.
 using MatmulRecorder = std::function<void(Ops&, const MatmulKernel&, const MatmulProblem&)>;

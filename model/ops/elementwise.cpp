@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "model/ops/column_sum.h"
-#include "model/ops/elements.h"
 #include "shaders/ops/args.h"
 
 namespace lapilli {

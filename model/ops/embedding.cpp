@@ -1,6 +1,5 @@
 #include "model/ops/embedding.h"
 
-#include "model/ops/elements.h"
 #include "shaders/ops/args.h"
 
 namespace lapilli {

@@ -5,6 +5,7 @@
 // Argument order everywhere: context, outputs, inputs, scalars. An operation records dispatches; nothing runs before the
 // program is submitted.
 
+#include "engine/base/integer_math.h"
 #include "engine/kernel/kernel.h"
 #include "engine/program/program.h"
 #include "engine/memory/dtype.h"
@@ -41,10 +42,6 @@ struct Ops {
   }
 };
 
-// The storage type of operands of this precision.
-constexpr DType storage_type(Precision precision) {
-  return precision == Precision::f32 ? DType::f32 : precision == Precision::f16 ? DType::f16 : DType::bf16;
-}
 // Specialization constant `id` with the element type of a Real pointer or of a tensor; an empty tensor counts as f32.
 inline SpecConstant type_constant(uint32_t id, DType dtype) {
   CHECK(dtype != DType::u32, "integers for constant {}", id);
@@ -84,16 +81,21 @@ inline void check_same_size(const ConstTensor& a, const ConstTensor& b, const ch
   CHECK(a.elements() == b.elements(), "{} {} for {}", name, b.shape().to_string(), a.shape().to_string());
 }
 
-inline uint64_t ceil_div(uint64_t a, uint64_t b) { return (a + b - 1) / b; }
-inline uint64_t round_up(uint64_t value, uint64_t grain) { return ceil_div(value, grain) * grain; }
+// ---- kernels over a flat range of elements (shaders/common/elements.glsl): number of workgroups and of elements per lane ----
 
-// Row stride in elements for a matrix whose layout is free: an odd number of 64-byte cache lines. With an even number
-// (2048 columns, for example) the rows that a gather reads together map to few cache sets and evict each other: a
-// weight gradient on lavapipe ran at 46 to 53 GFLOP/s with a stride of 2048 and at 65 to 74 with 2064
-// (lapilli bench matmul --m 2048 --n 256 --k 1024 --layout tn, and --m 2064).
-inline uint64_t padded_row_stride(uint64_t cols) {
-  constexpr uint64_t kLine = 64 / sizeof(float);
-  return (ceil_div(cols, kLine) | 1) * kLine;
+// Number of work items of a kernel that writes `result`: two 16-bit elements each (shaders/common/real.glsl).
+inline uint64_t lanes(const ConstTensor& result, uint64_t count) { return size_bytes(result.dtype()) == 4 ? count : count / 2; }
+
+// A CPU driver gets one subgroup and many elements per lane, because a workgroup is expensive to start there; a GPU
+// gets many workgroups.
+// REQUIRES: count < 2^31, the kernel strides by first_element() and end_element().
+template <typename Args>
+void dispatch_elements(Ops& ops, std::string_view kernel, const Args& args, uint64_t count, Cost cost, SpecConstants constants = {}) {
+  const bool cpu = ops.caps().kernel_class == KernelClass::cpu && ops.row_subgroups == 0;
+  const uint32_t workgroup = cpu ? ops.caps().subgroup_size : 256, elements = cpu ? 64 : 1;
+  constants.push_back({args::SPEC_ELEMENTS, elements});
+  ops.program.dispatch(ops.kernel(kernel, workgroup, constants), args,
+                       ceil_div(count, uint64_t{workgroup} * elements), cost);
 }
 
 }  // namespace lapilli

@@ -12,25 +12,12 @@
 #include <vector>
 
 #include "model/ops/ops.h"
+#include "model/ops/rotary.h"
 
 namespace lapilli {
 
 // Cosine and sine of each angle: [T, E], pair i of position t at t * E + 2i.
 std::vector<float> make_cos_sin_table(uint32_t context /*T*/, uint32_t head_width /*E, even*/, double theta);
-
-// The columns of a matrix [N, (H+2G)*E] to rotate: the first H query heads and G key heads, not the G value heads.
-struct Rotary {
-  ConstTensor cos_sin_table;      // cos/sin table [>=T, E], or empty: no rotation
-  uint32_t context;       // T: row n has position n % T
-  uint32_t rotary_heads;  // H + G
-
-  uint32_t head_width() const { return cos_sin_table.cols(); }
-  uint32_t rotary_cols() const { return rotary_heads * head_width(); }
-};
-// CHECKs that `rotary` fits qkv.
-void check_rotary(const Rotary& rotary, const ConstTensor& qkv);
-
-double rope_flops(const Rotary& rotary, uint32_t rows);
 
 enum class RopeDirection { forward, backward };  // backward rotates gradients by the opposite angle
 

@@ -2,7 +2,7 @@
 // Device copies of a step's micro-batches, with one transfer for all of them.
 
 #include "engine/program/transfer.h"
-#include "model/transformer/transformer.h"
+#include "model/transformer/batch_tensors.h"
 #include "tokenizer/data/batch_stream.h"
 
 namespace lapilli {

@@ -43,7 +43,7 @@ std::unique_ptr<Program> EvaluationPass::recorded(KernelLibrary& kernels, const 
   const Tensor status(results.sub((n + args::kSumCount) * 4, args::kStatusWords * 4), {args::kStatusWords}, DType::u32);
   transformer_.forward(ops, weights, batch, {}, 0);
   loss_.forward(ops, {.nll = nll, .sums = sums, .status = status},
-                {.x = transformer_.output(), .w = weights.operand(weights.head(), precision_), .targets = batch.targets, .weights = batch.weights});
+                {.x = transformer_.output(), .w = weights.operand(weights.head_name(), precision_), .targets = batch.targets, .weights = batch.weights});
   results_.record(*program);
   program->finish();
   return program;

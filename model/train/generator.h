@@ -5,6 +5,7 @@
 
 #include "model/train/batch_inputs.h"
 #include "model/loss/linear_cross_entropy.h"
+#include "model/transformer/transformer.h"
 
 namespace lapilli {
 

@@ -7,10 +7,12 @@
 
 namespace lapilli {
 
-// Reads the run or checkpoint config.teacher and sets teacher_dim and loss.teacher_softcap in `config`. Throws Error,
-// naming both sides, when the teacher has another vocabulary or a shorter context.
+// Reads the run or checkpoint config.teacher. Throws Error, naming both sides, when the teacher has another vocabulary or
+// a shorter context.
 // REQUIRES: config.teacher set, config.model.vocab_size set.
-LoadedCheckpoint load_teacher(Config& config);
+LoadedCheckpoint load_teacher(const Config& config);
+// A student's configuration with what depends on the teacher's: teacher_dim and loss.teacher_softcap.
+Config with_teacher(Config student, const Config& teacher);
 
 class Teacher {
  public:
@@ -18,15 +20,13 @@ class Teacher {
   Teacher(const DeviceCaps& caps, Arena& kept, Arena& scratch, const Config& config, LoadedCheckpoint checkpoint);
 
   void load(Device& device);  // writes the weights; call once, after the arenas are committed
-  void forward(Ops& ops, const BatchTensors& batch);
 
-  ConstTensor output() const { return transformer_.output(); }  // [N,Dt]
-  ConstTensor head() const { return weights_.operand(weights_.head(), precision_); }  // [V,Dt]
+  Transformer& transformer() { return transformer_; }  // its forward pass, for batches of the student's size
+  const ModelWeights& weights() const { return weights_; }
 
  private:
   LoadedCheckpoint checkpoint_;
   ParameterTable table_;
-  Precision precision_;
   ModelWeights weights_;
   Transformer transformer_;
 };

@@ -11,7 +11,7 @@
 #include "model/loss/loss_plan_tuning.h"
 #include "engine/tuning/kernel_tuner.h"
 #include "model/train/lr_schedule.h"
-#include "model/train/run_plan.h"
+#include "model/train/trainer_report.h"
 #include "shaders/embedded_shaders.h"
 #include "tokenizer/data/dataset.h"
 #include "tokenizer/text/tokenizer.h"
@@ -43,20 +43,18 @@ std::string duration(double seconds) {
   return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
 }
 
-double mib(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
-
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 }  // namespace
 
 Trainer::Trainer(Device& device, Config config, TrainOptions options)
     : device_(device),
-      config_(std::move(config)),
       options_(std::move(options)),
-      train_shard_(open_shard(config_, kTrainShardName)),
-      val_shard_(open_shard(config_, kValShardName)),
+      train_shard_(open_shard(config, kTrainShardName)),
+      val_shard_(open_shard(config, kValShardName)),
+      config_(with_vocabulary(std::move(config), train_shard_.vocab_size())),
       tokenizer_path_(std::filesystem::path(config_.data.dir) / kTokenizerName),
-      table_((config_ = with_vocabulary(config_, train_shard_.vocab_size())).model),
+      table_(config_.model),
       kernels_(device, embedded_shaders()),
       tuner_(device.caps(), embedded_shaders_hash(), options_.tuning),
       kernel_tuner_(kernels_, tuner_) {
@@ -66,7 +64,11 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   if (train_shard_.token_count() < needed)
     throw Error("the training split has {} tokens, but model.context = {} needs at least {}", train_shard_.token_count(),
                 config_.model.context, needed);
-  if (!config_.teacher.empty()) train_shard_.require_tokenizer(load_teacher(config_).state.tokenizer_hash, "the teacher");
+  if (!config_.teacher.empty()) {
+    const LoadedCheckpoint teacher = load_teacher(config_);
+    train_shard_.require_tokenizer(teacher.state.tokenizer_hash, "the teacher");
+    config_ = with_teacher(std::move(config_), teacher.config);
+  }
   choose_loss();
   allocate_memory();
   memory_->record(kernels_, options_.profile_steps > 0, &kernel_tuner_);
@@ -133,7 +135,7 @@ void Trainer::run() {
 
   const Clock::time_point start = Clock::now();
   log_start();
-  if (!resumed_) log_init();
+  if (!resumed_) report_init(*log_, config_, table_, *memory_->evaluation, train_shard_, val_shard_);
   const BatchStream stream(train_shard_, {.batch = config_.data.batch, .context = config_.model.context, .document_mask = config_.data.document_mask},
                            state_.seed);
   Prefetcher batches([&](uint64_t index) { return stream.batch(index); }, state_.next_batch, 2 * size_t{config_.data.accumulate});

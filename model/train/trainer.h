@@ -47,7 +47,6 @@ class Trainer {
   void allocate_memory();
   void load_or_make_weights();
   void log_start();
-  void log_init();
   void train_one_step(Prefetcher& batches);
   void log_step(const StepResult& result, double lr, double seconds);
   void collect_profile(HostSpan batch_wait);
@@ -59,9 +58,9 @@ class Trainer {
   void log_end(double seconds);
 
   Device& device_;
-  Config config_;
   TrainOptions options_;
   TokenShard train_shard_, val_shard_;
+  Config config_;
   std::filesystem::path tokenizer_path_;
   ParameterTable table_;
   KernelLibrary kernels_;

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "model/transformer/flops.h"
-#include "model/train/trainer.h"
 #include "tokenizer/data/ngram.h"
 
 namespace lapilli {
@@ -13,8 +12,7 @@ namespace lapilli {
 namespace {
 
 // A larger relative difference from the expected loss indicates an error: a mis-scaled initialisation, a wrong
-// vocabulary, a
-// broken mask.
+// vocabulary, a broken mask.
 constexpr double kInitTolerance = 0.02;
 
 // Tokens for the initial loss: few enough to cost little compared with the training steps. Even the minimum gives the
@@ -41,14 +39,15 @@ double expected_initial_loss(const ModelConfig& config, const LossOptions& loss)
   return std::log(config.vocab_size) + config.dim * std * std / 2;
 }
 
-void Trainer::log_init() {
-  const EvaluationResult initial = memory_->evaluation->run(val_shard_, init_tokens(flops_per_token(config_.model, table_) / 3));
-  const double ln_vocab = std::log(config_.model.vocab_size), expected = expected_initial_loss(config_.model, config_.loss);
+void report_init(RunLog& log, const Config& config, const ParameterTable& table, EvaluationPass& evaluation, const TokenShard& train,
+                 const TokenShard& val) {
+  const EvaluationResult initial = evaluation.run(val, init_tokens(flops_per_token(config.model, table) / 3));
+  const double ln_vocab = std::log(config.model.vocab_size), expected = expected_initial_loss(config.model, config.loss);
   const double gap = initial.loss - expected;
-  const NgramReference ngram = ngram_reference(train_shard_, val_shard_);
+  const NgramReference ngram = ngram_reference(train, val);
   nlohmann::ordered_json event{{"event", "init"},
                                {"step", 0},
-                               {"vocab_size", config_.model.vocab_size},
+                               {"vocab_size", config.model.vocab_size},
                                {"ln_vocab", ln_vocab},
                                {"expected_loss", expected},
                                {"loss", initial.loss},
@@ -58,17 +57,17 @@ void Trainer::log_init() {
                                {"bigram_cross_entropy", ngram.bigram_cross_entropy}};
   std::vector<std::pair<std::string, double>> baselines{
       {"ln|V|", ln_vocab}, {"unigram", ngram.unigram_entropy}, {"bigram", ngram.bigram_cross_entropy}};
-  if (const double nats = val_shard_.source_entropy_nats(); std::isfinite(nats)) {
-    const double per_token = nats / static_cast<double>(val_shard_.token_count());
+  if (const double nats = val.source_entropy_nats(); std::isfinite(nats)) {
+    const double per_token = nats / static_cast<double>(val.token_count());
     event["source_entropy"] = per_token;
     baselines.emplace_back("the source's entropy", per_token);
   }
-  log_->event(event);
-  log_->line(fmt::format("init        loss {:.4f}; expected ln|V| + s2/2 = {:.4f} + {:.4f} = {:.4f}; gap {:+.4f} ({:+.2f} %)", initial.loss, ln_vocab,
+  log.event(event);
+  log.line(fmt::format("init        loss {:.4f}; expected ln|V| + s2/2 = {:.4f} + {:.4f} = {:.4f}; gap {:+.4f} ({:+.2f} %)", initial.loss, ln_vocab,
                          expected - ln_vocab, expected, gap, 100 * gap / expected));
-  log_->line("baselines   " + describe_baselines(std::move(baselines)) + "   (nats per token of the validation text)");
+  log.line("baselines   " + describe_baselines(std::move(baselines)) + "   (nats per token of the validation text)");
   if (std::abs(gap) > kInitTolerance * expected)
-    log_->warn(fmt::format("the loss before training, {:.4f}, is {:.1f} % off the {:.4f} expected of random weights: check the initialisation, "
+    log.warn(fmt::format("the loss before training, {:.4f}, is {:.1f} % off the {:.4f} expected of random weights: check the initialisation, "
                            "the vocabulary and the mask before using this run",
                            initial.loss, 100 * std::abs(gap) / expected, expected));
 }

@@ -18,12 +18,13 @@ constexpr uint64_t kResultWords = args::kSumCount + args::kStatusWords;  // per 
 }  // namespace
 
 TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Config& config, const ParameterTable& table,
-                           const ModelWeights& weights, Teacher* teacher)
+                           const ModelWeights& weights, Transformer* teacher, const ModelWeights* teacher_weights)
     : device_(device),
       config_(config),
       table_(table),
       weights_(weights),
       teacher_(teacher),
+      teacher_weights_(teacher_weights),
       gradients_(kept, table, "gradients"),
       first_moment_(kept, table, "optimizer"),
       second_moment_(kept, table, "optimizer"),
@@ -53,7 +54,7 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
   transformer_.forward(ops, weights_, batch, random_state, micro_batch);
   if (teacher_ != nullptr) {
     const Program::Scope scope(ops.program, "teacher");
-    teacher_->forward(ops, batch);
+    teacher_->forward(ops, *teacher_weights_, batch, {}, 0);
   }
   {
     const Program::Scope scope(ops.program, "loss");
@@ -61,11 +62,11 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
     loss_.forward_backward(ops, {.nll = nll_, .sums = sums, .status = status},
                            {.d_x = transformer_.d_output(), .d_w = gradients_[weights_.head_name()], .into_d_w = into},
                            {.x = transformer_.output(),
-                            .w = weights_.operand(weights_.head(), config_.train.precision),
+                            .w = weights_.operand(weights_.head_name(), config_.train.precision),
                             .targets = batch.targets,
                             .weights = batch.weights,
                             .teacher_x = teacher_ == nullptr ? ConstTensor() : teacher_->output(),
-                            .teacher_w = teacher_ == nullptr ? ConstTensor() : teacher_->head()},
+                            .teacher_w = teacher_ == nullptr ? ConstTensor() : teacher_weights_->operand(teacher_weights_->head_name(), config_.train.precision)},
                            control_tensor(kInverseWeightWord, 1, DType::f32));
   }
   transformer_.backward(ops, gradients_, weights_, batch, random_state, micro_batch, into);

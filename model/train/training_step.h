@@ -7,7 +7,7 @@
 #include "model/train/batch_inputs.h"
 #include "model/loss/linear_cross_entropy.h"
 #include "model/loss/loss_scale.h"
-#include "model/train/teacher.h"
+#include "model/transformer/transformer.h"
 #include "model/ops/optimizer.h"
 
 namespace lapilli {
@@ -22,9 +22,10 @@ struct StepResult {
 class TrainingStep {
  public:
   // Reserves gradients, optimizer state and inputs in `kept`, and memory used only during run() (activations, the loss)
-  // in `scratch`. `table`, `weights` and `teacher` (or null) must outlive the object.
+  // in `scratch`. For distillation, the teacher's forward pass for batches of this size and its weights. What is passed by reference or pointer
+  // must outlive the object.
   TrainingStep(Device& device, Arena& kept, Arena& scratch, const Config& config, const ParameterTable& table, const ModelWeights& weights,
-               Teacher* teacher = nullptr);
+               Transformer* teacher = nullptr, const ModelWeights* teacher_weights = nullptr);
 
   // Records the program. REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, bool profiled, KernelTuner* tuner = nullptr);
@@ -72,7 +73,8 @@ class TrainingStep {
   const Config config_;
   const ParameterTable& table_;
   const ModelWeights& weights_;
-  Teacher* teacher_;  // or null
+  Transformer* teacher_;                 // null: no distillation
+  const ModelWeights* teacher_weights_;  // of it
   ParameterArray gradients_, first_moment_, second_moment_;
   BatchInputs inputs_;
   TransferRegion control_;  // words: lr, 1/(1-b1^t), 1/(1-b2^t), apply | random state x4 | loss scale / sum of weights | 1 / loss scale

@@ -83,7 +83,7 @@ struct Config {
   LossOptions loss;
   std::string teacher;  // [loss] teacher: a run or checkpoint to learn from (distillation); empty: none
   TrainConfig train;
-  uint32_t teacher_dim = 0;  // width of the teacher, set by load_teacher()
+  uint32_t teacher_dim = 0;  // width of the teacher, set by with_teacher()
 };
 
 // The shape of the loss of one micro-batch.

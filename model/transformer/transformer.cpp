@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/attention/attention.h"
+#include "model/matmul/matmul.h"
 #include "model/ops/activation.h"
 #include "model/ops/elementwise.h"
 #include "model/ops/norm.h"
@@ -108,7 +110,11 @@ Transformer::BlockParameters Transformer::block_parameters(const ParameterArray&
 
 Transformer::BlockParameters Transformer::block_weights(const ModelWeights& weights, uint32_t layer) const {
   BlockParameters w = block_parameters(weights.parameters(), layer);
-  for (Tensor* matrix : {&w.qkv, &w.proj, &w.up, &w.out}) *matrix = weights.operand(*matrix, precision_);
+  const auto operand = [&](const char* name) { return weights.operand(fmt::format("layers.{}.{}", layer, name), precision_); };
+  w.qkv = operand("qkv.weight");
+  w.proj = operand("proj.weight");
+  w.up = operand(config_.mlp == MlpKind::swiglu ? "gate_up.weight" : "fc.weight");
+  w.out = operand("out.weight");
   return w;
 }
 

@@ -9,24 +9,14 @@
 
 #include <vector>
 
-#include "model/attention/attention.h"
-#include "model/transformer/config.h"
+#include "model/attention/attention_kernel.h"
 #include "model/matmul/matmul.h"
 #include "model/ops/ops.h"
+#include "model/transformer/batch_tensors.h"
+#include "model/transformer/config.h"
 #include "model/transformer/weights.h"
 
 namespace lapilli {
-
-// Device copies of one micro-batch (fields as in tokenizer/data/batch_stream.h).
-struct BatchTensors {
-  ConstTensor tokens;          // u32 [N]
-  ConstTensor targets;         // u32 [N]
-  ConstTensor weights;         // [N]
-  ConstTensor document_start;  // u32 [N], or empty: no document mask
-  ConstTensor order;           // u32 [N]
-  ConstTensor segment_start;   // u32 [N+1]
-  ConstTensor segment_count;   // u32 [1]
-};
 
 // The attention of a block over `batch` sequences of `context` positions.
 inline AttentionShape attention_shape(const ModelConfig& config, uint32_t batch, uint32_t context) {

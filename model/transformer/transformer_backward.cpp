@@ -1,6 +1,8 @@
 // Gradient of the final hidden states -> gradients of every parameter. transformer_forward.cpp in reverse order;
 // d_residual_ is the gradient of the residual stream throughout.
 
+#include "model/attention/attention.h"
+#include "model/matmul/matmul.h"
 #include "model/ops/elementwise.h"
 #include "model/ops/embedding.h"
 #include "model/transformer/transformer.h"

@@ -1,5 +1,7 @@
 // Token ids -> final hidden states. transformer_backward.cpp runs it in reverse order.
 
+#include "model/attention/attention.h"
+#include "model/matmul/matmul.h"
 #include "model/ops/elementwise.h"
 #include "model/ops/embedding.h"
 #include "model/transformer/transformer.h"

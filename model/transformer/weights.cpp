@@ -7,6 +7,7 @@ namespace lapilli {
 
 ModelWeights::ModelWeights(Arena& arena, const ModelConfig& config, const ParameterTable& table, Precision precision)
     : config_(config),
+      table_(&table),
       head_name_(config.tie_embeddings ? "wte.weight" : "head.weight"),
       parameters_(arena, table, "parameters") {
   if (precision != Precision::f32 && config.dim % 2 == 0) {
@@ -30,12 +31,12 @@ void ModelWeights::load(Device& device, const std::vector<float>& values) const 
   if (cos_sin_table_) write_slice(device, cos_sin_table_.slice(), make_cos_sin_table(config_.context, config_.head_width(), ModelConfig::kRopeTheta));
 }
 
-Tensor ModelWeights::operand(const Tensor& parameter, Precision precision) const {
-  if (!shadow_weights_ || shadow_weights_.dtype() != storage_type(precision)) return parameter;
-  const uint64_t at = (parameter.slice().buffer_offset_bytes() - parameters_.all().slice().buffer_offset_bytes()) / sizeof(float);
-  const uint64_t size = size_bytes(shadow_weights_.dtype());
-  CHECK(at >= first_shadowed_ && at - first_shadowed_ + parameter.elements() <= shadow_weights_.elements(), "{} has no copy", parameter.shape().to_string());
-  return {shadow_weights_.slice().sub((at - first_shadowed_) * size, parameter.elements() * size), parameter.shape(), shadow_weights_.dtype()};
+Tensor ModelWeights::operand(const std::string& name, Precision precision) const {
+  if (!shadow_weights_ || shadow_weights_.dtype() != storage_type(precision)) return parameters_[name];
+  const ParameterSpec& spec = (*table_)[name];
+  const uint64_t size = size_bytes(shadow_weights_.dtype()), elements = spec.shape.elements();
+  CHECK(spec.offset >= first_shadowed_ && spec.offset - first_shadowed_ + elements <= shadow_weights_.elements(), "{} has no shadow weights", name);
+  return {shadow_weights_.slice().sub((spec.offset - first_shadowed_) * size, elements * size), spec.shape, shadow_weights_.dtype()};
 }
 
 }  // namespace lapilli

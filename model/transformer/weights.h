@@ -22,8 +22,8 @@ class ModelWeights {
   // The output embedding [V,D]: the input embedding if they are tied.
   Tensor head() const { return parameters_[head_name_]; }
   const char* head_name() const { return head_name_; }
-  // A parameter as GEMM operand in this precision: its shadow weights if there are any, else itself.
-  Tensor operand(const Tensor& parameter, Precision precision) const;
+  // A matrix as GEMM operand in this precision: its shadow weights if there are any, else itself.
+  Tensor operand(const std::string& name, Precision precision) const;
   // 16-bit shadow weights of the parameters from first_shadowed() on in the flat array, updated by AdamW. Empty if none.
   Tensor shadow_weights() const { return shadow_weights_; }
   uint64_t first_shadowed() const { return first_shadowed_; }
@@ -32,6 +32,7 @@ class ModelWeights {
 
  private:
   ModelConfig config_;
+  const ParameterTable* table_;
   const char* head_name_;
   ParameterArray parameters_;
   Tensor shadow_weights_;

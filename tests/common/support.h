@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/matmul/matmul.h"
+#include "model/matmul/matmul_tile.h"
 
 namespace lapilli::test {
 

@@ -13,6 +13,7 @@
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
 #include "engine/base/json.h"
+#include "engine/base/staged_folder.h"
 #include "tokenizer/text/corpus.h"
 #include "tokenizer/data/shard.h"
 #include "tokenizer/synth/synth.h"
@@ -24,37 +25,6 @@ namespace {
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 constexpr const char* kAllTokensName = "all.bin";
-
-// All files are written to a folder inside the data set's and renamed into place at the end.
-class StagingFolder {
- public:
-  explicit StagingFolder(const std::filesystem::path& out_dir) : out_dir_(out_dir) {
-    std::error_code failure;
-    is_new_ = std::filesystem::create_directories(out_dir, failure);
-    path_ = out_dir / fmt::format(".building-{}", getpid());
-    if (!failure) std::filesystem::create_directory(path_, failure);
-    if (failure) throw Error("cannot make the folder '{}': {}", out_dir.string(), failure.message());
-  }
-  ~StagingFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-    if (is_new_) std::filesystem::remove(out_dir_, ignored);  // only if nothing was published into it
-  }
-  StagingFolder(const StagingFolder&) = delete;
-  StagingFolder& operator=(const StagingFolder&) = delete;
-
-  std::filesystem::path operator/(const char* name) const { return path_ / name; }
-
-  void publish(const char* name) const {
-    std::error_code failure;
-    std::filesystem::rename(path_ / name, out_dir_ / name, failure);
-    if (failure) throw Error("cannot write '{}': {}", (out_dir_ / name).string(), failure.message());
-  }
-
- private:
-  std::filesystem::path out_dir_, path_;
-  bool is_new_ = false;
-};
 
 TokenShardWriter::Options shard_options(const Tokenizer& tokenizer) {
   return {.token_bytes = tokenizer.token_bytes(), .eos_id = tokenizer.eos_id(), .tokenizer_hash = tokenizer.hash()};
@@ -198,7 +168,8 @@ DatasetSummary build_dataset(const std::filesystem::path& tokenizer_path, std::s
   const Tokenizer tokenizer(tokenizer_path);
   const std::string model = read_text_file(tokenizer_path);
   const CorpusReader check_inputs(inputs);  // missing or empty files are found before a folder is made
-  const StagingFolder staging(out_dir);
+  // All files are written to a folder inside the data set's and renamed into place at the end.
+  const StagedFolder staging(out_dir / fmt::format(".building-{}", getpid()));
 
   TokenShardWriter writer(staging / kAllTokensName, shard_options(tokenizer));
   const std::vector<uint64_t> documents_per_input = CorpusEncoder(tokenizer, writer).encode(inputs);
@@ -222,7 +193,7 @@ DatasetSummary build_dataset(const std::filesystem::path& tokenizer_path, std::s
   summary.bytes_per_token = static_cast<double>(all.text_bytes()) / static_cast<double>(n);
   write_file_atomically(staging / kTokenizerName, model);
   write_dataset_json(staging / kDatasetJsonName, summary, tokenizer, inputs, val_fraction);
-  for (const char* name : {kTrainShardName, kValShardName, kTokenizerName, kDatasetJsonName}) staging.publish(name);
+  for (const char* name : {kTrainShardName, kValShardName, kTokenizerName, kDatasetJsonName}) staging.publish_file(name, out_dir);
   sync_directory(out_dir);
   return summary;
 }

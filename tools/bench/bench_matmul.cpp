@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "model/matmul/matmul.h"
+#include "model/matmul/matmul_tile.h"
 #include "model/transformer/parameters.h"
 #include "tools/bench/bench_run.h"
 #include "tools/bench/bench_page.h"

@@ -166,7 +166,7 @@ struct ExplainOptions {
 void explain(const ExplainOptions& options) {
   const Device device({.selector = options.device, .record_only = true});
   const TuningRecords known = Tuner(device.caps(), embedded_shaders_hash()).known();
-  if (options.as_json) return print(tuning_to_json(known).dump(2) + "\n");
+  if (options.as_json) return print(json_text(tuning_to_json(known), 2) + "\n");
   print(known.empty() ? "no kernels have been measured on this device yet; run lapilli train or lapilli bench step\n" : tuning_table(known));
 }
 

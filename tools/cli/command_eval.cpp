@@ -8,8 +8,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include "engine/base/log.h"
 #include "engine/base/json.h"
+#include "engine/base/log.h"
+#include "engine/base/staged_folder.h"
 #include "model/train/evaluation.h"
 #include "tokenizer/text/corpus.h"
 #include "tokenizer/data/dataset.h"
@@ -32,23 +33,6 @@ bool is_shard(const std::filesystem::path& path) {
   std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
   return std::memcmp(magic, "LAPSHRD\n", sizeof magic) == 0;
 }
-
-// A temporary folder, removed with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() : path_(std::filesystem::temp_directory_path() / fmt::format("lapilli-eval-{}", getpid())) {
-    std::filesystem::create_directory(path_);
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // A whole text, tokenized as by `data build`: with several documents each ends with EOS.
 TokenShard tokenize_text(const std::filesystem::path& text, const Tokenizer& tokenizer, const std::filesystem::path& folder) {
@@ -79,12 +63,12 @@ TokenShard tokenize_text(const std::filesystem::path& text, const Tokenizer& tok
   return TokenShard(folder / "text.bin", TokenShard::Verify::kHeader);
 }
 
-TokenShard open_data(const EvalOptions& options, const LoadedModel& model, std::optional<TemporaryFolder>& temporary) {
+TokenShard open_data(const EvalOptions& options, const LoadedModel& model, std::optional<StagedFolder>& temporary) {
   const std::filesystem::path data = options.data;
   if (!std::filesystem::exists(data)) throw Error("'{}' does not exist", options.data);
   if (!std::filesystem::is_directory(data)) {
     if (is_shard(data)) return TokenShard(data);
-    temporary.emplace();
+    temporary.emplace(std::filesystem::temp_directory_path() / fmt::format("lapilli-eval-{}", getpid()));
     return tokenize_text(data, model.tokenizer(), temporary->path());
   }
   const std::filesystem::path shard = data / (options.split == "train" ? kTrainShardName : kValShardName);
@@ -128,7 +112,7 @@ void evaluate(const EvalOptions& options) {
   const uint32_t stride = options.stride == 0 ? config.model.context : options.stride;
   if (stride > config.model.context)
     throw UsageError("--stride", fmt::format("{} is more than the model's context of {}", stride, config.model.context));
-  std::optional<TemporaryFolder> temporary;
+  std::optional<StagedFolder> temporary;
   const TokenShard shard = open_data(options, model, temporary);
   // The user's name for the data, not that of the temporary shard.
   const std::string named = temporary ? options.data : shard.path().string();

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "model/io/checkpoint.h"
+#include "model/io/export.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 

@@ -7,7 +7,7 @@
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "model/io/config_toml.h"
-#include "model/train/run_plan.h"
+#include "model/train/training_memory.h"
 #include "shaders/embedded_shaders.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"

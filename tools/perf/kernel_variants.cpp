@@ -5,6 +5,7 @@
 #include "model/attention/attention.h"
 #include "model/io/config_toml.h"
 #include "model/loss/linear_cross_entropy.h"
+#include "model/ops/rope.h"
 #include "model/train/training_memory.h"
 #include "shaders/loss/args.h"
 

@@ -39,7 +39,7 @@ void set_vocab_size(Config& config, uint32_t vocab_size) {
     config.model.vocab_size = TokenShard(shard, TokenShard::Verify::kHeader).vocab_size();
   }
   validate_config(config);
-  if (!config.teacher.empty()) load_teacher(config);
+  if (!config.teacher.empty()) config = with_teacher(config, load_teacher(config).config);
 }
 
 void resolve_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner) {

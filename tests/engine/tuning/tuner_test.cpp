@@ -251,6 +251,21 @@ TEST_F(TunerTest, TimeBudget_OnceSpentTheFirstIsChosen) {
   EXPECT_EQ(slow.choose(tuner, "first").index, 1U);  // a cached choice costs nothing
 }
 
+// The first compilation takes 30 ms of 50: a second of the same length would not end in time.
+TEST_F(TunerTest, TimeBudget_CountsCompilingThatWouldNotEndInTime) {
+  Tuner tuner(caps(), kKernels, {.file = file_, .seconds_budget = 0, .seconds_in_all = 0.05});
+  int compilations = 0;
+  const auto compile = [&](const std::vector<size_t>&) {
+    ++compilations;
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  };
+  const auto prepare = [](size_t) { return [] { return 1.0; }; };
+  tuner.choose("first", {"a", "b"}, prepare, std::nullopt, compile);
+  EXPECT_FALSE(tuner.would_measure("second", {"a", "b"}));
+  EXPECT_EQ(tuner.choose("second", {"a", "b"}, prepare, std::nullopt, compile).reason.find("not measured: "), 0U);
+  EXPECT_EQ(compilations, 1);
+}
+
 TEST_F(TunerTest, DecisionsAndKnown_AreThisTunersChoicesAndAllOfTheDevices) {
   Tuner earlier = tuner();
   full_and_tokens(2, 1).choose(earlier, "old");

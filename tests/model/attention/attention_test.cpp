@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "model/ops/rope.h"
 #include "tests/reference/attention.h"
 #include "tests/reference/rope.h"
 #include "tests/common/support.h"
@@ -104,7 +105,7 @@ class Attention : public testing::TestWithParam<Param> {
     expect_close(backward(d_out, qkv, out, narrow(expected.lse)), gradient.d_qkv, in_memory(gradient.d_qkv, gradient.bound), "d_qkv");
     if (!turned) return;
     const reference::Rope rope{uint64_t{size.B} * size.T, size.T, size.H + size.G, size.E, (size.H + 2 * size.G) * size.E, 50};
-    gradient.d_qkv = rope.turn(gradient.d_qkv, -1, &gradient.bound);
+    gradient.d_qkv = rope.rotate(gradient.d_qkv, -1, &gradient.bound);
     expect_close(backward(d_out, qkv, out, narrow(expected.lse), make_cos_sin_table(size.T + 2, size.E, 50)), gradient.d_qkv,
                  in_memory(gradient.d_qkv, gradient.bound), "d_qkv turned back");
   }

@@ -11,6 +11,7 @@
 
 #include "engine/base/file.h"
 #include "model/io/config_toml.h"
+#include "model/transformer/parameters.h"
 #include "tests/common/files.h"
 
 namespace lapilli::testing {
@@ -261,12 +262,12 @@ TEST_F(Checkpoint, Load_OtherShapes_NamesTheParameter) {
 TEST_F(Checkpoint, Load_ChangedNeighbour_NamesIt) {
   const fs::path folder = save(100);
   overwrite(folder / "config.toml", to_toml(config_) + "# touched\n");
-  EXPECT_ERROR_MENTIONS(load_error(folder), "config.toml", "not as it was written");
+  EXPECT_ERROR_MENTIONS(load_error(folder), "config.toml", "do not match the checksum");
   overwrite(folder / "config.toml", "[model\n");
   EXPECT_ERROR_MENTIONS(load_error(folder), "config.toml:1", "TOML");
   overwrite(folder / "config.toml", to_toml(config_));
   overwrite(folder / "tokenizer.model", "another");
-  EXPECT_ERROR_MENTIONS(load_error(folder), "tokenizer.model", "not as it was written");
+  EXPECT_ERROR_MENTIONS(load_error(folder), "tokenizer.model", "do not match the checksum");
 }
 
 TEST_F(Checkpoint, FindLatest_PassesOverIncompleteOnes) {

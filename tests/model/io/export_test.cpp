@@ -8,8 +8,9 @@
 #include <random>
 #include <set>
 
-#include "model/io/checkpoint.h"
+#include "model/io/export.h"
 #include "model/io/safetensors.h"
+#include "model/transformer/parameters.h"
 #include "tests/common/files.h"
 #include "tokenizer/text/tokenizer.h"
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "model/ops/rope.h"
 #include "tests/model/ops/activation_support.h"
 #include "tests/model/matmul/matmul_support.h"
 #include "tests/reference/rope.h"

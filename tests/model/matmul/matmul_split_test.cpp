@@ -1,5 +1,6 @@
 // Split-K matmuls: the results of each kernel class, and the choice to split.
 #include "model/matmul/matmul_record.h"
+#include "model/ops/rope.h"
 #include "tests/model/matmul/matmul_support.h"
 #include "tests/reference/rope.h"
 

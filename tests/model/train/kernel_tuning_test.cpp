@@ -1,6 +1,7 @@
 // Matmuls and attention choose their kernels by measurement: on any device, with any class of kernels that it can run.
 #include "model/matmul/matmul_tuning.h"
 
+#include "model/attention/attention.h"
 #include "model/attention/attention_tuning.h"
 #include "model/loss/logits_tuning.h"
 #include "model/matmul/matmul_record.h"
@@ -111,14 +112,16 @@ TEST(LossTuning, WrongResults_AreFound) {
 
 TEST(AttentionTuning, EveryCandidate_IsCorrectAndMeasured) {
   if (!has_coopmat_attention(device().caps(), Precision::f16, 24))
-    GTEST_SKIP() << device().caps().name << " has one way only to attend: others have several cuts of cooperative matrices";
+    GTEST_SKIP() << device().caps().name << " has a single attention kernel; other devices have several tile configs of cooperative matrices";
   const TempDir folder;
   Tuner tuner(device().caps(), embedded_shaders_hash(), {.file = folder / "tuning.json"});
   KernelTuner kernel_tuner(kernels(), tuner);
   const AttentionShape shape{.batch = 2, .context = 100, .heads = 4, .kv_heads = 2, .head_width = 24};
   for (const AttentionPass pass : {AttentionPass::forward, AttentionPass::backward}) {
     const AttentionKernel default_kernel = attention_kernel(device().caps(), Precision::f16, 24, pass, KernelClass::coopmat);
-    EXPECT_EQ(tune_attention(kernel_tuner, shape, pass, Precision::f16, DType::f16, default_kernel).kernel_class, KernelClass::coopmat);
+    const AttentionKernel chosen =
+        tune_attention(kernel_tuner, shape, pass, Precision::f16, DType::f16, default_kernel, attention_forward, attention_backward);
+    EXPECT_EQ(chosen.kernel_class, KernelClass::coopmat);
   }
   EXPECT_EQ(tuner.decisions().size(), 2U);
   EXPECT_TRUE(tuner.decisions().contains("attention backward B2 T100 H4 G2 E24 f16"));

@@ -136,10 +136,10 @@ TEST_F(HalfTraining, ShadowWeights_AreTheRoundedWeightsAfterLoadAndAfterEachStep
       for (uint64_t i = 0; i < weights.shadow_weights().elements(); ++i)
         ASSERT_EQ(bits[i], round_to_bits(values[weights.first_shadowed() + i], DType::f16)) << "element " << i << " after step " << s;
     }
-    const Tensor head = weights.operand(weights.head(), Precision::f16);
+    const Tensor head = weights.operand(weights.head_name(), Precision::f16);
     EXPECT_EQ(head.dtype(), DType::f16);
     EXPECT_EQ(read_slice<uint16_t>(device(), head.slice())[5], round_to_bits(read_slice<float>(device(), weights.head().slice())[5], DType::f16));
-    EXPECT_EQ(weights.operand(weights.head(), Precision::f32).dtype(), DType::f32);
+    EXPECT_EQ(weights.operand(weights.head_name(), Precision::f32).dtype(), DType::f32);
   }
 }
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "model/train/run_plan.h"
+#include "model/train/training_memory.h"
 #include "model/train/trainer_report.h"
 #include "shaders/embedded_shaders.h"
 #include "tests/model/train/training_session.h"
