@@ -198,11 +198,12 @@ Device::Device(const DeviceOptions& options) {
     }
     physical_ = choose_physical_device(instance_, usable_devices(instance_), options.selector);
     if (options.pipeline_statistics) require_pipeline_statistics(instance_, physical_);
+    caps_ = query_caps(instance_, physical_);
+    if (options.kernel_class) force_kernel_class(caps_, *options.kernel_class);
   } catch (...) {
-    vkDestroyInstance(instance_, nullptr);
+    destroy_instance();
     throw;
   }
-  caps_ = query_caps(instance_, physical_);
   if (options.staging) caps_.unified_memory = false;
   if (caps_.shader_objects && (options.pipeline_statistics || is_validated(instance_, physical_))) caps_.shader_objects = false;
   pipeline_statistics_ = options.pipeline_statistics;
@@ -266,7 +267,11 @@ Device::Device(const DeviceOptions& options) {
 Device::~Device() {
   CHECK(allocated_bytes_ == 0, "{} bytes of device memory outlive their device", allocated_bytes_);
   vkDestroyDevice(device_, nullptr);
-  if (validation_) {
+  destroy_instance();
+}
+
+void Device::destroy_instance() {
+  if (validation_ && validation_->messenger != VK_NULL_HANDLE) {
     const auto destroy = reinterpret_cast<PFN_vkDestroyDebugUtilsMessengerEXT>(
         vkGetInstanceProcAddr(instance_, "vkDestroyDebugUtilsMessengerEXT"));
     destroy(instance_, validation_->messenger, nullptr);

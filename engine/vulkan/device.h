@@ -19,6 +19,7 @@ enum class KernelClass {
   coopmat,  // cooperative matrices (KHR) of a subgroup, 16-bit operands: matmul and attention in f16 or bf16
   coopmat2,  // cooperative matrices of a workgroup (NV), 16-bit operands in memory: matmul, if faster or forced
 };
+constexpr KernelClass kKernelClasses[] = {KernelClass::cpu, KernelClass::tiled, KernelClass::coopmat, KernelClass::coopmat2};
 const char* to_string(KernelClass kernel_class);
 
 // Shape of a cooperative matrix product, [rows,depth] [depth,cols], with f32 accumulators. All 0: not supported.
@@ -65,7 +66,8 @@ struct DeviceCaps {
   // Compile kernels as shader objects with cached binaries (engine/kernel/shader_objects.h) instead of pipelines.
   bool shader_objects = false;
 
-  KernelClass kernel_class = KernelClass::tiled;
+  KernelClass kernel_class = KernelClass::tiled;  // of f32 matmuls: cpu or tiled. 16-bit ones use the matrices above
+  std::optional<KernelClass> forced_class;        // DeviceOptions::kernel_class
 };
 
 struct DeviceOptions {
@@ -78,6 +80,10 @@ struct DeviceOptions {
   // Compiles kernels and plans memory, but allocates and runs nothing: to inspect what a driver compiles for large
   // models, or to compile without a GPU (Mesa's RADV then has a compiler but no memory).
   bool record_only = false;
+  // Overrides the family of kernels for the device's type: limits the caps to those of a device with this family. cpu, tiled: no 16-bit
+  // matmuls. coopmat, coopmat2: 16-bit matmuls use cooperative matrices (coopmat2: of workgroups wherever the operands allow), and f32
+  // matmuls are tiled, as on a GPU.
+  std::optional<KernelClass> kernel_class = std::nullopt;
 };
 
 // Every Vulkan device that can run Lapilli, in the loader's order (the index of --device).
@@ -86,7 +92,7 @@ std::vector<DeviceCaps> list_devices();
 
 class Device {
  public:
-  // Throws Error when the selector matches nothing, or the driver lacks what the options require.
+  // Throws Error when the selector matches nothing, or the device lacks what the options require.
   explicit Device(const DeviceOptions& options = {});
   ~Device();
   Device(const Device&) = delete;
@@ -128,6 +134,7 @@ class Device {
  private:
   friend class Buffer;
   void track_allocation(int64_t bytes);
+  void destroy_instance();
 
   struct Validation;
   std::unique_ptr<Validation> validation_;

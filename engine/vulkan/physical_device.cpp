@@ -49,6 +49,8 @@ uint32_t arena_heap(const VkPhysicalDeviceMemoryProperties& memory) {
 // Tiled attention needs that much (shaders/attention/attention_tile.glsl); kernels for CPU drivers use almost none.
 constexpr uint32_t kSharedBytes = 32U << 10U;
 
+constexpr uint32_t kTileThreads = 256;  // a workgroup of it
+
 constexpr uint32_t kIntel = 0x8086;  // PCI's number of the vendor
 
 int preference(VkPhysicalDeviceType type) {
@@ -198,6 +200,28 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.matrix_shared_bytes = matrices.shared_bytes;
   caps.kernel_class = core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? KernelClass::cpu : KernelClass::tiled;
   return caps;
+}
+
+void force_kernel_class(DeviceCaps& caps, KernelClass kernel_class) {
+  const auto require = [&](bool has, const std::string& what) {
+    if (!has) throw Error("{} cannot run {} kernels: {}; choose others, or another device", caps.name, to_string(kernel_class), what);
+  };
+  if (kernel_class != KernelClass::cpu) {
+    require(caps.max_shared_bytes >= kSharedBytes,
+            fmt::format("it has {} KiB of shared memory, {} are needed", caps.max_shared_bytes / 1024, kSharedBytes / 1024));
+    require(caps.max_workgroup_invocations >= kTileThreads,
+            fmt::format("its workgroups have at most {} threads, {} are needed", caps.max_workgroup_invocations, kTileThreads));
+  }
+  if (kernel_class == KernelClass::coopmat)
+    require(caps.matrix_f16 || caps.matrix_bf16, "it does not multiply f16 or bf16 matrices with f32 sums (VK_KHR_cooperative_matrix)");
+  if (kernel_class == KernelClass::coopmat2)
+    require(caps.cooperative_matrix2 && (caps.workgroup_matrix_f16 || caps.workgroup_matrix_bf16),
+            "it does not multiply f16 or bf16 matrices of whole workgroups (VK_NV_cooperative_matrix2)");
+  const bool of_matrices = kernel_class == KernelClass::coopmat || kernel_class == KernelClass::coopmat2;
+  if (!of_matrices) caps.cooperative_matrix = false, caps.matrix_f16 = caps.matrix_bf16 = {};
+  if (kernel_class != KernelClass::coopmat2) caps.cooperative_matrix2 = false, caps.workgroup_matrix_f16 = caps.workgroup_matrix_bf16 = {};
+  caps.kernel_class = kernel_class == KernelClass::cpu ? KernelClass::cpu : KernelClass::tiled;
+  caps.forced_class = kernel_class;
 }
 
 VkPhysicalDevice choose_physical_device(VkInstance instance, const std::vector<VkPhysicalDevice>& usable, const std::string& selector) {

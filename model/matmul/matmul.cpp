@@ -10,7 +10,10 @@ namespace {
 
 MatmulKernel choose_kernel(Ops& ops, const MatmulProblem& problem, const MatmulOptions& options) {
   if (options.force) return *options.force;
-  const MatmulKernel default_kernel = resolve_matmul_kernel(ops.caps(), matmul_kernel(ops.caps(), ops.precision), problem, ops.workspace);
+  MatmulKernel suggested = matmul_kernel(ops.caps(), ops.precision);
+  if (ops.caps().forced_class == KernelClass::coopmat2 && supports_coopmat2(ops.caps(), problem, ops.precision))
+    suggested = {.kernel_class = KernelClass::coopmat2, .precision = ops.precision};
+  const MatmulKernel default_kernel = resolve_matmul_kernel(ops.caps(), suggested, problem, ops.workspace);
   if (ops.quick) return quick_matmul_kernel(default_kernel);
   return ops.tuner == nullptr ? default_kernel : tune_matmul(*ops.tuner, problem, default_kernel, ops.workspace, record_matmul);
 }

@@ -28,6 +28,8 @@ bool has_matmul(const DeviceCaps& caps, Precision precision) {
 
 MatmulKernel matmul_kernel(const DeviceCaps& caps, Precision precision) {
   if (precision == Precision::f32) return {caps.kernel_class};
+  if (caps.forced_class == KernelClass::cpu || caps.forced_class == KernelClass::tiled)
+    throw Error("{} kernels are forced, and they support f32 only; {} needs coopmat", to_string(*caps.forced_class), to_string(precision));
   if (!matrix_shape(caps, precision))
     throw Error("{} does not support {} matrices with f32 accumulation (VK_KHR_cooperative_matrix); f32 works everywhere", caps.name,
                 to_string(precision));

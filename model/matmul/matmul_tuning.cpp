@@ -202,13 +202,13 @@ void add_tiles(std::vector<MatmulKernel>& candidates, const DeviceCaps& caps, co
   }
 }
 
+}  // namespace
+
 bool supports_coopmat2(const DeviceCaps& caps, const MatmulProblem& problem, Precision precision) {
   const DType operand_type = storage_type(precision);
   const auto fits = [&](const ConstTensor& tensor) { return tensor.dtype() == operand_type && tensor.slice().buffer_offset_bytes() % 16 == 0; };
   return !why_no_coopmat2(caps, precision) && fits(problem.a) && fits(problem.b);
 }
-
-}  // namespace
 
 std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const MatmulProblem& problem, const MatmulKernel& default_kernel, const Tensor& workspace) {
   if (default_kernel.kernel_class == KernelClass::cpu) return cpu_candidates(caps, problem, default_kernel);

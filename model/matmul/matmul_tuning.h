@@ -21,6 +21,9 @@ MatmulKernel tune_matmul(KernelTuner& tuner, const MatmulProblem& problem, const
 // The kernels to measure, `default_kernel` first.
 std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const MatmulProblem& problem, const MatmulKernel& default_kernel, const Tensor& workspace);
 
+// Whether coopmat2 supports the problem: 16-bit operands aligned to 16 bytes, on a device that has it.
+bool supports_coopmat2(const DeviceCaps& caps, const MatmulProblem& problem, Precision precision);
+
 // Throws Error unless two results of one matmul with operands uniform in [-1, 1] agree within rounding: the errors of
 // two sums behave like random walks, within 4 sqrt(depth) u sum |a b| each, u half a unit in the last place of f32
 // (Higham and Mary, "A New Approach to Probabilistic Rounding Error Analysis", 2019), and the mean |a b| is 1/4.

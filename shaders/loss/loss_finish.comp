@@ -12,6 +12,7 @@
 layout(push_constant, std430) uniform Push { LossFinishArgs args; };
 
 vec2 sums[kSumCount];  // sum and compensation
+shared float sums_shared[kSumCount * kSubgroups];
 
 void add(uint which, float value) {
   const float old = sums[which].x;
@@ -60,9 +61,21 @@ void main() {
     add(kSumTeacherCrossEntropy, w * cross_entropy);
     add(kSumTeacherKl, w * kl);
   }
+  // One barrier for all sums, in the order of workgroup_sum(): lavapipe needs ten seconds to compile a kernel with many barriers.
   for (uint i = 0; i < kSumCount; ++i) {
-    const float sum = workgroup_sum(sums[i].x + sums[i].y);
-    if (gl_LocalInvocationIndex == 0) args.sums.at[i] = sum;
+    const float sum = subgroupAdd(sums[i].x + sums[i].y);
+    if (subgroupElect()) {
+      if (kSubgroups > 1) sums_shared[i * kSubgroups + gl_SubgroupID] = sum;
+      else args.sums.at[i] = sum;
+    }
+  }
+  if (kSubgroups > 1) {
+    barrier();
+    for (uint i = gl_LocalInvocationIndex; i < kSumCount; i += kWorkgroup) {
+      float sum = sums_shared[i * kSubgroups];
+      for (uint subgroup = 1; subgroup < kSubgroups; ++subgroup) sum += sums_shared[i * kSubgroups + subgroup];
+      args.sums.at[i] = sum;
+    }
   }
   bad_row = workgroup_min(bad_row);
   if (gl_LocalInvocationIndex == 0) args.status.at[kStatusNonFiniteRow] = bad_row;

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <map>
 
 namespace lapilli::test {
 
@@ -11,11 +12,24 @@ namespace {
 
 std::unique_ptr<Device> the_device;
 std::unique_ptr<KernelLibrary> the_kernels;
+struct Forced {
+  explicit Forced(KernelClass kernel_class)
+      : device({.validation = true, .kernel_class = kernel_class}), kernels(device, embedded_shaders()) {}
+  Device device;
+  KernelLibrary kernels;
+};
+std::map<KernelClass, std::unique_ptr<Forced>> forced;
+Forced& forced_to(KernelClass kernel_class) {
+  std::unique_ptr<Forced>& made = forced[kernel_class];
+  if (!made) made = std::make_unique<Forced>(kernel_class);
+  return *made;
+}
 
 // Destroyed before main() returns: the validation layer does not survive static destruction.
 class DeviceEnvironment : public ::testing::Environment {
  public:
   void TearDown() override {
+    forced.clear();
     the_kernels.reset();
     the_device.reset();
   }
@@ -33,6 +47,9 @@ KernelLibrary& kernels() {
   if (!the_kernels) the_kernels = std::make_unique<KernelLibrary>(device(), embedded_shaders());
   return *the_kernels;
 }
+
+Device& device(KernelClass kernel_class) { return forced_to(kernel_class).device; }
+KernelLibrary& kernels(KernelClass kernel_class) { return forced_to(kernel_class).kernels; }
 
 std::vector<float> random_values(uint64_t count, uint32_t seed, float scale) {
   std::mt19937 generator(seed);
@@ -196,6 +213,15 @@ std::optional<std::string> why_not(const MatmulKernel& kernel) {
   if (kernel.kernel_class != KernelClass::coopmat) return std::nullopt;
   try {
     matmul_kernel(device().caps(), kernel.precision);
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+std::optional<std::string> why_not(KernelClass kernel_class, Precision precision) {
+  try {
+    matmul_kernel(device(kernel_class).caps(), precision);
     return std::nullopt;
   } catch (const Error& error) {
     return error.what();

@@ -17,6 +17,9 @@ namespace lapilli::test {
 // The loader's first device, with the Khronos validation layer. Created once.
 Device& device();
 KernelLibrary& kernels();
+// The same device with the kernels of one class (DeviceOptions::kernel_class), and its library. Made once each.
+Device& device(KernelClass kernel_class);
+KernelLibrary& kernels(KernelClass kernel_class);
 
 constexpr double kEpsilon = std::numeric_limits<float>::epsilon() / 2;  // one rounding of f32, relative
 
@@ -64,6 +67,8 @@ std::vector<MatmulKernel> coopmat_kernels();
 // The same for workgroup-scope matrices, on the device and emulated.
 std::vector<MatmulKernel> coopmat2_kernels();
 std::optional<std::string> why_not(const MatmulKernel& kernel);
+// Why the device cannot be had with the kernels of that class, or does not multiply in that precision then.
+std::optional<std::string> why_not(KernelClass kernel_class, Precision precision);
 
 // Half a unit in the last place of an operand, relative; 0 if operands are not rounded.
 constexpr double operand_rounding(Precision precision) {

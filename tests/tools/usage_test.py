@@ -7,7 +7,7 @@ import signal
 import subprocess
 import unittest
 
-from support import LAPILLI, CommandTest
+from support import LAPILLI, SMALL_CONFIG, CommandTest
 
 PROMISED = {"devices", "corpus synth", "tokenizer train", "data build", "train", "eval", "generate", "export",
             "bench ceiling", "bench matmul", "bench attention", "bench loss", "bench step", "bench kernels",
@@ -110,6 +110,14 @@ class Devices(CommandTest):
 
     def test_UnknownDevice_IsAnErrorThatListsThem(self):
         self.fails("bench", "matmul", "--device", "no such device", says="no such device")
+
+    def test_Kernels_ThatTheDeviceCannotRun_AreAnErrorThatSaysWhatIsMissing(self):
+        (self.folder / "small.toml").write_text(SMALL_CONFIG)
+        self.misused("train", "small.toml", "--kernels", "fast", says="--kernels")
+        bench = ("bench", "step", "small.toml", "--vocab-size", 50, "--kernels")
+        self.fails(*bench, "tiled", "--set", "train.precision=f16", says="tiled kernels are forced")
+        if not json.loads(self.run_lapilli("devices", "--json").stdout)[0]["cooperative_matrix2"]:
+            self.fails(*bench, "coopmat2", says="VK_NV_cooperative_matrix2")
 
 
 if __name__ == "__main__":

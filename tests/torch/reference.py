@@ -29,6 +29,17 @@ class Shape:
     rope_theta: float = 10000.0
 
 
+@dataclasses.dataclass
+class Pass:
+    """What a pass through the model may do beside the plain one."""
+    document_start: torch.Tensor = None  # [B,T] the first position that each one attends to; None: 0
+    drop: object = lambda x, site: x  # dropout of x [B,T,D]; sites: 2l and 2l + 1 behind both projections of block l, 2L behind the embedding
+    product: object = torch.matmul  # of two tensors
+
+
+PLAIN = Pass()
+
+
 def parameter_shapes(s):
     """-> {name: shape}, in a fixed order"""
     head = s.dim // s.heads
@@ -63,15 +74,17 @@ def parameter_shapes(s):
     return shapes
 
 
-def causal_attention(q, k, v):
+def causal_attention(q, k, v, how=PLAIN):
     """q [B,H,T,E]; k, v [B,K,T,E] with K dividing H -> [B,T,H*E]. Query head h reads key head h // (H/K)."""
     batch, heads, length, head = q.shape
     k = k.repeat_interleave(heads // k.shape[1], dim=1)
     v = v.repeat_interleave(heads // v.shape[1], dim=1)
-    scores = q @ k.transpose(-1, -2) / math.sqrt(head)  # [B,H,T,T]
-    future = torch.ones(length, length, dtype=torch.bool).triu(1)
-    scores = scores.masked_fill(future, float("-inf"))
-    return (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, length, heads * head)
+    scores = how.product(q, k.transpose(-1, -2)) / math.sqrt(head)  # [B,H,T,T]
+    hidden = torch.ones(length, length, dtype=torch.bool).triu(1)  # the future
+    if how.document_start is not None:
+        hidden = hidden | (torch.arange(length) < how.document_start[:, None, :, None])  # other documents
+    scores = scores.masked_fill(hidden, float("-inf"))
+    return how.product(scores.softmax(-1), v).transpose(1, 2).reshape(batch, length, heads * head)
 
 
 def split_heads(x, heads):
@@ -83,18 +96,18 @@ def gelu_tanh(x):
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
-def gpt2_features(p, s, tokens):
+def gpt2_features(p, s, tokens, how=PLAIN):
     """tokens [B,T] -> final hidden state [B,T,D]. Matrices are stored [in,out]; a missing bias counts as zero."""
     norm = lambda x, name: functional.layer_norm(
         x, (s.dim,), p[name + ".weight"], p.get(name + ".bias"), s.eps)
-    linear = lambda x, name: x @ p[name + ".weight"] + p.get(name + ".bias", 0)
-    x = p["transformer.wte.weight"][tokens] + p["transformer.wpe.weight"][: tokens.shape[1]]
+    linear = lambda x, name: how.product(x, p[name + ".weight"]) + p.get(name + ".bias", 0)
+    x = how.drop(p["transformer.wte.weight"][tokens] + p["transformer.wpe.weight"][: tokens.shape[1]], 2 * s.layers)
     for i in range(s.layers):
         h = f"transformer.h.{i}."
         q, k, v = linear(norm(x, h + "ln_1"), h + "attn.c_attn").split(s.dim, dim=-1)
-        attended = causal_attention(split_heads(q, s.heads), split_heads(k, s.heads), split_heads(v, s.heads))
-        x = x + linear(attended, h + "attn.c_proj")
-        x = x + linear(gelu_tanh(linear(norm(x, h + "ln_2"), h + "mlp.c_fc")), h + "mlp.c_proj")
+        attended = causal_attention(split_heads(q, s.heads), split_heads(k, s.heads), split_heads(v, s.heads), how)
+        x = x + how.drop(linear(attended, h + "attn.c_proj"), 2 * i)
+        x = x + how.drop(linear(gelu_tanh(linear(norm(x, h + "ln_2"), h + "mlp.c_fc")), h + "mlp.c_proj"), 2 * i + 1)
     return norm(x, "transformer.ln_f")
 
 
@@ -108,34 +121,34 @@ def rotate(x, theta):
     return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
 
 
-def llama_features(p, s, tokens):
+def llama_features(p, s, tokens, how=PLAIN):
     """tokens [B,T] -> final hidden state [B,T,D]. Matrices are stored [out,in]."""
     norm = lambda x, name: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + s.eps) * p[name + ".weight"]
-    linear = lambda x, name: functional.linear(x, p[name + ".weight"], p.get(name + ".bias"))
-    x = p["model.embed_tokens.weight"][tokens]
+    linear = lambda x, name: how.product(x, p[name + ".weight"].T) + p.get(name + ".bias", 0)
+    x = how.drop(p["model.embed_tokens.weight"][tokens], 2 * s.layers)
     for i in range(s.layers):
         h = f"model.layers.{i}."
         y = norm(x, h + "input_layernorm")
         q = rotate(split_heads(linear(y, h + "self_attn.q_proj"), s.heads), s.rope_theta)
         k = rotate(split_heads(linear(y, h + "self_attn.k_proj"), s.kv_heads), s.rope_theta)
         v = split_heads(linear(y, h + "self_attn.v_proj"), s.kv_heads)
-        x = x + linear(causal_attention(q, k, v), h + "self_attn.o_proj")
+        x = x + how.drop(linear(causal_attention(q, k, v, how), h + "self_attn.o_proj"), 2 * i)
         y = norm(x, h + "post_attention_layernorm")
         gated = functional.silu(linear(y, h + "mlp.gate_proj")) * linear(y, h + "mlp.up_proj")
-        x = x + linear(gated, h + "mlp.down_proj")
+        x = x + how.drop(linear(gated, h + "mlp.down_proj"), 2 * i + 1)
     return norm(x, "model.norm")
 
 
-def logits_of(p, s, tokens):
+def logits_of(p, s, tokens, how=PLAIN):
     """tokens [B,T] -> [B,T,V]"""
-    features = (gpt2_features if s.arch == "gpt2" else llama_features)(p, s, tokens)
+    features = (gpt2_features if s.arch == "gpt2" else llama_features)(p, s, tokens, how)
     embedding = "transformer.wte.weight" if s.arch == "gpt2" else "model.embed_tokens.weight"
-    return functional.linear(features, p[embedding if s.tied else "lm_head.weight"])
+    return how.product(features, p[embedding if s.tied else "lm_head.weight"].T)
 
 
 def weighted_nll(logits, targets, weights):
-    """Sum over positions of weight * -ln p(target), in nats. A target of weight 0 is not read."""
-    rows = weights.flatten().nonzero().flatten()
+    """Sum over positions of weight * -ln p(target), in nats. A target of weight 0 is not read, and one below 0 is none."""
+    rows = (weights.flatten() * (targets.flatten() >= 0)).nonzero().flatten()
     picked = logits.flatten(0, 1)[rows]
     nll = functional.cross_entropy(picked, targets.flatten()[rows], reduction="none")
     return (nll * weights.flatten()[rows].to(nll.dtype)).sum()

@@ -17,6 +17,7 @@ namespace lapilli {
 
 struct BenchOptions {
   std::string device;
+  std::optional<KernelClass> kernels;  // of bench step
   uint32_t repeats = 0;  // 0: as many as fit into `seconds`
   double seconds = 8;
   bool as_json = false;

@@ -127,6 +127,7 @@ void add_bench_step(Command& bench) {
   command->add_flag("--explain", options->explain, "Also list the kernels chosen by measurement and their alternatives");
   add_tuning_options(*command, options->tuning);
   command->add_option("--trace", options->trace, "Write a few steps as a trace for Perfetto or chrome://tracing")->type_name("FILE");
+  add_kernels_option(*command, options->kernels);
   add_bench_options(*command, *options);
   command->callback([options] { run(*options); });
 }

@@ -15,7 +15,7 @@
 
 namespace lapilli {
 
-BenchRun::BenchRun(const BenchOptions& options) : options_(options), device_({.selector = options.device}), kernels_(device_, embedded_shaders()) {}
+BenchRun::BenchRun(const BenchOptions& options) : options_(options), device_({.selector = options.device, .kernel_class = options.kernels}), kernels_(device_, embedded_shaders()) {}
 
 namespace {
 

@@ -24,6 +24,7 @@ namespace {
 
 struct EvalOptions {
   std::string checkpoint, data, split = "val", device;
+  std::optional<KernelClass> kernels;
   uint32_t stride = 0;  // 0: the context
   bool as_json = false;
 };
@@ -107,7 +108,7 @@ Precision scoring_precision(const DeviceCaps& caps, Precision trained) {
 }
 
 void evaluate(const EvalOptions& options) {
-  LoadedModel model(options.checkpoint, options.device);
+  LoadedModel model(options.checkpoint, {.selector = options.device, .kernel_class = options.kernels});
   const Config& config = model.config();
   const uint32_t stride = options.stride == 0 ? config.model.context : options.stride;
   if (stride > config.model.context)
@@ -152,6 +153,7 @@ void add_eval_command(Command& program) {
       ->capture_default_str();
   command->add_option("--stride", options->stride, "Tokens from window to window (default: the context)")->check(positive())->type_name("S");
   add_device_option(*command, options->device);
+  add_kernels_option(*command, options->kernels);
   command->add_flag("--json", options->as_json, "Print a JSON object instead of text");
   command->callback([options] { evaluate(*options); });
 }

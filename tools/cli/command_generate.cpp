@@ -17,7 +17,7 @@ struct GenerateOptions {
 };
 
 void generate(const GenerateOptions& options) {
-  LoadedModel model(options.checkpoint, options.device);
+  LoadedModel model(options.checkpoint, {.selector = options.device});
   const Tokenizer tokenizer = model.tokenizer();
   std::vector<uint32_t> prompt = tokenizer.encode(options.prompt);
   // An empty prompt: start a new document after an end-of-text token.

@@ -22,6 +22,7 @@ struct TrainCommandOptions {
   std::string config, run, device;
   std::vector<std::string> sets;
   bool resume = false;
+  std::optional<KernelClass> kernels;
   TuningFlags tuning;
   uint64_t profile_steps = 0, stop_at = 0;
 };
@@ -70,7 +71,7 @@ void train(const TrainCommandOptions& options) {
     train_options.tuning.measure = false;  // unmeasured choices keep their defaults
   }
   catch_signals();
-  Device device({.selector = options.device});
+  Device device({.selector = options.device, .kernel_class = options.kernels});
   train_options.ceilings = measure_ceilings(device, config.train.precision, options.profile_steps > 0 ? MeasureMemory::yes : MeasureMemory::no);
   Trainer(device, config, train_options).run();
   print(fmt::format("run         {}\n", train_options.run_dir.string()));
@@ -91,6 +92,7 @@ void add_train_command(Command& program) {
           ->type_name("DIR");
   command->add_flag("--resume", options->resume, "Continue from the newest checkpoint of --run")->needs(run);
   add_device_option(*command, options->device);
+  add_kernels_option(*command, options->kernels);
   command
       ->add_option("--profile", options->profile_steps,
                    "Time every part of the last N steps: profile.txt and (for Perfetto) trace.json in the run folder")

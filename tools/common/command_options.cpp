@@ -10,6 +10,20 @@ void add_device_option(Command& command, std::string& selector) {
       ->type_name("D");
 }
 
+void add_kernels_option(Command& command, std::optional<KernelClass>& kernels) {
+  std::vector<std::string> names;
+  for (const KernelClass each : kKernelClasses) names.emplace_back(to_string(each));
+  const auto set = [&kernels](const std::string& name) {
+    for (const KernelClass each : kKernelClasses)
+      if (name == to_string(each)) kernels = each;
+  };
+  command
+      .add_option_function<std::string>("--kernels", set,
+                                        "Family of kernels: cpu, tiled (f32), coopmat or coopmat2 (16-bit); default: by the device")
+      ->check(one_of(names, InHelp::hidden))
+      ->type_name("CLASS");
+}
+
 void add_set_option(Command& command, std::vector<std::string>& sets) {
   command.add_option("--set", sets, "Override a key of the configuration, such as --set optim.lr=3e-4; may be repeated")
       ->one_value_each()

@@ -4,9 +4,11 @@
 // UsageError for wrong usage (exit code 2).
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/vulkan/device.h"
 #include "tools/common/command_line.h"
 
 namespace lapilli {
@@ -24,6 +26,7 @@ void add_bench_command(Command& program);
 
 // Options shared by several commands.
 void add_device_option(Command& command, std::string& selector);
+void add_kernels_option(Command& command, std::optional<KernelClass>& kernels);
 void add_set_option(Command& command, std::vector<std::string>& sets);
 void add_save_option(Command& command, std::string& path);
 void add_checkpoint_argument(Command& command, std::string& path);

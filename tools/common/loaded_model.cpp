@@ -5,10 +5,10 @@
 
 namespace lapilli {
 
-LoadedModel::LoadedModel(const std::string& path, const std::string& device_selector)
+LoadedModel::LoadedModel(const std::string& path, const DeviceOptions& device)
     : checkpoint_(load_checkpoint(path)),
       table_(checkpoint_.config.model),
-      device_({.selector = device_selector}),
+      device_(device),
       kernels_(device_, embedded_shaders()),
       kept_(device_.caps(), "the model"),
       scratch_(device_.caps(), "activations"),

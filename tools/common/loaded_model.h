@@ -11,7 +11,7 @@ namespace lapilli {
 class LoadedModel {
  public:
   // `path`: a run, a checkpoint or a checkpoints folder. Errors as load_checkpoint().
-  LoadedModel(const std::string& path, const std::string& device_selector);
+  LoadedModel(const std::string& path, const DeviceOptions& device);
   LoadedModel(const LoadedModel&) = delete;
 
   // Users of the weights reserve their memory here first ...

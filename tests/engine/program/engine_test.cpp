@@ -285,6 +285,38 @@ TEST(Device, UnknownSelector_IsAnErrorThatListsTheDevices) {
   }
 }
 
+TEST(Device, ForcedKernelClass_RestrictsTheCaps_OrIsAnErrorThatNamesWhatIsMissing) {
+  const DeviceCaps own = device().caps();
+  for (const KernelClass forced : kKernelClasses) {
+    const bool of_matrices = forced == KernelClass::coopmat || forced == KernelClass::coopmat2;
+    try {
+      const Device made(DeviceOptions{.selector = own.uuid, .kernel_class = forced});
+      EXPECT_EQ(made.caps().forced_class, forced);
+      EXPECT_EQ(made.caps().kernel_class, forced == KernelClass::cpu ? KernelClass::cpu : KernelClass::tiled);
+      EXPECT_EQ(made.caps().matrix_f16 || made.caps().matrix_bf16, of_matrices);
+      EXPECT_EQ(made.caps().cooperative_matrix2, forced == KernelClass::coopmat2);
+      EXPECT_EQ(why_no_coopmat2(made.caps(), Precision::f16).has_value(), forced != KernelClass::coopmat2);
+      if (!of_matrices) {
+        EXPECT_THROW(matmul_kernel(made.caps(), Precision::f16), Error);
+      }
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      EXPECT_NE(text.find(own.name), std::string::npos) << text;
+      EXPECT_NE(text.find(to_string(forced)), std::string::npos) << text;
+      if (forced == KernelClass::coopmat) {
+        EXPECT_FALSE(own.matrix_f16 || own.matrix_bf16);
+        EXPECT_NE(text.find("VK_KHR_cooperative_matrix"), std::string::npos) << text;
+      } else if (forced == KernelClass::coopmat2) {
+        EXPECT_FALSE(own.cooperative_matrix2 && (own.workgroup_matrix_f16 || own.workgroup_matrix_bf16));
+        EXPECT_NE(text.find("VK_NV_cooperative_matrix2"), std::string::npos) << text;
+      } else {
+        EXPECT_EQ(forced, KernelClass::tiled) << text;
+        EXPECT_LT(own.max_shared_bytes, 32U << 10U) << text;
+      }
+    }
+  }
+}
+
 // The path of discrete GPUs, on a device with unified memory: every byte goes through staging buffers.
 TEST(Transfer, StagingPath_CarriesTheSameBytes) {
   Device card(DeviceOptions{.validation = true, .staging = true});
