@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tools/scripts/setup.sh python3
+tools/scripts/setup.sh python3 python3-pip # pip: for the pinned clang-format (tools/scripts/format.sh)
 if grep -qs '^ID=debian' /etc/os-release; then # Ubuntu has no PyTorch package
   tools/scripts/setup.sh python3-torch || echo 'test: no PyTorch: the tests that let it judge will be skipped' >&2
 fi
