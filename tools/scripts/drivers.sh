@@ -3,7 +3,8 @@
 # assignments:
 #   eval "$(tools/scripts/drivers.sh)"; VK_DRIVER_FILES=$LAPILLI_SWIFTSHADER_ICD build/lapilli devices
 # SwiftShader has no package of its own; Debian's browser carries it. One file of that package is unpacked into
-# build/drivers/ (no root, nothing installed). Where it cannot be had, the variable is empty and stderr says why.
+# build/drivers/ (no root, nothing installed). Its version cannot be pinned, for a browser's old ones leave the mirrors with every
+# repair: stderr says which came. Where it cannot be had, the variable is empty and stderr says why.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -31,6 +32,7 @@ fetch_swiftshader() {
       "$(grep '^E: ' "$scratch/log" | tail -1 || true)" >&2
     return 1
   fi
+  printf 'drivers: SwiftShader is that of %s\n' "$(cd "$scratch" && printf '%s ' chromium-common_*.deb)" >&2
   mkdir -p "$swiftshader"
   cp "$scratch"/usr/lib/chromium/{libvk_swiftshader.so,vk_swiftshader_icd.json} "$swiftshader"
 }

@@ -15,15 +15,16 @@ if [[ ${1:-} == --card ]]; then
   shift 2
 fi
 
-fetch() {
-  [[ -e $mesa/usr/include/libdrm/amdgpu.h ]] ||
-    # libdrm-dev: the headers that the card is built with.
-    "$root/tools/scripts/fetch_packages.sh" "$mesa" sid,trixie,trixie-backports mesa-vulkan-drivers/trixie-backports libvulkan1 \
-      vulkan-validationlayers libdrm-dev
-}
-if [[ ! -e $mesa/usr/include/libdrm/amdgpu.h ]]; then
+# Pinned: kernels that one driver compiles right, another may not. libdrm-dev: the headers that the card is built with.
+packages='mesa-vulkan-drivers/trixie-backports=26.1.6-1~bpo13+1 libvulkan1=1.4.363.0-1 vulkan-validationlayers=1.4.363.0-1 libdrm-dev=2.4.134-3'
+# What was unpacked for other versions than these is replaced.
+is_there() { [[ -e $mesa/usr/include/libdrm/amdgpu.h && (! -f $mesa/requested || $(<"$mesa/requested") == "$packages") ]]; }
+# shellcheck disable=SC2086  # a word for each package
+fetch() { is_there || "$root/tools/scripts/fetch_packages.sh" "$mesa" sid,trixie,trixie-backports $packages; }
+if ! is_there; then
   mkdir -p "$root/build/drivers"
-  (flock 9 && fetch) 9>"$root/build/drivers/lock" || exit 77 # one process fetches, others wait
+  # One process fetches, others wait. What was there before is better than nothing.
+  (flock 9 && fetch) 9>"$root/build/drivers/lock" || [[ -e $mesa/usr/include/libdrm/amdgpu.h ]] || exit 77
 fi
 
 # Files are written under another name and renamed: another run may be reading them.
