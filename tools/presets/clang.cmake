@@ -1,9 +1,12 @@
 # Another compiler and its warnings; every file includes what it uses, for no header is precompiled.
 # cmake -C tools/presets/clang.cmake -S . -B build/clang -G Ninja, or tools/scripts/build.sh --preset clang
 set(CMAKE_BUILD_TYPE Release CACHE STRING "")
-find_program(found_clang NAMES clang++ clang++-22 clang++-21 clang++-20 clang++-19 clang++-18 clang++-17 clang++-16 clang++-15 clang++-14)
-if(NOT found_clang)
-  message(FATAL_ERROR "There is no clang++ (Debian, Ubuntu: apt install clang)")
+find_program(found_clang NAMES clang++-22 clang++-21 clang++-20 clang++-19 clang++-18 clang++-17 clang++-16 clang++)
+if(found_clang)
+  execute_process(COMMAND ${found_clang} -dumpversion OUTPUT_VARIABLE clang_version OUTPUT_STRIP_TRAILING_WHITESPACE)
+endif()
+if(NOT found_clang OR clang_version VERSION_LESS 16)  # older ones do not let a lambda use a structured binding
+  message(FATAL_ERROR "This needs clang 16 or newer (Debian 12: apt install clang-16; Debian 13, Ubuntu 24.04: clang)")
 endif()
 set(CMAKE_CXX_COMPILER ${found_clang} CACHE FILEPATH "")
 set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON CACHE BOOL "")
