@@ -84,6 +84,9 @@ Json chart_to_json(const Chart& chart) {
   return json;
 }
 
+constexpr const char* kNoCharts =
+    "<p>There are no charts: this lapilli was built without Chart.js (Debian, Ubuntu: install libjs-chart.js, and build again).</p>\n";
+
 std::string facts_to_html(const std::vector<std::string>& facts) {
   std::string html;
   for (const std::string& fact : facts) html += fmt::format("<li>{}</li>\n", escape_html(fact));
@@ -156,21 +159,23 @@ std::string fill_template(std::string_view text, const std::map<std::string_view
 
 }  // namespace
 
-void write_chart_page(const std::filesystem::path& path, const ChartPage& page) {
+std::string chart_page_html(const ChartPage& page, std::string_view chart_js) {
   Json charts = Json::array();
   for (const Chart& chart : page.charts) charts.push_back(chart_to_json(chart));
   const std::string title = escape_html(page.title);
   const std::string facts_html = facts_to_html(page.facts);
-  const std::string charts_html = charts_to_html(page.charts);
+  const std::string charts_html = chart_js.empty() && !page.charts.empty() ? kNoCharts : charts_to_html(page.charts);
   std::string tables_html;
   for (const ChartTable& table : page.tables) tables_html += table_to_html(table);
   const std::string charts_json = dump_for_script(charts);
-  write_file_atomically(path, fill_template(chart_page_template(), {{"title", title},
-                                                                    {"facts", facts_html},
-                                                                    {"charts", charts_html},
-                                                                    {"tables", tables_html},
-                                                                    {"charts_json", charts_json},
-                                                                    {"chart_js", chart_js()}}));
+  return fill_template(chart_page_template(), {{"title", title},
+                                               {"facts", facts_html},
+                                               {"charts", charts_html},
+                                               {"tables", tables_html},
+                                               {"charts_json", charts_json},
+                                               {"chart_js", chart_js}});
 }
+
+void write_chart_page(const std::filesystem::path& path, const ChartPage& page) { write_file_atomically(path, chart_page_html(page, chart_js())); }
 
 }  // namespace lapilli

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -54,7 +55,12 @@ struct ChartPage {
   std::vector<ChartTable> tables = {};  // below the charts
 };
 
-// Writes the complete file or none (AtomicFile); the folder must exist. Throws Error.
+// The page as text. `chart_js` is Chart.js; empty: no charts, and the page says what is missing.
+// REQUIRES: rows of a table have as many cells as its header.
+std::string chart_page_html(const ChartPage& page, std::string_view chart_js);
+
+// With the Chart.js that the program was built with, if any. Writes the complete file or none (AtomicFile); the folder must exist. Throws
+// Error.
 // REQUIRES: rows of a table have as many cells as its header.
 void write_chart_page(const std::filesystem::path& path, const ChartPage& page);
 

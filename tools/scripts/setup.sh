@@ -9,7 +9,6 @@ packages=(
   libvulkan-dev vulkan-validationlayers mesa-vulkan-drivers # Vulkan, its validation layer, and a driver that needs no GPU
   libsentencepiece-dev libprotobuf-dev                      # SentencePiece's .pc file requires protobuf's
   libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libtomlplusplus-dev
-  libjs-chart.js                                            # put into the program, for the pages it writes
   libgtest-dev
 )
 
@@ -32,17 +31,23 @@ and run tools/scripts/build.sh: ${packages[*]} and Boost headers 1.75 or newer"
     ;;
 esac
 packages+=("$@")
+optional=(libjs-chart.js) # put into the program, for the charts of the pages it writes; without it they have tables only
 
-installed=$'\n'$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" 2>/dev/null || true)$'\n'
+installed=$'\n'$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${packages[@]}" "${optional[@]}" 2>/dev/null || true)$'\n'
 missing=()
 for package in "${packages[@]}"; do
   [[ $installed == *$'\n'"$package installed"$'\n'* ]] || missing+=("$package")
 done
-((${#missing[@]})) || exit 0
+missing_optional=()
+for package in "${optional[@]}"; do
+  [[ $installed == *$'\n'"$package installed"$'\n'* ]] || missing_optional+=("$package")
+done
+((${#missing[@]} + ${#missing_optional[@]})) || exit 0
 
 as_root=()
 if ((EUID != 0)); then
   if ! command -v sudo >/dev/null || ! { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; then
+    if ((! ${#missing[@]})); then exit 0; fi # what is missing can be done without
     die "not root and no usable sudo; have an administrator install: ${missing[*]}"
   fi
   as_root=(sudo)
@@ -55,7 +60,8 @@ log=$scratch/log
 apt_options=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
 apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "${apt_options[@]}" "$@" >>"$log" 2>&1; }
 
-printf 'setup: installing %s\n' "${missing[*]}"
+wanted=("${missing[@]}" "${missing_optional[@]}")
+printf 'setup: installing %s\n' "${wanted[*]}"
 
 # Lavapipe from Debian 12's backports trains twice as fast as the stock one. Apt is shown that suite, on the mirror the
 # machine already uses, through a private copy of its source list: the machine's own list does not change.
@@ -76,10 +82,13 @@ apt update || true # one broken source must not stop us; what matters is whether
 if [[ -d $scratch/parts ]] && apt install --simulate mesa-vulkan-drivers/bookworm-backports; then
   missing=("${missing[@]/#mesa-vulkan-drivers/mesa-vulkan-drivers/bookworm-backports}")
 fi
-if ! apt install --yes --no-install-recommends --no-remove "${missing[@]}"; then
+if ((${#missing[@]})) && ! apt install --yes --no-install-recommends --no-remove "${missing[@]}"; then
   reason=$(grep '^E: ' "$log" | tail -1) || reason='it gave no reason'
   if grep -qE 'Could not (resolve|connect)|Temporary failure resolving|Network is unreachable' "$log"; then
     die "no network: apt cannot reach its package mirror; with a network, run this again, or install: ${missing[*]}"
   fi
   die "apt could not install ${missing[*]} ($reason)"
+fi
+if ((${#missing_optional[@]})) && ! apt install --yes --no-install-recommends --no-remove "${missing_optional[@]}"; then
+  printf 'setup: %s cannot be had: pages will have no charts\n' "${missing_optional[*]}" >&2
 fi
