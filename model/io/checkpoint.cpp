@@ -7,12 +7,15 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
+#include "engine/base/json.h"
 #include "engine/base/staged_folder.h"
+#include "engine/base/version.h"
 #include "model/io/config_toml.h"
 #include "model/io/state_file.h"
 #include "model/transformer/parameters.h"
@@ -26,6 +29,7 @@ namespace fs = std::filesystem;
 constexpr const char* kState = "state.bin";
 constexpr const char* kConfig = "config.toml";
 constexpr const char* kTokenizer = "tokenizer.model";
+constexpr const char* kWrittenBy = "written_by.json";
 constexpr std::string_view kPrefix = "step-";
 constexpr std::string_view kTemporary = ".tmp-";  // .step-00000100.tmp-<pid>: unfinished, or about to be removed
 
@@ -109,6 +113,19 @@ void keep_newest(const fs::path& parent, const fs::path& just_written, uint32_t 
   }
 }
 
+std::string describe_writer() {
+  const BuildVersion& version = build_version();
+  return json_text({{"version", version.version}, {"commit", version.commit}, {"compiler", version.compiler}, {"build_type", version.build_type}}, 2) + "\n";
+}
+
+// Empty if the file is missing or damaged: the checkpoint is valid without it.
+std::string read_commit(const fs::path& folder) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(folder / kWrittenBy, ignored)) return "";
+  const nlohmann::ordered_json json = parse_json(read_text_file(folder / kWrittenBy));
+  return json.is_object() && json.contains("commit") && json["commit"].is_string() ? json["commit"].get<std::string>() : "";
+}
+
 uint64_t hash_of(std::string_view text) { return hash_bytes(std::as_bytes(std::span(text))); }
 
 void require_shapes(const std::vector<NamedShape>& stored, const ParameterTable& table, const fs::path& folder) {
@@ -157,7 +174,8 @@ LoadedCheckpoint load_folder(const fs::path& folder) {
   const std::string config_text = read_text_file(folder / kConfig);
   LoadedCheckpoint loaded{.folder = folder,
                           .config = parse_config(config_text, (folder / kConfig).string()),
-                          .state = std::move(file.state)};
+                          .state = std::move(file.state),
+                          .commit = read_commit(folder)};
   loaded.config.model.vocab_size = file.vocab_size;
   require_shapes(file.table, ParameterTable(loaded.config.model), folder);
   const auto require_hash = [&](const char* name, uint64_t actual, uint64_t written) {
@@ -183,6 +201,7 @@ fs::path save_checkpoint(const fs::path& parent, const Config& config, const Tra
     write_state_file(staged / kState, ParameterTable(config.model), state, config.model.vocab_size,
                      hash_of(config_text), hash_bytes(tokenizer));
     write_file_atomically(staged / kConfig, config_text);
+    write_file_atomically(staged / kWrittenBy, describe_writer());
     AtomicFile copy(staged / kTokenizer);
     copy.write(tokenizer);
     copy.commit();

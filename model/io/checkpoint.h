@@ -2,7 +2,8 @@
 // Checkpoints: everything a run needs to continue exactly where it stopped.
 //
 // A checkpoint is a folder `step-XXXXXXXX` (eight digits) with state.bin, config.toml and tokenizer.model, written
-// under a temporary name, synced, renamed. Layout of state.bin: model/io/state_file.h.
+// under a temporary name, synced, renamed. Layout of state.bin: model/io/state_file.h. written_by.json beside them has
+// the version and the commit of the program; it is optional and covered by no checksum.
 
 #include <filesystem>
 
@@ -15,11 +16,13 @@ struct LoadedCheckpoint {
   std::filesystem::path folder;
   Config config;  // with model.vocab_size set
   TrainingState state;
+  std::string commit = {};  // of the program that wrote it; empty: not known
 };
 
 // Writes parent/step-XXXXXXXX with a copy of `tokenizer_model` and returns its path. Then removes all but the newest
 // `keep` complete checkpoints of `parent` (0: keeps all); the one just written always stays. Replaces a checkpoint of
-// the same step. Removes unfinished checkpoints of crashed runs. Errors change nothing. Equal states give equal bytes.
+// the same step. Removes unfinished checkpoints of crashed runs. Errors change nothing. Equal states give equal bytes,
+// except for written_by.json.
 std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const Config& config,
                                       const TrainingState& state, const std::filesystem::path& tokenizer_model,
                                       uint32_t keep);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/file.h"
+#include "engine/base/version.h"
 #include "model/io/config_schema.h"
 #include "model/io/config_toml.h"
 #include "model/loss/loss_plan_tuning.h"
@@ -110,6 +111,7 @@ void Trainer::load_or_make_weights() {
       throw Error("the checkpoint '{}' does not fit the configuration: it has {} parameters, the configuration {}",
                   latest.string(), loaded.state.values.size(), table_.count());
     state_ = std::move(loaded.state);
+    resumed_commit_ = loaded.commit;
     resumed_ = true;
   } else {
     state_.seed = config_.train.seed;
@@ -192,7 +194,10 @@ void Trainer::collect_profile(HostSpan batch_wait) {
 void Trainer::log_start() {
   const DeviceCaps& caps = device_.caps();
   const uint64_t tokens_per_step = uint64_t{config_.data.batch} * config_.data.accumulate * config_.model.context;
+  const std::string& commit = build_version().commit;
   Json event{{"event", "start"},
+             {"lapilli", build_version().version},
+             {"commit", commit},
              {"device", caps.name},
              {"driver", caps.driver},
              {"version", caps.api_version},
@@ -220,7 +225,10 @@ void Trainer::log_start() {
   log_->line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", train_shard_.token_count(),
                          val_shard_.token_count(), tokens_per_step,
                          static_cast<double>(tokens_per_step * config_.train.steps) / static_cast<double>(train_shard_.token_count())));
-  if (resumed_) log_->line(fmt::format("resumed     after step {} of {}", state_.step, config_.train.steps));
+  if (!resumed_) return;
+  const bool same_program = resumed_commit_ == commit || resumed_commit_.empty() || commit.empty();
+  log_->line(fmt::format("resumed     after step {} of {}{}", state_.step, config_.train.steps,
+                         same_program ? "" : fmt::format("; the checkpoint was written by lapilli {}, this is {}", resumed_commit_, commit)));
 }
 
 void Trainer::log_step(const StepResult& result, double lr, double seconds) {

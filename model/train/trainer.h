@@ -74,6 +74,7 @@ class Trainer {
   double seconds_per_step_ = 0;  // running mean, for the ETA
   uint64_t session_tokens_ = 0;
   bool resumed_ = false;
+  std::string resumed_commit_ = {};  // that wrote the checkpoint, if it says so
   std::deque<StepProfile> profiles_;  // of the last options_.profile_steps steps
 };
 

@@ -33,6 +33,12 @@ class Run(CommandTest):
         self.train("run")
         for name in "config.toml", "tokenizer.model", "metrics.jsonl", "log.txt", "checkpoints/step-00000006/state.bin":
             self.assertTrue((self.folder / "run" / name).is_file(), name)
+        start, = self.events("run", "start")
+        version = self.run_lapilli("--version").stdout
+        self.assertTrue(version.startswith("lapilli " + start["lapilli"]), version)
+        self.assertIn(start["commit"], version)
+        written_by, = {path.read_text() for path in (self.folder / "run" / "checkpoints").glob("step-*/written_by.json")}
+        self.assertEqual(json.loads(written_by)["commit"], start["commit"])
         init, = self.events("run", "init")
         self.assertLess(abs(init["loss"] - math.log(400)), 0.1)
         about = json.loads((self.folder / "data" / "dataset.json").read_text())

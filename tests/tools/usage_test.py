@@ -79,7 +79,8 @@ class Usage(CommandTest):
         self.assertEqual(self.tree(), {}, "wrong usage writes nothing")
 
     def test_Version_IsPrinted(self):
-        self.assertRegex(self.run_lapilli("--version").stdout, r"^lapilli \d+\.\d+\.\d+\n$")
+        commit, compiler = r"[0-9a-f]{7,}(-dirty)?", r"(gcc|clang) \d+\.\d+\.\d+"
+        self.assertRegex(self.run_lapilli("--version").stdout, rf"^lapilli \d+\.\d+\.\d+( \({commit}, {compiler}, \w+\))?\n$")
 
     def test_ClosedPipe_EndsQuietly(self):
         reader, writer = os.pipe()

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "engine/base/error.h"
+#include "engine/base/version.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 
@@ -27,7 +28,7 @@ constexpr void (*kAddCommand[])(lapilli::Command&) = {
 
 int run(int argc, char** argv) {
   lapilli::Command program("Trains small transformer language models on any Vulkan device.", "lapilli");
-  program.add_version_flag("--version", "lapilli " LAPILLI_VERSION);
+  program.add_version_flag("--version", "lapilli " + lapilli::build_version().to_string());
   lapilli::require_command(program);
   program.option_column_width(34);
   program.footer("`lapilli COMMAND --help` explains a command. Start here: tools/quickstart.sh");

@@ -10,6 +10,7 @@
 #include <random>
 
 #include "engine/base/file.h"
+#include "engine/base/version.h"
 #include "model/io/config_toml.h"
 #include "model/transformer/parameters.h"
 #include "tests/common/files.h"
@@ -99,6 +100,25 @@ TEST_F(Checkpoint, SaveThenLoad_GivesEverythingBack) {
   }
   EXPECT_EQ(read_text_file(folder / "tokenizer.model"), read_text_file(tokenizer_));
   EXPECT_EQ(read_text_file(folder / "config.toml"), to_toml(config_));
+}
+
+TEST_F(Checkpoint, Commit_IsTheProgramsThatWroteIt) {
+  const fs::path folder = save(100);
+  EXPECT_EQ(load_checkpoint(folder).commit, build_version().commit);
+  overwrite(folder / "written_by.json", R"({"version": "0.1.0", "commit": "abc1234"})");
+  EXPECT_EQ(load_checkpoint(folder).commit, "abc1234");
+}
+
+TEST_F(Checkpoint, Load_WithoutACommit_GivesEverythingElse) {
+  const fs::path folder = save(100);
+  for (const char* text : {"", "{\"commit\": 7}", "[]", "\xFF"}) {
+    overwrite(folder / "written_by.json", text);
+    EXPECT_EQ(load_checkpoint(folder).commit, "") << text;
+  }
+  fs::remove(folder / "written_by.json");  // as programs before this one left them
+  const LoadedCheckpoint loaded = load_checkpoint(run_);
+  EXPECT_EQ(loaded.commit, "");
+  expect_same(loaded.state, make_state(config_));
 }
 
 TEST_F(Checkpoint, SaveThenLoad_NoMomentsNoEvaluation) {
