@@ -11,8 +11,7 @@ struct BenchFmaArgs {
   OutF32 result;  // [count] or null: nothing is done (the cost of a launch)
   uint count;     // invocations
   uint steps;     // each is 64 multiply-adds in every chain (SPEC_TILE_COLS chains)
-  float scale;    // x = x * scale + shift, again and again
-  float shift;
+  float shift;    // x = x * its neighbour + shift, again and again
 };
 
 // ---- bench_matrix_*.comp ----

@@ -84,7 +84,7 @@ std::unique_ptr<TimedProgram> FmaCeiling::record(const Form& form, uint32_t step
 }
 
 void FmaCeiling::record_steps(Ops& ops, const Form& form, uint32_t steps) const {
-  const args::BenchFmaArgs args{.result = result_, .count = workgroup_ * groups_, .steps = steps, .scale = 0.75F, .shift = 0.5F};
+  const args::BenchFmaArgs args{.result = result_, .count = workgroup_ * groups_, .steps = steps, .shift = 0.1875F};
   ops.program.dispatch(fma_kernel(ops, workgroup_, form.chains, form.fused), args, groups_, {.flops = flops_of(form, steps)});
 }
 
