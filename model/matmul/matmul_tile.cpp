@@ -14,6 +14,9 @@ uint32_t cheapest(std::initializer_list<uint32_t> sizes, uint32_t count, uint32_
   return *std::ranges::min_element(sizes, {}, [&](uint32_t size) { return cost_in_tiles(count, size, fixed); });
 }
 
+// Rows of a lane. At 8 lanes the code of more than 32 no longer fits the instruction cache (shaders/matmul/matmul_cpu_load64.glsl).
+bool takes_high_tiles(const DeviceCaps& caps) { return caps.subgroup_size > 8; }
+
 constexpr uint32_t kFixedRows = 15;
 // A step of K takes R x C multiplications (C vectors of columns) and scattered reads of R/16 + C vectors, each as
 // expensive as 20 multiplications on lavapipe (lapilli bench matmul): a tile costs as if it had kFixedRows more rows
@@ -21,7 +24,8 @@ constexpr uint32_t kFixedRows = 15;
 // in which the loss sums its exponentials, and the loss of a row must not depend on the number of rows.
 MatmulTile cpu_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool load64, const MatmulKernel& kernel) {
   const uint32_t lanes = caps.subgroup_size;
-  uint32_t lane_rows = load64 ? cheapest({64, 32, 8}, rows, kFixedRows) : cheapest({24, 8}, rows, kFixedRows);
+  uint32_t lane_rows = cheapest({24, 8}, rows, kFixedRows);
+  if (load64) lane_rows = takes_high_tiles(caps) ? cheapest({64, 32, 8}, rows, kFixedRows) : cheapest({32, 8}, rows, kFixedRows);
   uint32_t lane_cols = load64 ? cheapest({4 * lanes, 2 * lanes}, cols, lanes) / lanes : 2;
   if (load64 && kernel.tile != 0) lane_rows = kernel.tile;
   if (load64 && kernel.tile_cols != 0) lane_cols = kernel.tile_cols;
@@ -140,7 +144,9 @@ SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& 
 
 std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, const MatmulKernel& kernel) {
   switch (kernel.kernel_class) {
-    case KernelClass::cpu: return {{64, 4}, {64, 2}, {32, 4}, {32, 2}, {8, 4}, {8, 2}};
+    case KernelClass::cpu:
+      if (!takes_high_tiles(caps)) return {{32, 4}, {32, 2}, {8, 4}, {8, 2}};
+      return {{64, 4}, {64, 2}, {32, 4}, {32, 2}, {8, 4}, {8, 2}};
     case KernelClass::coopmat2: return {{128, 256}, {256, 128}, {128, 128}, {64, 64}};
     case KernelClass::tiled:
     case KernelClass::coopmat: break;
