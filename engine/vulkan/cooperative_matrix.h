@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "engine/vulkan/device.h"
+#include "engine/vulkan/device_caps.h"
 
 namespace lapilli {
 

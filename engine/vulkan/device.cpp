@@ -8,6 +8,7 @@
 #include "engine/base/environment.h"
 #include "engine/base/log.h"
 #include "engine/vulkan/cooperative_matrix.h"
+#include "engine/vulkan/device_policy.h"
 #include "engine/vulkan/physical_device.h"
 
 namespace lapilli {
@@ -156,14 +157,6 @@ const char* calibrated_timestamps_extension(VkInstance instance, VkPhysicalDevic
   return nullptr;
 }
 
-// Mesa's CPU driver uses twice the SIMD width with this setting, on processors with AVX-512 (measured; README). It
-// reads the variable once, when the instance is created.
-void prepare_software_driver() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) set_environment_if_unset("LP_NATIVE_VECTOR_WIDTH", "512");
-#endif
-}
-
 }  // namespace
 
 struct Device::Validation {
@@ -172,7 +165,7 @@ struct Device::Validation {
 };
 
 std::vector<DeviceCaps> list_devices() {
-  prepare_software_driver();
+  prepare_driver_environment();
   const VkInstance instance = create_instance(nullptr);
   std::vector<DeviceCaps> found;
   try {
@@ -186,7 +179,7 @@ std::vector<DeviceCaps> list_devices() {
 }
 
 Device::Device(const DeviceOptions& options) {
-  prepare_software_driver();
+  prepare_driver_environment();
   if (options.validation || environment("LAPILLI_VALIDATION").value_or("0") != "0") validation_ = std::make_unique<Validation>();
   instance_ = create_instance(validation_ ? &validation_->messages : nullptr);
   try {

@@ -1,11 +1,13 @@
 #include "engine/vulkan/physical_device.h"
 
-#include "engine/vulkan/cooperative_matrix.h"
-
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
+
+#include "engine/vulkan/cooperative_matrix.h"
+#include "engine/vulkan/device_policy.h"
+#include "engine/vulkan/driver_quirks.h"
 
 namespace lapilli {
 
@@ -46,34 +48,7 @@ uint32_t arena_heap(const VkPhysicalDeviceMemoryProperties& memory) {
   return best;
 }
 
-// Tiled attention needs that much (shaders/attention/attention_tile.glsl); kernels for CPU drivers use almost none.
-constexpr uint32_t kSharedBytes = 32U << 10U;
-
-constexpr uint32_t kTileThreads = 256;  // a workgroup of it
-
-constexpr uint32_t kIntel = 0x8086;  // PCI's number of the vendor
-
-int preference(VkPhysicalDeviceType type) {
-  switch (type) {
-    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU: return 4;
-    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU: return 3;
-    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU: return 2;
-    case VK_PHYSICAL_DEVICE_TYPE_CPU: return 1;
-    default: return 0;
-  }
-}
-
 }  // namespace
-
-const char* to_string(KernelClass kernel_class) {
-  switch (kernel_class) {
-    case KernelClass::cpu: return "cpu";
-    case KernelClass::tiled: return "tiled";
-    case KernelClass::coopmat: return "coopmat";
-    case KernelClass::coopmat2: return "coopmat2";
-  }
-  return "unknown";
-}
 
 bool has_extension(VkPhysicalDevice physical, const char* name) {
   return std::ranges::any_of(extensions_of(physical),
@@ -105,8 +80,8 @@ std::optional<std::string> why_unusable(VkPhysicalDevice physical) {
   if (!v12.bufferDeviceAddress) return fmt::format("{} has no buffer device addresses", properties.deviceName);
   if (find_compute_queue_family(physical) == UINT32_MAX) return fmt::format("{} has no compute queue", properties.deviceName);
   const uint32_t shared_bytes = properties.limits.maxComputeSharedMemorySize;
-  if (properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU && shared_bytes < kSharedBytes)
-    return fmt::format("{} has {} KiB of shared memory, {} are needed", properties.deviceName, shared_bytes / 1024, kSharedBytes / 1024);
+  if (properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU && shared_bytes < kTiledSharedBytes)
+    return fmt::format("{} has {} KiB of shared memory, {} are needed", properties.deviceName, shared_bytes / 1024, kTiledSharedBytes / 1024);
   return std::nullopt;
 }
 
@@ -150,20 +125,16 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   caps.vendor_id = core.vendorID;
   caps.device_id = core.deviceID;
   caps.driver_version = core.driverVersion;
+  caps.driver_id = p12.driverID;
+  const char* mesa = std::strstr(p12.driverInfo, "Mesa ");
+  if (mesa != nullptr) caps.mesa_version = static_cast<uint32_t>(std::atoi(mesa + 5));
   caps.subgroup_size = p11.subgroupSize;
   caps.min_subgroup_size = p13.minSubgroupSize;
   caps.max_subgroup_size = p13.maxSubgroupSize;
-  // Intel drivers report 32, where a lane has half the registers: 32 words before Xe2, 64 since. Our kernels need more.
-  if (core.vendorID == kIntel && core.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU) {
-    caps.subgroup_size = std::clamp(16U, caps.min_subgroup_size, caps.max_subgroup_size);
-    caps.compiler_picks_subgroup_size = true;
-  }
   caps.max_workgroup_invocations = core.limits.maxComputeWorkGroupInvocations;
   caps.max_groups_x = core.limits.maxComputeWorkGroupCount[0];
   caps.max_shared_bytes = core.limits.maxComputeSharedMemorySize;
-  // 16 rows of 262,144 floats; this driver commits memory only when touched.
-  if (caps.type == VK_PHYSICAL_DEVICE_TYPE_CPU && caps.vendor_id == VK_VENDOR_ID_MESA) caps.overread_padding_bytes = 16U << 20U;
-  caps.max_allocation_bytes = std::min<uint64_t>(p11.maxMemoryAllocationSize, p13.maxBufferSize) - caps.overread_padding_bytes;
+  caps.max_allocation_bytes = std::min<uint64_t>(p11.maxMemoryAllocationSize, p13.maxBufferSize);
   caps.memory_bytes = memory.memoryHeaps[arena_heap(memory)].size;
   caps.available_bytes = query_available_bytes(physical);
   caps.timestamp_period_ns = static_cast<double>(core.limits.timestampPeriod);
@@ -174,61 +145,26 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical) {
   const uint32_t family = find_compute_queue_family(physical);
   caps.timestamp_bits = family < family_count ? families[family].timestampValidBits : 0;
   if (caps.timestamp_bits == 0) caps.timestamp_period_ns = 0;
-  caps.unified_memory =
-      core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU || core.deviceType == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
   caps.int64 = f.features.shaderInt64;
-  const char* mesa = std::strstr(p12.driverInfo, "Mesa ");
-  const int lavapipe = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && mesa != nullptr ? std::atoi(mesa + 5) : 0;  // its major version
-  // Mesa 26's aborts while compiling kernels with many 64-bit loads at 16 lanes, and is slower with them at 8.
-  caps.fast_64bit_loads = caps.int64 && lavapipe < 26;
-  // Tested with 25.0 and 26.1; earlier versions have the extension too.
-  caps.shader_objects = lavapipe >= 25 && has_extension(physical, VK_EXT_SHADER_OBJECT_EXTENSION_NAME);
   caps.float16 = f12.shaderFloat16;
   caps.storage16 = f11.storageBuffer16BitAccess;
+  caps.has_shader_objects = has_extension(physical, VK_EXT_SHADER_OBJECT_EXTENSION_NAME);
   const MatrixFeatures matrices = query_matrix_features(instance, physical);
   caps.bfloat16 = matrices.bfloat16;
   caps.cooperative_matrix = matrices.cooperative_matrix;
-  // Mesa 26.1's lavapipe crashes while compiling them at 16 lanes; they work at 8.
-  const bool crashes = p12.driverID == VK_DRIVER_ID_MESA_LLVMPIPE && caps.subgroup_size > 8;
-  // Our kernels also read and write 16-bit memory; every device with matrices supports it.
-  if (caps.float16 && caps.storage16 && !crashes) caps.matrix_f16 = matrices.f16;
-  if (caps.storage16) caps.matrix_bf16 = matrices.bf16;
   caps.cooperative_matrix2 = matrices.cooperative_matrix2;
-  if (caps.matrix_f16) caps.workgroup_matrix_f16 = matrices.workgroup_f16;
-  if (caps.matrix_bf16 && caps.matrix_f16) caps.workgroup_matrix_bf16 = matrices.workgroup_bf16;  // their SPIR-V requires f16 too
   caps.max_matrix_dimension = matrices.max_dimension;
   caps.matrix_shared_bytes = matrices.shared_bytes;
-  caps.kernel_class = core.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU ? KernelClass::cpu : KernelClass::tiled;
+  apply_policy(caps, matrices);
+  apply_quirks(caps);
   return caps;
-}
-
-void force_kernel_class(DeviceCaps& caps, KernelClass kernel_class) {
-  const auto require = [&](bool has, const std::string& what) {
-    if (!has) throw Error("{} cannot run {} kernels: {}; choose others, or another device", caps.name, to_string(kernel_class), what);
-  };
-  if (kernel_class != KernelClass::cpu) {
-    require(caps.max_shared_bytes >= kSharedBytes,
-            fmt::format("it has {} KiB of shared memory, {} are needed", caps.max_shared_bytes / 1024, kSharedBytes / 1024));
-    require(caps.max_workgroup_invocations >= kTileThreads,
-            fmt::format("its workgroups have at most {} threads, {} are needed", caps.max_workgroup_invocations, kTileThreads));
-  }
-  if (kernel_class == KernelClass::coopmat)
-    require(caps.matrix_f16 || caps.matrix_bf16, "it does not multiply f16 or bf16 matrices with f32 sums (VK_KHR_cooperative_matrix)");
-  if (kernel_class == KernelClass::coopmat2)
-    require(caps.cooperative_matrix2 && (caps.workgroup_matrix_f16 || caps.workgroup_matrix_bf16),
-            "it does not multiply f16 or bf16 matrices of whole workgroups (VK_NV_cooperative_matrix2)");
-  const bool of_matrices = kernel_class == KernelClass::coopmat || kernel_class == KernelClass::coopmat2;
-  if (!of_matrices) caps.cooperative_matrix = false, caps.matrix_f16 = caps.matrix_bf16 = {};
-  if (kernel_class != KernelClass::coopmat2) caps.cooperative_matrix2 = false, caps.workgroup_matrix_f16 = caps.workgroup_matrix_bf16 = {};
-  caps.kernel_class = kernel_class == KernelClass::cpu ? KernelClass::cpu : KernelClass::tiled;
-  caps.forced_class = kernel_class;
 }
 
 VkPhysicalDevice choose_physical_device(VkInstance instance, const std::vector<VkPhysicalDevice>& usable, const std::string& selector) {
   std::vector<DeviceCaps> caps;
   for (const VkPhysicalDevice physical : usable) caps.push_back(query_caps(instance, physical));
   if (selector.empty()) {
-    const auto best = std::ranges::max_element(caps, {}, [](const DeviceCaps& c) { return preference(c.type); });
+    const auto best = std::ranges::max_element(caps, {}, [](const DeviceCaps& c) { return device_preference(c.type); });
     return usable[static_cast<size_t>(best - caps.begin())];
   }
   const bool is_index = std::ranges::all_of(selector, [](unsigned char c) { return std::isdigit(c); }) && selector.size() < 4;

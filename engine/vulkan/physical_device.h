@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "engine/vulkan/device.h"
+#include "engine/vulkan/device_caps.h"
 
 namespace lapilli {
 
@@ -15,9 +15,6 @@ DeviceCaps query_caps(VkInstance instance, VkPhysicalDevice physical);
 uint64_t query_available_bytes(VkPhysicalDevice physical);
 uint32_t find_compute_queue_family(VkPhysicalDevice physical);
 bool has_extension(VkPhysicalDevice physical, const char* name);
-
-// Limits the caps to kernels of this class (DeviceOptions::kernel_class). Throws Error naming what the device lacks for them.
-void force_kernel_class(DeviceCaps& caps, KernelClass kernel_class);
 
 // Throws Error with a list of the devices when the selector matches nothing.
 VkPhysicalDevice choose_physical_device(VkInstance instance, const std::vector<VkPhysicalDevice>& usable, const std::string& selector);

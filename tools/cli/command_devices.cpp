@@ -61,7 +61,8 @@ nlohmann::ordered_json device_to_json(const DeviceCaps& caps) {
           {"workgroup_matrix_f16", shape_to_json(caps.workgroup_matrix_f16)},
           {"workgroup_matrix_bf16", shape_to_json(caps.workgroup_matrix_bf16)},
           {"max_matrix_dimension", caps.max_matrix_dimension},
-          {"matrix_shared_bytes", caps.matrix_shared_bytes}};
+          {"matrix_shared_bytes", caps.matrix_shared_bytes},
+          {"quirks", caps.quirks}};
 }
 
 namespace {
@@ -109,6 +110,7 @@ std::string device_text(size_t index, const DeviceCaps& caps) {
                                 format_bytes(caps.max_shared_bytes))},
       {"features", features_text(caps)},
       {"matrices", matrix_text(caps)},
+      {"quirks", caps.quirks.empty() ? "none" : fmt::format("{}", fmt::join(caps.quirks, ", "))},
       {"timestamps", caps.timestamp_period_ns > 0 ? fmt::format("{:.3g} ns a tick", caps.timestamp_period_ns) : "none"}};
   std::string text = fmt::format("{}: {}\n", index, caps.name);
   for (const auto& [name, value] : rows) text += fmt::format("   {:<11} {}\n", name, value);

@@ -18,7 +18,7 @@ void add_kernels_option(Command& command, std::optional<KernelClass>& kernels) {
       if (name == to_string(each)) kernels = each;
   };
   command
-      .add_option_function<std::string>("--kernels", set,
+      .add_option_function("--kernels", set,
                                         "Family of kernels: cpu, tiled (f32), coopmat or coopmat2 (16-bit); default: by the device")
       ->check(one_of(names, InHelp::hidden))
       ->type_name("CLASS");
