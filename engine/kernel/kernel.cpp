@@ -131,7 +131,11 @@ std::vector<const Kernel*> KernelLibrary::all() const {
 }
 
 void KernelLibrary::start(const std::shared_ptr<Task>& task) {
-  compiler_->run([task] { (*task)(); });
+  ++started_;
+  compiler_->run([this, task] {
+    (*task)();
+    ++compiled_;
+  });
 }
 
 void KernelLibrary::start_deferred() {

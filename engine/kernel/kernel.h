@@ -2,6 +2,7 @@
 // Kernels: embedded SPIR-V + specialization constants -> machine code, cached on disk between runs: as pipelines, or as
 // shader objects where a driver's pipeline cache stores nothing.
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -88,6 +89,12 @@ class KernelLibrary {
   bool has_cached_deferred() const;
   void start_deferred();
 
+  // Kernels whose compilation was started, and those of them that are done. Thread-safe.
+  struct Progress {
+    size_t compiled = 0, started = 0;
+  };
+  Progress progress() const { return {.compiled = compiled_.load(), .started = started_.load()}; }
+
   Device& device() const { return device_; }
   // Writes the kernels compiled so far to the pipeline cache on disk, if there are new ones. A failed write costs
   // compile time at the next start and never ends a run. The destructor calls it too.
@@ -121,6 +128,7 @@ class KernelLibrary {
   std::map<Key, Kernel> kernels_;
   size_t saved_kernels_ = 0;          // number of kernels in the cache on disk
   bool defers_ = false;
+  std::atomic<size_t> started_ = 0, compiled_ = 0;
   std::deque<Deferred> deferred_;     // in the order of the get() calls
   std::unique_ptr<ThreadPool> compiler_;  // last member: its tasks use the others
 };

@@ -26,7 +26,7 @@ Generator::Generator(Device& device, Arena& kept, Arena& scratch, const ModelCon
   }
 }
 
-void Generator::record(KernelLibrary& kernels, const ModelWeights& weights) {
+void Generator::record(KernelLibrary& kernels, const ModelWeights& weights, bool quick) {
   const Slice& words = tokens_.device_slice();
   const ConstTensor row(words.sub(config_.context * 4, 4), {1}, DType::u32);
   const ConstTensor one(words.sub((config_.context + 1) * 4, 4), {1}, DType::u32);
@@ -34,7 +34,7 @@ void Generator::record(KernelLibrary& kernels, const ModelWeights& weights) {
   const ConstTensor head = weights.head().row_range(0, config_.vocab_size);
   for (Pass& pass : passes_) {
     pass.program = std::make_unique<Program>(device_, "generation");
-    Ops ops{*pass.program, kernels};
+    Ops ops{.program = *pass.program, .kernels = kernels, .quick = quick};
     tokens_.record(*pass.program);
     BatchTensors batch;
     batch.tokens = ConstTensor(words.sub(0, pass.length * 4), {pass.length}, DType::u32);

@@ -22,8 +22,9 @@ class Generator {
   // Reserves inputs and results in `kept`, activations in `scratch`. `loss` has softcap and temperature, which are part
   // of the model's logits.
   Generator(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss);
-  // REQUIRES: the arenas are committed. Call once.
-  void record(KernelLibrary& kernels, const ModelWeights& weights);
+  // `quick`: with kernels that compile fast and give the same bits (Ops::quick). REQUIRES: the arenas are committed. Call
+  // once.
+  void record(KernelLibrary& kernels, const ModelWeights& weights, bool quick = false);
 
   // Blocks until the kernels are compiled; otherwise the first call does. Throws Error when one cannot be compiled.
   void prepare();

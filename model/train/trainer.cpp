@@ -71,14 +71,19 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
     config_ = with_teacher(std::move(config_), teacher.config);
   }
   choose_loss();
+  show_status([] { return "allocating memory"; });
   allocate_memory();
   memory_->record(kernels_, options_.profile_steps > 0, &kernel_tuner_);
+  show_status([this] {
+    const KernelLibrary::Progress done = kernels_.progress();
+    return fmt::format("compiling kernels, {} of {} (only at the first start with this driver)", done.compiled, done.started);
+  });
   load_or_make_weights();
   memory_->step->prepare();
   memory_->evaluation->prepare();
 }
 
-Trainer::~Trainer() = default;
+Trainer::~Trainer() { show_status(nullptr); }  // its text may use this object
 
 // The choice is stored in the configuration, so that a resumed run, or a new run from its config.toml, uses the same.
 void Trainer::choose_loss() {
@@ -136,6 +141,7 @@ void Trainer::run() {
   std::filesystem::copy_file(tokenizer_path_, options_.run_dir / kTokenizerName, std::filesystem::copy_options::overwrite_existing);
 
   const Clock::time_point start = Clock::now();
+  show_status(nullptr);
   log_start();
   if (!resumed_) report_init(*log_, config_, table_, *memory_->evaluation, train_shard_, val_shard_);
   const BatchStream stream(train_shard_, {.batch = config_.data.batch, .context = config_.model.context, .document_mask = config_.data.document_mask},
@@ -154,6 +160,10 @@ void Trainer::run() {
     if (last || stop_requested() || (train.checkpoint_every > 0 && state_.step % train.checkpoint_every == 0)) checkpoint();
   }
   log_end(seconds_since(start));
+}
+
+void Trainer::show_status(std::function<std::string()> text) const {
+  if (options_.on_status) options_.on_status(std::move(text));
 }
 
 bool Trainer::stop_requested() const {

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "engine/tuning/kernel_tuner.h"
 #include "model/io/checkpoint.h"
@@ -25,6 +27,9 @@ struct TrainOptions {
   TunerOptions tuning = {};            // whether and how to measure kernels without a cached choice
   Ceilings ceilings = {};              // measured peak rates of this device, for MFU and the profile
   const std::atomic<bool>* stop = nullptr;  // set by a signal: finish the step, write a checkpoint, return
+  // Called with what the run is doing before its first line in the log, for a status line: the text may be asked for at any time, by any
+  // thread; null when the log begins.
+  std::function<void(std::function<std::string()>)> on_status = {};
   // Start time for the first step's `since_start_s`.
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
@@ -39,6 +44,8 @@ class Trainer {
   void run();
 
   const Config& config() const { return config_; }
+  // Whether kernels are still being compiled that no step has waited for. The destructor waits for them.
+  bool is_compiling() const { return kernels_.progress().compiled < kernels_.progress().started; }
   const EvaluationResult& last_evaluation() const { return last_evaluation_; }
   double best_val_loss() const { return state_.best_val_loss; }
 
@@ -55,6 +62,7 @@ class Trainer {
   void show_sample();
   void checkpoint();
   bool stop_requested() const;
+  void show_status(std::function<std::string()> text) const;
   void log_end(double seconds);
 
   Device& device_;

@@ -41,6 +41,7 @@ double expected_initial_loss(const ModelConfig& config, const LossOptions& loss)
 
 void report_init(RunLog& log, const Config& config, const ParameterTable& table, EvaluationPass& evaluation, const TokenShard& train,
                  const TokenShard& val) {
+  log.progress("init        evaluating the model before training");
   const EvaluationResult initial = evaluation.run(val, init_tokens(flops_per_token(config.model, table) / 3));
   const double ln_vocab = std::log(config.model.vocab_size), expected = expected_initial_loss(config.model, config.loss);
   const double gap = initial.loss - expected;

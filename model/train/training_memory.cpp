@@ -31,11 +31,12 @@ void TrainingMemory::record(KernelLibrary& kernels, bool profiled, KernelTuner* 
   step->record(kernels, profiled, tuner);
   evaluation->record(kernels, *weights, tuner);
   kernels.stop_deferring();
-  if (may_start_quickly && !kernels.has_cached_deferred()) {
+  const bool quick = may_start_quickly && !kernels.has_cached_deferred();
+  if (quick) {
     step->record_quick(kernels);
     evaluation->record_quick(kernels, *weights);
   }
-  generator->record(kernels, *weights);  // its kernels are small, and the first evaluation needs a sample
+  generator->record(kernels, *weights, quick);  // the first evaluation needs a sample
   kernels.start_deferred();
 }
 

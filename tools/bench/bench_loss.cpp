@@ -87,8 +87,9 @@ void run(const LossBenchOptions& options) {
   const std::vector<LossBenchPoint> points = cross_product(options);
   const std::vector<std::string> strategies = chosen_strategies(options);
   BenchRun bench(options);
+  StatusLine status(nullptr);
   bench.compare_with(options.precision);
-  TunerOptions measuring = tuner_options(options.tuning);
+  TunerOptions measuring = tuner_options(options.tuning, status);
   measuring.seconds_in_all = std::numeric_limits<double>::infinity();  // a sweep has many shapes
   Tuner tuner(bench.device().caps(), embedded_shaders_hash(), measuring);
   KernelTuner kernel_tuner(bench.kernels(), tuner);

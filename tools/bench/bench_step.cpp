@@ -76,8 +76,9 @@ void run(const StepBenchOptions& options) {
   Config config = load_config(options.config, options.sets);
   set_vocab_size(config, options.vocab_size);
   BenchRun bench(options);
+  StatusLine status(nullptr);
   bench.compare_with(config.train.precision);
-  Tuner tuner(bench.device().caps(), embedded_shaders_hash(), tuner_options(options.tuning));
+  Tuner tuner(bench.device().caps(), embedded_shaders_hash(), tuner_options(options.tuning, status));
   resolve_by_measurement(config, bench.kernels(), tuner);
   const bool profiled = options.profile || !options.trace.empty() || !options.html.empty();
   TrainingStepBench step(bench.device(), bench.kernels(), tuner, config, profiled);

@@ -149,7 +149,8 @@ void plan(const PlanOptions& options) {
   set_vocab_size(config, options.vocab_size);
   Device device({.selector = options.device});
   KernelLibrary kernels(device, embedded_shaders());
-  Tuner tuner(device.caps(), embedded_shaders_hash(), tuner_options({.no_tune = options.no_measure}));
+  StatusLine status(nullptr);
+  Tuner tuner(device.caps(), embedded_shaders_hash(), tuner_options({.no_tune = options.no_measure}, status));
   resolve_by_measurement(config, kernels, tuner);
   const RunPlan made = plan_run(device, config);
   const double ceiling = measure_ceilings(device, config.train.precision, MeasureMemory::no).matmul_flops_per_s();

@@ -56,6 +56,7 @@ std::filesystem::path new_run_folder(const std::string& config) {
 }
 
 void train(const TrainCommandOptions& options) {
+  StatusLine status([] { return "starting"; });
   // A run folder has its configuration: --resume needs only the folder.
   const std::string config_path = options.config.empty() ? options.run + "/config.toml" : options.config;
   const Config config = load_config(config_path, options.sets);
@@ -63,8 +64,9 @@ void train(const TrainCommandOptions& options) {
                              .resume = options.resume,
                              .stop_at = options.stop_at,
                              .profile_steps = options.profile_steps,
-                             .tuning = tuner_options(options.tuning),
-                             .stop = &stop_requested};
+                             .tuning = tuner_options(options.tuning, status, "preparing kernels"),
+                             .stop = &stop_requested,
+                             .on_status = [&status](StatusLine::Text text) { status.set(std::move(text)); }};
   const std::filesystem::path own_choices = train_options.run_dir / kRunTuningName;
   if (options.resume && options.tuning.file.empty() && std::filesystem::exists(own_choices)) {
     train_options.tuning.file = own_choices;
@@ -73,8 +75,12 @@ void train(const TrainCommandOptions& options) {
   catch_signals();
   Device device({.selector = options.device, .kernel_class = options.kernels});
   train_options.ceilings = measure_ceilings(device, config.train.precision, options.profile_steps > 0 ? MeasureMemory::yes : MeasureMemory::no);
-  Trainer(device, config, train_options).run();
+  Trainer trainer(device, config, train_options);
+  trainer.run();
   print(fmt::format("run         {}\n", train_options.run_dir.string()));
+  flush_output();
+  // A short run is over before the large kernels are compiled, and a driver that compiles cannot be interrupted. All files are written.
+  if (trainer.is_compiling()) std::_Exit(0);
 }
 
 }  // namespace

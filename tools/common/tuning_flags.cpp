@@ -1,11 +1,9 @@
 #include "tools/common/tuning_flags.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "tools/common/console.h"
@@ -16,14 +14,9 @@ namespace {
 
 constexpr double kSecondsInAll = 20;
 
-void show_progress(const TunerProgress& at) {
-  const auto line = [&] {
-    const std::string limit = std::isfinite(at.seconds_in_all) ? fmt::format(" of at most {:.0f}", at.seconds_in_all) : "";
-    return fmt::format("measuring   {} s{}: kernel {} of {}, {}", std::lround(at.seconds_spent), limit, at.candidate, at.count, at.key);
-  };
-  // Line wrapping off: a line wider than the terminal is truncated, so that the next one overwrites it.
-  std::fputs(fmt::format("\r\033[K\033[?7l{}\033[?7h", at.key.empty() ? "" : line()).c_str(), stderr);
-  std::fflush(stderr);
+std::string progress_text(const TunerProgress& at) {
+  const std::string limit = std::isfinite(at.seconds_in_all) ? fmt::format(" of at most {:.0f}", at.seconds_in_all) : "";
+  return fmt::format("measuring kernels, {} s{}: {} of {}, {}", std::lround(at.seconds_spent), limit, at.candidate, at.count, at.key);
 }
 
 std::string time_text(const TunedCandidate& candidate) {
@@ -41,10 +34,12 @@ void add_tuning_options(Command& command, TuningFlags& flags) {
       ->type_name("FILE");
 }
 
-TunerOptions tuner_options(const TuningFlags& flags) {
-  TunerOptions options{.measure = !flags.no_tune, .file = flags.file, .seconds_in_all = kSecondsInAll};
-  if (isatty(STDERR_FILENO) == 1) options.on_measuring = show_progress;
-  return options;
+TunerOptions tuner_options(const TuningFlags& flags, StatusLine& status, const std::string& meanwhile) {
+  return {.measure = !flags.no_tune, .file = flags.file, .seconds_in_all = kSecondsInAll, .on_measuring = [&status, meanwhile](const TunerProgress& at) {
+            const std::string text = at.key.empty() ? meanwhile : progress_text(at);
+            if (text.empty()) status.set(nullptr);
+            else status.set([text] { return text; });
+          }};
 }
 
 std::string tuning_table(const TuningRecords& records) {

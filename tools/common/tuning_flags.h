@@ -6,6 +6,7 @@
 
 #include "engine/tuning/tuner.h"
 #include "tools/common/command_options.h"
+#include "tools/common/status_line.h"
 
 namespace lapilli {
 
@@ -16,7 +17,8 @@ struct TuningFlags {
 // --no-tune and --tuning.
 void add_tuning_options(Command& command, TuningFlags& flags);
 // With a time limit; shows the progress on a terminal.
-TunerOptions tuner_options(const TuningFlags& flags);
+// `meanwhile` is its text between two measurements; empty: none.
+TunerOptions tuner_options(const TuningFlags& flags, StatusLine& status, const std::string& meanwhile = "");
 
 // Each choice with the times of all candidates, as a table and as JSON: [{"operation", "chosen", "median_ms":
 // {candidate: ms}}].
