@@ -33,14 +33,16 @@ inline Batch make_batch(const Config& config, uint64_t index) {
 }
 
 struct Session {
-  explicit Session(const Config& of, bool record = true) : config(of), table(config.model), memory(device(), config, table) {
-    memory.commit(device());
-    if (!record) return;
-    memory.record(kernels(), false);
+  explicit Session(const Config& of, bool record = true) : Session(of, test::device(), record ? &kernels() : nullptr) {}
+  // `library` null: nothing is recorded or loaded.
+  Session(const Config& of, Device& on, KernelLibrary* library) : config(of), device(on), table(config.model), memory(device, config, table) {
+    memory.commit(device);
+    if (library == nullptr) return;
+    memory.record(*library, false);
     load();
   }
   void load() {
-    memory.weights->load(device(), initial_values(table, 5));
+    memory.weights->load(device, initial_values(table, 5));
     memory.step->load_moments({}, {});
   }
   StepResult step(uint64_t number) { return step(number, number); }
@@ -50,6 +52,7 @@ struct Session {
     return memory.step->run(batches, number, config.optim.lr, 9);
   }
   Config config;
+  Device& device;
   ParameterTable table;
   TrainingMemory memory;
 };

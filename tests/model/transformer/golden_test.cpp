@@ -5,9 +5,9 @@
 #include <cmath>
 
 #include "model/matmul/matmul.h"
-#include "model/io/safetensors.h"
 #include "model/train/training_step.h"
 #include "tests/common/support.h"
+#include "tests/model/transformer/golden_model.h"
 
 namespace lapilli::test {
 namespace {
@@ -18,46 +18,9 @@ namespace {
 constexpr double kLogitsTolerance = 1e-5, kLossTolerance = 1e-6, kGradientTolerance = 2e-5, kStepsTolerance = 1e-5;
 constexpr double kParameterTolerance = 2e-4;  // after ten steps of Adam, which divides rounding by rounding where gradients are tiny
 
-class Golden : public testing::TestWithParam<const char*> {
+class Golden : public testing::TestWithParam<const char*>, protected GoldenModel {
  protected:
-  Golden() : file_(std::filesystem::path(LAPILLI_SOURCE_DIR) / "tests/torch/goldens" / fmt::format("{}.safetensors", GetParam())) {
-    const auto number = [&](const char* key) { return std::stod(file_.metadata().at(key)); };
-    const auto whole = [&](const char* key) { return static_cast<uint32_t>(number(key)); };
-    ModelConfig& model = config_.model;
-    const bool llama = file_.metadata().at("arch") == "llama";
-    model = {.arch = llama ? Arch::llama : Arch::gpt2,
-             .layers = whole("layers"),
-             .heads = whole("heads"),
-             .kv_heads = whole("kv_heads"),
-             .dim = whole("dim"),
-             .ffn_dim = whole("ffn"),
-             .context = whole("context"),
-             .norm = llama ? NormKind::rmsnorm : NormKind::layernorm,
-             .mlp = llama ? MlpKind::swiglu : MlpKind::gelu,
-             .position = llama ? PositionKind::rope : PositionKind::learned,
-             .bias = !llama,
-             .tie_embeddings = file_.metadata().at("tied") == "true",
-             .vocab_size = whole("vocab")};
-    config_.data = {.batch = whole("batch"), .accumulate = whole("micro_batches")};
-    config_.optim = {.lr = number("lr"), .weight_decay = number("weight_decay"), .beta1 = number("beta1"), .beta2 = number("beta2"),
-                     .eps = number("adam_eps"), .clip = number("clip")};
-    table_ = std::make_unique<ParameterTable>(model);
-    for (uint32_t m = 0; m < config_.data.accumulate; ++m) batches_.push_back(read_batch(m));
-  }
-
-  Batch read_batch(uint32_t m) const {
-    const auto integers = [&](const std::string& name) {
-      const std::vector<int32_t> values = file_.read<int32_t>(fmt::format("{}/{}", name, m));
-      return std::vector<uint32_t>(values.begin(), values.end());
-    };
-    Batch batch{.index = m, .batch = config_.data.batch, .context = config_.model.context};
-    batch.inputs = integers("input");
-    batch.targets = integers("target");
-    batch.weights = file_.read<float>(fmt::format("weight/{}", m));
-    batch.document_start.assign(batch.inputs.size(), 0);
-    sort_by_token(batch);
-    return batch;
-  }
+  Golden() : GoldenModel(GetParam()) {}
 
   // All parameters (or gradients, ...) as one flat array, from the tensors "kind/NAME".
   std::vector<float> read_flat(const std::string& kind) const {
@@ -84,11 +47,6 @@ class Golden : public testing::TestWithParam<const char*> {
       EXPECT_GT(norm, 0) << kind << " of " << spec.name << " is 0";
     }
   }
-
-  SafetensorsFile file_;
-  Config config_;
-  std::unique_ptr<ParameterTable> table_;
-  std::vector<Batch> batches_;
 };
 
 TEST_P(Golden, Logits_MatchTorch) {
