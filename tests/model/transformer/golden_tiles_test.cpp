@@ -128,7 +128,7 @@ TEST_P(GoldenTiles, Logits_MatchTorch) {
   Ops ops{.program = program, .kernels = kernels(), .precision = precision()};
   inputs.record(program);
   transformer.forward(ops, weights, inputs.tensors(0), {}, 0);
-  matmul_nt(ops, logits, transformer.output(), weights.factor(weights.head(), precision()));
+  matmul_nt(ops, logits, transformer.output(), weights.operand(weights.head_name(), precision()));
   program.finish();
   program.run();
   expect_close(read_slice<float>(device(), logits.slice()), Measured(file_, "logits/0"), "logits");
