@@ -25,7 +25,7 @@ FirstDispatch::~FirstDispatch() = default;
 
 std::unique_ptr<FirstDispatch::Context> FirstDispatch::take() {
   {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     if (!idle_.empty()) {
       std::unique_ptr<Context> context = std::move(idle_.back());
       idle_.pop_back();
@@ -46,7 +46,7 @@ void FirstDispatch::run(std::span<const std::byte> binary, const VkSpecializatio
       });
       context->objects.destroy(object);
     }
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     idle_.push_back(std::move(context));
   } catch (const Error& error) {
     log_debug("a kernel is not compiled ahead: {}", error.what());

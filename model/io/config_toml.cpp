@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
@@ -166,7 +167,7 @@ class Setter {
 
   uint64_t integer(uint64_t most) const {
     const auto value = typed<int64_t>("a whole number");
-    if (value < 0 || static_cast<uint64_t>(value) > most || !said_.key->range.contains(static_cast<double>(value))) {
+    if (value < 0 || std::cmp_greater(value, most) || !said_.key->range.contains(static_cast<double>(value))) {
       fail(range_within(static_cast<double>(value), static_cast<double>(most)));
     }
     return static_cast<uint64_t>(value);

@@ -159,7 +159,7 @@ void write_state_file(const std::filesystem::path& path, const ParameterTable& t
 
 StateFile read_state_file(const std::filesystem::path& path) {
   const MappedFile mapped(path);
-  Bytes file = mapped.bytes();
+  const Bytes file = mapped.bytes();
   const Header header = checked_header(file, path);
 
   uint64_t checksum = 0;

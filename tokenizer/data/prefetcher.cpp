@@ -10,7 +10,7 @@ Prefetcher::Prefetcher(Maker maker, uint64_t first_index, size_t depth)
 
 Prefetcher::~Prefetcher() {
   {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     stopping_ = true;
   }
   has_room_.notify_one();
@@ -51,7 +51,7 @@ Batch Prefetcher::next() {
 
 void Prefetcher::seek(uint64_t index) {
   {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     ready_.clear();
     next_to_make_ = index;
     ++generation_;
