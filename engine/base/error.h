@@ -23,8 +23,7 @@ class Error : public std::runtime_error {
 
   template <typename... Args>
     requires(sizeof...(Args) > 0)
-  explicit Error(fmt::format_string<Args...> format, Args&&... args)
-      : std::runtime_error(fmt::format(format, std::forward<Args>(args)...)) {}
+  explicit Error(fmt::format_string<Args...> format, Args&&... args) : std::runtime_error(fmt::format(format, std::forward<Args>(args)...)) {}
 };
 
 class DeviceLost : public std::runtime_error {

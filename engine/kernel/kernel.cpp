@@ -31,9 +31,7 @@ constexpr VkPushConstantRange kPush{.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .
 struct Specialization {
   explicit Specialization(const SpecConstants& constants) {
     for (const SpecConstant& constant : constants) {
-      entries.push_back({.constantID = constant.id,
-                         .offset = static_cast<uint32_t>(values.size() * sizeof(uint32_t)),
-                         .size = sizeof(uint32_t)});
+      entries.push_back({.constantID = constant.id, .offset = static_cast<uint32_t>(values.size() * sizeof(uint32_t)), .size = sizeof(uint32_t)});
       values.push_back(constant.value);
     }
     info = {.mapEntryCount = static_cast<uint32_t>(entries.size()),
@@ -73,14 +71,12 @@ KernelLibrary::KernelLibrary(Device& device, std::span<const EmbeddedShader> sha
     objects_ = std::make_unique<ShaderObjects>(device);
   } else if (!device.has_pipeline_statistics()) {
     const std::vector<std::byte> initial = load_cache(device.caps());
-    const VkPipelineCacheCreateInfo cache{.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
-                                          .initialDataSize = initial.size(),
-                                          .pInitialData = initial.data()};
+    const VkPipelineCacheCreateInfo cache{
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO, .initialDataSize = initial.size(), .pInitialData = initial.data()};
     vk_check(vkCreatePipelineCache(device_.handle(), &cache, nullptr, &cache_), "vkCreatePipelineCache");
   }
-  const VkPipelineLayoutCreateInfo layout{.sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
-                                          .pushConstantRangeCount = 1,
-                                          .pPushConstantRanges = &kPush};
+  const VkPipelineLayoutCreateInfo layout{
+      .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .pushConstantRangeCount = 1, .pPushConstantRanges = &kPush};
   vk_check(vkCreatePipelineLayout(device_.handle(), &layout, nullptr, &layout_), "vkCreatePipelineLayout");
 }
 
@@ -159,9 +155,8 @@ void KernelLibrary::wait() {
 VkShaderModule KernelLibrary::module_of(const EmbeddedShader& shader) {
   VkShaderModule& module = modules_[std::string(shader.name)];
   if (module == VK_NULL_HANDLE) {
-    const VkShaderModuleCreateInfo info{.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-                                        .codeSize = shader.words.size_bytes(),
-                                        .pCode = shader.words.data()};
+    const VkShaderModuleCreateInfo info{
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = shader.words.size_bytes(), .pCode = shader.words.data()};
     vk_check(vkCreateShaderModule(device_.handle(), &info, nullptr, &module), "vkCreateShaderModule");
   }
   return module;
@@ -175,8 +170,7 @@ CompiledKernel KernelLibrary::compile(const Key& key, const EmbeddedShader& shad
 
 VkPipeline KernelLibrary::compile_pipeline(const Key& key, const VkSpecializationInfo& specialization, VkShaderModule module) const {
   const VkPipelineShaderStageRequiredSubgroupSizeCreateInfo subgroup{
-      .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
-      .requiredSubgroupSize = key.subgroup_size};
+      .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO, .requiredSubgroupSize = key.subgroup_size};
   const DeviceCaps& caps = device_.caps();
   const bool choose = key.subgroup_size != 0 && caps.min_subgroup_size != caps.max_subgroup_size;
   constexpr VkPipelineCreateFlags kCapture =

@@ -32,13 +32,14 @@ std::vector<PipelineStatistic> statistics_of(VkDevice device, VkPipeline pipelin
 }
 
 std::vector<PipelineText> texts_of(VkDevice device, VkPipeline pipeline, uint32_t executable) {
-  const auto get = load_device_function<PFN_vkGetPipelineExecutableInternalRepresentationsKHR>(device, "vkGetPipelineExecutableInternalRepresentationsKHR");
+  const auto get =
+      load_device_function<PFN_vkGetPipelineExecutableInternalRepresentationsKHR>(device, "vkGetPipelineExecutableInternalRepresentationsKHR");
   const VkPipelineExecutableInfoKHR info{
       .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = pipeline, .executableIndex = executable};
   uint32_t count = 0;
   vk_check(get(device, &info, &count, nullptr), "vkGetPipelineExecutableInternalRepresentationsKHR");
-  std::vector<VkPipelineExecutableInternalRepresentationKHR> found(
-      count, {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR});
+  std::vector<VkPipelineExecutableInternalRepresentationKHR> found(count,
+                                                                   {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR});
   // The first call returns the sizes, the second writes the texts.
   vk_check(get(device, &info, &count, found.data()), "vkGetPipelineExecutableInternalRepresentationsKHR");
   std::vector<std::string> memory;

@@ -4,8 +4,8 @@
 // tiles, and reads such a binary in a tenth of that. Internal to the engine.
 
 #include <filesystem>
-#include <span>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,7 +31,8 @@ class ShaderObjects {
   // Whether the disk cache has this binary.
   bool is_cached(std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const;
   // Null when the driver rejects the binary.
-  VkShaderEXT create_from_binary(std::span<const std::byte> binary, const VkSpecializationInfo& specialization, const VkPushConstantRange& push) const;
+  VkShaderEXT create_from_binary(std::span<const std::byte> binary, const VkSpecializationInfo& specialization,
+                                 const VkPushConstantRange& push) const;
   void bind(VkCommandBuffer commands, VkShaderEXT object) const;
   void destroy(VkShaderEXT object) const;
 

@@ -11,8 +11,7 @@ struct Use {
 constexpr VkPipelineStageFlags2 kKernels = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT, kTransfers = VK_PIPELINE_STAGE_2_ALL_TRANSFER_BIT;
 constexpr Use kKernelsWrite{.stages = kKernels, .accesses = VK_ACCESS_2_SHADER_WRITE_BIT};
 constexpr Use kAllWrite{.stages = kKernels | kTransfers, .accesses = VK_ACCESS_2_SHADER_WRITE_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT};
-constexpr Use kAllUse{.stages = kAllWrite.stages,
-                      .accesses = kAllWrite.accesses | VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_TRANSFER_READ_BIT};
+constexpr Use kAllUse{.stages = kAllWrite.stages, .accesses = kAllWrite.accesses | VK_ACCESS_2_SHADER_READ_BIT | VK_ACCESS_2_TRANSFER_READ_BIT};
 constexpr Use kHostReads{.stages = VK_PIPELINE_STAGE_2_HOST_BIT, .accesses = VK_ACCESS_2_HOST_READ_BIT};
 
 void pipeline_barrier(VkCommandBuffer commands, const Use& before, const Use& after) {
@@ -21,8 +20,7 @@ void pipeline_barrier(VkCommandBuffer commands, const Use& before, const Use& af
                                  .srcAccessMask = before.accesses,
                                  .dstStageMask = after.stages,
                                  .dstAccessMask = after.accesses};
-  const VkDependencyInfo dependency{
-      .sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &barrier};
+  const VkDependencyInfo dependency{.sType = VK_STRUCTURE_TYPE_DEPENDENCY_INFO, .memoryBarrierCount = 1, .pMemoryBarriers = &barrier};
   vkCmdPipelineBarrier2(commands, &dependency);
 }
 
@@ -35,8 +33,7 @@ void memory_barrier(VkCommandBuffer commands, DeviceWork done) {
 void host_read_barrier(VkCommandBuffer commands) { pipeline_barrier(commands, kAllWrite, kHostReads); }
 
 CommandPool::CommandPool(Device& device) : device_(device) {
-  const VkCommandPoolCreateInfo info{.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-                                     .queueFamilyIndex = device.queue_family()};
+  const VkCommandPoolCreateInfo info{.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .queueFamilyIndex = device.queue_family()};
   vk_check(vkCreateCommandPool(device_.handle(), &info, nullptr, &pool_), "vkCreateCommandPool");
 }
 
@@ -64,8 +61,7 @@ void run_once(Device& device, const std::function<void(VkCommandBuffer)>& record
   host_read_barrier(commands);
   CommandPool::end(commands);
   const VkCommandBufferSubmitInfo buffer{.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = commands};
-  const VkSubmitInfo2 submit{
-      .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2, .commandBufferInfoCount = 1, .pCommandBufferInfos = &buffer};
+  const VkSubmitInfo2 submit{.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2, .commandBufferInfoCount = 1, .pCommandBufferInfos = &buffer};
   vk_check(vkQueueSubmit2(device.queue(), 1, &submit, VK_NULL_HANDLE), "vkQueueSubmit2");
   vk_check(vkQueueWaitIdle(device.queue()), "vkQueueWaitIdle");
 }

@@ -42,26 +42,24 @@ Buffer::Buffer(Device& device, uint64_t size_bytes, MemoryKind kind) : device_(d
   if (device.record_only()) return;
   const VkBufferCreateInfo info{.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
                                 .size = std::max<uint64_t>(size_bytes, 1),
-                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
-                                         VK_BUFFER_USAGE_TRANSFER_DST_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT};
+                                .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
+                                         VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT};
   vk_check(vkCreateBuffer(device_.handle(), &info, nullptr, &buffer_), "vkCreateBuffer");
   VkMemoryRequirements needs;
   vkGetBufferMemoryRequirements(device_.handle(), buffer_, &needs);
-  const VkMemoryAllocateFlagsInfo flags{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
-                                        .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
-  const VkMemoryAllocateInfo allocate{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
-                                      .pNext = &flags,
-                                      .allocationSize = needs.size + (kind == MemoryKind::device ? device_.caps().overread_padding_bytes : 0),
-                                      .memoryTypeIndex = find_memory_type(device_.physical(), needs.memoryTypeBits, kind,
-                                                                          device_.caps().unified_memory)};
-  const VkResult result = allocate.memoryTypeIndex == UINT32_MAX
-                              ? VK_ERROR_OUT_OF_DEVICE_MEMORY
-                              : vkAllocateMemory(device_.handle(), &allocate, nullptr, &memory_);
+  const VkMemoryAllocateFlagsInfo flags{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO, .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+  const VkMemoryAllocateInfo allocate{
+      .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+      .pNext = &flags,
+      .allocationSize = needs.size + (kind == MemoryKind::device ? device_.caps().overread_padding_bytes : 0),
+      .memoryTypeIndex = find_memory_type(device_.physical(), needs.memoryTypeBits, kind, device_.caps().unified_memory)};
+  const VkResult result =
+      allocate.memoryTypeIndex == UINT32_MAX ? VK_ERROR_OUT_OF_DEVICE_MEMORY : vkAllocateMemory(device_.handle(), &allocate, nullptr, &memory_);
   if (result != VK_SUCCESS) {
     vkDestroyBuffer(device_.handle(), buffer_, nullptr);
     if (result == VK_ERROR_DEVICE_LOST) vk_check(result, "vkAllocateMemory");
-    throw Error("the device {} cannot allocate {:.0f} MiB of memory in one piece ({:.0f} MiB are free)", device_.caps().name,
-                mib(size_bytes), mib(device_.query_available_bytes()));
+    throw Error("the device {} cannot allocate {:.0f} MiB of memory in one piece ({:.0f} MiB are free)", device_.caps().name, mib(size_bytes),
+                mib(device_.query_available_bytes()));
   }
   vk_check(vkBindBufferMemory(device_.handle(), buffer_, memory_, 0), "vkBindBufferMemory");
   const VkBufferDeviceAddressInfo where{.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = buffer_};
@@ -110,9 +108,10 @@ Slice Arena::reserve(uint64_t size_bytes, const std::string& kind) {
   CHECK(!committed(), "reservation of {} bytes after commit", size_bytes);
   const uint64_t size = align_up(std::max<uint64_t>(size_bytes, 1));
   if (size > block_limit_bytes_)
-    throw Error("one tensor ({}) needs {:.0f} MiB, more than the {:.0f} MiB this device allocates at once; use a smaller "
-                "batch, context or loss chunk, or a smaller model where it holds one value for each parameter",
-                kind, mib(size), mib(block_limit_bytes_));
+    throw Error(
+        "one tensor ({}) needs {:.0f} MiB, more than the {:.0f} MiB this device allocates at once; use a smaller "
+        "batch, context or loss chunk, or a smaller model where it holds one value for each parameter",
+        kind, mib(size), mib(block_limit_bytes_));
   Slice slice;
   slice.arena_ = this;
   slice.size_bytes_ = size_bytes;
@@ -161,8 +160,8 @@ void Arena::commit_all(Device& device, const std::vector<Arena*>& arenas) {
   }
   const uint64_t available = device.query_available_bytes();
   if (planned > available && !device.record_only())
-    throw Error("this needs {:.0f} MiB of device memory (MiB by kind: {}), but {} has {:.0f} MiB free",
-                mib(planned), kinds, device.caps().name, mib(available));
+    throw Error("this needs {:.0f} MiB of device memory (MiB by kind: {}), but {} has {:.0f} MiB free", mib(planned), kinds, device.caps().name,
+                mib(available));
   for (Arena* arena : arenas)
     for (const uint64_t bytes : arena->peaks_) arena->blocks_.push_back(std::make_unique<Buffer>(device, bytes, arena->memory_));
 }

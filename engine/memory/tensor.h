@@ -44,8 +44,7 @@ class ConstTensor {
  public:
   ConstTensor() = default;
   ConstTensor(const Slice& slice, Shape shape, DType dtype = DType::f32) : slice_(slice), shape_(shape), dtype_(dtype) {
-    CHECK(slice.size_bytes() >= shape.elements() * lapilli::size_bytes(dtype), "{} bytes for shape {}", slice.size_bytes(),
-          shape.to_string());
+    CHECK(slice.size_bytes() >= shape.elements() * lapilli::size_bytes(dtype), "{} bytes for shape {}", slice.size_bytes(), shape.to_string());
   }
   explicit operator bool() const { return static_cast<bool>(slice_); }
 

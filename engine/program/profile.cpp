@@ -67,8 +67,6 @@ std::vector<ProfileSpan> Profile::by_part() const {
   return sum_by(spans, [](const std::string& scope) { return scope.substr(0, scope.find('/')); });
 }
 
-int64_t steady_now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+int64_t steady_now_ns() { return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace lapilli

@@ -29,15 +29,15 @@ Rates conservative_throughput(const Device& device) {
 }
 
 bool any_overlap(const std::vector<Slice>& some, const std::vector<Slice>& others) {
-  return std::ranges::any_of(
-      some, [&](const Slice& a) { return std::ranges::any_of(others, [&](const Slice& b) { return a.overlaps(b); }); });
+  return std::ranges::any_of(some, [&](const Slice& a) { return std::ranges::any_of(others, [&](const Slice& b) { return a.overlaps(b); }); });
 }
 
 // Exits without destructors, which would wait for the device. A crash marker stays on disk, as after a crash.
 [[noreturn]] void end_process(const std::string& program, const std::string& device, double seconds) {
-  log_message(LogLevel::critical, "{} has not ended on {} after {:.0f} s: the device hangs, and so this process ends. A kernel that was being measured will not be "
-                   "tried again; else update the driver, or choose another device",
-                   program, device, seconds);
+  log_message(LogLevel::critical,
+              "{} has not ended on {} after {:.0f} s: the device hangs, and so this process ends. A kernel that was being measured will not be "
+              "tried again; else update the driver, or choose another device",
+              program, device, seconds);
   std::fflush(nullptr);
   std::_Exit(EXIT_FAILURE);
 }
@@ -45,18 +45,12 @@ bool any_overlap(const std::vector<Slice>& some, const std::vector<Slice>& other
 }  // namespace
 
 Program::Program(Device& device, std::string name, bool profiled)
-    : device_(device),
-      name_(std::move(name)),
-      pool_(device),
-      profiled_(profiled && device.caps().timestamp_period_ns > 0 && !device.record_only()) {
-  const VkSemaphoreTypeCreateInfo type{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
-                                       .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+    : device_(device), name_(std::move(name)), pool_(device), profiled_(profiled && device.caps().timestamp_period_ns > 0 && !device.record_only()) {
+  const VkSemaphoreTypeCreateInfo type{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO, .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
   const VkSemaphoreCreateInfo info{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
   if (!device_.record_only()) vk_check(vkCreateSemaphore(device_.handle(), &info, nullptr, &timeline_), "vkCreateSemaphore");
   if (profiled_) {
-    const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
-                                        .queryType = VK_QUERY_TYPE_TIMESTAMP,
-                                        .queryCount = 65536};
+    const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 65536};
     vk_check(vkCreateQueryPool(device_.handle(), &queries, nullptr, &queries_), "vkCreateQueryPool");
   }
   begin_segment();
@@ -166,9 +160,7 @@ void Program::copy(const Slice& destination, const Slice& source) {
   add_cost({.bytes = 2.0 * static_cast<double>(source.size_bytes())});
   barrier_on_hazards({source}, {destination}, DeviceWork::kernels_and_transfers);
   record([destination, source](VkCommandBuffer commands) {
-    const VkBufferCopy region{.srcOffset = source.buffer_offset_bytes(),
-                              .dstOffset = destination.buffer_offset_bytes(),
-                              .size = source.size_bytes()};
+    const VkBufferCopy region{.srcOffset = source.buffer_offset_bytes(), .dstOffset = destination.buffer_offset_bytes(), .size = source.size_bytes()};
     vkCmdCopyBuffer(commands, source.buffer().handle(), destination.buffer().handle(), 1, &region);
   });
 }
@@ -241,10 +233,8 @@ double Program::hang_timeout_seconds() const {
 
 void Program::wait(std::optional<double> most_seconds) {
   CHECK(in_flight_, "{} is not running", name_);
-  const VkSemaphoreWaitInfo info{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
-                                 .semaphoreCount = 1,
-                                 .pSemaphores = &timeline_,
-                                 .pValues = &timeline_value_};
+  const VkSemaphoreWaitInfo info{
+      .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO, .semaphoreCount = 1, .pSemaphores = &timeline_, .pValues = &timeline_value_};
   const double seconds = most_seconds.value_or(hang_timeout_seconds());
   const VkResult result = vkWaitSemaphores(device_.handle(), &info, std::isinf(seconds) ? UINT64_MAX : static_cast<uint64_t>(seconds * 1e9));
   vk_check(result, "vkWaitSemaphores");

@@ -19,9 +19,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "engine/kernel/kernel.h"
 #include "engine/memory/access.h"
 #include "engine/memory/command_buffer.h"
-#include "engine/kernel/kernel.h"
 #include "engine/program/profile.h"
 
 namespace lapilli {

@@ -48,8 +48,8 @@ namespace {
 std::string row_text(const ProfileSpan& row, double total_ns, const Ceilings& ceilings) {
   const CeilingShare near = share_of_ceiling(row, ceilings);
   const std::string share = near.share > 0 ? fmt::format("{:.1f}% {}", 100 * near.share, near.of_memory ? "memory" : "compute") : "";
-  return fmt::format("{:<28} {:>7} {:>10.3f} {:>6.1f}% {:>9.2f} {:>8.2f} {:>15}\n", row.scope, row.dispatches, row.ns * 1e-6,
-                     100 * row.ns / total_ns, row.ns > 0 ? row.flops / row.ns : 0, row.ns > 0 ? row.bytes / row.ns : 0, share);
+  return fmt::format("{:<28} {:>7} {:>10.3f} {:>6.1f}% {:>9.2f} {:>8.2f} {:>15}\n", row.scope, row.dispatches, row.ns * 1e-6, 100 * row.ns / total_ns,
+                     row.ns > 0 ? row.flops / row.ns : 0, row.ns > 0 ? row.bytes / row.ns : 0, share);
 }
 
 std::string header_text(const char* what) {

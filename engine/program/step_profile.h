@@ -43,7 +43,6 @@ std::string profile_table(const StepSummary& summary, const Ceilings& ceilings);
 // Trace Event JSON: complete events in microseconds from the first step's begin. Process 1 is the host; process 2 the device,
 // whose events nest: step, part ("forward"), scope ("matmul"). `facts` go into the trace's metadata, with the ceilings and
 // how the clocks were aligned.
-std::string trace_json(std::span<const StepProfile> steps, const Ceilings& ceilings,
-                       const std::vector<std::pair<std::string, std::string>>& facts);
+std::string trace_json(std::span<const StepProfile> steps, const Ceilings& ceilings, const std::vector<std::pair<std::string, std::string>>& facts);
 
 }  // namespace lapilli

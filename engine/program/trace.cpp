@@ -26,7 +26,11 @@ class Events {
   // In whole nanoseconds, each end equal to the next begin: viewers nest by containment, and an overlap by a rounding
   // error would move an event out of its parent.
   void add(const std::string& name, int process, int64_t begin_ns, int64_t end_ns, Json args) {
-    Json event{{"name", name}, {"ph", "X"}, {"pid", process}, {"tid", 1}, {"ts", microseconds(begin_ns - origin_ns_)},
+    Json event{{"name", name},
+               {"ph", "X"},
+               {"pid", process},
+               {"tid", 1},
+               {"ts", microseconds(begin_ns - origin_ns_)},
                {"dur", microseconds(end_ns - begin_ns)}};
     if (!args.empty()) event["args"] = std::move(args);
     list_.push_back(std::move(event));
@@ -90,8 +94,7 @@ std::string alignment_text(std::span<const StepProfile> steps) {
 
 }  // namespace
 
-std::string trace_json(std::span<const StepProfile> steps, const Ceilings& ceilings,
-                       const std::vector<std::pair<std::string, std::string>>& facts) {
+std::string trace_json(std::span<const StepProfile> steps, const Ceilings& ceilings, const std::vector<std::pair<std::string, std::string>>& facts) {
   Events events(steps.empty() ? 0 : steps[0].host.front().begin_ns);
   events.name_track(kHost, "host", "training loop");
   events.name_track(kDevice, "device", "scopes");

@@ -6,8 +6,7 @@ TransferRegion::TransferRegion(Device& device, Arena& arena, uint64_t size_bytes
     : direction_(direction), slice_(arena.reserve(size_bytes, kind)) {
   CHECK(size_bytes % 4 == 0, "{} bytes", size_bytes);
   if (device.caps().unified_memory) return;
-  staging_arena_ = std::make_unique<Arena>(device.caps(), "staging",
-                                           direction == Direction::to_device ? MemoryKind::upload : MemoryKind::download);
+  staging_arena_ = std::make_unique<Arena>(device.caps(), "staging", direction == Direction::to_device ? MemoryKind::upload : MemoryKind::download);
   staging_ = staging_arena_->reserve(size_bytes, kind);
   staging_arena_->commit(device);
 }

@@ -26,7 +26,8 @@ void fill_random(Device& device, const Tensor& tensor, uint32_t seed) {
     const uint32_t bits = size == 4 ? std::bit_cast<uint32_t>(random[i]) : half_bits(random[i], tensor.dtype());
     std::memcpy(&bytes[i * size], &bits, size);
   }
-  for (uint64_t done = kStretch; done < count; done += kStretch) std::memcpy(&bytes[done * size], bytes.data(), std::min(kStretch, count - done) * size);
+  for (uint64_t done = kStretch; done < count; done += kStretch)
+    std::memcpy(&bytes[done * size], bytes.data(), std::min(kStretch, count - done) * size);
   write_slice(device, tensor.slice(), std::span<const std::byte>(bytes));
 }
 

@@ -5,7 +5,8 @@
 
 namespace lapilli {
 
-TunedChoice KernelTuner::tune_by_index(const std::string& key, const std::vector<std::string>& names, const Steps& steps, std::optional<double> seconds) {
+TunedChoice KernelTuner::tune_by_index(const std::string& key, const std::vector<std::string>& names, const Steps& steps,
+                                       std::optional<double> seconds) {
   if (tuner_.would_measure(key, names)) {
     kernels_.wait();
     try {

@@ -7,8 +7,8 @@
 
 #include "engine/base/error.h"
 #include "engine/base/log.h"
-#include "engine/tuning/measure.h"
 #include "engine/tuning/crash_marker.h"
+#include "engine/tuning/measure.h"
 
 namespace lapilli {
 
@@ -96,9 +96,8 @@ class EndOfProgress {
 // The first candidate that counts as equally fast as the best.
 size_t winner(const std::vector<TunedCandidate>& candidates) {
   const auto best = std::ranges::min_element(candidates, {}, &TunedCandidate::median_seconds);
-  const auto first = std::ranges::find_if(candidates, [&](const TunedCandidate& candidate) {
-    return candidate.median_seconds <= kTie * best->median_seconds;
-  });
+  const auto first =
+      std::ranges::find_if(candidates, [&](const TunedCandidate& candidate) { return candidate.median_seconds <= kTie * best->median_seconds; });
   return static_cast<size_t>(first - candidates.begin());
 }
 
@@ -121,8 +120,8 @@ std::string describe_remembered(const TuningRecord& record) {
 Tuner::Tuner(const DeviceCaps& caps, std::string kernels, TunerOptions options)
     : options_(std::move(options)), device_name_(caps.name), file_(caps, std::move(kernels), options_.file), remembered_(file_.read()) {}
 
-TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare,
-                          std::optional<double> seconds_budget, const Compile& compile) {
+TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, std::optional<double> seconds_budget,
+                          const Compile& compile) {
   CHECK(!names.empty() && std::set(names.begin(), names.end()).size() == names.size(), "{}: {}", key, fmt::join(names, ", "));
   if (names.size() == 1) return {.reason = "the only one"};
   if (const TuningRecord* known = recall(key, names)) {
@@ -132,7 +131,7 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
   if (!options_.measure) return {.index = fallback_candidate(key, names), .reason = "not measured"};
   if (all_crashed(key, names)) {
     log_warning("{}: all candidates crashed when they were measured; taking {} as it is (what crashed is remembered in '{}')", key, names.front(),
-                 file_.path().string());
+                file_.path().string());
     return {.index = 0, .reason = "not measured: all crashed before"};
   }
   if (!has_time_left())
@@ -158,8 +157,7 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
 const TuningRecord* Tuner::recall(const std::string& key, const std::vector<std::string>& names) const {
   for (const TuningRecords* records : {&measured_, &remembered_.choices}) {
     const auto known = records->find(key);
-    if (known != records->end() && std::ranges::equal(known->second.candidates, names, {}, &TunedCandidate::name))
-      return &known->second;
+    if (known != records->end() && std::ranges::equal(known->second.candidates, names, {}, &TunedCandidate::name)) return &known->second;
   }
   return nullptr;
 }
@@ -214,16 +212,14 @@ TuningRecord Tuner::measure(const std::string& key, const std::vector<std::strin
     else candidates.emplace_back(label, marker, file_.marker_text(key, names[i]), [&] { return prepare(i); });
   }
   std::vector<BenchmarkCase> benchmark_cases;
-  for (size_t i = 0; i < names.size(); ++i)
-    benchmark_cases.push_back({names[i], [&candidate = candidates[i]] { return candidate.run(); }});
+  for (size_t i = 0; i < names.size(); ++i) benchmark_cases.push_back({names[i], [&candidate = candidates[i]] { return candidate.run(); }});
   const auto seconds =
       measure_interleaved(benchmark_cases, {.seconds_budget = seconds_budget, .min_rounds = 1, .max_rounds = kMostRounds, .warm_up = false});
 
   if (std::ranges::all_of(candidates, &Candidate::failed))
     throw Error("no variant works on {}; {}; update the driver or choose another device", device_name_, candidates[0].failure());
   TuningRecord record;
-  for (size_t i = 0; i < names.size(); ++i)
-    record.candidates.push_back({names[i], candidates[i].failed() ? kFailed : quantile(seconds[i], 0.5)});
+  for (size_t i = 0; i < names.size(); ++i) record.candidates.push_back({names[i], candidates[i].failed() ? kFailed : quantile(seconds[i], 0.5)});
   record.chosen = winner(record.candidates);
   return record;
 }

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/vulkan/device.h"
 #include "engine/tuning/tuning_file.h"
+#include "engine/vulkan/device.h"
 
 namespace lapilli {
 

@@ -23,8 +23,7 @@ using Json = nlohmann::ordered_json;  // candidates keep their order
 // {"chosen": "full", "median_ms": {"full": 12.1, "tokens": 13.0, "broken": null}}
 Json to_json(const TuningRecord& record) {
   auto medians = Json::object();
-  for (const auto& [name, seconds] : record.candidates)
-    medians[name] = std::isfinite(seconds) ? Json(seconds * 1e3) : Json(nullptr);
+  for (const auto& [name, seconds] : record.candidates) medians[name] = std::isfinite(seconds) ? Json(seconds * 1e3) : Json(nullptr);
   return {{"chosen", record.candidates.at(record.chosen).name}, {"median_ms", std::move(medians)}};
 }
 

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/vulkan/device.h"
 #include "engine/tuning/crash_marker.h"
+#include "engine/vulkan/device.h"
 
 namespace lapilli {
 

@@ -57,8 +57,7 @@ VKAPI_ATTR VkBool32 VKAPI_CALL count_message(VkDebugUtilsMessageSeverityFlagBits
 
 VkDebugUtilsMessengerCreateInfoEXT messenger_info(std::atomic<uint64_t>* counter) {
   return {.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-          .messageSeverity =
-              VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+          .messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
           .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
           .pfnUserCallback = count_message,
           .pUserData = counter};
@@ -70,8 +69,7 @@ constexpr const char* kNoDriver =
 
 // `validation_counter` enables the validation layer.
 VkInstance create_instance(std::atomic<uint64_t>* validation_counter) {
-  const VkApplicationInfo application{
-      .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "lapilli", .apiVersion = VK_API_VERSION_1_3};
+  const VkApplicationInfo application{.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "lapilli", .apiVersion = VK_API_VERSION_1_3};
   const VkValidationFeatureEnableEXT enabled[] = {VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT};
   VkDebugUtilsMessengerCreateInfoEXT messenger = messenger_info(validation_counter);
   const VkValidationFeaturesEXT features{.sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT,
@@ -82,8 +80,9 @@ VkInstance create_instance(std::atomic<uint64_t>* validation_counter) {
   VkInstanceCreateInfo info{.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
   if (validation_counter != nullptr) {
     if (!has_layer(kValidationLayer))
-      throw Error("the Khronos validation layer is requested but not installed (Debian, Ubuntu: apt install "
-                  "vulkan-validationlayers)");
+      throw Error(
+          "the Khronos validation layer is requested but not installed (Debian, Ubuntu: apt install "
+          "vulkan-validationlayers)");
     info.pNext = &features;
     info.enabledLayerCount = 1;
     info.ppEnabledLayerNames = &kValidationLayer;
@@ -184,8 +183,7 @@ Device::Device(const DeviceOptions& options) {
   instance_ = create_instance(validation_ ? &validation_->messages : nullptr);
   try {
     if (validation_) {
-      const auto create = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(
-          vkGetInstanceProcAddr(instance_, "vkCreateDebugUtilsMessengerEXT"));
+      const auto create = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(instance_, "vkCreateDebugUtilsMessengerEXT"));
       const VkDebugUtilsMessengerCreateInfoEXT info = messenger_info(&validation_->messages);
       vk_check(create(instance_, &info, nullptr, &validation_->messenger), "vkCreateDebugUtilsMessengerEXT");
     }
@@ -204,10 +202,8 @@ Device::Device(const DeviceOptions& options) {
   queue_family_ = find_compute_queue_family(physical_);
 
   const float priority = 1.0F;
-  const VkDeviceQueueCreateInfo queue_info{.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-                                           .queueFamilyIndex = queue_family_,
-                                           .queueCount = 1,
-                                           .pQueuePriorities = &priority};
+  const VkDeviceQueueCreateInfo queue_info{
+      .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = queue_family_, .queueCount = 1, .pQueuePriorities = &priority};
   VkPhysicalDeviceVulkan13Features f13{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
                                        .subgroupSizeControl = VK_TRUE,
                                        .computeFullSubgroups = VK_TRUE,
@@ -252,8 +248,8 @@ Device::Device(const DeviceOptions& options) {
   vkGetDeviceQueue(device_, queue_family_, 0, &queue_);
   if (calibrated != nullptr && caps_.timestamp_period_ns > 0) {
     const bool is_khr = std::strcmp(calibrated, kKhrCalibratedTimestamps) == 0;
-    read_clocks_ = reinterpret_cast<PFN_vkGetCalibratedTimestampsEXT>(
-        vkGetDeviceProcAddr(device_, is_khr ? "vkGetCalibratedTimestampsKHR" : "vkGetCalibratedTimestampsEXT"));
+    read_clocks_ = reinterpret_cast<PFN_vkGetCalibratedTimestampsEXT>(vkGetDeviceProcAddr(device_, is_khr ? "vkGetCalibratedTimestampsKHR"
+                                                                                                          : "vkGetCalibratedTimestampsEXT"));
   }
 }
 
@@ -265,8 +261,7 @@ Device::~Device() {
 
 void Device::destroy_instance() {
   if (validation_ && validation_->messenger != VK_NULL_HANDLE) {
-    const auto destroy = reinterpret_cast<PFN_vkDestroyDebugUtilsMessengerEXT>(
-        vkGetInstanceProcAddr(instance_, "vkDestroyDebugUtilsMessengerEXT"));
+    const auto destroy = reinterpret_cast<PFN_vkDestroyDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(instance_, "vkDestroyDebugUtilsMessengerEXT"));
     destroy(instance_, validation_->messenger, nullptr);
   }
   vkDestroyInstance(instance_, nullptr);

@@ -17,8 +17,7 @@ std::vector<VkExtensionProperties> extensions_of(VkPhysicalDevice physical) {
   uint32_t count = 0;
   vk_check(vkEnumerateDeviceExtensionProperties(physical, nullptr, &count, nullptr), "vkEnumerateDeviceExtensionProperties");
   std::vector<VkExtensionProperties> extensions(count);
-  vk_check(vkEnumerateDeviceExtensionProperties(physical, nullptr, &count, extensions.data()),
-           "vkEnumerateDeviceExtensionProperties");
+  vk_check(vkEnumerateDeviceExtensionProperties(physical, nullptr, &count, extensions.data()), "vkEnumerateDeviceExtensionProperties");
   return extensions;
 }
 
@@ -51,8 +50,7 @@ uint32_t arena_heap(const VkPhysicalDeviceMemoryProperties& memory) {
 }  // namespace
 
 bool has_extension(VkPhysicalDevice physical, const char* name) {
-  return std::ranges::any_of(extensions_of(physical),
-                             [&](const VkExtensionProperties& e) { return std::strcmp(e.extensionName, name) == 0; });
+  return std::ranges::any_of(extensions_of(physical), [&](const VkExtensionProperties& e) { return std::strcmp(e.extensionName, name) == 0; });
 }
 
 uint32_t find_compute_queue_family(VkPhysicalDevice physical) {
@@ -170,8 +168,7 @@ VkPhysicalDevice choose_physical_device(VkInstance instance, const std::vector<V
   const bool is_index = std::ranges::all_of(selector, [](unsigned char c) { return std::isdigit(c); }) && selector.size() < 4;
   std::string known;
   for (size_t i = 0; i < usable.size(); ++i) {
-    if (is_index ? std::stoul(selector) == i
-                 : caps[i].uuid == lower(selector) || lower(caps[i].name).find(lower(selector)) != std::string::npos)
+    if (is_index ? std::stoul(selector) == i : caps[i].uuid == lower(selector) || lower(caps[i].name).find(lower(selector)) != std::string::npos)
       return usable[i];
     known += fmt::format("{}{}: {}", i == 0 ? "" : ", ", i, caps[i].name);
   }

@@ -29,8 +29,7 @@ struct VkPhysicalDeviceCooperativeMatrixFeaturesKHR {
   void* pNext;
   VkBool32 cooperativeMatrix, cooperativeMatrixRobustBufferAccess;
 };
-using PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR = VkResult(VKAPI_PTR*)(VkPhysicalDevice, uint32_t*,
-                                                                                   VkCooperativeMatrixPropertiesKHR*);
+using PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR = VkResult(VKAPI_PTR*)(VkPhysicalDevice, uint32_t*, VkCooperativeMatrixPropertiesKHR*);
 #endif
 
 #ifndef VK_EXT_shader_object

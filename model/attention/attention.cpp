@@ -18,8 +18,9 @@ AttentionKernel kernel_of(Ops& ops, const AttentionShape& s, AttentionPass pass,
   const bool coopmat = has_coopmat_attention(ops.caps(), ops.precision, s.head_width);
   const KernelClass default_class = s.force.value_or(coopmat ? KernelClass::coopmat : ops.caps().kernel_class);
   const AttentionKernel default_kernel = attention_kernel(ops.caps(), ops.precision, s.head_width, pass, default_class);
-  return ops.tuner == nullptr || s.force ? default_kernel : tune_attention(*ops.tuner, s, pass, ops.precision, memory, default_kernel,
-                                                                                   attention_forward, attention_backward);
+  return ops.tuner == nullptr || s.force
+             ? default_kernel
+             : tune_attention(*ops.tuner, s, pass, ops.precision, memory, default_kernel, attention_forward, attention_backward);
 }
 
 // The memory arguments of a dispatch.
@@ -130,8 +131,9 @@ void attention_backward(Ops& ops, Tensor d_qkv, Tensor delta, ConstTensor d_out,
   CHECK(d_qkv.elements() == qkv.elements(), "d_qkv {} for qkv {}", d_qkv.shape().to_string(), qkv.shape().to_string());
   CHECK(out.elements() == uint64_t{qkv.rows()} * s.heads * s.head_width && d_out.elements() == out.elements(), "d_out {}, out {}",
         d_out.shape().to_string(), out.shape().to_string());
-  CHECK(!cos_sin_table || (cos_sin_table.dtype() == DType::f32 && cos_sin_table.rows() >= s.context && cos_sin_table.cols() == s.head_width && s.head_width % 2 == 0), "cos_sin_table {}",
-        cos_sin_table.shape().to_string());
+  CHECK(!cos_sin_table || (cos_sin_table.dtype() == DType::f32 && cos_sin_table.rows() >= s.context && cos_sin_table.cols() == s.head_width &&
+                           s.head_width % 2 == 0),
+        "cos_sin_table {}", cos_sin_table.shape().to_string());
   const uint64_t rows = uint64_t{s.batch} * s.heads * s.context;
   CHECK(lse.elements() == rows && delta.elements() == rows, "lse {}, delta {}", lse.shape().to_string(), delta.shape().to_string());
 
@@ -140,10 +142,9 @@ void attention_backward(Ops& ops, Tensor d_qkv, Tensor delta, ConstTensor d_out,
   const uint32_t workgroup = config.kernel_class == KernelClass::cpu ? subgroup : std::max(256U, subgroup);
   const args::AttentionDeltaArgs delta_arguments{
       .delta = delta, .d_attended = d_out, .attended = out, .batch = s.batch, .context = s.context, .heads = s.heads};
-  const Kernel& delta_kernel = ops.kernel("attention_delta", workgroup,
-                                          {{args::SPEC_HEAD_WIDTH, s.head_width},
-                                           type_constant(args::SPEC_A_TYPE, d_out),
-                                           type_constant(args::SPEC_B_TYPE, out)});
+  const Kernel& delta_kernel =
+      ops.kernel("attention_delta", workgroup,
+                 {{args::SPEC_HEAD_WIDTH, s.head_width}, type_constant(args::SPEC_A_TYPE, d_out), type_constant(args::SPEC_B_TYPE, out)});
   ops.program.dispatch(delta_kernel, delta_arguments, ceil_div(rows, workgroup / subgroup),
                        {.flops = 2.0 * static_cast<double>(out.elements()), .bytes = static_cast<double>(d_out.size_bytes() + out.size_bytes())});
 

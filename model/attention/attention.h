@@ -26,7 +26,7 @@ void attention_forward(Ops& ops, Tensor out /*[N, H*E]*/, Tensor lse /*[B*H*T]*/
 // Overwrites all of `d_qkv`; `delta` is scratch. `out` and `lse` come from attention_forward. `cos_sin_table`, if not empty, is
 // the cos/sin table that rotated q and k before attention (model/ops/rope.h: [>=T, E]): their gradients are rotated
 // back.
-void attention_backward(Ops& ops, Tensor d_qkv /*[N, (H+2G)*E]*/, Tensor delta /*[B*H*T]*/, ConstTensor d_out /*[N, H*E]*/,
-                        ConstTensor qkv, ConstTensor out, ConstTensor lse, ConstTensor document_start, ConstTensor cos_sin_table, const AttentionShape& shape);
+void attention_backward(Ops& ops, Tensor d_qkv /*[N, (H+2G)*E]*/, Tensor delta /*[B*H*T]*/, ConstTensor d_out /*[N, H*E]*/, ConstTensor qkv,
+                        ConstTensor out, ConstTensor lse, ConstTensor document_start, ConstTensor cos_sin_table, const AttentionShape& shape);
 
 }  // namespace lapilli

@@ -71,8 +71,9 @@ std::string AttentionKernel::to_string() const {
 
 bool has_coopmat_attention(const DeviceCaps& caps, Precision precision, uint32_t head_width) {
   const auto fits = [&](AttentionPass pass) { return coopmat_kernel(caps, precision, head_width, pass).block_n != 0; };
-  return precision != Precision::f32 && has_matmul(caps, precision) && has_shader(std::string("attention_coopmat_") + lapilli::to_string(precision)) &&
-         head_width <= kMaxCoopmatWidth && fits(AttentionPass::forward) && fits(AttentionPass::backward);
+  return precision != Precision::f32 && has_matmul(caps, precision) &&
+         has_shader(std::string("attention_coopmat_") + lapilli::to_string(precision)) && head_width <= kMaxCoopmatWidth &&
+         fits(AttentionPass::forward) && fits(AttentionPass::backward);
 }
 
 AttentionKernel attention_kernel(const DeviceCaps& caps, Precision precision, uint32_t head_width, AttentionPass pass, KernelClass kernel_class) {

@@ -23,9 +23,15 @@ AttentionShape bounded(AttentionShape s, double flops_limit) {
 // Attention forward and backward in separate memory, and the expected results.
 class AttentionTrial final : public KernelTrial<AttentionKernel> {
  public:
-  AttentionTrial(KernelLibrary& kernels, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory, AttentionForward& forward,
-                 AttentionBackward& backward)
-      : kernels_(kernels), forward_(forward), backward_(backward), shape_(shape), pass_(pass), precision_(precision), arena_(kernels.device().caps(), "attention measurement") {
+  AttentionTrial(KernelLibrary& kernels, const AttentionShape& shape, AttentionPass pass, Precision precision, DType memory,
+                 AttentionForward& forward, AttentionBackward& backward)
+      : kernels_(kernels),
+        forward_(forward),
+        backward_(backward),
+        shape_(shape),
+        pass_(pass),
+        precision_(precision),
+        arena_(kernels.device().caps(), "attention measurement") {
     const uint32_t n = shape.batch * shape.context, width = (shape.heads + 2 * shape.kv_heads) * shape.head_width;
     const auto tensor = [&](Shape of, DType dtype) { return reserve_tensor(arena_, of, "measurement", dtype); };
     qkv_ = tensor({n, width}, memory);
@@ -49,10 +55,8 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
     Ops ops{.program = program, .kernels = kernels_, .precision = precision_};
     AttentionShape shape = shape_;
     shape.kernel = kernel;
-    if (pass_ == AttentionPass::forward)
-      forward_(ops, out_, lse_, qkv_, {}, shape);
-    else
-      backward_(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, {}, shape);
+    if (pass_ == AttentionPass::forward) forward_(ops, out_, lse_, qkv_, {}, shape);
+    else backward_(ops, d_qkv_, delta_, d_out_, qkv_, out_, lse_, {}, {}, shape);
   }
 
   std::vector<Tensor> outputs() const override {
@@ -70,7 +74,8 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
   // operands of four products and what is stored.
   void check_result(const AttentionKernel& kernel, const std::vector<float>& values, DType stored) {
     if (expected_.empty()) {
-      if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) throw Error("{} has a result that is not finite", kernel.to_string());
+      if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }))
+        throw Error("{} has a result that is not finite", kernel.to_string());
       expected_ = values;
     }
     double difference = 0, size = 0;
@@ -79,7 +84,8 @@ class AttentionTrial final : public KernelTrial<AttentionKernel> {
       size += std::pow(static_cast<double>(expected_[i]), 2);
     }
     const auto unit = [](bool f32, bool f16) { return f32 ? 0.0 : f16 ? 0x1p-11 : 0x1p-8; };
-    const double bound = 2 * (shape_.context + 4.0 * shape_.head_width) * 0x1p-24 + 2 * 4 * unit(precision_ == Precision::f32, precision_ == Precision::f16) +
+    const double bound = 2 * (shape_.context + 4.0 * shape_.head_width) * 0x1p-24 +
+                         2 * 4 * unit(precision_ == Precision::f32, precision_ == Precision::f16) +
                          2 * unit(stored == DType::f32, stored == DType::f16);
     if (!(std::sqrt(difference) <= bound * std::sqrt(size)))
       throw Error("{} computes a wrong result: relative error {:.3g}", kernel.to_string(), std::sqrt(difference / size));

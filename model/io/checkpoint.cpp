@@ -49,9 +49,7 @@ std::optional<uint64_t> step_of(const fs::path& folder) {
   return parse_digits<uint64_t>(std::string_view(name).substr(kPrefix.size()));
 }
 
-fs::path temporary_name(const fs::path& parent, uint64_t step) {
-  return parent / fmt::format(".{}{}{}", folder_name(step), kTemporary, getpid());
-}
+fs::path temporary_name(const fs::path& parent, uint64_t step) { return parent / fmt::format(".{}{}{}", folder_name(step), kTemporary, getpid()); }
 
 struct Found {
   uint64_t step;
@@ -62,8 +60,7 @@ struct Found {
 std::vector<Found> list_checkpoints(const fs::path& parent) {
   std::vector<Found> found;
   std::error_code failure;
-  for (auto entry = fs::directory_iterator(parent, failure); !failure && entry != fs::directory_iterator();
-       entry.increment(failure)) {
+  for (auto entry = fs::directory_iterator(parent, failure); !failure && entry != fs::directory_iterator(); entry.increment(failure)) {
     const std::optional<uint64_t> step = step_of(entry->path());
     if (step && fs::is_directory(entry->path(), failure)) found.push_back({*step, entry->path()});
   }
@@ -73,16 +70,14 @@ std::vector<Found> list_checkpoints(const fs::path& parent) {
 
 bool is_complete(const fs::path& folder) {
   std::error_code ignored;
-  return fs::is_regular_file(folder / kConfig, ignored) && fs::is_regular_file(folder / kTokenizer, ignored) &&
-         is_whole_state_file(folder / kState);
+  return fs::is_regular_file(folder / kConfig, ignored) && fs::is_regular_file(folder / kTokenizer, ignored) && is_whole_state_file(folder / kState);
 }
 
 // Removes unfinished folders of runs that have ended.
 void remove_stale_folders(const fs::path& parent) {
   std::error_code failure;
   std::vector<fs::path> stale;
-  for (auto entry = fs::directory_iterator(parent, failure); !failure && entry != fs::directory_iterator();
-       entry.increment(failure)) {
+  for (auto entry = fs::directory_iterator(parent, failure); !failure && entry != fs::directory_iterator(); entry.increment(failure)) {
     const std::string name = entry->path().filename().string();
     const size_t mark = name.find(kTemporary);
     if (!name.starts_with("." + std::string(kPrefix)) || mark == std::string::npos) continue;
@@ -115,7 +110,9 @@ void keep_newest(const fs::path& parent, const fs::path& just_written, uint32_t 
 
 std::string describe_writer() {
   const BuildVersion& version = build_version();
-  return json_text({{"version", version.version}, {"commit", version.commit}, {"compiler", version.compiler}, {"build_type", version.build_type}}, 2) + "\n";
+  return json_text({{"version", version.version}, {"commit", version.commit}, {"compiler", version.compiler}, {"build_type", version.build_type}},
+                   2) +
+         "\n";
 }
 
 // Empty if the file is missing or damaged: the checkpoint is valid without it.
@@ -138,17 +135,15 @@ void require_shapes(const std::vector<NamedShape>& stored, const ParameterTable&
       fail(fmt::format("parameter {} is {} there, the configuration has {}", i, stored[i].name, wanted[i].name));
     }
     if (stored[i].shape != wanted[i].shape) {
-      fail(fmt::format("parameter {} is {} there, the configuration makes it {}", stored[i].name,
-                       stored[i].shape.to_string(), wanted[i].shape.to_string()));
+      fail(fmt::format("parameter {} is {} there, the configuration makes it {}", stored[i].name, stored[i].shape.to_string(),
+                       wanted[i].shape.to_string()));
     }
   }
   if (stored.size() > wanted.size()) fail(fmt::format("the configuration has no {}", stored[wanted.size()].name));
   if (stored.size() < wanted.size()) fail(fmt::format("it has no {}", wanted[stored.size()].name));
 }
 
-fs::path checkpoints_folder(const fs::path& path) {
-  return fs::is_directory(path / "checkpoints") ? path / "checkpoints" : path;
-}
+fs::path checkpoints_folder(const fs::path& path) { return fs::is_directory(path / "checkpoints") ? path / "checkpoints" : path; }
 
 fs::path resolve(const fs::path& path) {
   if (!fs::exists(path)) throw Error("there is no run or checkpoint '{}'", path.string());
@@ -159,8 +154,7 @@ fs::path resolve(const fs::path& path) {
   const fs::path latest = find_latest_checkpoint(path);
   if (!latest.empty()) return latest;
   const bool any = !list_checkpoints(checkpoints_folder(path)).empty();
-  throw Error("'{}' holds no {}checkpoint; they are folders called {}", checkpoints_folder(path).string(),
-              any ? "complete " : "", "step-XXXXXXXX");
+  throw Error("'{}' holds no {}checkpoint; they are folders called {}", checkpoints_folder(path).string(), any ? "complete " : "", "step-XXXXXXXX");
 }
 
 // Everything in it is verified.
@@ -180,8 +174,7 @@ LoadedCheckpoint load_folder(const fs::path& folder) {
   require_shapes(file.table, ParameterTable(loaded.config.model), folder);
   const auto require_hash = [&](const char* name, uint64_t actual, uint64_t written) {
     if (actual == written) return;
-    throw Error("'{}' is damaged: its bytes do not match the checksum in {}", (folder / name).string(),
-                kState);
+    throw Error("'{}' is damaged: its bytes do not match the checksum in {}", (folder / name).string(), kState);
   };
   require_hash(kConfig, hash_of(config_text), file.config_hash);
   require_hash(kTokenizer, hash_bytes(MappedFile(folder / kTokenizer).bytes()), file.tokenizer_file_hash);
@@ -190,16 +183,14 @@ LoadedCheckpoint load_folder(const fs::path& folder) {
 
 }  // namespace
 
-fs::path save_checkpoint(const fs::path& parent, const Config& config, const TrainingState& state,
-                         const fs::path& tokenizer_model, uint32_t keep) {
+fs::path save_checkpoint(const fs::path& parent, const Config& config, const TrainingState& state, const fs::path& tokenizer_model, uint32_t keep) {
   remove_stale_folders(parent);
   const std::vector<std::byte> tokenizer = read_binary_file(tokenizer_model);
   const std::string config_text = to_toml(config);
   fs::path written;
   {
     StagedFolder staged(temporary_name(parent, state.step));
-    write_state_file(staged / kState, ParameterTable(config.model), state, config.model.vocab_size,
-                     hash_of(config_text), hash_bytes(tokenizer));
+    write_state_file(staged / kState, ParameterTable(config.model), state, config.model.vocab_size, hash_of(config_text), hash_bytes(tokenizer));
     write_file_atomically(staged / kConfig, config_text);
     write_file_atomically(staged / kWrittenBy, describe_writer());
     AtomicFile copy(staged / kTokenizer);

@@ -23,9 +23,8 @@ struct LoadedCheckpoint {
 // `keep` complete checkpoints of `parent` (0: keeps all); the one just written always stays. Replaces a checkpoint of
 // the same step. Removes unfinished checkpoints of crashed runs. Errors change nothing. Equal states give equal bytes,
 // except for written_by.json.
-std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const Config& config,
-                                      const TrainingState& state, const std::filesystem::path& tokenizer_model,
-                                      uint32_t keep);
+std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const Config& config, const TrainingState& state,
+                                      const std::filesystem::path& tokenizer_model, uint32_t keep);
 
 // `path` is a checkpoint folder, a run folder (its newest complete checkpoint is taken), or a checkpoints folder.
 // Errors, each naming the file: missing, truncated, corrupt, another version, shapes that do not match the

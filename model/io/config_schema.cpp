@@ -132,8 +132,7 @@ namespace schema {
 bool Choice::has(std::string_view word) const { return std::find(names.begin(), names.end(), word) != names.end(); }
 
 bool Range::contains(double value) const {
-  return std::isfinite(value) && (low_excluded ? value > low : value >= low) &&
-         (high_excluded ? value < high : value <= high);
+  return std::isfinite(value) && (low_excluded ? value > low : value >= low) && (high_excluded ? value < high : value <= high);
 }
 
 std::string Range::to_string() const {
@@ -156,35 +155,82 @@ namespace {
 // Names in nanoGPT, llm.c and Hugging Face, and ours.
 constexpr std::pair<std::string_view, std::string_view> kNamesElsewhere[] = {
     {"model_type", "model.arch"},
-    {"n_layer", "model.layers"}, {"n_layers", "model.layers"}, {"num_layers", "model.layers"}, {"num_hidden_layers", "model.layers"},
+    {"n_layer", "model.layers"},
+    {"n_layers", "model.layers"},
+    {"num_layers", "model.layers"},
+    {"num_hidden_layers", "model.layers"},
     {"depth", "model.layers"},
-    {"n_head", "model.heads"}, {"n_heads", "model.heads"}, {"num_heads", "model.heads"}, {"num_attention_heads", "model.heads"},
-    {"n_kv_head", "model.kv_heads"}, {"n_kv_heads", "model.kv_heads"}, {"num_kv_heads", "model.kv_heads"},
+    {"n_head", "model.heads"},
+    {"n_heads", "model.heads"},
+    {"num_heads", "model.heads"},
+    {"num_attention_heads", "model.heads"},
+    {"n_kv_head", "model.kv_heads"},
+    {"n_kv_heads", "model.kv_heads"},
+    {"num_kv_heads", "model.kv_heads"},
     {"num_key_value_heads", "model.kv_heads"},
-    {"n_embd", "model.dim"}, {"d_model", "model.dim"}, {"hidden_size", "model.dim"}, {"embed_dim", "model.dim"}, {"channels", "model.dim"},
-    {"d_ff", "model.ffn_dim"}, {"n_inner", "model.ffn_dim"}, {"intermediate_size", "model.ffn_dim"},
-    {"block_size", "model.context"}, {"n_ctx", "model.context"}, {"n_positions", "model.context"}, {"max_seq_len", "model.context"},
-    {"seq_len", "model.context"}, {"sequence_length", "model.context"}, {"context_length", "model.context"}, {"max_length", "model.context"},
+    {"n_embd", "model.dim"},
+    {"d_model", "model.dim"},
+    {"hidden_size", "model.dim"},
+    {"embed_dim", "model.dim"},
+    {"channels", "model.dim"},
+    {"d_ff", "model.ffn_dim"},
+    {"n_inner", "model.ffn_dim"},
+    {"intermediate_size", "model.ffn_dim"},
+    {"block_size", "model.context"},
+    {"n_ctx", "model.context"},
+    {"n_positions", "model.context"},
+    {"max_seq_len", "model.context"},
+    {"seq_len", "model.context"},
+    {"sequence_length", "model.context"},
+    {"context_length", "model.context"},
+    {"max_length", "model.context"},
     {"max_position_embeddings", "model.context"},
-    {"hidden_act", "model.mlp"}, {"activation_function", "model.mlp"},
-    {"tie_word_embeddings", "model.tie_embeddings"}, {"tie_weights", "model.tie_embeddings"},
-    {"attn_pdrop", "model.dropout"}, {"resid_pdrop", "model.dropout"}, {"embd_pdrop", "model.dropout"},
-    {"dataset", "data.dir"}, {"data_dir", "data.dir"},
-    {"batch_size", "data.batch"}, {"micro_batch_size", "data.batch"}, {"per_device_train_batch_size", "data.batch"},
-    {"grad_accum", "data.accumulate"}, {"gradient_accumulation_steps", "data.accumulate"},
-    {"learning_rate", "optim.lr"}, {"max_lr", "optim.lr"},
-    {"warmup_iters", "optim.warmup"}, {"warmup_steps", "optim.warmup"},
-    {"lr_scheduler", "optim.schedule"}, {"lr_scheduler_type", "optim.schedule"},
-    {"wd", "optim.weight_decay"}, {"adam_beta1", "optim.beta1"}, {"adam_beta2", "optim.beta2"}, {"adam_epsilon", "optim.eps"},
-    {"grad_clip", "optim.clip"}, {"max_grad_norm", "optim.clip"},
+    {"hidden_act", "model.mlp"},
+    {"activation_function", "model.mlp"},
+    {"tie_word_embeddings", "model.tie_embeddings"},
+    {"tie_weights", "model.tie_embeddings"},
+    {"attn_pdrop", "model.dropout"},
+    {"resid_pdrop", "model.dropout"},
+    {"embd_pdrop", "model.dropout"},
+    {"dataset", "data.dir"},
+    {"data_dir", "data.dir"},
+    {"batch_size", "data.batch"},
+    {"micro_batch_size", "data.batch"},
+    {"per_device_train_batch_size", "data.batch"},
+    {"grad_accum", "data.accumulate"},
+    {"gradient_accumulation_steps", "data.accumulate"},
+    {"learning_rate", "optim.lr"},
+    {"max_lr", "optim.lr"},
+    {"warmup_iters", "optim.warmup"},
+    {"warmup_steps", "optim.warmup"},
+    {"lr_scheduler", "optim.schedule"},
+    {"lr_scheduler_type", "optim.schedule"},
+    {"wd", "optim.weight_decay"},
+    {"adam_beta1", "optim.beta1"},
+    {"adam_beta2", "optim.beta2"},
+    {"adam_epsilon", "optim.eps"},
+    {"grad_clip", "optim.clip"},
+    {"max_grad_norm", "optim.clip"},
     {"label_smoothing_factor", "loss.label_smoothing"},
-    {"max_iters", "train.steps"}, {"max_steps", "train.steps"}, {"num_iterations", "train.steps"}, {"train_steps", "train.steps"},
-    {"eval_interval", "train.eval_every"}, {"eval_steps", "train.eval_every"}, {"val_loss_every", "train.eval_every"},
-    {"eval_iters", "train.eval_tokens"}, {"val_max_steps", "train.eval_tokens"},
-    {"save_steps", "train.checkpoint_every"}, {"save_interval", "train.checkpoint_every"}, {"checkpoint_interval", "train.checkpoint_every"},
+    {"max_iters", "train.steps"},
+    {"max_steps", "train.steps"},
+    {"num_iterations", "train.steps"},
+    {"train_steps", "train.steps"},
+    {"eval_interval", "train.eval_every"},
+    {"eval_steps", "train.eval_every"},
+    {"val_loss_every", "train.eval_every"},
+    {"eval_iters", "train.eval_tokens"},
+    {"val_max_steps", "train.eval_tokens"},
+    {"save_steps", "train.checkpoint_every"},
+    {"save_interval", "train.checkpoint_every"},
+    {"checkpoint_interval", "train.checkpoint_every"},
     {"save_total_limit", "train.keep"},
-    {"gradient_checkpointing", "train.recompute"}, {"recompute_activations", "train.recompute"},
-    {"dtype", "train.precision"}, {"torch_dtype", "train.precision"}, {"fp16", "train.precision"}, {"bf16", "train.precision"},
+    {"gradient_checkpointing", "train.recompute"},
+    {"recompute_activations", "train.recompute"},
+    {"dtype", "train.precision"},
+    {"torch_dtype", "train.precision"},
+    {"fp16", "train.precision"},
+    {"bf16", "train.precision"},
 };
 
 }  // namespace
@@ -194,16 +240,13 @@ std::string nearest_key(std::string_view section, std::string_view name) {
   if (known != std::end(kNamesElsewhere)) return std::string(known->second);
   // A key in the wrong section counts as one edit.
   const auto distance = [&](const Key& key) { return 2 * edit_distance(key.name, name) + (key.section != section); };
-  const auto nearest = std::min_element(std::begin(kKeys), std::end(kKeys), [&](const Key& a, const Key& b) {
-    return distance(a) < distance(b);
-  });
+  const auto nearest = std::min_element(std::begin(kKeys), std::end(kKeys), [&](const Key& a, const Key& b) { return distance(a) < distance(b); });
   return nearest->path();
 }
 
 std::string nearest_section(std::string_view name) {
-  const auto nearest = std::min_element(std::begin(kKeys), std::end(kKeys), [&](const Key& a, const Key& b) {
-    return edit_distance(a.section, name) < edit_distance(b.section, name);
-  });
+  const auto nearest = std::min_element(std::begin(kKeys), std::end(kKeys),
+                                        [&](const Key& a, const Key& b) { return edit_distance(a.section, name) < edit_distance(b.section, name); });
   return nearest->section;
 }
 
@@ -269,8 +312,7 @@ void validate_config(const Config& config) {
     throw Error("model.dim / model.heads = {} exceeds the attention limit {}; raise model.heads", m.head_width(), kMaxHeadWidth);
   }
   if (m.position == PositionKind::rope && m.head_width() % 2 != 0) {
-    throw Error("model.dim / model.heads = {} must be even for model.position = \"rope\", which rotates pairs",
-                m.head_width());
+    throw Error("model.dim / model.heads = {} must be even for model.position = \"rope\", which rotates pairs", m.head_width());
   }
   if (uint64_t{config.data.batch} * m.context >= uint64_t{1} << 31) {
     throw Error("data.batch = {} times model.context = {} must be below 2^31 tokens", config.data.batch, m.context);
@@ -278,9 +320,10 @@ void validate_config(const Config& config) {
   // Kernels count elements in 31 bits.
   const uint64_t widest = std::max({m.mlp == MlpKind::swiglu ? 2 * m.ffn_dim : m.ffn_dim, m.qkv_width(), m.dim});
   if (uint64_t{config.data.batch} * m.context * widest >= uint64_t{1} << 31) {
-    throw Error("data.batch = {} times model.context = {} is too large a micro-batch for layers {} wide (2^31 elements and "
-                "more); lower data.batch and raise data.accumulate",
-                config.data.batch, m.context, widest);
+    throw Error(
+        "data.batch = {} times model.context = {} is too large a micro-batch for layers {} wide (2^31 elements and "
+        "more); lower data.batch and raise data.accumulate",
+        config.data.batch, m.context, widest);
   }
   const OptimConfig& o = config.optim;
   if (o.schedule != Schedule::constant && o.min_lr > o.lr) {
@@ -289,7 +332,8 @@ void validate_config(const Config& config) {
   if (config.loss.distillation > 0 && config.teacher.empty())
     throw Error("loss.distillation = {} needs a teacher: set loss.teacher to a run or a checkpoint", config.loss.distillation);
   if (!config.teacher.empty() && config.loss.distillation == 0)
-    throw Error("loss.teacher = \"{}\" has no effect with loss.distillation = 0: set that to the teacher's share of the objective, up to 1", config.teacher);
+    throw Error("loss.teacher = \"{}\" has no effect with loss.distillation = 0: set that to the teacher's share of the objective, up to 1",
+                config.teacher);
 }
 
 }  // namespace lapilli

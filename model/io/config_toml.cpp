@@ -37,9 +37,7 @@ std::string text_of(const toml::node& node) {
   return std::move(out).str();
 }
 
-std::string place(const std::string& origin, const toml::node& node) {
-  return fmt::format("{}:{}", origin, node.source().begin.line);
-}
+std::string place(const std::string& origin, const toml::node& node) { return fmt::format("{}:{}", origin, node.source().begin.line); }
 
 bool comes_before(const toml::node& a, const toml::node& b) {
   const toml::source_position& x = a.source().begin;
@@ -51,18 +49,14 @@ bool comes_before(const toml::node& a, const toml::node& b) {
 std::vector<std::pair<std::string, const toml::node*>> in_order(const toml::table& table) {
   std::vector<std::pair<std::string, const toml::node*>> entries;
   for (const auto& [key, node] : table) entries.emplace_back(key.str(), &node);
-  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
-    return comes_before(*a.second, *b.second);
-  });
+  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return comes_before(*a.second, *b.second); });
   return entries;
 }
 
-const Key& require_key(const std::string& section, const std::string& name, const toml::node& value,
-                       const std::string& where) {
+const Key& require_key(const std::string& section, const std::string& name, const toml::node& value, const std::string& where) {
   const Key* key = schema::find_key(section, name);
   if (key == nullptr) {
-    throw Error("{}: there is no key {}.{} (= {}); the nearest is {}", where, section, name, text_of(value),
-                schema::nearest_key(section, name));
+    throw Error("{}: there is no key {}.{} (= {}); the nearest is {}", where, section, name, text_of(value), schema::nearest_key(section, name));
   }
   return *key;
 }
@@ -73,16 +67,14 @@ std::vector<Assignment> assignments_of(const toml::table& table, const std::stri
     const bool known = schema::nearest_section(section) == section;
     const toml::table* keys = node->as_table();
     if (known && keys == nullptr) {
-      throw Error("{}: {} = {}, but {} is a section: write [{}]", place(origin, *node), section, text_of(*node),
-                  section, section);
+      throw Error("{}: {} = {}, but {} is a section: write [{}]", place(origin, *node), section, text_of(*node), section, section);
     }
     if (!known && keys == nullptr) {
-      throw Error("{}: there is no key {} (= {}) outside of the sections; the nearest is {}", place(origin, *node),
-                  section, text_of(*node), schema::nearest_key("", section));
+      throw Error("{}: there is no key {} (= {}) outside of the sections; the nearest is {}", place(origin, *node), section, text_of(*node),
+                  schema::nearest_key("", section));
     }
     if (!known) {
-      throw Error("{}: there is no section [{}]; the nearest is [{}]", place(origin, *node), section,
-                  schema::nearest_section(section));
+      throw Error("{}: there is no section [{}]; the nearest is [{}]", place(origin, *node), section, schema::nearest_section(section));
     }
     for (const auto& [name, value] : in_order(*keys)) {
       const std::string where = place(origin, *value);
@@ -174,8 +166,7 @@ class Setter {
   }
 
   double number(double most) const {
-    const double value = said_.value->is_integer() ? static_cast<double>(said_.value->as_integer()->get())
-                                                   : typed<double>("a number");
+    const double value = said_.value->is_integer() ? static_cast<double>(said_.value->as_integer()->get()) : typed<double>("a number");
     if (!std::isfinite(value)) fail("a finite number");
     if (!said_.key->range.contains(value) || value > most) fail(range_within(value, most));
     return value;

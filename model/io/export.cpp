@@ -32,12 +32,12 @@ Arch require_arch(const Config& config) {
   if (const std::optional<Arch> arch = hugging_face_arch(m)) return *arch;
 
   // Choose the class that matches more of the keys.
-  const bool llama =
-      (m.norm == NormKind::rmsnorm) + (m.mlp == MlpKind::swiglu) + (m.position == PositionKind::rope) >= 2;
+  const bool llama = (m.norm == NormKind::rmsnorm) + (m.mlp == MlpKind::swiglu) + (m.position == PositionKind::rope) >= 2;
   const auto error = [&](const char* key, const std::string& value, const std::string& wanted) {
-    return Error("cannot export model.{} = {}: {} has {} (layernorm, gelu, learned and kv_heads = heads make "
-                 "GPT2LMHeadModel; rmsnorm, swiglu and rope make LlamaForCausalLM)",
-                 key, value, llama ? "LlamaForCausalLM" : "GPT2LMHeadModel", wanted);
+    return Error(
+        "cannot export model.{} = {}: {} has {} (layernorm, gelu, learned and kv_heads = heads make "
+        "GPT2LMHeadModel; rmsnorm, swiglu and rope make LlamaForCausalLM)",
+        key, value, llama ? "LlamaForCausalLM" : "GPT2LMHeadModel", wanted);
   };
   const auto require = [&](const char* key, auto value, auto wanted) {
     if (value != wanted) throw error(key, fmt::format("\"{}\"", to_string(value)), to_string(wanted));
@@ -120,9 +120,7 @@ std::optional<TensorInfo> missing_bias(const ParameterTable& table, const Parame
   const std::string& name = spec.name;
   const bool embeds = name == "wte.weight" || name == "wpe.weight" || name == "head.weight";
   if (embeds || !name.ends_with(kWeight)) return std::nullopt;
-  const auto as_bias = [&](const std::string& weight) {
-    return weight.substr(0, weight.size() - kWeight.size()) + "bias";
-  };
+  const auto as_bias = [&](const std::string& weight) { return weight.substr(0, weight.size() - kWeight.size()) + "bias"; };
   if (table.contains(as_bias(name))) return std::nullopt;
   return describe(as_bias(spec.pieces.front().name), {spec.shape[0]});
 }
@@ -139,15 +137,13 @@ std::vector<Planned> plan_tensors(const ParameterTable& table, Arch arch) {
   return plan;
 }
 
-void write_weights(const std::filesystem::path& path, const ParameterTable& table, Arch arch,
-                   std::span<const float> flat) {
+void write_weights(const std::filesystem::path& path, const ParameterTable& table, Arch arch, std::span<const float> flat) {
   const std::vector<Planned> plan = plan_tensors(table, arch);
   std::vector<TensorInfo> tensors;
   for (const Planned& planned : plan) tensors.push_back(planned.info);
   SafetensorsWriter writer(path, {{"format", "pt"}}, tensors);  // transformers refuses files that do not say so
   for (const Planned& planned : plan) {
-    writer.write(planned.spec != nullptr ? copy_to_piece(flat, *planned.spec, *planned.piece)
-                                         : std::vector<float>(planned.info.elements()));
+    writer.write(planned.spec != nullptr ? copy_to_piece(flat, *planned.spec, *planned.piece) : std::vector<float>(planned.info.elements()));
   }
   writer.commit();
 }

@@ -44,8 +44,7 @@ float widen_f16(uint16_t half) {
   const int exponent = (half >> 10) & 31, fraction = half & 1023;
   const float sign = (half >> 15) != 0 ? -1.0F : 1.0F;
   if (exponent == 31) return sign * (fraction == 0 ? INFINITY : NAN);
-  return sign * (exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                               : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25));
+  return sign * (exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24) : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25));
 }
 
 float widen_bf16(uint16_t upper) { return std::bit_cast<float>(uint32_t{upper} << 16); }
@@ -80,12 +79,9 @@ TensorInfo parse_tensor(const std::string& path, const std::string& name, const 
   } catch (const std::exception& error) {
     throw Error("'{}' is damaged: the header has an invalid entry for tensor {} ({})", path, name, error.what());
   }
-  const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& t) {
-    return t.name == dtype;
-  });
+  const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& t) { return t.name == dtype; });
   if (type == std::end(kTypes)) {
-    throw Error("'{}': tensor {} is of type {}; this program reads F32, F16, BF16, I32, U32 and I64", path, name,
-                dtype);
+    throw Error("'{}': tensor {} is of type {}; this program reads F32, F16, BF16, I32, U32 and I64", path, name, dtype);
   }
   tensor.type = type->type;
   return tensor;
@@ -93,9 +89,7 @@ TensorInfo parse_tensor(const std::string& path, const std::string& name, const 
 
 }  // namespace
 
-uint64_t TensorInfo::elements() const {
-  return std::accumulate(shape.begin(), shape.end(), uint64_t{1}, std::multiplies<>());
-}
+uint64_t TensorInfo::elements() const { return std::accumulate(shape.begin(), shape.end(), uint64_t{1}, std::multiplies<>()); }
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path.string()), file_(path) {
   const std::span<const std::byte> file = file_.bytes();
@@ -106,8 +100,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
   std::memcpy(&header_bytes, file.data(), sizeof header_bytes);
   const uint64_t rest_bytes = file.size() - sizeof header_bytes;
   if (header_bytes > rest_bytes) {
-    throw Error("'{}' is no safetensors file, or cut short: a header of {} bytes in a file of {}", path_, header_bytes,
-                file.size());
+    throw Error("'{}' is no safetensors file, or cut short: a header of {} bytes in a file of {}", path_, header_bytes, file.size());
   }
   data_ = file.subspan(sizeof header_bytes + header_bytes);
   parse_header({reinterpret_cast<const char*>(file.data()) + sizeof header_bytes, header_bytes});
@@ -126,19 +119,17 @@ void SafetensorsFile::parse_header(std::string_view text) {
       metadata_[key] = value.get<std::string>();
     }
   }
-  std::sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) {
-    return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
-  });
+  std::sort(tensors_.begin(), tensors_.end(),
+            [](const TensorInfo& a, const TensorInfo& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
   uint64_t taken = 0;
   for (const TensorInfo& tensor : tensors_) {
     if (tensor.begin > tensor.end || tensor.end > data_.size()) {
-      throw Error("'{}' is cut short or damaged: tensor {} lies at bytes {} to {} of {}", path_, tensor.name,
-                  tensor.begin, tensor.end, data_.size());
+      throw Error("'{}' is cut short or damaged: tensor {} lies at bytes {} to {} of {}", path_, tensor.name, tensor.begin, tensor.end, data_.size());
     }
     const std::optional<uint64_t> wanted = shape_bytes(tensor.shape, tensor.type);
     if (wanted != tensor.end - tensor.begin) {
-      throw Error("'{}' is damaged: tensor {} has {} bytes, and not what its shape [{}] of {} needs", path_,
-                  tensor.name, tensor.end - tensor.begin, fmt::join(tensor.shape, ", "), type_name(tensor.type).name);
+      throw Error("'{}' is damaged: tensor {} has {} bytes, and not what its shape [{}] of {} needs", path_, tensor.name, tensor.end - tensor.begin,
+                  fmt::join(tensor.shape, ", "), type_name(tensor.type).name);
     }
     if (tensor.begin < taken) throw Error("'{}' is damaged: tensor {} overlaps another", path_, tensor.name);
     taken = tensor.end;
@@ -150,8 +141,7 @@ bool SafetensorsFile::contains(std::string_view name) const {
 }
 
 const TensorInfo& SafetensorsFile::info(std::string_view name) const {
-  const auto found =
-      std::find_if(tensors_.begin(), tensors_.end(), [&](const TensorInfo& t) { return t.name == name; });
+  const auto found = std::find_if(tensors_.begin(), tensors_.end(), [&](const TensorInfo& t) { return t.name == name; });
   if (found == tensors_.end()) throw Error("'{}' has no tensor {}", path_, name);
   return *found;
 }
@@ -159,8 +149,7 @@ const TensorInfo& SafetensorsFile::info(std::string_view name) const {
 std::span<const std::byte> SafetensorsFile::bytes_as(TensorType type, std::string_view name) const {
   const TensorInfo& tensor = info(name);
   if (tensor.type != type) {
-    throw Error("'{}': tensor {} is of type {}, expected {}", path_, name, type_name(tensor.type).name,
-                type_name(type).name);
+    throw Error("'{}': tensor {} is of type {}, expected {}", path_, name, type_name(tensor.type).name, type_name(type).name);
   }
   return bytes(tensor);
 }
@@ -188,8 +177,7 @@ std::vector<int64_t> SafetensorsFile::read(std::string_view name) const {
   return convert<int64_t, int64_t>(bytes_as(TensorType::i64, name), std::identity());
 }
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
-                                     const std::map<std::string, std::string>& metadata,
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                                      std::vector<TensorInfo> tensors)
     : file_(path), tensors_(std::move(tensors)) {
   nlohmann::ordered_json header;  // keeps the order of the data
@@ -199,9 +187,7 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
     CHECK(!header.contains(tensor.name), "two tensors are called {}", tensor.name);
     tensor.begin = offset;
     tensor.end = offset += tensor.elements() * type_name(tensor.type).size_bytes;
-    header[tensor.name] = {{"dtype", type_name(tensor.type).name},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {tensor.begin, tensor.end}}};
+    header[tensor.name] = {{"dtype", type_name(tensor.type).name}, {"shape", tensor.shape}, {"data_offsets", {tensor.begin, tensor.end}}};
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');  // values start on a multiple of 8

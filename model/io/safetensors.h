@@ -44,9 +44,7 @@ class SafetensorsFile {
  private:
   void parse_header(std::string_view text);
   std::span<const std::byte> bytes_as(TensorType type, std::string_view name) const;
-  std::span<const std::byte> bytes(const TensorInfo& tensor) const {
-    return data_.subspan(tensor.begin, tensor.end - tensor.begin);
-  }
+  std::span<const std::byte> bytes(const TensorInfo& tensor) const { return data_.subspan(tensor.begin, tensor.end - tensor.begin); }
 
   std::string path_;
   MappedFile file_;
@@ -68,8 +66,7 @@ std::vector<int64_t> SafetensorsFile::read(std::string_view name) const;
 // values follow in the same order.
 class SafetensorsWriter {
  public:
-  SafetensorsWriter(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
-                    std::vector<TensorInfo> tensors);
+  SafetensorsWriter(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata, std::vector<TensorInfo> tensors);
 
   // REQUIRES: as many values as the next tensor has elements.
   void write(std::span<const float> values);    // f32

@@ -73,8 +73,7 @@ std::vector<NamedShape> decode_table(Bytes encoded, uint32_t parameters, const s
     uint32_t dims[2] = {};
     if (rank < 1 || rank > 2) throw Error("'{}' is damaged: a parameter has rank {}", path.string(), rank);
     for (uint32_t d = 0; d < rank; ++d) dims[d] = take_word();
-    table.push_back({std::string(reinterpret_cast<const char*>(name.data()), name.size()),
-                     rank == 1 ? Shape{dims[0]} : Shape{dims[0], dims[1]}});
+    table.push_back({std::string(reinterpret_cast<const char*>(name.data()), name.size()), rank == 1 ? Shape{dims[0]} : Shape{dims[0], dims[1]}});
   }
   return table;
 }
@@ -92,15 +91,13 @@ Header checked_header(Bytes file, const std::filesystem::path& path) {
     throw Error("'{}' is cut short: it has {} bytes", name, file.size());
   }
   if (header.version != kVersion) {
-    throw Error("'{}' is of format version {}, this program reads version {}: use the lapilli that wrote it", name,
-                header.version, kVersion);
+    throw Error("'{}' is of format version {}, this program reads version {}: use the lapilli that wrote it", name, header.version, kVersion);
   }
   constexpr uint64_t kLimit = uint64_t{1} << 40;  // keeps the sum below in 64 bits
   if (header.elements > kLimit || header.table_bytes > kLimit || (header.arrays != 1 && header.arrays != 3)) {
     throw Error("'{}' is damaged: its header has impossible sizes", name);
   }
-  const uint64_t size_bytes = sizeof header + header.table_bytes + header.arrays * header.elements * sizeof(float) +
-                              sizeof(uint64_t);
+  const uint64_t size_bytes = sizeof header + header.table_bytes + header.arrays * header.elements * sizeof(float) + sizeof(uint64_t);
   if (file.size() < size_bytes) throw Error("'{}' is cut short: {} of {} bytes", name, file.size(), size_bytes);
   if (file.size() > size_bytes) {
     throw Error("'{}' is damaged: {} bytes, expected {} from its header", name, file.size(), size_bytes);
@@ -110,13 +107,12 @@ Header checked_header(Bytes file, const std::filesystem::path& path) {
 
 }  // namespace
 
-void write_state_file(const std::filesystem::path& path, const ParameterTable& table, const TrainingState& state,
-                      uint32_t vocab_size, uint64_t config_hash, uint64_t tokenizer_file_hash) {
+void write_state_file(const std::filesystem::path& path, const ParameterTable& table, const TrainingState& state, uint32_t vocab_size,
+                      uint64_t config_hash, uint64_t tokenizer_file_hash) {
   CHECK_EQ(state.values.size(), table.count());
   CHECK_EQ(state.first_moment.size(), state.second_moment.size());
   const bool has_moments = !state.first_moment.empty();
-  CHECK(!has_moments || state.first_moment.size() == table.count(), "{} moments for {} parameters",
-        state.first_moment.size(), table.count());
+  CHECK(!has_moments || state.first_moment.size() == table.count(), "{} moments for {} parameters", state.first_moment.size(), table.count());
 
   const std::vector<std::byte> encoded_table = encode_table(table);
   Header header{};

@@ -49,8 +49,8 @@ struct StateFile {
 };
 
 // REQUIRES: arrays of the table's length; both moments present or both empty.
-void write_state_file(const std::filesystem::path& path, const ParameterTable& table, const TrainingState& state,
-                      uint32_t vocab_size, uint64_t config_hash, uint64_t tokenizer_file_hash);
+void write_state_file(const std::filesystem::path& path, const ParameterTable& table, const TrainingState& state, uint32_t vocab_size,
+                      uint64_t config_hash, uint64_t tokenizer_file_hash);
 
 // Verifies everything it reads. Errors: missing, not such a file, another version, truncated, corrupt.
 StateFile read_state_file(const std::filesystem::path& path);

@@ -32,9 +32,14 @@ uint32_t vocab_block_columns(const DeviceCaps& caps, const LossPlan& plan, const
 
 }  // namespace
 
-LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options,
-                                       const LossPlan& plan, const std::optional<MatmulKernel>& kernel)
-    : shape_(shape), options_(options), plan_(plan), caps_(caps), default_kernel_(kernel ? *kernel : matmul_kernel(caps, Precision::f32)), kernel_(default_kernel_) {
+LinearCrossEntropy::LinearCrossEntropy(Arena& arena, const DeviceCaps& caps, const LossShape& shape, const LossOptions& options, const LossPlan& plan,
+                                       const std::optional<MatmulKernel>& kernel)
+    : shape_(shape),
+      options_(options),
+      plan_(plan),
+      caps_(caps),
+      default_kernel_(kernel ? *kernel : matmul_kernel(caps, Precision::f32)),
+      kernel_(default_kernel_) {
   CHECK(supports_plan(kernel_, shape, plan), "{} for {}, D {}", kernel_.to_string(), plan.to_string(), shape.dim);
   // The maximum over all kernels that tuning may choose.
   uint32_t max_vocab_blocks = 0;
@@ -139,7 +144,9 @@ LinearCrossEntropy::Chunk LinearCrossEntropy::chunk(uint32_t index, const RowChu
   chunk.logits_buffer = logits_buffer(logits_buffers_);
   chunk.teacher_logits_buffer = logits_buffer(teacher_logits_buffers_);
   const auto wider = static_cast<uint32_t>(sizeof(float) / size_bytes(gradient_type()));  // same row stride in bytes as the logits
-  if (chunk.logits_buffer) chunk.gradient = Tensor(chunk.logits_buffer.slice(), {row_chunk.rows, wider * plan_.logits_buffer_stride()}, gradient_type()).columns(chunk.columns);
+  if (chunk.logits_buffer)
+    chunk.gradient =
+        Tensor(chunk.logits_buffer.slice(), {row_chunk.rows, wider * plan_.logits_buffer_stride()}, gradient_type()).columns(chunk.columns);
   chunk.w = inputs.w.row_range(chunk.first, chunk.columns);
   if (has_teacher()) chunk.teacher_w = inputs.teacher_w.row_range(chunk.first, chunk.columns);
   return chunk;
@@ -187,8 +194,9 @@ void LinearCrossEntropy::gather(Ops& ops, const RowChunk& row_chunk, const LossI
   const auto gather_rows = [&](const Tensor& compact, const ConstTensor& x) {
     const auto bytes_each = static_cast<double>(size_bytes(x.dtype()) + size_bytes(compact.dtype()));
     ops.program.dispatch(ops.kernel("loss_gather", ops.row_workgroup(), type_constants(compact, x)),
-                         args::LossGatherArgs{.compact = compact, .x = x, .token_of_row = row_chunk.token_of_row, .num_valid = row_chunk.num_valid, .dim = x.cols()}, row_chunk.rows,
-                         {.bytes = bytes_each * static_cast<double>(compact.elements())});
+                         args::LossGatherArgs{
+                             .compact = compact, .x = x, .token_of_row = row_chunk.token_of_row, .num_valid = row_chunk.num_valid, .dim = x.cols()},
+                         row_chunk.rows, {.bytes = bytes_each * static_cast<double>(compact.elements())});
   };
   if (gathers_first(kernel_) || plan_.logits_buffers > 0) gather_rows(row_chunk.x, inputs.x);
   if (gathers_first(kernel_) && has_teacher()) gather_rows(row_chunk.teacher_x, inputs.teacher_x);
@@ -218,7 +226,9 @@ void LinearCrossEntropy::multiply(Ops& ops, const RowChunk& row_chunk, const Chu
                                             .alpha = 1.0F / options_.temperature,
                                             .softcap = model.softcap},
                        ceil_div(row_chunk.rows, tile.rows) * ceil_div(chunk.columns, vocab_block_columns(caps_, plan_, kernel_)),
-                       {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + (model.logits_buffer ? 4 * n * v : 0), .matrices = kernel_.uses_coopmat()});
+                       {.flops = 2 * n * d * v,
+                        .bytes = of_x * n * d + of_w * v * d + (model.logits_buffer ? 4 * n * v : 0),
+                        .matrices = kernel_.uses_coopmat()});
 }
 
 void LinearCrossEntropy::combine(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, Tensor state, ConstTensor targets) {
@@ -291,7 +301,7 @@ void LinearCrossEntropy::finish(Ops& ops, const LossOutputs& outputs, const Loss
 }
 
 void LinearCrossEntropy::for_each_row_chunk(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs,
-                                        const std::function<void(const RowChunk&)>& after_forward) {
+                                            const std::function<void(const RowChunk&)>& after_forward) {
   resolve_kernel(ops, inputs);
   compact(ops, outputs, inputs);
   for (uint32_t r = 0; r < plan_.row_chunks; ++r) {

@@ -65,8 +65,7 @@ class LinearCrossEntropy {
   // Records the loss alone.
   void forward(Ops& ops, const LossOutputs& outputs, const LossInputs& inputs);
   // Records the loss and the gradients of sum_n w_n objective_n * inverse_weight [1]. REQUIRES: a plan for training.
-  void forward_backward(Ops& ops, const LossOutputs& outputs, const LossGradients& gradients, const LossInputs& inputs,
-                        ConstTensor inverse_weight);
+  void forward_backward(Ops& ops, const LossOutputs& outputs, const LossGradients& gradients, const LossInputs& inputs, ConstTensor inverse_weight);
 
   const LossPlan& plan() const { return plan_; }
   // Whether the kernel supports the plan's chunks: coopmat2 requires matrices aligned to 16 bytes.

@@ -37,12 +37,17 @@ LossPlan bounded(const LossPlan& plan, uint32_t dim, double flops_limit) {
 class LogitsTrial final : public KernelTrial<MatmulKernel> {
  public:
   LogitsTrial(KernelLibrary& kernels, const LossPlan& plan, uint32_t dim, LossOptions options, const std::vector<MatmulKernel>& candidates)
-      : kernels_(kernels), plan_(plan), options_(options), precision_(candidates.front().precision), arena_(kernels.device().caps(), "loss measurement") {
+      : kernels_(kernels),
+        plan_(plan),
+        options_(options),
+        precision_(candidates.front().precision),
+        arena_(kernels.device().caps(), "loss measurement") {
     const uint32_t vocab = plan.chunks == 1 ? plan.chunk : kComparedColumns;
     options_.temperature = static_cast<float>(std::sqrt(dim) / 3);
     const DType operand_type = dim % 2 == 0 ? storage_type(precision_) : DType::f32;
     const auto tensor = [&](Shape shape, DType dtype = DType::f32) { return reserve_tensor(arena_, shape, "measurement", dtype); };
-    const Tensor x = tensor({plan.row_chunk, dim}, operand_type), w = tensor({vocab, dim}, operand_type), targets = tensor({plan.row_chunk}, DType::u32);
+    const Tensor x = tensor({plan.row_chunk, dim}, operand_type), w = tensor({vocab, dim}, operand_type),
+                 targets = tensor({plan.row_chunk}, DType::u32);
     const Tensor weights = tensor({plan.row_chunk}), inverse_weight = tensor({1});
     inputs_ = {.x = x, .w = w, .targets = targets, .weights = weights};
     inverse_weight_ = inverse_weight;
@@ -51,7 +56,8 @@ class LogitsTrial final : public KernelTrial<MatmulKernel> {
     {
       Arena::AliasScope one_at_a_time(arena_);
       for (const MatmulKernel& kernel : candidates) {
-        losses_.emplace_back(kernel, std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), LossShape{plan.row_chunk, dim, vocab}, options_, plan, kernel));
+        losses_.emplace_back(kernel, std::make_unique<LinearCrossEntropy>(arena_, kernels.device().caps(), LossShape{plan.row_chunk, dim, vocab},
+                                                                          options_, plan, kernel));
         one_at_a_time.next();
       }
     }
@@ -155,8 +161,8 @@ MatmulKernel tune_logits(KernelTuner& tuner, const LossShape& shape, const LossP
     KernelLibrary& kernels = tuner.kernels();
     std::vector<std::unique_ptr<KernelTrial<MatmulKernel>>> trials;
     trials.push_back(std::make_unique<LogitsTrial>(kernels, compared, shape.dim, all_options, candidates));
-    trials.push_back(
-        std::make_unique<LogitsTrial>(kernels, bounded(plan, shape.dim, trial_flops(kernels.device())), shape.dim, LossOptions(), candidates));
+    trials.push_back(std::make_unique<LogitsTrial>(kernels, bounded(plan, shape.dim, trial_flops(kernels.device())), shape.dim, LossOptions(),
+                                                   candidates));
     return trials;
   };
   return tuner.choose<MatmulKernel>(key_of(shape, plan, candidates), candidates, set_up);

@@ -89,13 +89,16 @@ void LinearCrossEntropy::recompute_logit_gradients(Ops& ops, const RowChunk& row
 }
 
 void LinearCrossEntropy::backward_row_chunk(Ops& ops, const RowChunk& row_chunk, const LossGradients& gradients, const LossInputs& inputs,
-                                        ConstTensor inverse_weight) {
+                                            ConstTensor inverse_weight) {
   const float unit = gradient_type() == DType::f32 ? 1.0F : args::kGradientScale;
   // The last chunk's logits are still in memory: start with it.
   for (uint32_t i = plan_.chunks; i-- > 0;) {
     const Chunk chunk = this->chunk(i, row_chunk, inputs);
     logit_gradients(ops, row_chunk, chunk, inputs);
-    const MatmulOptions options{.num_valid = row_chunk.num_valid, .alpha = 1.0F / options_.temperature / unit, .scale = inverse_weight, .force = ops.tuner == nullptr ? std::optional(kernel_) : std::nullopt};
+    const MatmulOptions options{.num_valid = row_chunk.num_valid,
+                                .alpha = 1.0F / options_.temperature / unit,
+                                .scale = inverse_weight,
+                                .force = ops.tuner == nullptr ? std::optional(kernel_) : std::nullopt};
     {
       const Program::Scope scope(ops.program, "d_x");
       matmul_nn(ops, row_chunk.d_x, chunk.gradient, chunk.w, i + 1 == plan_.chunks ? Into::overwrite : Into::accumulate, options);

@@ -124,8 +124,7 @@ std::string LossPlan::to_string() const {
 }
 
 LossPlan plan_loss(const LossOptions& options, const LossShape& shape, bool training) {
-  CHECK(shape.tokens > 0 && shape.dim > 0 && shape.vocab > 0 && shape.vocab <= kMaxVocab, "N {}, D {}, V {}", shape.tokens,
-        shape.dim, shape.vocab);
+  CHECK(shape.tokens > 0 && shape.dim > 0 && shape.vocab > 0 && shape.vocab <= kMaxVocab, "N {}, D {}, V {}", shape.tokens, shape.dim, shape.vocab);
   const uint64_t budget = options.memory_mib * 1024 * 1024;
   if (!training) {
     CHECK(shape.teacher_dim == 0, "a teacher is only for training");

@@ -120,7 +120,8 @@ TunedLoss tune_loss(KernelTuner& tuner, const LossOptions& options, const LossSh
       trials.push_back(std::make_unique<LossPlanTrial>(tuner.kernels(), options, fewer, quick_matmul_kernel(kernel), candidates));
       return trials;
     };
-    const std::string key = fmt::format("loss {}x{}x{} teacher {} {}", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim, to_string(kernel.precision));
+    const std::string key =
+        fmt::format("loss {}x{}x{} teacher {} {}", shape.tokens, shape.dim, shape.vocab, shape.teacher_dim, to_string(kernel.precision));
     const TunedChoice choice = tuner.tune<PlanCandidate>(key, candidates, set_up, /*seconds=*/std::nullopt);  // it takes longer than a matmul
     tuned.plan = plans[choice.index];
     tuned.reason = choice.reason;

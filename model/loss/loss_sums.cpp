@@ -35,9 +35,10 @@ LossSums& LossSums::operator+=(const LossSums& other) {
 
 void require_good_targets(std::span<const uint32_t> status, uint32_t vocab, const std::string& what) {
   if (status[args::kStatusBadTargets] == 0) return;
-  throw Error("{}: the target of row {} is {}, but the vocabulary has {} tokens ({} such rows); the data was made for "
-              "another tokenizer",
-              what, status[args::kStatusBadRow], status[args::kStatusBadId], vocab, status[args::kStatusBadTargets]);
+  throw Error(
+      "{}: the target of row {} is {}, but the vocabulary has {} tokens ({} such rows); the data was made for "
+      "another tokenizer",
+      what, status[args::kStatusBadRow], status[args::kStatusBadId], vocab, status[args::kStatusBadTargets]);
 }
 
 std::optional<uint32_t> non_finite_row(std::span<const uint32_t> status) {

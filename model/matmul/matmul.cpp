@@ -21,7 +21,8 @@ MatmulKernel choose_kernel(Ops& ops, const MatmulProblem& problem, const MatmulO
 void check_nonlinearity(const Tensor& c, Into into, const MatmulOptions& options) {
   const Nonlinearity f = options.nonlinearity;
   const bool backward = f == Nonlinearity::gelu_backward || f == Nonlinearity::swiglu_backward, gated = f == Nonlinearity::swiglu;
-  CHECK(f != Nonlinearity::swiglu_backward || (c.cols() % 2 == 0 && c.row_stride() % 2 == 0), "swiglu_backward stores gradients of gate and up in pairs of columns, not in {}", c.shape().to_string());
+  CHECK(f != Nonlinearity::swiglu_backward || (c.cols() % 2 == 0 && c.row_stride() % 2 == 0),
+        "swiglu_backward stores gradients of gate and up in pairs of columns, not in {}", c.shape().to_string());
   CHECK(!gated || options.kept, "swiglu needs memory for gate and up");
   CHECK(!options.kept || gated || f == Nonlinearity::gelu, "only gelu and swiglu keep their input");
   CHECK(static_cast<bool>(options.before) == backward, "options.before is given exactly for the gradient through a nonlinearity");
@@ -59,16 +60,16 @@ void matmul(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const M
   args.c_stride = in_product(c.row_stride(), options.nonlinearity);
   CHECK(into == Into::overwrite || !options.addend, "accumulate and an addend exclude each other");
   check_nonlinearity(c, into, options);
-  CHECK(!options.bias || options.bias.elements() == args.cols, "bias {} for {}", options.bias.shape().to_string(),
-        c.shape().to_string());
+  CHECK(!options.bias || options.bias.elements() == args.cols, "bias {} for {}", options.bias.shape().to_string(), c.shape().to_string());
   CHECK(!options.addend || (options.addend.elements() == c.elements() && options.addend.row_stride() == c.row_stride()), "addend {} for {}",
         options.addend.shape().to_string(), c.shape().to_string());
 
   const double m = args.rows, n = args.cols, k = args.depth;
   const auto bytes = [](const ConstTensor& tensor, double elements) { return static_cast<double>(size_bytes(tensor.dtype())) * elements; };
   const auto all = [&](const ConstTensor& tensor) { return tensor ? bytes(tensor, static_cast<double>(tensor.elements())) : 0; };
-  const Cost cost{.flops = 2 * m * n * k + flops_of(options.nonlinearity) * m * n + (options.rotary.cos_sin_table ? rope_flops(options.rotary, c.rows()) : 0),
-                  .bytes = bytes(a, m * k) + bytes(b, n * k) + all(c) * (addend ? 2 : 1) + all(options.kept) + all(options.before)};
+  const Cost cost{
+      .flops = 2 * m * n * k + flops_of(options.nonlinearity) * m * n + (options.rotary.cos_sin_table ? rope_flops(options.rotary, c.rows()) : 0),
+      .bytes = bytes(a, m * k) + bytes(b, n * k) + all(c) * (addend ? 2 : 1) + all(options.kept) + all(options.before)};
   const MatmulProblem problem{.args = args,
                               .a = a,
                               .b = b,
@@ -92,8 +93,8 @@ Tensor reserve_matmul_workspace(Arena& arena, const DeviceCaps& caps) {
 
 void matmul_nn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
   const uint32_t depth = a.cols();
-  CHECK(a.rows() == c.rows() && b.rows() == depth && b.cols() == problem_cols(c, options), "{} = {} {}", c.shape().to_string(),
-        a.shape().to_string(), b.shape().to_string());
+  CHECK(a.rows() == c.rows() && b.rows() == depth && b.cols() == problem_cols(c, options), "{} = {} {}", c.shape().to_string(), a.shape().to_string(),
+        b.shape().to_string());
   matmul(ops, c, a, b, into, options, {.depth = depth, .a_row = a.row_stride(), .a_depth = 1, .b_depth = b.row_stride(), .b_col = 1});
 }
 

@@ -30,8 +30,11 @@ struct MatmulOptions {
 // Workspace for split-K partial results (Ops::workspace). Empty on a CPU driver, which needs only few workgroups.
 Tensor reserve_matmul_workspace(Arena& arena, const DeviceCaps& caps);
 
-void matmul_nn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into = Into::overwrite, const MatmulOptions& options = {});  // [M,N] = [M,K] [K,N]
-void matmul_nt(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into = Into::overwrite, const MatmulOptions& options = {});  // [M,N] = [M,K] [N,K]t
-void matmul_tn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into = Into::overwrite, const MatmulOptions& options = {});  // [M,N] = [K,M]t [K,N]
+void matmul_nn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into = Into::overwrite,
+               const MatmulOptions& options = {});  // [M,N] = [M,K] [K,N]
+void matmul_nt(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into = Into::overwrite,
+               const MatmulOptions& options = {});  // [M,N] = [M,K] [N,K]t
+void matmul_tn(Ops& ops, Tensor c, ConstTensor a, ConstTensor b, Into into = Into::overwrite,
+               const MatmulOptions& options = {});  // [M,N] = [K,M]t [K,N]
 
 }  // namespace lapilli

@@ -51,12 +51,13 @@ std::optional<std::string> why_no_coopmat2(const DeviceCaps& caps, Precision pre
   if (precision == Precision::f32) return "coopmat2 supports f16 and bf16";
   const MatrixShape grain = precision == Precision::f16 ? caps.workgroup_matrix_f16 : caps.workgroup_matrix_bf16;
   if (!grain || !caps.storage16)
-    return fmt::format("{} does not support workgroup-scope {} matrices (VK_NV_cooperative_matrix2 with workgroup scope, flexible "
-                       "dimensions, tensor addressing, operations on elements and reductions)",
-                       caps.name, to_string(precision));
+    return fmt::format(
+        "{} does not support workgroup-scope {} matrices (VK_NV_cooperative_matrix2 with workgroup scope, flexible "
+        "dimensions, tensor addressing, operations on elements and reductions)",
+        caps.name, to_string(precision));
   if (64 % grain.rows != 0 || 64 % grain.cols != 0 || kCoopmat2Depth % grain.depth != 0 || caps.max_matrix_dimension < 256)
-    return fmt::format("{} supports workgroup-scope {} matrices in multiples of {} x {} x {} up to {}; coopmat2 needs 64 to 256",
-                       caps.name, to_string(precision), grain.rows, grain.cols, grain.depth, caps.max_matrix_dimension);
+    return fmt::format("{} supports workgroup-scope {} matrices in multiples of {} x {} x {} up to {}; coopmat2 needs 64 to 256", caps.name,
+                       to_string(precision), grain.rows, grain.cols, grain.depth, caps.max_matrix_dimension);
   if (!has_shader(std::string("matmul_coopmat2_") + to_string(precision)))
     return fmt::format("this program was built with a shader compiler without workgroup-scope matrices; build it again with a glslc that supports {}",
                        precision == Precision::f16 ? "GL_NV_cooperative_matrix2" : "GL_NV_cooperative_matrix2 and GL_EXT_bfloat16");

@@ -17,7 +17,9 @@ uint32_t max_splits(const MatmulProblem& problem, const MatmulKernel& kernel, co
   const args::MatmulArgs& args = problem.args;
   const uint64_t part_floats = uint64_t{args.rows} * args.cols;
   const bool in_words = size_bytes(problem.c.dtype()) == 4 || (args.cols % 2 == 0 && args.c_stride % 2 == 0);  // shaders/common/real.glsl
-  if (!workspace || kernel.kernel_class == KernelClass::cpu || !can_split(problem.nonlinearity) || args.num_valid.slice || part_floats == 0 || !in_words) return 1;
+  if (!workspace || kernel.kernel_class == KernelClass::cpu || !can_split(problem.nonlinearity) || args.num_valid.slice || part_floats == 0 ||
+      !in_words)
+    return 1;
   const uint64_t most = std::min<uint64_t>(workspace.elements() / part_floats, args.depth / kMinPartDepth);
   return static_cast<uint32_t>(std::clamp<uint64_t>(most, 1, kMaxSplits));
 }

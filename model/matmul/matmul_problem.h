@@ -1,9 +1,9 @@
 #pragma once
 // A matmul to be recorded: its operands and what is fused into the store.
 
+#include "engine/program/program.h"
 #include "model/matmul/matmul_kernel.h"
 #include "model/ops/rotary.h"
-#include "engine/program/program.h"
 #include "shaders/matmul/args.h"
 
 namespace lapilli {

@@ -100,7 +100,8 @@ void record_whole(Ops& ops, const MatmulKernel& kernel, const MatmulProblem& pro
                                          {args::SPEC_CONTEXT, piece.rotary.context},
                                          {args::SPEC_ROTARY, piece.rotary.rotary_cols()}});
     piece.cost.matrices = kernel.uses_coopmat();
-    piece.args.permutation_step = piece.args.num_valid.slice && piece.args.num_valid_is_depth == 0 ? choose_permutation_step(ceil_div(piece.args.rows, tile.rows)) : 1;
+    piece.args.permutation_step =
+        piece.args.num_valid.slice && piece.args.num_valid_is_depth == 0 ? choose_permutation_step(ceil_div(piece.args.rows, tile.rows)) : 1;
     ops.program.dispatch(ops.kernel("matmul_" + tile.form, tile.workgroup, constants), piece.args, tile.count(piece.args.rows, piece.args.cols),
                          piece.cost);
   }
@@ -181,8 +182,7 @@ void record_split(Ops& ops, MatmulKernel kernel, const MatmulProblem& problem) {
   SpecConstants constants = type_constants(problem.c, problem.addend);
   constants.push_back({args::SPEC_EPILOGUE, epilogue_of(whole, kernel.kernel_class)});
   dispatch_elements(ops, "matmul_sum", sum, lanes(problem.c, part_floats),
-                    {.flops = elements * splits, .bytes = elements * (4.0 * splits + static_cast<double>(size_bytes(problem.c.dtype())))},
-                    constants);
+                    {.flops = elements * splits, .bytes = elements * (4.0 * splits + static_cast<double>(size_bytes(problem.c.dtype())))}, constants);
 }
 
 }  // namespace

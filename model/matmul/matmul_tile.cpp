@@ -69,7 +69,8 @@ bool shares_out(const DeviceCaps& caps, uint32_t side, const MatrixShape& shape)
 MatmulTile coopmat_tile(const DeviceCaps& caps, uint32_t side, const MatmulKernel& kernel) {
   const MatrixShape shape = matrix_shape(caps, kernel.precision);
   MatmulTile tile = block_tile(kernel.precision == Precision::f16 ? "coopmat_f16" : "coopmat_bf16", side, 32);
-  CHECK(shares_out(caps, side, shape), "subgroups of {} lanes cannot share a tile of {} in fragments of {} x {}", caps.subgroup_size, side, shape.rows, shape.cols);
+  CHECK(shares_out(caps, side, shape), "subgroups of {} lanes cannot share a tile of {} in fragments of {} x {}", caps.subgroup_size, side,
+        shape.rows, shape.cols);
   const SpecConstants more{{args::SPEC_FRAGMENT_ROWS, shape.rows},
                            {args::SPEC_FRAGMENT_COLS, shape.cols},
                            {args::SPEC_FRAGMENT_DEPTH, shape.depth},
@@ -131,8 +132,8 @@ SpecConstants coopmat2_constants(const MatmulKernel& kernel, const ConstTensor& 
                                  std::initializer_list<ConstTensor> like_c) {
   const DType operand_type = storage_type(kernel.precision);
   for (const ConstTensor& tensor : {a, b})
-    CHECK(tensor.dtype() == operand_type && starts_at_16_bytes(tensor), "{} at byte {} cannot be an operand of {} coopmat2: wrong type or alignment", tensor.shape().to_string(),
-          tensor.slice().buffer_offset_bytes(), to_string(kernel.precision));
+    CHECK(tensor.dtype() == operand_type && starts_at_16_bytes(tensor), "{} at byte {} cannot be an operand of {} coopmat2: wrong type or alignment",
+          tensor.shape().to_string(), tensor.slice().buffer_offset_bytes(), to_string(kernel.precision));
   CHECK(c.dtype() == operand_type || c.dtype() == DType::f32, "c {} has neither the operands' type nor f32", c.shape().to_string());
   for (const ConstTensor& tensor : like_c)
     CHECK(!tensor || tensor.dtype() == c.dtype(), "c {} and {} must have the same type", c.shape().to_string(), tensor.shape().to_string());
@@ -155,7 +156,8 @@ std::vector<std::pair<uint32_t, uint32_t>> matmul_tiles(const DeviceCaps& caps, 
   for (const uint32_t side : {128U, 64U, 32U}) {
     // A tile needs at least one whole subgroup.
     const bool runs = block_workgroup(side) <= caps.max_workgroup_invocations && block_workgroup(side) >= caps.subgroup_size;
-    if (runs && (kernel.kernel_class == KernelClass::tiled || shares_out(caps, side, matrix_shape(caps, kernel.precision)))) tiles.emplace_back(side, side);
+    if (runs && (kernel.kernel_class == KernelClass::tiled || shares_out(caps, side, matrix_shape(caps, kernel.precision))))
+      tiles.emplace_back(side, side);
   }
   CHECK(!tiles.empty(), "no tile of {} fits {}", lapilli::to_string(kernel.kernel_class), caps.name);
   return tiles;
@@ -190,8 +192,7 @@ SpecConstants memory_constants(const MatmulKernel& kernel, const ConstTensor& a,
 }
 
 MatmulTile choose_matmul_tile(const DeviceCaps& caps, uint32_t rows, uint32_t cols, bool load64_fits, const MatmulKernel& kernel) {
-  if (kernel.kernel_class == KernelClass::cpu)
-    return cpu_tile(caps, rows, cols, kernel.load64 && caps.fast_64bit_loads && load64_fits, kernel);
+  if (kernel.kernel_class == KernelClass::cpu) return cpu_tile(caps, rows, cols, kernel.load64 && caps.fast_64bit_loads && load64_fits, kernel);
   if (kernel.kernel_class == KernelClass::coopmat2) return coopmat2_tile(rows, cols, kernel);
   const uint32_t side = kernel.tile != 0 ? kernel.tile : filling_tile(caps, kernel, rows, cols);
   return kernel.kernel_class == KernelClass::coopmat ? coopmat_tile(caps, side, kernel) : block_tile("tiled", side, 16);

@@ -20,8 +20,8 @@ constexpr uint32_t kFewestRows = 1024, kFewestDepth = kMaxSplits * kMinPartDepth
 std::string key_of(const MatmulProblem& problem, Precision precision) {
   const args::MatmulArgs& args = problem.args;
   const char* layouts[] = {"nn", "nt", "tn"};
-  std::string key = fmt::format("matmul {} {}x{}x{} {}", layouts[static_cast<uint32_t>(layout_of(args))], args.rows, args.cols, args.depth,
-                                to_string(precision));
+  std::string key =
+      fmt::format("matmul {} {}x{}x{} {}", layouts[static_cast<uint32_t>(layout_of(args))], args.rows, args.cols, args.depth, to_string(precision));
   for (const auto& [name, tensor] : {std::pair("a", problem.a), std::pair("b", problem.b), std::pair("c", problem.c)}) {
     if (precision != Precision::f32 && tensor.dtype() == DType::f32) key += fmt::format(" {} f32", name);
     if (tensor.row_stride() != tensor.cols()) key += fmt::format(" {} rows {} apart", name, tensor.row_stride());
@@ -146,7 +146,8 @@ class MatmulTrial final : public KernelTrial<MatmulKernel> {
       const uint64_t at = sample * kApart % count, row = at / c_.row_stride(), col = at % c_.row_stride();
       if (row >= args.rows || col >= args.cols) continue;
       double sum = 0;
-      for (uint64_t k = 0; k < args.depth; ++k) sum += operand(a[row * args.a_row + k * args.a_depth]) * operand(b[k * args.b_depth + col * args.b_col]);
+      for (uint64_t k = 0; k < args.depth; ++k)
+        sum += operand(a[row * args.a_row + k * args.a_depth]) * operand(b[k * args.b_depth + col * args.b_col]);
       sum *= static_cast<double>(args.alpha);
       if (args.bias.slice) sum += static_cast<double>(bias[col]);
       if (problem_.addend) sum += static_cast<double>(rounded(addend[at], c_.dtype()));
@@ -187,7 +188,8 @@ std::vector<MatmulKernel> cpu_candidates(const DeviceCaps& caps, const MatmulPro
 }
 
 // Every tile, without split-K, with as many parts as fill the device, and with twice as many.
-void add_tiles(std::vector<MatmulKernel>& candidates, const DeviceCaps& caps, const MatmulProblem& problem, MatmulKernel kind, const Tensor& workspace) {
+void add_tiles(std::vector<MatmulKernel>& candidates, const DeviceCaps& caps, const MatmulProblem& problem, MatmulKernel kind,
+               const Tensor& workspace) {
   const uint32_t most = max_splits(problem, kind, workspace);
   for (const auto& [rows, cols] : matmul_tiles(caps, kind)) {
     kind.tile = rows;
@@ -210,7 +212,8 @@ bool supports_coopmat2(const DeviceCaps& caps, const MatmulProblem& problem, Pre
   return !why_no_coopmat2(caps, precision) && fits(problem.a) && fits(problem.b);
 }
 
-std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const MatmulProblem& problem, const MatmulKernel& default_kernel, const Tensor& workspace) {
+std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const MatmulProblem& problem, const MatmulKernel& default_kernel,
+                                            const Tensor& workspace) {
   if (default_kernel.kernel_class == KernelClass::cpu) return cpu_candidates(caps, problem, default_kernel);
   MatmulKernel first = default_kernel;
   if (first.tile == 0) first.tile = choose_matmul_tile(caps, problem.args.rows, problem.args.cols, false, default_kernel).rows;
@@ -227,7 +230,7 @@ std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const Matmul
 }
 
 void require_same_matmul(const std::vector<float>& values, const std::vector<float>& expected, uint32_t depth, double alpha, DType stored,
-                          Nonlinearity through) {
+                         Nonlinearity through) {
   CHECK_EQ(values.size(), expected.size());
   const double steps = depth + 2.0, sums = 2 * 4 * std::sqrt(steps) * 0x1p-24 * steps / 4 * std::abs(alpha);
   // Both are rounded when stored, and what goes into GELU (slope up to 1.13), or gate and up of SwiGLU (relative slopes up to 1.28 and 1, where
@@ -245,10 +248,12 @@ MatmulKernel tune_matmul(KernelTuner& tuner, const MatmulProblem& problem, const
                          const MatmulRecorder& recorder) {
   const auto set_up = [&] {
     std::vector<std::unique_ptr<KernelTrial<MatmulKernel>>> trials;
-    trials.push_back(std::make_unique<MatmulTrial>(tuner.kernels(), bounded(problem, trial_flops(tuner.kernels().device())), default_kernel.precision, workspace, recorder));
+    trials.push_back(std::make_unique<MatmulTrial>(tuner.kernels(), bounded(problem, trial_flops(tuner.kernels().device())), default_kernel.precision,
+                                                   workspace, recorder));
     return trials;
   };
-  return tuner.choose<MatmulKernel>(key_of(problem, default_kernel.precision), matmul_candidates(tuner.caps(), problem, default_kernel, workspace), set_up);
+  return tuner.choose<MatmulKernel>(key_of(problem, default_kernel.precision), matmul_candidates(tuner.caps(), problem, default_kernel, workspace),
+                                    set_up);
 }
 
 }  // namespace lapilli

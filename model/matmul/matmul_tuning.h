@@ -19,7 +19,8 @@ MatmulKernel tune_matmul(KernelTuner& tuner, const MatmulProblem& problem, const
                          const MatmulRecorder& recorder);
 
 // The kernels to measure, `default_kernel` first.
-std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const MatmulProblem& problem, const MatmulKernel& default_kernel, const Tensor& workspace);
+std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const MatmulProblem& problem, const MatmulKernel& default_kernel,
+                                            const Tensor& workspace);
 
 // Whether coopmat2 supports the problem: 16-bit operands aligned to 16 bytes, on a device that has it.
 bool supports_coopmat2(const DeviceCaps& caps, const MatmulProblem& problem, Precision precision);
@@ -29,6 +30,6 @@ bool supports_coopmat2(const DeviceCaps& caps, const MatmulProblem& problem, Pre
 // (Higham and Mary, "A New Approach to Probabilistic Rounding Error Analysis", 2019), and the mean |a b| is 1/4.
 // Identical bits agree, including NaNs.
 void require_same_matmul(const std::vector<float>& values, const std::vector<float>& expected, uint32_t depth, double alpha, DType stored,
-                          Nonlinearity through = Nonlinearity::none);
+                         Nonlinearity through = Nonlinearity::none);
 
 }  // namespace lapilli

@@ -1,7 +1,7 @@
 #include "model/ops/column_sum.h"
 
-#include "shaders/ops/args.h"
 #include <cmath>
+#include "shaders/ops/args.h"
 
 namespace lapilli {
 
@@ -24,12 +24,8 @@ void column_sum(Ops& ops, Tensor sum, ConstTensor values, uint32_t rows_per_bloc
   const bool accumulate = into == Into::accumulate;
   const uint32_t workgroup = column_workgroup(ops);
   ops.program.dispatch(ops.kernel("column_sum", workgroup, type_constants(sum, values)),
-                       args::ColumnSumArgs{.sum = sum,
-                                           .values = values,
-                                           .rows = rows,
-                                           .cols = cols,
-                                           .rows_per_block = rows_per_block,
-                                           .accumulate = accumulate},
+                       args::ColumnSumArgs{
+                           .sum = sum, .values = values, .rows = rows, .cols = cols, .rows_per_block = rows_per_block, .accumulate = accumulate},
                        blocks * ceil_div(cols, workgroup),
                        {.flops = elements, .bytes = static_cast<double>(values.size_bytes()) + 4 * sums * (accumulate ? 2 : 1)});
 }

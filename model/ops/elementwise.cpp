@@ -11,8 +11,7 @@ void add(Ops& ops, Tensor y, ConstTensor a, ConstTensor b) {
   check_same_size(y, a, "a");
   check_same_size(y, b, "b");
   const uint32_t count = element_count(y);
-  dispatch_elements(ops, "add", args::AddArgs{.y = y, .a = a, .b = b, .count = count}, count,
-                    {.flops = 1.0 * count, .bytes = 12.0 * count});
+  dispatch_elements(ops, "add", args::AddArgs{.y = y, .a = a, .b = b, .count = count}, count, {.flops = 1.0 * count, .bytes = 12.0 * count});
 }
 
 uint64_t bias_scratch_floats(uint32_t rows, uint32_t cols) { return uint64_t{RowBlocks(rows).count} * cols; }
@@ -25,8 +24,7 @@ void bias_backward(Ops& ops, Tensor d_bias, Tensor scratch, ConstTensor d_y, Int
   column_sum(ops, d_bias, sums, blocks.count, into);
 }
 
-void dropout_forward(Ops& ops, Tensor y, ConstTensor x, ConstTensor addend, ConstTensor random_state, uint32_t stream,
-                     float rate) {
+void dropout_forward(Ops& ops, Tensor y, ConstTensor x, ConstTensor addend, ConstTensor random_state, uint32_t stream, float rate) {
   check_same_size(y, x, "x");
   if (addend) check_same_size(y, addend, "addend");
   CHECK(random_state.elements() == 4, "random_state {}", random_state.shape().to_string());
@@ -44,7 +42,8 @@ void dropout_forward(Ops& ops, Tensor y, ConstTensor x, ConstTensor addend, Cons
                                       .stream = stream,
                                       .drop_below = static_cast<uint32_t>(drop * 0x1p32),  // rate <= 1 - 2^-24: fits
                                       .scale = static_cast<float>(1 / (1 - drop))},
-                    lanes(y, ceil_div(count, 4)), {.flops = 25.0 * count, .bytes = (addend ? 8.0 : 4.0) * count + static_cast<double>(y.size_bytes())},
+                    lanes(y, ceil_div(count, 4)),
+                    {.flops = 25.0 * count, .bytes = (addend ? 8.0 : 4.0) * count + static_cast<double>(y.size_bytes())},
                     type_constants(y, x, addend));
 }
 

@@ -1,7 +1,7 @@
 #include "model/ops/norm.h"
 
-#include "shaders/ops/args.h"
 #include <algorithm>
+#include "shaders/ops/args.h"
 
 namespace lapilli {
 
@@ -24,17 +24,18 @@ void check_cols(const ConstTensor& x, const ConstTensor& per_col, const char* na
   CHECK(per_col.elements() == x.cols(), "{} {} for {}", name, per_col.shape().to_string(), x.shape().to_string());
 }
 void check_same(const ConstTensor& x, const ConstTensor& other, const char* name) {
-  CHECK(other.elements() == x.elements() && other.cols() == x.cols(), "{} {} for {}", name, other.shape().to_string(),
-        x.shape().to_string());
+  CHECK(other.elements() == x.elements() && other.cols() == x.cols(), "{} {} for {}", name, other.shape().to_string(), x.shape().to_string());
 }
 
 double bytes(const ConstTensor& tensor) { return tensor ? static_cast<double>(tensor.size_bytes()) : 0; }
 
 // The kernel for rows of x with `form` (norm_row.glsl's kForm without the bit for pairs). Pairs of columns are loaded
 // as 64-bit integers on CPU drivers with fast_64bit_loads. `f32`: the f32 tensors that it accesses by rows.
-const Kernel& row_kernel(Ops& ops, std::string name, const ConstTensor& x, uint32_t form, SpecConstants types, std::initializer_list<ConstTensor> f32) {
+const Kernel& row_kernel(Ops& ops, std::string name, const ConstTensor& x, uint32_t form, SpecConstants types,
+                         std::initializer_list<ConstTensor> f32) {
   const uint32_t dim = x.cols();
-  const bool pairs = dim % 2 == 0 && std::ranges::all_of(f32, [](const ConstTensor& tensor) { return tensor.slice().buffer_offset_bytes() % 8 == 0; });
+  const bool pairs =
+      dim % 2 == 0 && std::ranges::all_of(f32, [](const ConstTensor& tensor) { return tensor.slice().buffer_offset_bytes() % 8 == 0; });
   if (pairs) form |= 8;
   if (pairs && ops.caps().kernel_class == KernelClass::cpu && ops.caps().fast_64bit_loads && ops.row_subgroups == 0) name += "_cpu_load64";
   types.push_back({args::SPEC_WIDTH, dim});
@@ -55,21 +56,15 @@ void forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstT
   // cache.
   const uint32_t rows_per_group = ops.caps().kernel_class == KernelClass::cpu ? kLeastBlockRows : 1;
   // Centre, square and add, then scale twice and shift.
-  ops.program.dispatch(row_kernel(ops, "norm_forward", x, form, type_constants(y), {y, x, weight, bias}),
-                       args::NormForwardArgs{.y = y,
-                                             .mean = mean,
-                                             .rstd = rstd,
-                                             .x = x,
-                                             .weight = weight,
-                                             .bias = bias,
-                                             .rows = x.rows(),
-                                             .rows_per_group = rows_per_group,
-                                             .eps = eps},
-                       ceil_div(x.rows(), rows_per_group), {.flops = elements * (mean ? 8 : 4), .bytes = bytes(x) + bytes(y)});
+  ops.program.dispatch(
+      row_kernel(ops, "norm_forward", x, form, type_constants(y), {y, x, weight, bias}),
+      args::NormForwardArgs{
+          .y = y, .mean = mean, .rstd = rstd, .x = x, .weight = weight, .bias = bias, .rows = x.rows(), .rows_per_group = rows_per_group, .eps = eps},
+      ceil_div(x.rows(), rows_per_group), {.flops = elements * (mean ? 8 : 4), .bytes = bytes(x) + bytes(y)});
 }
 
-void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scratch, ConstTensor d_y, ConstTensor x,
-              ConstTensor mean, ConstTensor rstd, ConstTensor weight, Into into_d_x, Into into_d_weight) {
+void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scratch, ConstTensor d_y, ConstTensor x, ConstTensor mean,
+              ConstTensor rstd, ConstTensor weight, Into into_d_x, Into into_d_weight) {
   check_same(x, d_x, "d_x");
   check_same(x, d_y, "d_y");
   check_rows(x, rstd, "rstd");
@@ -96,7 +91,8 @@ void backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scrat
                                               .rows = rows,
                                               .rows_per_block = blocks.rows_per_block},
                        blocks.count,
-                       {.flops = 15 * elements, .bytes = bytes(x) + bytes(d_y) + bytes(d_x) * (accumulate ? 2 : 1) + bytes(weight_sums) + bytes(bias_sums)});
+                       {.flops = 15 * elements,
+                        .bytes = bytes(x) + bytes(d_y) + bytes(d_x) * (accumulate ? 2 : 1) + bytes(weight_sums) + bytes(bias_sums)});
 
   const auto add_blocks = [&](Tensor sum, ConstTensor sums) {
     if (blocks.count <= kOneStage) return column_sum(ops, sum, sums, blocks.count, into_d_weight);
@@ -127,25 +123,21 @@ uint64_t norm_scratch_floats(uint32_t rows, uint32_t dim) {
   return (2 * uint64_t{blocks.count} + RowBlocks(blocks.count).count) * dim;
 }
 
-void layernorm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias,
-                       float eps) {
+void layernorm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias, float eps) {
   CHECK(mean, "layernorm_forward needs memory for the mean");
   forward(ops, y, mean, rstd, x, weight, bias, eps);
 }
 
-void layernorm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scratch, ConstTensor d_y,
-                        ConstTensor x, ConstTensor mean, ConstTensor rstd, ConstTensor weight, Into into_d_x,
-                        Into into_d_weight) {
+void layernorm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, Tensor scratch, ConstTensor d_y, ConstTensor x, ConstTensor mean,
+                        ConstTensor rstd, ConstTensor weight, Into into_d_x, Into into_d_weight) {
   CHECK(mean, "layernorm_backward needs the mean");
   backward(ops, d_x, d_weight, d_bias, scratch, d_y, x, mean, rstd, weight, into_d_x, into_d_weight);
 }
 
-void rmsnorm_forward(Ops& ops, Tensor y, Tensor rstd, ConstTensor x, ConstTensor weight, float eps) {
-  forward(ops, y, {}, rstd, x, weight, {}, eps);
-}
+void rmsnorm_forward(Ops& ops, Tensor y, Tensor rstd, ConstTensor x, ConstTensor weight, float eps) { forward(ops, y, {}, rstd, x, weight, {}, eps); }
 
-void rmsnorm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor scratch, ConstTensor d_y, ConstTensor x,
-                      ConstTensor rstd, ConstTensor weight, Into into_d_x, Into into_d_weight) {
+void rmsnorm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor scratch, ConstTensor d_y, ConstTensor x, ConstTensor rstd, ConstTensor weight,
+                      Into into_d_x, Into into_d_weight) {
   backward(ops, d_x, d_weight, {}, scratch, d_y, x, {}, rstd, weight, into_d_x, into_d_weight);
 }
 

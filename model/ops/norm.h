@@ -18,19 +18,17 @@ RowBlocks norm_blocks(uint32_t rows);
 
 uint64_t norm_scratch_floats(uint32_t rows, uint32_t dim);
 
-void layernorm_forward(Ops& ops, Tensor y /*[N,D]*/, Tensor mean /*[N]*/, Tensor rstd /*[N]*/, ConstTensor x /*[N,D]*/,
-                       ConstTensor weight /*[D]*/, ConstTensor bias /*[D] or empty*/, float eps);
+void layernorm_forward(Ops& ops, Tensor y /*[N,D]*/, Tensor mean /*[N]*/, Tensor rstd /*[N]*/, ConstTensor x /*[N,D]*/, ConstTensor weight /*[D]*/,
+                       ConstTensor bias /*[D] or empty*/, float eps);
 
 // into_d_weight applies to d_weight and d_bias.
-void layernorm_backward(Ops& ops, Tensor d_x /*[N,D]*/, Tensor d_weight /*[D]*/, Tensor d_bias /*[D] or empty*/,
-                        Tensor scratch, ConstTensor d_y /*[N,D]*/, ConstTensor x /*[N,D]*/, ConstTensor mean /*[N]*/,
-                        ConstTensor rstd /*[N]*/, ConstTensor weight /*[D]*/, Into into_d_x, Into into_d_weight);
+void layernorm_backward(Ops& ops, Tensor d_x /*[N,D]*/, Tensor d_weight /*[D]*/, Tensor d_bias /*[D] or empty*/, Tensor scratch,
+                        ConstTensor d_y /*[N,D]*/, ConstTensor x /*[N,D]*/, ConstTensor mean /*[N]*/, ConstTensor rstd /*[N]*/,
+                        ConstTensor weight /*[D]*/, Into into_d_x, Into into_d_weight);
 
-void rmsnorm_forward(Ops& ops, Tensor y /*[N,D]*/, Tensor rstd /*[N]*/, ConstTensor x /*[N,D]*/,
-                     ConstTensor weight /*[D]*/, float eps);
+void rmsnorm_forward(Ops& ops, Tensor y /*[N,D]*/, Tensor rstd /*[N]*/, ConstTensor x /*[N,D]*/, ConstTensor weight /*[D]*/, float eps);
 
-void rmsnorm_backward(Ops& ops, Tensor d_x /*[N,D]*/, Tensor d_weight /*[D]*/, Tensor scratch, ConstTensor d_y /*[N,D]*/,
-                      ConstTensor x /*[N,D]*/, ConstTensor rstd /*[N]*/, ConstTensor weight /*[D]*/, Into into_d_x,
-                      Into into_d_weight);
+void rmsnorm_backward(Ops& ops, Tensor d_x /*[N,D]*/, Tensor d_weight /*[D]*/, Tensor scratch, ConstTensor d_y /*[N,D]*/, ConstTensor x /*[N,D]*/,
+                      ConstTensor rstd /*[N]*/, ConstTensor weight /*[D]*/, Into into_d_x, Into into_d_weight);
 
 }  // namespace lapilli

@@ -7,9 +7,9 @@
 
 #include "engine/base/integer_math.h"
 #include "engine/kernel/kernel.h"
-#include "engine/program/program.h"
 #include "engine/memory/dtype.h"
 #include "engine/memory/tensor.h"
+#include "engine/program/program.h"
 #include "shaders/common/args.h"
 
 namespace lapilli {
@@ -94,8 +94,7 @@ void dispatch_elements(Ops& ops, std::string_view kernel, const Args& args, uint
   const bool cpu = ops.caps().kernel_class == KernelClass::cpu && ops.row_subgroups == 0;
   const uint32_t workgroup = cpu ? ops.caps().subgroup_size : 256, elements = cpu ? 64 : 1;
   constants.push_back({args::SPEC_ELEMENTS, elements});
-  ops.program.dispatch(ops.kernel(kernel, workgroup, constants), args,
-                       ceil_div(count, uint64_t{workgroup} * elements), cost);
+  ops.program.dispatch(ops.kernel(kernel, workgroup, constants), args, ceil_div(count, uint64_t{workgroup} * elements), cost);
 }
 
 }  // namespace lapilli

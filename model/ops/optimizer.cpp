@@ -9,9 +9,7 @@ namespace {
 // Blocks of squares: the sum of each is one float of scratch. At most kMostBlocks, because one workgroup computes the
 // last sum.
 constexpr uint64_t kMostBlocks = 4096, kLeastBlock = 4096;
-uint32_t norm_block(uint64_t count) {
-  return static_cast<uint32_t>(std::max(kLeastBlock, ceil_div(count, kMostBlocks)));
-}
+uint32_t norm_block(uint64_t count) { return static_cast<uint32_t>(std::max(kLeastBlock, ceil_div(count, kMostBlocks))); }
 
 template <typename AnyTensor>
 AnyTensor flat_range(const AnyTensor& tensor, uint64_t first, uint64_t count) {
@@ -23,8 +21,7 @@ AnyTensor flat_range(const AnyTensor& tensor, uint64_t first, uint64_t count) {
 
 uint64_t gradient_norm_scratch_floats(uint64_t count) { return ceil_div(count, norm_block(count)); }
 
-void gradient_norm(Ops& ops, Tensor result, Tensor scratch, ConstTensor gradients, ConstTensor unscale, float clip,
-                   uint64_t slice_elements) {
+void gradient_norm(Ops& ops, Tensor result, Tensor scratch, ConstTensor gradients, ConstTensor unscale, float clip, uint64_t slice_elements) {
   const uint64_t count = gradients.elements(), blocks = gradient_norm_scratch_floats(count);
   CHECK(result.elements() == 2, "result {}", result.shape().to_string());
   CHECK(scratch.elements() >= blocks, "scratch {}, {} needed", scratch.shape().to_string(), blocks);
@@ -56,7 +53,8 @@ void adamw(Ops& ops, Tensor p, Tensor m, Tensor v, Tensor copy, ConstTensor g, C
   check_same_size(p, v, "v");
   check_same_size(p, g, "g");
   if (copy) check_same_size(p, copy, "copy");
-  CHECK(!copy || (size_bytes(copy.dtype()) == 2 && slice_elements % 2 == 0), "a copy of {} in slices of {}", copy.shape().to_string(), slice_elements);
+  CHECK(!copy || (size_bytes(copy.dtype()) == 2 && slice_elements % 2 == 0), "a copy of {} in slices of {}", copy.shape().to_string(),
+        slice_elements);
   CHECK(step_scalars.elements() == 4, "step_scalars {}", step_scalars.shape().to_string());
   CHECK(!norm_and_scale || norm_and_scale.elements() == 2, "norm_and_scale {}", norm_and_scale.shape().to_string());
   for (uint64_t first = 0; first < p.elements(); first += slice_elements) {
@@ -77,7 +75,8 @@ void adamw(Ops& ops, Tensor p, Tensor m, Tensor v, Tensor copy, ConstTensor g, C
                                       .eps = static_cast<float>(options.eps),
                                       .weight_decay = static_cast<float>(options.weight_decay)},
                       copy ? lanes(copied, count) : count,
-                      {.flops = 16.0 * static_cast<double>(count), .bytes = (copy ? 30.0 : 28.0) * static_cast<double>(count)}, type_constants(copied));
+                      {.flops = 16.0 * static_cast<double>(count), .bytes = (copy ? 30.0 : 28.0) * static_cast<double>(count)},
+                      type_constants(copied));
   }
 }
 

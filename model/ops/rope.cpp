@@ -1,7 +1,7 @@
 #include "model/ops/rope.h"
 
-#include "shaders/ops/args.h"
 #include <cmath>
+#include "shaders/ops/args.h"
 
 namespace lapilli {
 
@@ -32,7 +32,9 @@ void rope(Ops& ops, Tensor qkv, const Rotary& rotary, RopeDirection direction) {
                                       .context = rotary.context,
                                       .rotary_heads = rotary.rotary_heads,
                                       .direction = direction == RopeDirection::forward ? 1.0F : -1.0F},
-                       qkv.rows(), {.flops = rope_flops(rotary, qkv.rows()), .bytes = 2 * static_cast<double>(size_bytes(qkv.dtype())) * qkv.rows() * rotary.rotary_cols()});
+                       qkv.rows(),
+                       {.flops = rope_flops(rotary, qkv.rows()),
+                        .bytes = 2 * static_cast<double>(size_bytes(qkv.dtype())) * qkv.rows() * rotary.rotary_cols()});
 }
 
 }  // namespace lapilli

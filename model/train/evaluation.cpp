@@ -1,8 +1,8 @@
 #include "model/train/evaluation.h"
 
-#include "shaders/loss/args.h"
 #include <cmath>
 #include <cstring>
+#include "shaders/loss/args.h"
 
 namespace lapilli {
 
@@ -43,7 +43,10 @@ std::unique_ptr<Program> EvaluationPass::recorded(KernelLibrary& kernels, const 
   const Tensor status(results.sub((n + args::kSumCount) * 4, args::kStatusWords * 4), {args::kStatusWords}, DType::u32);
   transformer_.forward(ops, weights, batch, {}, 0);
   loss_.forward(ops, {.nll = nll, .sums = sums, .status = status},
-                {.x = transformer_.output(), .w = weights.operand(weights.head_name(), precision_), .targets = batch.targets, .weights = batch.weights});
+                {.x = transformer_.output(),
+                 .w = weights.operand(weights.head_name(), precision_),
+                 .targets = batch.targets,
+                 .weights = batch.weights});
   results_.record(*program);
   program->finish();
   return program;
@@ -53,7 +56,9 @@ void EvaluationPass::record(KernelLibrary& kernels, const ModelWeights& weights,
   program_ = recorded(kernels, weights, tuner, /*quick=*/false);
 }
 
-void EvaluationPass::record_quick(KernelLibrary& kernels, const ModelWeights& weights) { quick_ = recorded(kernels, weights, nullptr, /*quick=*/true); }
+void EvaluationPass::record_quick(KernelLibrary& kernels, const ModelWeights& weights) {
+  quick_ = recorded(kernels, weights, nullptr, /*quick=*/true);
+}
 
 Program& EvaluationPass::current() {
   if (quick_ && program_->is_compiled()) quick_.reset();

@@ -1,8 +1,8 @@
 #pragma once
 // Loss on held-out tokens: consecutive windows, every token but the first predicted exactly once.
 
-#include "model/train/batch_inputs.h"
 #include "model/loss/linear_cross_entropy.h"
+#include "model/train/batch_inputs.h"
 #include "model/transformer/transformer.h"
 
 namespace lapilli {
@@ -21,8 +21,8 @@ class EvaluationPass {
  public:
   // Reserves inputs and results in `kept`, activations and the loss in `scratch`. Uses only softcap and temperature of
   // `loss`. Throws Error when the device has no matmul kernel for `precision`.
-  EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, Precision precision,
-                 uint32_t batch, uint32_t context, bool document_mask);
+  EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, Precision precision, uint32_t batch,
+                 uint32_t context, bool document_mask);
   // REQUIRES: the arenas are committed. Call once.
   void record(KernelLibrary& kernels, const ModelWeights& weights, KernelTuner* tuner = nullptr);
   // Like TrainingStep::record_quick().

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <numeric>
 
-#include "model/matmul/matmul.h"
 #include "engine/base/philox.h"
+#include "model/matmul/matmul.h"
 #include "shaders/loss/args.h"
 
 namespace lapilli {
@@ -40,11 +40,8 @@ void Generator::record(KernelLibrary& kernels, const ModelWeights& weights, bool
     batch.tokens = ConstTensor(words.sub(0, pass.length * 4), {pass.length}, DType::u32);
     pass.transformer->forward(ops, weights, batch, {}, 0);
     pass.program->dispatch(ops.kernel("loss_gather", ops.row_workgroup(), type_constants(last_, pass.transformer->output())),
-                           args::LossGatherArgs{.compact = last_,
-                                                .x = pass.transformer->output(),
-                                                .token_of_row = row,
-                                                .num_valid = one,
-                                                .dim = config_.dim},
+                           args::LossGatherArgs{
+                               .compact = last_, .x = pass.transformer->output(), .token_of_row = row, .num_valid = one, .dim = config_.dim},
                            1);
     matmul_nt(ops, logits, last_, head, Into::overwrite, {.alpha = 1.0F / loss_.temperature});
     logits_.record(*pass.program);

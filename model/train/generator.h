@@ -3,8 +3,8 @@
 
 #include <functional>
 
-#include "model/train/batch_inputs.h"
 #include "model/loss/linear_cross_entropy.h"
+#include "model/train/batch_inputs.h"
 #include "model/transformer/transformer.h"
 
 namespace lapilli {

@@ -6,11 +6,10 @@ LoadedCheckpoint load_teacher(const Config& config) {
   LoadedCheckpoint checkpoint = load_checkpoint(config.teacher);
   const ModelConfig& teacher = checkpoint.config.model;
   if (teacher.vocab_size != config.model.vocab_size)
-    throw Error("the teacher '{}' has a vocabulary of {} tokens, the data set one of {}; both must come from one tokenizer",
-                config.teacher, teacher.vocab_size, config.model.vocab_size);
+    throw Error("the teacher '{}' has a vocabulary of {} tokens, the data set one of {}; both must come from one tokenizer", config.teacher,
+                teacher.vocab_size, config.model.vocab_size);
   if (teacher.context < config.model.context)
-    throw Error("the teacher '{}' has a context of {} tokens; model.context = {} is longer", config.teacher, teacher.context,
-                config.model.context);
+    throw Error("the teacher '{}' has a context of {} tokens; model.context = {} is longer", config.teacher, teacher.context, config.model.context);
   return checkpoint;
 }
 
@@ -24,7 +23,8 @@ Teacher::Teacher(const DeviceCaps& caps, Arena& kept, Arena& scratch, const Conf
     : checkpoint_(std::move(checkpoint)),
       table_(checkpoint_.config.model),
       weights_(kept, checkpoint_.config.model, table_, config.train.precision),
-      transformer_(scratch, caps, checkpoint_.config.model, config.data.batch, config.model.context, Purpose::evaluation, false, config.train.precision) {}
+      transformer_(scratch, caps, checkpoint_.config.model, config.data.batch, config.model.context, Purpose::evaluation, false,
+                   config.train.precision) {}
 
 void Teacher::load(Device& device) {
   weights_.load(device, checkpoint_.state.values);

@@ -7,10 +7,10 @@
 
 #include "engine/base/file.h"
 #include "engine/base/version.h"
+#include "engine/tuning/kernel_tuner.h"
 #include "model/io/config_schema.h"
 #include "model/io/config_toml.h"
 #include "model/loss/loss_plan_tuning.h"
-#include "engine/tuning/kernel_tuner.h"
 #include "model/train/lr_schedule.h"
 #include "model/train/trainer_report.h"
 #include "shaders/embedded_shaders.h"
@@ -63,8 +63,8 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   val_shard_.require_tokenizer(train_shard_.tokenizer_hash(), "the training split");
   const uint64_t needed = uint64_t{config_.model.context} + 1;
   if (train_shard_.token_count() < needed)
-    throw Error("the training split has {} tokens, but model.context = {} needs at least {}", train_shard_.token_count(),
-                config_.model.context, needed);
+    throw Error("the training split has {} tokens, but model.context = {} needs at least {}", train_shard_.token_count(), config_.model.context,
+                needed);
   if (!config_.teacher.empty()) {
     const LoadedCheckpoint teacher = load_teacher(config_);
     train_shard_.require_tokenizer(teacher.state.tokenizer_hash, "the teacher");
@@ -87,7 +87,8 @@ Trainer::~Trainer() { show_status(nullptr); }  // its text may use this object
 
 // The choice is stored in the configuration, so that a resumed run, or a new run from its config.toml, uses the same.
 void Trainer::choose_loss() {
-  const TunedLoss tuned = tune_loss(kernel_tuner_, config_.loss, micro_batch_loss_shape(config_), matmul_kernel(device_.caps(), config_.train.precision));
+  const TunedLoss tuned =
+      tune_loss(kernel_tuner_, config_.loss, micro_batch_loss_shape(config_), matmul_kernel(device_.caps(), config_.train.precision));
   config_.loss = tuned.options;
   loss_reason_ = tuned.reason;
 }
@@ -113,8 +114,8 @@ void Trainer::load_or_make_weights() {
     LoadedCheckpoint loaded = load_checkpoint(latest);
     train_shard_.require_tokenizer(loaded.state.tokenizer_hash, "the checkpoint");
     if (loaded.state.values.size() != table_.count() || loaded.config.model.vocab_size != config_.model.vocab_size)
-      throw Error("the checkpoint '{}' does not fit the configuration: it has {} parameters, the configuration {}",
-                  latest.string(), loaded.state.values.size(), table_.count());
+      throw Error("the checkpoint '{}' does not fit the configuration: it has {} parameters, the configuration {}", latest.string(),
+                  loaded.state.values.size(), table_.count());
     state_ = std::move(loaded.state);
     resumed_commit_ = loaded.commit;
     resumed_ = true;
@@ -219,9 +220,9 @@ void Trainer::log_start() {
   if (resumed_) event["resumed_from"] = state_.step;
   log_->event(event);
   log_->line(fmt::format("device      {} ({}), {} kernels", caps.name, caps.driver, to_string(caps.kernel_class)));
-  log_->line(fmt::format("model       {} {}: {} parameters; {} layers, width {}, {} heads, context {}, vocabulary {}",
-                         to_string(config_.model.arch), to_string(config_.train.precision), table_.count(), config_.model.layers, config_.model.dim,
-                         config_.model.heads, config_.model.context, config_.model.vocab_size));
+  log_->line(fmt::format("model       {} {}: {} parameters; {} layers, width {}, {} heads, context {}, vocabulary {}", to_string(config_.model.arch),
+                         to_string(config_.train.precision), table_.count(), config_.model.layers, config_.model.dim, config_.model.heads,
+                         config_.model.context, config_.model.vocab_size));
   std::string kinds;
   for (const auto& [kind, bytes] : memory_->kept.bytes_by_kind()) kinds += fmt::format("{} {:.1f}, ", kind, mib(bytes));
   log_->line(fmt::format("memory      {:.1f} MiB ({}activations and loss {:.1f})", mib(memory_->planned_bytes()), kinds,
@@ -246,15 +247,15 @@ void Trainer::log_step(const StepResult& result, double lr, double seconds) {
   const double ceiling = options_.ceilings.matmul_flops_per_s();
   const double mfu = ceiling > 0 ? memory_->step->step_flops() / seconds / ceiling : 0;
   Json event{{"event", "step"},
-               {"step", state_.step},
-               {"loss", result.sums.rows > 0 ? Json(result.loss()) : Json(nullptr)},
-               {"lr", lr},
-               {"grad_norm", finite_or_null(result.grad_norm)},
-               {"valid_tokens", static_cast<uint64_t>(result.sums.rows)},
-               {"tokens_per_s", tokens_per_s},
-               {"mfu", mfu > 0 ? Json(mfu) : Json(nullptr)},
-               {"ms", seconds * 1e3},
-               {"host_ms", memory_->step->host_ns() * 1e-6}};
+             {"step", state_.step},
+             {"loss", result.sums.rows > 0 ? Json(result.loss()) : Json(nullptr)},
+             {"lr", lr},
+             {"grad_norm", finite_or_null(result.grad_norm)},
+             {"valid_tokens", static_cast<uint64_t>(result.sums.rows)},
+             {"tokens_per_s", tokens_per_s},
+             {"mfu", mfu > 0 ? Json(mfu) : Json(nullptr)},
+             {"ms", seconds * 1e3},
+             {"host_ms", memory_->step->host_ns() * 1e-6}};
   if (memory_->step->loss_scale().is_dynamic()) event["loss_scale"] = memory_->step->loss_scale().value();
   std::string teacher;
   if (config_.teacher_dim > 0 && result.sums.weight > 0) {
@@ -275,8 +276,8 @@ void Trainer::log_step(const StepResult& result, double lr, double seconds) {
   seconds_per_step_ = first ? seconds : 0.95 * seconds_per_step_ + 0.05 * seconds;
   const double eta = seconds_per_step_ * static_cast<double>(config_.train.steps - state_.step);
   const std::string text =
-      fmt::format("step {:>6}/{}  loss {:.4f}{}  lr {:.2e}  |g| {:.3f}  {:>7.0f} tok/s{}  eta {}{}", state_.step, config_.train.steps, result.loss(), teacher, lr,
-                  result.grad_norm, tokens_per_s, mfu > 0 ? fmt::format("  mfu {:.1f}%", 100 * mfu) : "", duration(eta), since_start);
+      fmt::format("step {:>6}/{}  loss {:.4f}{}  lr {:.2e}  |g| {:.3f}  {:>7.0f} tok/s{}  eta {}{}", state_.step, config_.train.steps, result.loss(),
+                  teacher, lr, result.grad_norm, tokens_per_s, mfu > 0 ? fmt::format("  mfu {:.1f}%", 100 * mfu) : "", duration(eta), since_start);
   const uint64_t every = std::max<uint64_t>(config_.train.steps / 40, 1);
   if (state_.step % every == 0 || first) {
     log_->line(text);
@@ -323,8 +324,7 @@ void Trainer::checkpoint() {
   state.first_moment = memory_->step->read_first_moment();
   state.second_moment = memory_->step->read_second_moment();
   log_->sync();
-  const std::filesystem::path folder =
-      save_checkpoint(options_.run_dir / "checkpoints", config_, state, tokenizer_path_, config_.train.keep);
+  const std::filesystem::path folder = save_checkpoint(options_.run_dir / "checkpoints", config_, state, tokenizer_path_, config_.train.keep);
   log_->event({{"event", "checkpoint"}, {"step", state_.step}, {"path", std::filesystem::relative(folder, options_.run_dir).string()}});
   log_->line(fmt::format("checkpoint  {}", folder.string()));
 }
@@ -334,10 +334,9 @@ void Trainer::log_profile() {
   const std::string table = profile_table(summarize(steps), options_.ceilings);
   write_file_atomically(options_.run_dir / "profile.txt", table);
   const DeviceCaps& caps = device_.caps();
-  write_file_atomically(options_.run_dir / "trace.json",
-                        trace_json(steps, options_.ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
-  log_->line(fmt::format("profile     steps {} to {}, also in profile.txt and (for Perfetto) trace.json\n{}", steps.front().step,
-                         steps.back().step, table));
+  write_file_atomically(options_.run_dir / "trace.json", trace_json(steps, options_.ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
+  log_->line(fmt::format("profile     steps {} to {}, also in profile.txt and (for Perfetto) trace.json\n{}", steps.front().step, steps.back().step,
+                         table));
 }
 
 void Trainer::log_end(double seconds) {

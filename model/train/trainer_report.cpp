@@ -20,7 +20,8 @@ constexpr double kInitTolerance = 0.02;
 constexpr uint64_t kFewestTokens = 2048, kMostTokens = 8192;
 constexpr double kInitFlops = 10e9;
 uint64_t init_tokens(double forward_flops_per_token) {
-  return static_cast<uint64_t>(std::clamp(kInitFlops / forward_flops_per_token, static_cast<double>(kFewestTokens), static_cast<double>(kMostTokens)));
+  return static_cast<uint64_t>(std::clamp(kInitFlops / forward_flops_per_token, static_cast<double>(kFewestTokens),
+                                          static_cast<double>(kMostTokens)));
 }
 
 }  // namespace
@@ -65,12 +66,13 @@ void report_init(RunLog& log, const Config& config, const ParameterTable& table,
   }
   log.event(event);
   log.line(fmt::format("init        loss {:.4f}; expected ln|V| + s2/2 = {:.4f} + {:.4f} = {:.4f}; gap {:+.4f} ({:+.2f} %)", initial.loss, ln_vocab,
-                         expected - ln_vocab, expected, gap, 100 * gap / expected));
+                       expected - ln_vocab, expected, gap, 100 * gap / expected));
   log.line("baselines   " + describe_baselines(std::move(baselines)) + "   (nats per token of the validation text)");
   if (std::abs(gap) > kInitTolerance * expected)
-    log.warn(fmt::format("the loss before training, {:.4f}, is {:.1f} % off the {:.4f} expected of random weights: check the initialisation, "
-                           "the vocabulary and the mask before using this run",
-                           initial.loss, 100 * std::abs(gap) / expected, expected));
+    log
+        .warn(fmt::format("the loss before training, {:.4f}, is {:.1f} % off the {:.4f} expected of random weights: check the initialisation, "
+                          "the vocabulary and the mask before using this run",
+                          initial.loss, 100 * std::abs(gap) / expected, expected));
 }
 
 }  // namespace lapilli

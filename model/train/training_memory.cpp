@@ -17,8 +17,8 @@ TrainingMemory::TrainingMemory(Device& device, const Config& student, const Para
   step = std::make_unique<TrainingStep>(device, kept, scratch, config, table, *weights, teacher ? &teacher->transformer() : nullptr,
                                         teacher ? &teacher->weights() : nullptr);
   alias_scope.next();
-  evaluation = std::make_unique<EvaluationPass>(device, kept, scratch, config.model, config.loss, config.train.precision, config.data.batch, config.model.context,
-                                                config.data.document_mask);
+  evaluation = std::make_unique<EvaluationPass>(device, kept, scratch, config.model, config.loss, config.train.precision, config.data.batch,
+                                                config.model.context, config.data.document_mask);
   alias_scope.next();
   generator = std::make_unique<Generator>(device, kept, scratch, config.model, config.loss);
 }

@@ -31,7 +31,8 @@ TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Co
       inputs_(device, kept, config.data.accumulate, config.data.batch * config.model.context, config.data.document_mask),
       control_(device, kept, kControlWords * 4, "batches", Direction::to_device),
       results_(device, kept, (kNormWords + config.data.accumulate * kResultWords) * 4, "batches", Direction::to_host),
-      transformer_(scratch, device.caps(), config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute, config.train.precision),
+      transformer_(scratch, device.caps(), config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute,
+                   config.train.precision),
       loss_(scratch, device.caps(), micro_batch_loss_shape(config), config.loss, plan_loss(config.loss, micro_batch_loss_shape(config), true),
             matmul_kernel(device.caps(), config.train.precision)),
       nll_(reserve_tensor(scratch, {config.data.batch * config.model.context}, "loss")),
@@ -66,7 +67,8 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
                             .targets = batch.targets,
                             .weights = batch.weights,
                             .teacher_x = teacher_ == nullptr ? ConstTensor() : teacher_->output(),
-                            .teacher_w = teacher_ == nullptr ? ConstTensor() : teacher_weights_->operand(teacher_weights_->head_name(), config_.train.precision)},
+                            .teacher_w = teacher_ == nullptr ? ConstTensor()
+                                                             : teacher_weights_->operand(teacher_weights_->head_name(), config_.train.precision)},
                            control_tensor(kInverseWeightWord, 1, DType::f32));
   }
   transformer_.backward(ops, gradients_, weights_, batch, random_state, micro_batch, into);
@@ -195,16 +197,13 @@ StepResult TrainingStep::read_results(std::span<const Batch> batches, uint64_t s
   }
   if (trouble.empty() && loss_scale_.is_dynamic()) {
     result.overflowed = !std::isfinite(result.grad_norm);
-    if (result.overflowed)
-      loss_scale_.note_overflow();
-    else
-      loss_scale_.note_good_step();
+    if (result.overflowed) loss_scale_.note_overflow();
+    else loss_scale_.note_good_step();
     return result;
   }
   if (trouble.empty() && !std::isfinite(result.grad_norm)) trouble = fmt::format("step {}: the gradient norm is not finite", step);
   if (!trouble.empty())
-    throw Error("{}; the parameters are unchanged by this step. Lower optim.lr, lengthen optim.warmup or set optim.clip",
-                trouble);
+    throw Error("{}; the parameters are unchanged by this step. Lower optim.lr, lengthen optim.warmup or set optim.clip", trouble);
   return result;
 }
 

@@ -4,11 +4,11 @@
 #include <optional>
 
 #include "engine/program/step_profile.h"
-#include "model/train/batch_inputs.h"
 #include "model/loss/linear_cross_entropy.h"
 #include "model/loss/loss_scale.h"
-#include "model/transformer/transformer.h"
 #include "model/ops/optimizer.h"
+#include "model/train/batch_inputs.h"
+#include "model/transformer/transformer.h"
 
 namespace lapilli {
 

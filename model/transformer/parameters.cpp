@@ -33,8 +33,8 @@ class TableBuilder {
     }
   }
 
-  void linear(const std::string& name, uint32_t out, uint32_t in, float std, const std::string& gpt2,
-              const std::vector<Part>& llama, InterleavedRows interleaved = {}) {
+  void linear(const std::string& name, uint32_t out, uint32_t in, float std, const std::string& gpt2, const std::vector<Part>& llama,
+              InterleavedRows interleaved = {}) {
     const auto with_suffix = [&](const char* suffix) {
       std::vector<Part> parts = llama;
       for (Part& part : parts) part.name += suffix;
@@ -50,13 +50,11 @@ class TableBuilder {
   std::vector<ParameterSpec> take() { return std::move(specs_); }
 
  private:
-  void add_vector(const std::string& name, uint32_t size, float value, const std::string& gpt2,
-                  const std::vector<Part>& llama) {
+  void add_vector(const std::string& name, uint32_t size, float value, const std::string& gpt2, const std::vector<Part>& llama) {
     add(name, {size}, 0, value, gpt2, llama, false);
   }
 
-  void add(const std::string& name, Shape shape, float std, float value, const std::string& gpt2,
-           const std::vector<Part>& llama, bool conv1d) {
+  void add(const std::string& name, Shape shape, float std, float value, const std::string& gpt2, const std::vector<Part>& llama, bool conv1d) {
     ParameterSpec spec{.name = name, .shape = shape, .init_std = std, .init_value = value, .decay = shape.rank() >= 2};
     if (arch_ == Arch::gpt2) spec.pieces.push_back({gpt2, 0, shape[0], conv1d});
     if (arch_ == Arch::llama) {
@@ -89,14 +87,15 @@ void add_layer(TableBuilder& table, const ModelConfig& c, uint32_t index) {
   table.norm(ours + "norm1", gpt2 + "ln_1", llama + "input_layernorm");
   table.linear(ours + "qkv", c.qkv_width(), c.dim, std, gpt2 + "attn.c_attn",
                {{llama + "self_attn.q_proj", q}, {llama + "self_attn.k_proj", kv}, {llama + "self_attn.v_proj", kv}},
-              c.position == PositionKind::rope ? InterleavedRows{.rows = q + kv, .group = c.head_width()} : InterleavedRows{});
+               c.position == PositionKind::rope ? InterleavedRows{.rows = q + kv, .group = c.head_width()} : InterleavedRows{});
   table.linear(ours + "proj", c.dim, q, residual_std, gpt2 + "attn.c_proj", {{llama + "self_attn.o_proj", c.dim}});
   table.norm(ours + "norm2", gpt2 + "ln_2", llama + "post_attention_layernorm");
   if (c.mlp == MlpKind::gelu) {
     table.linear(ours + "fc", c.ffn_dim, c.dim, std, gpt2 + "mlp.c_fc", {{llama + "mlp.up_proj", c.ffn_dim}});
   } else {
     table.linear(ours + "gate_up", 2 * c.ffn_dim, c.dim, std, gpt2 + "mlp.c_fc",
-                 {{llama + "mlp.gate_proj", c.ffn_dim}, {llama + "mlp.up_proj", c.ffn_dim}}, InterleavedRows{.rows = 2 * c.ffn_dim, .group = 2 * c.ffn_dim});
+                 {{llama + "mlp.gate_proj", c.ffn_dim}, {llama + "mlp.up_proj", c.ffn_dim}},
+                 InterleavedRows{.rows = 2 * c.ffn_dim, .group = 2 * c.ffn_dim});
   }
   table.linear(ours + "out", c.dim, c.ffn_dim, residual_std, gpt2 + "mlp.c_proj", {{llama + "mlp.down_proj", c.dim}});
 }
@@ -116,16 +115,14 @@ void for_each_element(const ParameterSpec& spec, const ExportPiece& piece, Visit
 }
 
 // Elements 2k and 2k+1 of a parameter come from draw k.
-void fill_normal(std::span<float> values, const ParameterSpec& spec, uint64_t seed, uint64_t first_pair,
-                 uint64_t last_pair) {
+void fill_normal(std::span<float> values, const ParameterSpec& spec, uint64_t seed, uint64_t first_pair, uint64_t last_pair) {
   const uint64_t stream = hash_bytes(std::as_bytes(std::span(spec.name)));
   const auto word = [](uint64_t x, int shift) { return static_cast<uint32_t>(x >> shift); };
   const auto unit = [](uint32_t high, uint32_t low) {  // [0, 1) on a grid of 2^-53
     return static_cast<double>((uint64_t{high} << 32 | low) >> 11) * 0x1.0p-53;
   };
   for (uint64_t pair = first_pair; pair < last_pair; ++pair) {
-    const auto bits = philox4x32({word(pair, 0), word(pair, 32), word(stream, 0), word(stream, 32)},
-                                 {word(seed, 0), word(seed, 32)});
+    const auto bits = philox4x32({word(pair, 0), word(pair, 32), word(stream, 0), word(stream, 32)}, {word(seed, 0), word(seed, 32)});
     const double radius = double{spec.init_std} * std::sqrt(-2 * std::log(1 - unit(bits[1], bits[0])));
     const double angle = 2 * std::numbers::pi * unit(bits[3], bits[2]);
     values[2 * pair] = static_cast<float>(radius * std::cos(angle));
@@ -197,8 +194,7 @@ std::vector<float> copy_to_piece(std::span<const float> flat, const ParameterSpe
   return values;
 }
 
-void copy_from_piece(std::span<float> flat, const ParameterSpec& spec, const ExportPiece& piece,
-                     std::span<const float> values) {
+void copy_from_piece(std::span<float> flat, const ParameterSpec& spec, const ExportPiece& piece, std::span<const float> values) {
   CHECK(flat.size() >= spec.offset + spec.shape.elements(), "{} values end before {}", flat.size(), spec.name);
   CHECK(values.size() == uint64_t{piece.rows} * columns(spec), "{} values for {}", values.size(), piece.name);
   for_each_element(spec, piece, [&](uint64_t ours, uint64_t theirs) { flat[ours] = values[theirs]; });
@@ -214,8 +210,8 @@ std::vector<float> initial_values(const ParameterTable& table, uint64_t seed) {
       if (spec.init_std != 0) {
         fill_normal(own, spec, seed, first, last);
       } else {
-        std::fill(own.begin() + static_cast<ptrdiff_t>(2 * first),
-                  own.begin() + static_cast<ptrdiff_t>(std::min<uint64_t>(2 * last, own.size())), spec.init_value);
+        std::fill(own.begin() + static_cast<ptrdiff_t>(2 * first), own.begin() + static_cast<ptrdiff_t>(std::min<uint64_t>(2 * last, own.size())),
+                  spec.init_value);
       }
     }
   };

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "model/transformer/config.h"
 #include "engine/memory/tensor.h"
+#include "model/transformer/config.h"
 
 namespace lapilli {
 
@@ -50,8 +50,7 @@ std::optional<Arch> hugging_face_arch(const ModelConfig& config);
 // `values` have the size of the piece.
 Shape piece_shape(const ParameterSpec& spec, const ExportPiece& piece);
 std::vector<float> copy_to_piece(std::span<const float> flat, const ParameterSpec& spec, const ExportPiece& piece);
-void copy_from_piece(std::span<float> flat, const ParameterSpec& spec, const ExportPiece& piece,
-                     std::span<const float> values);
+void copy_from_piece(std::span<float> flat, const ParameterSpec& spec, const ExportPiece& piece, std::span<const float> values);
 
 // The table alone, without memory: for plans, checkpoints, tools.
 class ParameterTable {

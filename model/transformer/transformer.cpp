@@ -54,8 +54,8 @@ Transformer::Transformer(Arena& arena, const DeviceCaps& caps, const ModelConfig
     delta_ = gradient({batch_ * config_.heads * context_});
   }
   const uint32_t widest = std::max({wide, config_.qkv_width(), d});
-  scratch_ = reserve_tensor(arena, {static_cast<uint32_t>(std::max(norm_scratch_floats(n, d), bias_scratch_floats(n, widest)))},
-                            "activation gradients");
+  scratch_ =
+      reserve_tensor(arena, {static_cast<uint32_t>(std::max(norm_scratch_floats(n, d), bias_scratch_floats(n, widest)))}, "activation gradients");
 }
 
 void Transformer::reserve_blocks(Arena& arena, Purpose purpose, bool recompute) {
@@ -120,8 +120,7 @@ Transformer::BlockParameters Transformer::block_weights(const ModelWeights& weig
 
 // ---- shared by forward and backward ----
 
-void Transformer::norm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight,
-                               ConstTensor bias) const {
+void Transformer::norm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias) const {
   const Program::Scope scope(ops.program, "norm");
   if (config_.norm == NormKind::layernorm) {
     layernorm_forward(ops, y, mean, rstd, x, weight, bias, ModelConfig::kNormEps);
@@ -130,8 +129,8 @@ void Transformer::norm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, Con
   }
 }
 
-void Transformer::norm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, ConstTensor d_y, ConstTensor x,
-                                ConstTensor mean, ConstTensor rstd, ConstTensor weight, Into into_d_x, Into into) const {
+void Transformer::norm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor mean,
+                                ConstTensor rstd, ConstTensor weight, Into into_d_x, Into into) const {
   const Program::Scope scope(ops.program, "norm");
   if (config_.norm == NormKind::layernorm) {
     layernorm_backward(ops, d_x, d_weight, d_bias, scratch_, d_y, x, mean, rstd, weight, into_d_x, into);
@@ -155,8 +154,8 @@ void Transformer::activate(Ops& ops, Tensor activated, ConstTensor hidden) const
   }
 }
 
-void Transformer::project(Ops& ops, Tensor y, ConstTensor x, ConstTensor w, ConstTensor bias, ConstTensor residual,
-                          ConstTensor random_state, uint32_t stream) const {
+void Transformer::project(Ops& ops, Tensor y, ConstTensor x, ConstTensor w, ConstTensor bias, ConstTensor residual, ConstTensor random_state,
+                          uint32_t stream) const {
   const Program::Scope scope(ops.program, "matmul");
   if (!drops(random_state)) {
     matmul_nt(ops, y, x, w, Into::overwrite, {.bias = bias, .addend = residual});
@@ -166,8 +165,8 @@ void Transformer::project(Ops& ops, Tensor y, ConstTensor x, ConstTensor w, Cons
   dropout_forward(ops, y, y, residual, random_state, stream, config_.dropout);
 }
 
-void Transformer::linear_backward(Ops& ops, Tensor d_x, Tensor d_w, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor w,
-                                  Into into, const MatmulOptions& of_d_x) const {
+void Transformer::linear_backward(Ops& ops, Tensor d_x, Tensor d_w, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor w, Into into,
+                                  const MatmulOptions& of_d_x) const {
   {
     const Program::Scope scope(ops.program, "matmul");
     matmul_nn(ops, d_x, d_y, w, Into::overwrite, of_d_x);

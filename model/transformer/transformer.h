@@ -46,8 +46,8 @@ class Transformer {
   // REQUIRES: forward() recorded before with the same arguments, d_output() written. Gradients of matrices, biases and
   // norms overwrite or add to `gradients` by `into`; the embedding's gradient always accumulates (with tied embeddings
   // the loss has written it first; otherwise the caller zeroes it).
-  void backward(Ops& ops, const ParameterArray& gradients, const ModelWeights& weights, const BatchTensors& batch,
-                ConstTensor random_state, uint32_t micro_batch, Into into);
+  void backward(Ops& ops, const ParameterArray& gradients, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state,
+                uint32_t micro_batch, Into into);
 
  private:
   // Activations that are inputs or outputs of GEMMs and may be stored in the operand type; all others are f32.
@@ -83,21 +83,21 @@ class Transformer {
 
   void reserve_blocks(Arena& arena, Purpose purpose, bool recompute);
   void norm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias) const;
-  void norm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor mean,
-                     ConstTensor rstd, ConstTensor weight, Into into_d_x, Into into) const;
+  void norm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor mean, ConstTensor rstd,
+                     ConstTensor weight, Into into_d_x, Into into) const;
   // hidden = x wt + bias, activated = gelu or swiglu of it.
   void feed_forward(Ops& ops, Tensor activated, Tensor hidden, ConstTensor x, ConstTensor w, ConstTensor bias) const;
   void activate(Ops& ops, Tensor activated, ConstTensor hidden) const;
   // y = x wt + bias, dropped out, + residual.
-  void project(Ops& ops, Tensor y, ConstTensor x, ConstTensor w, ConstTensor bias, ConstTensor residual,
-               ConstTensor random_state, uint32_t stream) const;
+  void project(Ops& ops, Tensor y, ConstTensor x, ConstTensor w, ConstTensor bias, ConstTensor residual, ConstTensor random_state,
+               uint32_t stream) const;
   void linear_backward(Ops& ops, Tensor d_x, Tensor d_w, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor w, Into into,
                        const MatmulOptions& of_d_x = {}) const;
   // The gradient before the dropout: d_y itself without dropout.
   ConstTensor dropout_backward(Ops& ops, ConstTensor d_y, ConstTensor random_state, uint32_t stream) const;
 
-  void block_forward(Ops& ops, uint32_t layer, Tensor output, const ModelWeights& weights, const BatchTensors& batch,
-                     ConstTensor random_state, uint32_t micro_batch);
+  void block_forward(Ops& ops, uint32_t layer, Tensor output, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state,
+                     uint32_t micro_batch);
   void block_backward(Ops& ops, uint32_t layer, const ParameterArray& gradients, const ModelWeights& weights, const BatchTensors& batch,
                       ConstTensor random_state, uint32_t micro_batch, Into into);
   // Streams of random numbers: one per dropout of the model and micro-batch.

@@ -12,10 +12,9 @@ namespace lapilli {
 void Transformer::backward(Ops& ops, const ParameterArray& gradients, const ModelWeights& weights, const BatchTensors& batch,
                            ConstTensor random_state, uint32_t micro_batch, Into into) {
   const Program::Scope pass(ops.program, "backward");
-  norm_backward(ops, d_residual_, gradients["norm.weight"], gradients.find("norm.bias"), d_hidden_, last_, mean_, rstd_,
-                weights["norm.weight"], Into::overwrite, into);
-  for (uint32_t l = config_.layers; l-- > 0;)
-    block_backward(ops, l, gradients, weights, batch, random_state, micro_batch, into);
+  norm_backward(ops, d_residual_, gradients["norm.weight"], gradients.find("norm.bias"), d_hidden_, last_, mean_, rstd_, weights["norm.weight"],
+                Into::overwrite, into);
+  for (uint32_t l = config_.layers; l-- > 0;) block_backward(ops, l, gradients, weights, batch, random_state, micro_batch, into);
 
   const Tensor d_x = d_residual_;
   if (drops(random_state)) {
@@ -27,8 +26,8 @@ void Transformer::backward(Ops& ops, const ParameterArray& gradients, const Mode
   if (const Tensor d_wpe = gradients.find("wpe.weight")) position_embedding_backward(ops, d_wpe, d_x, context_, into);
 }
 
-void Transformer::block_backward(Ops& ops, uint32_t layer, const ParameterArray& gradients, const ModelWeights& weights,
-                                 const BatchTensors& batch, ConstTensor random_state, uint32_t micro_batch, Into into) {
+void Transformer::block_backward(Ops& ops, uint32_t layer, const ParameterArray& gradients, const ModelWeights& weights, const BatchTensors& batch,
+                                 ConstTensor random_state, uint32_t micro_batch, Into into) {
   Block& b = blocks_[layer];
   const BlockParameters w = block_weights(weights, layer), d = block_parameters(gradients, layer);
   if (recompute_) {

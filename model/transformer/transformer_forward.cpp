@@ -8,8 +8,7 @@
 
 namespace lapilli {
 
-void Transformer::forward(Ops& ops, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state,
-                          uint32_t micro_batch) {
+void Transformer::forward(Ops& ops, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state, uint32_t micro_batch) {
   const Program::Scope pass(ops.program, "forward");
   {
     const Program::Scope scope(ops.program, "embedding");

@@ -6,16 +6,13 @@
 namespace lapilli {
 
 ModelWeights::ModelWeights(Arena& arena, const ModelConfig& config, const ParameterTable& table, Precision precision)
-    : config_(config),
-      table_(&table),
-      head_name_(config.tie_embeddings ? "wte.weight" : "head.weight"),
-      parameters_(arena, table, "parameters") {
+    : config_(config), table_(&table), head_name_(config.tie_embeddings ? "wte.weight" : "head.weight"), parameters_(arena, table, "parameters") {
   if (precision != Precision::f32 && config.dim % 2 == 0) {
     // Matrices come first in the table, the embeddings before all others; an input embedding alone is not a GEMM
     // operand.
     first_shadowed_ = config.tie_embeddings ? 0 : table["layers.0.qkv.weight"].offset;
-    shadow_weights_ = reserve_tensor(arena, {static_cast<uint32_t>(table.decayed_count() - first_shadowed_)}, fmt::format("weights ({})", to_string(precision)),
-                             storage_type(precision));
+    shadow_weights_ = reserve_tensor(arena, {static_cast<uint32_t>(table.decayed_count() - first_shadowed_)},
+                                     fmt::format("weights ({})", to_string(precision)), storage_type(precision));
   }
   if (config.position != PositionKind::rope) return;
   cos_sin_table_ = reserve_tensor(arena, {config.context, config.head_width()}, "parameters");

@@ -70,29 +70,29 @@ const uint kRowLse = 5;        // m + ln s
 const uint kRowState = 6;
 
 // Partial result of one workgroup of loss_logits_*.comp for its vocab block of a row's logits: kVocabBlockState floats.
-const uint kVocabBlockMax = 0, kVocabBlockSum = 1, kVocabBlockLogits = 2, kVocabBlockBest = 3;  // as kRow*; best counts from the chunk's first column
+const uint kVocabBlockMax = 0, kVocabBlockSum = 1, kVocabBlockLogits = 2, kVocabBlockBest = 3;  // as kRow*; best: in the chunk
 const uint kVocabBlockState = 4;
 
 struct LossLogitsArgs {
-  OutF32 logits;     // [rows,logits_stride] u = alpha x wt, before the softcap; or null
-  OutF32 vocab_blocks;     // [rows,vocab blocks,kVocabBlockState]
-  InOutF32 state;    // [rows,kRowState] writes kRowTarget if the target is in this chunk
-  InReal x;          // [N,D] by token; for coopmat2 [rows,D] as `token_of_row` says
-  InReal w;          // [cols,D] rows first_column.. of the head
-  InU32 token_of_row;        // [rows]
-  InU32 num_valid;        // [1]
-  InU32 targets;     // [N] by token
+  OutF32 logits;  // [rows,logits_stride] u = alpha x wt, before the softcap; or null
+  OutF32 vocab_blocks;  // [rows,vocab blocks,kVocabBlockState]
+  InOutF32 state;  // [rows,kRowState] writes kRowTarget if the target is in this chunk
+  InReal x;  // [N,D] by token; for coopmat2 [rows,D] as `token_of_row` says
+  InReal w;  // [cols,D] rows first_column.. of the head
+  InU32 token_of_row;  // [rows]
+  InU32 num_valid;  // [1]
+  InU32 targets;  // [N] by token
   uint row_chunk, cols, dim;
-  uint permutation_step;     // permutation of the rows of tiles
+  uint permutation_step;  // permutation of the rows of tiles
   uint logits_stride;
   uint first_column;
-  float alpha;       // 1 / temperature
-  float softcap;     // kappa; 0: none
+  float alpha;  // 1 / temperature
+  float softcap;  // kappa; 0: none
 };
 
 struct LossCombineArgs {
-  InOutF32 state;    // [rows,kRowState] updated with the chunk
-  InF32 vocab_blocks;      // [rows,vocab blocks,kVocabBlockState]
+  InOutF32 state;  // [rows,kRowState] updated with the chunk
+  InF32 vocab_blocks;  // [rows,vocab blocks,kVocabBlockState]
   InU32 token_of_row, num_valid, targets;
   uint vocab_blocks_of_row;
   uint first_column, vocab;
@@ -108,9 +108,9 @@ struct LossGradientArgs {
   // [rows,logits_stride] In: f32 logits u. Out: d(w * objective)/du, in place, of type SPEC_C_TYPE; 16 bits: in the
   // first half of the row.
   InOutReal logits;
-  InF32 state;         // [rows,kRowState]
+  InF32 state;  // [rows,kRowState]
   InU32 token_of_row, num_valid, targets;
-  InF32 weights;       // [N]
+  InF32 weights;  // [N]
   uint row_chunk, permutation_step;  // rows, and their order (common.glsl's strided_permutation)
   uint cols, logits_stride, first_column, vocab;
   float softcap, smoothing, z_loss;
@@ -122,7 +122,7 @@ struct LossTeacherGradientArgs {
   InU32 token_of_row, num_valid, targets;
   InF32 weights;
   InF32 teacher_logits;  // [rows,logits_stride] before the softcap
-  InF32 teacher_state;   // [rows,kRowState]
+  InF32 teacher_state;  // [rows,kRowState]
   uint row_chunk, permutation_step;
   uint cols, logits_stride, first_column, vocab;
   float softcap, smoothing, z_loss;
@@ -130,46 +130,46 @@ struct LossTeacherGradientArgs {
 };
 // The same, recomputed from x and w without reading logits.
 struct LossRecomputeArgs {
-  OutReal gradient;    // [rows,logits_stride] like the output of LossGradientArgs.logits
-  InReal x;            // as in LossLogitsArgs
-  InReal w;            // [cols,D]
-  InF32 state;         // the rest as in LossGradientArgs
+  OutReal gradient;  // [rows,logits_stride] like the output of LossGradientArgs.logits
+  InReal x;  // as in LossLogitsArgs
+  InReal w;  // [cols,D]
+  InF32 state;  // the rest as in LossGradientArgs
   InU32 token_of_row, num_valid, targets;
   InF32 weights;
   uint row_chunk, dim;
-  uint permutation_step;       // permutation of the rows of tiles
+  uint permutation_step;  // permutation of the rows of tiles
   uint cols, logits_stride, first_column, vocab;
-  float alpha;         // 1 / temperature
+  float alpha;  // 1 / temperature
   float softcap, smoothing, z_loss;
 };
 
 // Sums over teacher and student logits of a compact row over the chunks, with e = exp(zt - m), zt the teacher's logits
 // and m their maximum so far: kTeacherState floats.
-const uint kTeacherMax = 0;      // m
-const uint kTeacherSum = 1;      // sum e
+const uint kTeacherMax = 0;  // m
+const uint kTeacherSum = 1;  // sum e
 const uint kTeacherEntropy = 2;  // sum e (zt - m)
-const uint kTeacherCross = 3;    // sum e z
-const uint kTeacherKl = 4;       // sum e (zt - z)
+const uint kTeacherCross = 3;  // sum e z
+const uint kTeacherKl = 4;  // sum e (zt - z)
 const uint kTeacherState = 5;
 
 struct LossTeacherArgs {
-  InOutF32 sums;          // [rows,kTeacherState]
-  InF32 logits;           // [rows,logits_stride] of the student, before the softcap
-  InF32 teacher_logits;   // [rows,logits_stride] of the teacher, likewise
-  InF32 teacher_state;    // [rows,kRowState] including this chunk
-  InU32 num_valid;             // [1]
-  uint row_chunk, permutation_step;   // rows, and their order (common.glsl's strided_permutation)
+  InOutF32 sums;  // [rows,kTeacherState]
+  InF32 logits;  // [rows,logits_stride] of the student, before the softcap
+  InF32 teacher_logits;  // [rows,logits_stride] of the teacher, likewise
+  InF32 teacher_state;  // [rows,kRowState] including this chunk
+  InU32 num_valid;  // [1]
+  uint row_chunk, permutation_step;  // rows, and their order (common.glsl's strided_permutation)
   uint cols, logits_stride, first_column;
   float softcap, teacher_softcap;
 };
 
 struct LossFinishArgs {
-  InF32 state;       // [N,kRowState]
-  OutF32 nll;        // [N] by token, nats; 0 where there is no target
-  OutF32 sums;       // [kSumCount]
-  InOutU32 status;   // [kStatusWords]
+  InF32 state;  // [N,kRowState]
+  OutF32 nll;  // [N] by token, nats; 0 where there is no target
+  OutF32 sums;  // [kSumCount]
+  InOutU32 status;  // [kStatusWords]
   InU32 token_of_row, row_of_token, num_valid, targets;
-  InF32 weights;     // [N]
+  InF32 weights;  // [N]
   InF32 teacher_state, teacher_sums;  // [N,kRowState], [N,kTeacherState]; or both null
   uint tokens, vocab;
   float smoothing, z_loss, distillation;

@@ -1,5 +1,5 @@
-#include "shaders/embedded_shaders.h"
 #include "tests/common/support.h"
+#include "shaders/embedded_shaders.h"
 
 #include <bit>
 #include <cmath>
@@ -13,8 +13,7 @@ namespace {
 std::unique_ptr<Device> the_device;
 std::unique_ptr<KernelLibrary> the_kernels;
 struct Forced {
-  explicit Forced(KernelClass kernel_class)
-      : device({.validation = true, .kernel_class = kernel_class}), kernels(device, embedded_shaders()) {}
+  explicit Forced(KernelClass kernel_class) : device({.validation = true, .kernel_class = kernel_class}), kernels(device, embedded_shaders()) {}
   Device device;
   KernelLibrary kernels;
 };
@@ -148,9 +147,7 @@ std::vector<float> Bench::read(const ConstTensor& tensor) const {
   return values;
 }
 
-std::vector<uint32_t> Bench::read_words(const ConstTensor& tensor) const {
-  return read_slice<uint32_t>(device(), tensor.slice());
-}
+std::vector<uint32_t> Bench::read_words(const ConstTensor& tensor) const { return read_slice<uint32_t>(device(), tensor.slice()); }
 
 void expect_close(const std::vector<float>& actual, const Doubles& expected, const Doubles& bound, const char* what) {
   ASSERT_EQ(actual.size(), expected.size()) << what;
@@ -165,9 +162,9 @@ void expect_close(const std::vector<float>& actual, const Doubles& expected, con
     if (ratio > worst_ratio) worst_ratio = ratio, worst = i;
   }
   if (wrong == 0) return;
-  ADD_FAILURE() << what << ": " << wrong << " of " << actual.size() << " elements out of bounds; first [" << first
-                << "] = " << actual[first] << ", expected " << expected[first] << " +- " << bound[first] << "; worst ["
-                << worst << "] = " << actual[worst] << ", expected " << expected[worst] << ", " << worst_ratio << " x the bound";
+  ADD_FAILURE() << what << ": " << wrong << " of " << actual.size() << " elements out of bounds; first [" << first << "] = " << actual[first]
+                << ", expected " << expected[first] << " +- " << bound[first] << "; worst [" << worst << "] = " << actual[worst] << ", expected "
+                << expected[worst] << ", " << worst_ratio << " x the bound";
 }
 
 void expect_close(const std::vector<float>& actual, const Doubles& expected, double roundings, double floor, const char* what) {

@@ -71,9 +71,7 @@ std::optional<std::string> why_not(const MatmulKernel& kernel);
 std::optional<std::string> why_not(KernelClass kernel_class, Precision precision);
 
 // Half a unit in the last place of an operand, relative; 0 if operands are not rounded.
-constexpr double operand_rounding(Precision precision) {
-  return precision == Precision::f16 ? 0x1p-11 : precision == Precision::bf16 ? 0x1p-8 : 0;
-}
+constexpr double operand_rounding(Precision precision) { return precision == Precision::f16 ? 0x1p-11 : precision == Precision::bf16 ? 0x1p-8 : 0; }
 
 // The same for a stored element, and its absolute error when it is tiny.
 constexpr double storage_rounding(DType dtype) { return dtype == DType::f16 ? 0x1p-11 : dtype == DType::bf16 ? 0x1p-8 : 0; }

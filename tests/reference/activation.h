@@ -52,8 +52,7 @@ inline Bounded gelu_backward(double d_y, double x) {
   const Sigmoid s = gelu_sigmoid(x);
   const double bend = s.slope == 0 ? 0 : x * s.slope * (kGeluLinear + 3 * kGeluCubic * x * x), d_x = d_y * (s.value + bend);
   // z' has 6 roundings as z has, bend 2 products, then a sum and a product.
-  const double error = s.value * s.value_relative + std::abs(bend) * (s.slope_relative + 8 * kUnit) +
-                       kUnit * (s.value + std::abs(bend));
+  const double error = s.value * s.value_relative + std::abs(bend) * (s.slope_relative + 8 * kUnit) + kUnit * (s.value + std::abs(bend));
   // A flushed slope loses the term x z'; where it matters (|z| about 87) that is below 200 |x|.
   return {d_x, kSecondOrder * (std::abs(d_y) * (error + kSmallest * (1 + 200 * std::min(std::abs(x), 100.0))) + kUnit * std::abs(d_x))};
 }
@@ -68,8 +67,7 @@ struct Swiglu {
     const Sigmoid s(gate, 0);
     const double bend = gate * s.slope, value = d_y * up * (s.value + bend);
     const double error = s.value * s.value_relative + std::abs(bend) * (s.slope_relative + kUnit) + kUnit * (s.value + std::abs(bend));
-    return {value, kSecondOrder * (std::abs(d_y * up) * (error + kSmallest * (1 + std::abs(gate))) + 2 * kUnit * std::abs(value) +
-                                   kSmallest)};
+    return {value, kSecondOrder * (std::abs(d_y * up) * (error + kSmallest * (1 + std::abs(gate))) + 2 * kUnit * std::abs(value) + kSmallest)};
   }
   static Bounded d_up(double d_y, double gate) {
     const Sigmoid s(gate, 0);

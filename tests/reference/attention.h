@@ -66,8 +66,7 @@ struct AttentionResult {
 };
 
 // `start` is empty or the first visible position of each token.
-inline AttentionResult attention_forward(const AttentionSize& s, const Doubles& qkv, const std::vector<uint32_t>& start,
-                                         const Arithmetic& a = {}) {
+inline AttentionResult attention_forward(const AttentionSize& s, const Doubles& qkv, const std::vector<uint32_t>& start, const Arithmetic& a = {}) {
   AttentionResult r{Doubles(s.out_size()), Doubles(s.lse_size()), Doubles(s.out_size()), Doubles(s.lse_size())};
   const double scale = 1 / std::sqrt(static_cast<double>(s.E));
   std::vector<Dot> score(s.T);
@@ -92,11 +91,13 @@ inline AttentionResult attention_forward(const AttentionSize& s, const Doubles& 
         for (uint64_t j = first; j <= i; ++j) {
           const double x = top - score[j].value * scale;
           p[j] = std::exp(-x) / sum;
-          p_error[j] = std::expm1(kU * ((a.addition * s.E + a.score) * score[j].magnitude * scale + a.exponent * x + 7 * (rescales + 1))) + kUnderflow;
+          p_error[j] =
+              std::expm1(kU * ((a.addition * s.E + a.score) * score[j].magnitude * scale + a.exponent * x + 7 * (rescales + 1))) + kUnderflow;
           sum_error += p[j] * p_error[j];
         }
         // log: 3 ULP, but 2^-21 absolute within [0.5, 2]; then one addition.
-        r.lse_bound[lse_at] = -std::log1p(-std::min(sum_error, 0.9)) + std::max(6 * kU * std::log(sum), 0x1p-21) + a.lse * kU * std::abs(r.lse[lse_at]);
+        r.lse_bound[lse_at] =
+            -std::log1p(-std::min(sum_error, 0.9)) + std::max(6 * kU * std::log(sum), 0x1p-21) + a.lse * kU * std::abs(r.lse[lse_at]);
         for (uint64_t e = 0; e < s.E; ++e) {
           double value = 0, magnitude = 0, error = 0;
           for (uint64_t j = first; j <= i; ++j) {

@@ -15,8 +15,7 @@ struct Embedding {
   Doubles forward(const std::vector<uint32_t>& tokens, const Doubles& wte, const Doubles& wpe) const {
     Doubles x(rows * dim);
     for (uint64_t n = 0; n < rows; ++n)
-      for (uint64_t i = 0; i < dim; ++i)
-        x[n * dim + i] = wte[tokens[n] * dim + i] + (wpe.empty() ? 0 : wpe[n % context * dim + i]);
+      for (uint64_t i = 0; i < dim; ++i) x[n * dim + i] = wte[tokens[n] * dim + i] + (wpe.empty() ? 0 : wpe[n % context * dim + i]);
     return x;
   }
 

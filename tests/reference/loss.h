@@ -58,8 +58,12 @@ inline TeacherRow teacher_row(const LossProblem& p, uint32_t n) {
 
 inline LossResult loss(const LossProblem& p) {
   const uint64_t n_x = uint64_t{p.tokens} * p.dim, n_w = uint64_t{p.vocab} * p.dim;
-  LossResult r{.nll = std::vector<double>(p.tokens), .lse = std::vector<double>(p.tokens), .d_x = std::vector<double>(n_x), .d_w = std::vector<double>(n_w),
-               .d_x_magnitude = std::vector<double>(n_x), .d_w_magnitude = std::vector<double>(n_w)};
+  LossResult r{.nll = std::vector<double>(p.tokens),
+               .lse = std::vector<double>(p.tokens),
+               .d_x = std::vector<double>(n_x),
+               .d_w = std::vector<double>(n_w),
+               .d_x_magnitude = std::vector<double>(n_x),
+               .d_w_magnitude = std::vector<double>(n_w)};
   for (uint32_t n = 0; n < p.tokens; ++n) r.weight += p.valid(n) ? p.weights[n] : 0;
   std::vector<double> z(p.vocab), slope(p.vocab);
   for (uint32_t n = 0; n < p.tokens; ++n) {
@@ -93,8 +97,8 @@ inline LossResult loss(const LossProblem& p) {
     r.sum_teacher_entropy += weight * entropy;
     r.sum_teacher_cross_entropy += weight * cross_entropy;
     r.sum_teacher_kl += weight * (cross_entropy - entropy);
-    r.sum_objective += weight * (hard * ((1 - p.smoothing) * r.nll[n] + p.smoothing * (lse - mean)) + (1 - hard) * cross_entropy +
-                                 p.z_loss * lse * lse);
+    r.sum_objective +=
+        weight * (hard * ((1 - p.smoothing) * r.nll[n] + p.smoothing * (lse - mean)) + (1 - hard) * cross_entropy + p.z_loss * lse * lse);
     r.top1_correct += static_cast<uint32_t>(best - z.begin()) == p.targets[n] ? weight : 0;
     for (uint32_t v = 0; v < p.vocab; ++v) {
       const double probability = std::exp(z[v] - lse), q = p.teacher_dim == 0 ? 0 : teacher.q[v];

@@ -16,9 +16,7 @@ constexpr double kDivision = 5 * kUnit, kInverseSqrt = 4 * kUnit;
 constexpr double kSecondOrder = 1.01;
 
 // Additions a term passes through in a row reduction: its lane's, then the workgroup's in any order.
-inline double row_sum_roundings(uint64_t terms, uint64_t workgroup) {
-  return static_cast<double>((terms + workgroup - 1) / workgroup + workgroup);
-}
+inline double row_sum_roundings(uint64_t terms, uint64_t workgroup) { return static_cast<double>((terms + workgroup - 1) / workgroup + workgroup); }
 
 struct Norm {
   uint64_t rows, dim;
@@ -37,8 +35,8 @@ struct Norm {
     Doubles d_x_bound, d_weight_bound, d_bias_bound;
   };
   // row_roundings as above; column_roundings: additions a term passes through on its way to d_weight.
-  Backward backward(const Doubles& d_y, const Doubles& x, const Doubles& mean, const Doubles& rstd, const Doubles& weight,
-                    double row_roundings, double column_roundings) const;
+  Backward backward(const Doubles& d_y, const Doubles& x, const Doubles& mean, const Doubles& rstd, const Doubles& weight, double row_roundings,
+                    double column_roundings) const;
 };
 
 inline Norm::Forward Norm::forward(const Doubles& x, const Doubles& weight, const Doubles& bias, double roundings) const {
@@ -72,15 +70,14 @@ inline Norm::Forward Norm::forward(const Doubles& x, const Doubles& weight, cons
       f.y[row * dim + i] = scaled + shift;
       // The difference, rstd, two products, the sum with the bias.
       f.y_bound[row * dim + i] = kSecondOrder * ((mean_error + kUnit * std::abs(c)) * rstd * std::abs(weight[i]) * (1 + rstd_relative) +
-                                                 std::abs(scaled) * (rstd_relative + 2 * kUnit) +
-                                                 kUnit * std::abs(scaled + shift));
+                                                 std::abs(scaled) * (rstd_relative + 2 * kUnit) + kUnit * std::abs(scaled + shift));
     }
   }
   return f;
 }
 
-inline Norm::Backward Norm::backward(const Doubles& d_y, const Doubles& x, const Doubles& mean, const Doubles& rstd,
-                                     const Doubles& weight, double row_roundings, double column_roundings) const {
+inline Norm::Backward Norm::backward(const Doubles& d_y, const Doubles& x, const Doubles& mean, const Doubles& rstd, const Doubles& weight,
+                                     double row_roundings, double column_roundings) const {
   Backward b{Doubles(rows * dim), Doubles(dim), Doubles(dim), Doubles(rows * dim), Doubles(dim), Doubles(dim)};
   const double d = static_cast<double>(dim);
   for (uint64_t row = 0; row < rows; ++row) {
@@ -101,8 +98,7 @@ inline Norm::Backward Norm::backward(const Doubles& d_y, const Doubles& x, const
       // g rounded; x_hat and its product: 3; two subtractions and the product with rstd: 3 of everything.
       const double size = std::abs(g(i)) + std::abs(mean_g) + std::abs(x_hat(i) * mean_gx);
       b.d_x_bound[at] = kSecondOrder * rstd[row] *
-                        (kUnit * (std::abs(g(i)) + 3 * std::abs(x_hat(i) * mean_gx) + 3 * size) + mean_g_error +
-                         std::abs(x_hat(i)) * mean_gx_error);
+                        (kUnit * (std::abs(g(i)) + 3 * std::abs(x_hat(i) * mean_gx) + 3 * size) + mean_g_error + std::abs(x_hat(i)) * mean_gx_error);
       b.d_weight[i] += d_y[at] * x_hat(i);
       b.d_bias[i] += d_y[at];
       // x_hat 2 and the product 1, then the additions.

@@ -34,8 +34,7 @@ struct AdamW {
     const double root_error = root * (2 * kRoot + u) + std::sqrt((e.v + v_error) * v_correction) - root;
     const double denominator_error = root_error + u * (eps + denominator);
     // lr / (1 - beta1^t), the division, the product.
-    const double update_error = std::abs(update) * (2 * u + kDivision + denominator_error / denominator) +
-                                lr * m_correction * m_error / denominator;
+    const double update_error = std::abs(update) * (2 * u + kDivision + denominator_error / denominator) + lr * m_correction * m_error / denominator;
     e.m_bound = kSecondOrder * m_error;
     e.v_bound = kSecondOrder * v_error;
     // weight_decay and lr * weight_decay: 2 of that; 1 - that and the product: 2; the difference.

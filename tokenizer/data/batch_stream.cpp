@@ -27,8 +27,8 @@ Batch empty_batch(const WindowOptions& options, uint64_t index) {
 
 // Fills the first `length` positions of window `row` with tokens from `start` on; targets before position
 // `first_scored` keep weight 0. REQUIRES start + length < token_count().
-void fill_window(Batch& batch, const TokenShard& shard, const WindowOptions& options, uint32_t row, uint64_t start,
-                 uint32_t length, uint32_t first_scored) {
+void fill_window(Batch& batch, const TokenShard& shard, const WindowOptions& options, uint32_t row, uint64_t start, uint32_t length,
+                 uint32_t first_scored) {
   const size_t base = size_t{row} * options.context;
   shard.read(std::span(batch.inputs).subspan(base, length), start);
   shard.read(std::span(batch.targets).subspan(base, length), start + 1);
@@ -71,12 +71,11 @@ void sort_by_token(Batch& batch) {
   }
 }
 
-BatchStream::BatchStream(const TokenShard& shard, const WindowOptions& options, uint64_t seed)
-    : shard_(shard), options_(options), seed_(seed) {
+BatchStream::BatchStream(const TokenShard& shard, const WindowOptions& options, uint64_t seed) : shard_(shard), options_(options), seed_(seed) {
   check_options(options);
   if (shard.token_count() <= options.context) {
-    throw Error("'{}' has {} tokens, and a context of {} needs at least {}: give more text or a shorter context",
-                shard.path().string(), shard.token_count(), options.context, uint64_t{options.context} + 1);
+    throw Error("'{}' has {} tokens, and a context of {} needs at least {}: give more text or a shorter context", shard.path().string(),
+                shard.token_count(), options.context, uint64_t{options.context} + 1);
   }
 }
 
@@ -87,8 +86,7 @@ uint64_t BatchStream::window_start(uint64_t index, uint32_t row) const {
   uint32_t attempt = 0;
   while (true) {
     // The row is the lane; the draw index separates this use of the seed from others, and the attempts.
-    const auto product =
-        static_cast<unsigned __int128>(philox_bits(seed_, index, row, kBatchStreamLane + attempt++)) * choices;
+    const auto product = static_cast<unsigned __int128>(philox_bits(seed_, index, row, kBatchStreamLane + attempt++)) * choices;
     if (static_cast<uint64_t>(product) >= threshold) return static_cast<uint64_t>(product >> 64);
   }
 }
@@ -109,8 +107,7 @@ EvalWindows::EvalWindows(const TokenShard& shard, const WindowOptions& options, 
     throw Error("'{}' has {} token(s): evaluation needs at least 2", shard.path().string(), shard.token_count());
   }
   if (stride_ > options.context) {
-    throw Error("a stride of {} would skip tokens: it must not be larger than the context of {}", stride_,
-                options.context);
+    throw Error("a stride of {} would skip tokens: it must not be larger than the context of {}", stride_, options.context);
   }
   target_count_ = std::max<uint64_t>(1, std::min(shard.token_count() - 1, max_targets));
   const uint64_t beyond_first = target_count_ > options.context ? target_count_ - options.context : 0;

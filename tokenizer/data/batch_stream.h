@@ -24,8 +24,7 @@ struct Batch {
   std::vector<uint32_t> inputs;     // [N]
   std::vector<uint32_t> targets;    // [N] the token after each input
   std::vector<float> weights;       // [N] 1, or 0: no target (padding; across a document boundary when masked)
-  std::vector<uint32_t>
-      document_start;                   // [N] first t' of the row's own window that is in the same document; 0 unmasked
+  std::vector<uint32_t> document_start;                   // [N] first t' of the row's own window that is in the same document; 0 unmasked
   std::vector<uint32_t> order;          // [N] rows sorted by input token, equal tokens in row order
   std::vector<uint32_t> segment_start;  // [N+1] order[segment_start[s] .. segment_start[s+1]) share one input token;
                                         //       entries after segment_count are N
@@ -69,8 +68,7 @@ class EvalWindows {
  public:
   // stride 0 means T: windows without overlap. Errors: fewer than 2 tokens; stride > T. `shard` must outlive the
   // object.
-  EvalWindows(const TokenShard& shard, const WindowOptions& options, uint32_t stride = 0,
-              uint64_t max_targets = UINT64_MAX);
+  EvalWindows(const TokenShard& shard, const WindowOptions& options, uint32_t stride = 0, uint64_t max_targets = UINT64_MAX);
 
   uint64_t window_count() const { return window_count_; }
   uint64_t batch_count() const { return (window_count_ + options_.batch - 1) / options_.batch; }

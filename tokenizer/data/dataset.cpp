@@ -14,9 +14,9 @@
 #include "engine/base/hash.h"
 #include "engine/base/json.h"
 #include "engine/base/staged_folder.h"
-#include "tokenizer/text/corpus.h"
 #include "tokenizer/data/shard.h"
 #include "tokenizer/synth/synth.h"
+#include "tokenizer/text/corpus.h"
 #include "tokenizer/text/tokenizer.h"
 
 namespace lapilli {
@@ -79,15 +79,14 @@ class CorpusEncoder {
 };
 
 // -ln p of every document, when all inputs are synthetic and have several documents; else empty.
-std::vector<double> document_nats(std::span<const std::filesystem::path> inputs,
-                                  std::span<const uint64_t> documents_per_input) {
+std::vector<double> document_nats(std::span<const std::filesystem::path> inputs, std::span<const uint64_t> documents_per_input) {
   std::vector<double> nats;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const std::optional<std::vector<double>> stories = read_synth_nats(inputs[i]);
     if (!stories) return {};
     if (stories->size() != documents_per_input[i]) {
-      throw Error("'{}' has {} documents, and '{}' describes {} stories: make the corpus again, or remove that file",
-                  inputs[i].string(), documents_per_input[i], synth_nats_path(inputs[i]).string(), stories->size());
+      throw Error("'{}' has {} documents, and '{}' describes {} stories: make the corpus again, or remove that file", inputs[i].string(),
+                  documents_per_input[i], synth_nats_path(inputs[i]).string(), stories->size());
     }
     nats.insert(nats.end(), stories->begin(), stories->end());
   }
@@ -104,8 +103,8 @@ uint64_t split_position(const TokenShard& all, double val_fraction) {
 }
 
 // Tokens [begin, end) of `all` -> a separate shard, with its documents.
-SplitSummary write_split(const std::filesystem::path& path, const TokenShard& all, TokenShardWriter::Options options,
-                         uint64_t begin, uint64_t end, std::span<const double> nats) {
+SplitSummary write_split(const std::filesystem::path& path, const TokenShard& all, TokenShardWriter::Options options, uint64_t begin, uint64_t end,
+                         std::span<const double> nats) {
   TokenShardWriter writer(path, std::move(options));
   std::vector<uint32_t> block;
   double split_nats = nats.empty() ? kUnknown : 0;
@@ -132,8 +131,7 @@ SplitSummary write_split(const std::filesystem::path& path, const TokenShard& al
 }
 
 nlohmann::ordered_json to_json(const SplitSummary& split) {
-  nlohmann::ordered_json json = {
-      {"tokens", split.tokens}, {"documents", split.documents}, {"text_bytes", split.text_bytes}};
+  nlohmann::ordered_json json = {{"tokens", split.tokens}, {"documents", split.documents}, {"text_bytes", split.text_bytes}};
   if (!std::isnan(split.source_entropy_nats)) {
     json["source_entropy_nats"] = split.source_entropy_nats;
     json["source_entropy_nats_per_token"] = split.source_entropy_nats / static_cast<double>(split.tokens);
@@ -143,17 +141,15 @@ nlohmann::ordered_json to_json(const SplitSummary& split) {
 
 void write_dataset_json(const std::filesystem::path& path, const DatasetSummary& summary, const Tokenizer& tokenizer,
                         std::span<const std::filesystem::path> inputs, double val_fraction) {
-  nlohmann::ordered_json json = {{"format", "lapilli data set"},
-                                 {"version", 1},
-                                 {"tokenizer",
-                                  {{"type", tokenizer_type_name(tokenizer.type())},
-                                   {"vocab_size", tokenizer.vocab_size()},
-                                   {"hash", to_hex(tokenizer.hash())}}},
-                                 {"token_width_bits", summary.token_width_bits},
-                                 {"bytes_per_token", summary.bytes_per_token},
-                                 {"val_fraction", val_fraction},
-                                 {"train", to_json(summary.train)},
-                                 {"val", to_json(summary.val)}};
+  nlohmann::ordered_json json = {
+      {"format", "lapilli data set"},
+      {"version", 1},
+      {"tokenizer", {{"type", tokenizer_type_name(tokenizer.type())}, {"vocab_size", tokenizer.vocab_size()}, {"hash", to_hex(tokenizer.hash())}}},
+      {"token_width_bits", summary.token_width_bits},
+      {"bytes_per_token", summary.bytes_per_token},
+      {"val_fraction", val_fraction},
+      {"train", to_json(summary.train)},
+      {"val", to_json(summary.val)}};
   for (const std::filesystem::path& input : inputs) json["inputs"].push_back(input.filename().string());
   write_file_atomically(path, json_text(json, 2) + "\n");
 }

@@ -127,8 +127,7 @@ NgramReference ngram_reference(const TokenShard& train, const TokenShard& val, u
   val.require_vocab_size(train.vocab_size(), fmt::format("'{}'", train.path().string()));
   for (const TokenShard* shard : {&train, &val}) {
     if (shard->token_count() < 2) {
-      throw Error("'{}' has {} token(s): counting bigrams needs at least 2", shard->path().string(),
-                  shard->token_count());
+      throw Error("'{}' has {} token(s): counting bigrams needs at least 2", shard->path().string(), shard->token_count());
     }
   }
   const TrainCounts counts = count_train(train, max_train_tokens);

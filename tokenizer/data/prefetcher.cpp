@@ -3,10 +3,7 @@
 namespace lapilli {
 
 Prefetcher::Prefetcher(Maker maker, uint64_t first_index, size_t depth)
-    : maker_(std::move(maker)),
-      depth_(depth == 0 ? 1 : depth),
-      next_to_make_(first_index),
-      thread_([this] { work(); }) {}
+    : maker_(std::move(maker)), depth_(depth == 0 ? 1 : depth), next_to_make_(first_index), thread_([this] { work(); }) {}
 
 Prefetcher::~Prefetcher() {
   {

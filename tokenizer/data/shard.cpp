@@ -22,20 +22,16 @@ void TokenShard::parse_header() {
   }
   std::memcpy(&header, bytes.data(), sizeof header);
   if (header.version != kShardVersion) {
-    throw Error("'{}' is a token shard of version {}, and this program reads version {}: build the data again", name,
-                header.version, kShardVersion);
+    throw Error("'{}' is a token shard of version {}, and this program reads version {}: build the data again", name, header.version, kShardVersion);
   }
-  const bool is_intact = header.header_checksum == header_checksum(header) &&
-                         (header.token_width_bits == 16 || header.token_width_bits == 32) && header.vocab_size > 0 &&
-                         header.reserved == decltype(header.reserved){};
+  const bool is_intact = header.header_checksum == header_checksum(header) && (header.token_width_bits == 16 || header.token_width_bits == 32) &&
+                         header.vocab_size > 0 && header.reserved == decltype(header.reserved){};
   if (!is_intact) throw Error("'{}' is damaged (its header does not match its checksum): build the data again", name);
   if (bytes.size() != header.file_bytes) {
-    throw Error("'{}' is cut short or has grown: it has {} bytes and should have {}; build the data again", name,
-                bytes.size(), header.file_bytes);
+    throw Error("'{}' is cut short or has grown: it has {} bytes and should have {}; build the data again", name, bytes.size(), header.file_bytes);
   }
   const ShardLayout layout(header.vocab_size, header.token_width_bits, header.token_count, header.document_count);
-  if (layout.file_bytes != header.file_bytes)
-    throw Error("'{}' is damaged (sizes disagree): build the data again", name);
+  if (layout.file_bytes != header.file_bytes) throw Error("'{}' is damaged (sizes disagree): build the data again", name);
 
   vocab_size_ = header.vocab_size;
   token_width_bits_ = header.token_width_bits;
@@ -59,9 +55,7 @@ void TokenShard::verify_payload() const {
   if (hash_bytes(file_.bytes().subspan(sizeof(ShardHeader))) != payload_checksum_) {
     throw Error("'{}' is damaged (its contents do not match its checksum): build the data again", name);
   }
-  const auto largest = [](const auto& tokens) -> uint32_t {
-    return tokens.empty() ? 0 : *std::max_element(tokens.begin(), tokens.end());
-  };
+  const auto largest = [](const auto& tokens) -> uint32_t { return tokens.empty() ? 0 : *std::max_element(tokens.begin(), tokens.end()); };
   if (std::max(largest(tokens16_), largest(tokens32_)) >= vocab_size_) {
     throw Error("'{}' holds tokens outside its vocabulary of {}: build the data again", name, vocab_size_);
   }
@@ -88,14 +82,14 @@ uint64_t TokenShard::document_of(uint64_t token_index) const {
 
 void TokenShard::require_tokenizer(uint64_t tokenizer_hash, std::string_view user) const {
   if (tokenizer_hash == tokenizer_hash_) return;
-  throw Error("'{}' was made with another tokenizer than {} (hash {} against {}): build the data with that tokenizer",
-              path_.string(), user, to_hex(tokenizer_hash_), to_hex(tokenizer_hash));
+  throw Error("'{}' was made with another tokenizer than {} (hash {} against {}): build the data with that tokenizer", path_.string(), user,
+              to_hex(tokenizer_hash_), to_hex(tokenizer_hash));
 }
 
 void TokenShard::require_vocab_size(uint32_t vocab_size, std::string_view user) const {
   if (vocab_size == vocab_size_) return;
-  throw Error("'{}' was made with a vocabulary of {}, and {} has {}: build the data with the same tokenizer",
-              path_.string(), vocab_size_, user, vocab_size);
+  throw Error("'{}' was made with a vocabulary of {}, and {} has {}: build the data with the same tokenizer", path_.string(), vocab_size_, user,
+              vocab_size);
 }
 
 }  // namespace lapilli

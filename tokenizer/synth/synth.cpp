@@ -7,9 +7,9 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/json.h"
-#include "tokenizer/text/corpus.h"
 #include "engine/base/philox.h"
 #include "tokenizer/synth/synth_story.h"
+#include "tokenizer/text/corpus.h"
 
 namespace lapilli {
 
@@ -111,13 +111,11 @@ std::optional<std::vector<double>> read_synth_nats(const std::filesystem::path& 
   const std::filesystem::path json_path = synth_json_path(corpus), nats_path = synth_nats_path(corpus);
   if (!std::filesystem::exists(json_path) || !std::filesystem::exists(nats_path)) return std::nullopt;
   const auto foreign = [&](const std::filesystem::path& path) {
-    return Error("'{}' does not belong to '{}' (or is damaged): make the corpus again, or remove that file",
-                 path.string(), corpus.string());
+    return Error("'{}' does not belong to '{}' (or is damaged): make the corpus again, or remove that file", path.string(), corpus.string());
   };
   nlohmann::ordered_json json = parse_json(read_text_file(json_path));  // not const: a key that is missing reads as null
   if (!json.is_object() || json.value("format", "") != "lapilli synthetic corpus") return std::nullopt;
-  if (!json["bytes"].is_number_unsigned() || json["bytes"] != std::filesystem::file_size(corpus))
-    throw foreign(json_path);
+  if (!json["bytes"].is_number_unsigned() || json["bytes"] != std::filesystem::file_size(corpus)) throw foreign(json_path);
 
   const std::vector<std::byte> bytes = read_binary_file(nats_path);
   constexpr size_t kHeaderBytes = kNatsMagic.size() + sizeof(uint64_t);

@@ -12,10 +12,9 @@ namespace lapilli {
 
 namespace {
 
-constexpr std::array<std::string_view, 21> kNumberWords = {
-    "zero",     "one",     "two",     "three",     "four",     "five",     "six",
-    "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",   "thirteen",
-    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"};
+constexpr std::array<std::string_view, 21> kNumberWords = {"zero",     "one",     "two",     "three",     "four",     "five",     "six",
+                                                           "seven",    "eight",   "nine",    "ten",       "eleven",   "twelve",   "thirteen",
+                                                           "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"};
 
 size_t number_of(const std::string& word) {
   const auto found = std::ranges::find(kNumberWords, word);
@@ -68,16 +67,10 @@ void Grammar::expand(Text& out, Slots& slots, const Rule& rule, const Chooser& c
   out.nats -= std::log(chosen.p);
   for (const Node& node : chosen.nodes) {
     switch (node.kind) {
-      case NodeKind::kLiteral:
-        out.text += node.literal;
-        break;
+      case NodeKind::kLiteral: out.text += node.literal; break;
       case NodeKind::kPrint:
-      case NodeKind::kSum:
-        out.text += print(node, slots);
-        break;
-      case NodeKind::kRule:
-        expand(out, slots, rules_[static_cast<size_t>(node.rule)], choose);
-        break;
+      case NodeKind::kSum: out.text += print(node, slots); break;
+      case NodeKind::kRule: expand(out, slots, rules_[static_cast<size_t>(node.rule)], choose); break;
       case NodeKind::kChoose: {
         const Table& table = tables_[static_cast<size_t>(node.table)];
         const size_t rank = choose(table.p);

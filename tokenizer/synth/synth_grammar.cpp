@@ -158,8 +158,7 @@ void Grammar::bind_slots(const RuleSpec& spec) {
       if (found == slots_.end()) {
         slots_.push_back({std::string(choice.slot), choice.table, choice.other});
       } else {
-        CHECK(found->table == choice.table && found->other == choice.other, "slot '{}' is filled in two ways",
-              choice.slot);
+        CHECK(found->table == choice.table && found->other == choice.other, "slot '{}' is filled in two ways", choice.slot);
       }
     }
   }
@@ -169,8 +168,7 @@ void Grammar::check_choices(const std::vector<Node>& nodes, const std::string& w
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (nodes[i].kind != NodeKind::kChoose) continue;
     const Table& table = tables_[static_cast<size_t>(nodes[i].table)];
-    const bool is_delimited =
-        i + 1 < nodes.size() && nodes[i + 1].kind == NodeKind::kLiteral && !is_letter(nodes[i + 1].literal[0]);
+    const bool is_delimited = i + 1 < nodes.size() && nodes[i + 1].kind == NodeKind::kLiteral && !is_letter(nodes[i + 1].literal[0]);
     CHECK(is_delimited, "rule {}: text must follow the choice from {}", where, table.name);
     const auto form = static_cast<size_t>(nodes[i].form);
     for (const auto& a : table.rows) {
@@ -197,8 +195,7 @@ void Grammar::check_alternatives(const Rule& rule) const {
   };
   for (const Alternative& a : rule.alternatives) {
     for (const Alternative& b : rule.alternatives) {
-      CHECK(&a == &b || differ(a.nodes, b.nodes),
-            "rule {}: alternatives {} and {} cannot be told apart by their beginnings", rule.name,
+      CHECK(&a == &b || differ(a.nodes, b.nodes), "rule {}: alternatives {} and {} cannot be told apart by their beginnings", rule.name,
             &a - rule.alternatives.data(), &b - rule.alternatives.data());
     }
   }

@@ -136,8 +136,7 @@ bool CorpusReader::take_line_block(Piece& piece) {
       const std::string_view line = text.substr(position, kDocumentSeparator.size() + 1);
       const bool is_complete = line.size() > kDocumentSeparator.size() || file_ended_;
       if (!is_complete && kDocumentSeparator.starts_with(line)) break;
-      if (is_complete && line.starts_with(kDocumentSeparator) &&
-          (line.size() == kDocumentSeparator.size() || line.back() == '\n')) {
+      if (is_complete && line.starts_with(kDocumentSeparator) && (line.size() == kDocumentSeparator.size() || line.back() == '\n')) {
         skip = line.size();
         separated = true;
         break;

@@ -54,22 +54,15 @@ class FieldReader {
     field = static_cast<uint32_t>(tag >> 3);
     wire_type = static_cast<uint32_t>(tag & 7);
     switch (wire_type) {
-      case kVarint:
-        number = varint();
-        break;
-      case kFixed64:
-        take(8);
-        break;
-      case kFixed32:
-        take(4);
-        break;
+      case kVarint: number = varint(); break;
+      case kFixed64: take(8); break;
+      case kFixed32: take(4); break;
       case kLengthDelimited: {
         const uint64_t size = varint();
         bytes = take(size);
         break;
       }
-      default:
-        fail();
+      default: fail();
     }
     if (field == 0) fail();
     return true;
@@ -120,8 +113,7 @@ ModelPiece parse_piece(std::string_view bytes) {
 }  // namespace
 
 std::vector<ModelPiece> base_pieces() {
-  std::vector<ModelPiece> pieces = {
-      {"<unk>", 0, PieceKind::kUnknown}, {"<s>", 0, PieceKind::kControl}, {"</s>", 0, PieceKind::kControl}};
+  std::vector<ModelPiece> pieces = {{"<unk>", 0, PieceKind::kUnknown}, {"<s>", 0, PieceKind::kControl}, {"</s>", 0, PieceKind::kControl}};
   for (uint32_t byte = 0; byte < 256; ++byte) pieces.push_back({fmt::format("<0x{:02X}>", byte), 0, PieceKind::kByte});
   return pieces;
 }

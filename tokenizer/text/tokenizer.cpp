@@ -62,8 +62,7 @@ bool spans_words(const ModelPiece& piece) {
 TokenizerType type_of(const ModelProto& model) {
   if (model.kind == ModelKind::kBpe) return TokenizerType::kBpe;
   if (model.kind != ModelKind::kChar) return TokenizerType::kUnigram;
-  const bool has_characters =
-      std::ranges::any_of(model.pieces, [](const ModelPiece& piece) { return piece.kind == PieceKind::kNormal; });
+  const bool has_characters = std::ranges::any_of(model.pieces, [](const ModelPiece& piece) { return piece.kind == PieceKind::kNormal; });
   return has_characters ? TokenizerType::kChar : TokenizerType::kByte;
 }
 
@@ -75,8 +74,7 @@ struct StringHash {
 }  // namespace
 
 struct Tokenizer::Impl {
-  Impl(std::filesystem::path model_path, const std::string& bytes)
-      : path(std::move(model_path)), hash(hash_bytes(std::as_bytes(std::span(bytes)))) {
+  Impl(std::filesystem::path model_path, const std::string& bytes) : path(std::move(model_path)), hash(hash_bytes(std::as_bytes(std::span(bytes)))) {
     const ModelProto model = parse_model(bytes);
     sentencepiece.emplace(with_spaces_kept(bytes));
     type = type_of(model);
@@ -138,8 +136,7 @@ Tokenizer::Tokenizer(const std::filesystem::path& model_path) {
   try {
     impl_ = std::make_unique<Impl>(model_path, bytes);
   } catch (const std::exception& failure) {
-    throw Error("cannot use '{}' as a tokenizer ({}); make one with `lapilli tokenizer train`", model_path.string(),
-                failure.what());
+    throw Error("cannot use '{}' as a tokenizer ({}); make one with `lapilli tokenizer train`", model_path.string(), failure.what());
   }
 }
 

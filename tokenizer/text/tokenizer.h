@@ -41,8 +41,7 @@ struct TokenizerSpec {
 // Learns a vocabulary from the texts and writes a SentencePiece model file: a complete file or none. The same inputs
 // give the same bytes. Errors: an input that is missing, empty, binary or not UTF-8; a vocabulary too large for the
 // texts, or too small.
-void train_tokenizer(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs,
-                     const std::filesystem::path& output);
+void train_tokenizer(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs, const std::filesystem::path& output);
 
 // A loaded model. Also loads SentencePiece models made elsewhere (these may not be lossless). encode() has a cache of
 // words: one thread at a time per object.

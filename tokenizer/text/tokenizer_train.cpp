@@ -7,9 +7,9 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/philox.h"
 #include "tokenizer/text/corpus.h"
 #include "tokenizer/text/model_proto.h"
-#include "engine/base/philox.h"
 #include "tokenizer/text/sentencepiece_bridge.h"
 #include "tokenizer/text/tokenizer.h"
 
@@ -92,8 +92,7 @@ class SentenceReader {
 
 // SentencePiece reserves tabs, and skips lines with its symbol for unknown characters, U+2585.
 bool can_learn_from(std::string_view sentence) {
-  return sentence.find_first_not_of('\t') != std::string_view::npos &&
-         sentence.find("\xE2\x96\x85") == std::string_view::npos;
+  return sentence.find_first_not_of('\t') != std::string_view::npos && sentence.find("\xE2\x96\x85") == std::string_view::npos;
 }
 
 // The number that follows `marker` in SentencePiece's message.
@@ -106,20 +105,19 @@ std::optional<uint64_t> number_after(std::string_view message, std::string_view 
   return value;
 }
 
-Error explain(const SentencePieceFailure& failure, const TokenizerSpec& spec,
-              std::span<const std::filesystem::path> inputs) {
+Error explain(const SentencePieceFailure& failure, const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs) {
   const std::string_view message = failure.what();
   if (const auto most = number_after(message, "set it to a value <= ")) {
-    return Error("{} has too little text for a {} vocabulary of {}: it supports at most --vocab-size {}",
-                 names_of(inputs), tokenizer_type_name(spec.type), spec.vocab_size, *most);
+    return Error("{} has too little text for a {} vocabulary of {}: it supports at most --vocab-size {}", names_of(inputs),
+                 tokenizer_type_name(spec.type), spec.vocab_size, *most);
   }
   if (message.find("smaller than required_chars") != std::string_view::npos) {
     const auto needed = number_after(message, fmt::format("{} vs ", spec.vocab_size));
-    return Error("a vocabulary of {} is too small for the different characters of {}: --vocab-size must be at least {}",
-                 spec.vocab_size, names_of(inputs), needed.value_or(spec.vocab_size + 1));
+    return Error("a vocabulary of {} is too small for the different characters of {}: --vocab-size must be at least {}", spec.vocab_size,
+                 names_of(inputs), needed.value_or(spec.vocab_size + 1));
   }
-  return Error("cannot learn a {} vocabulary of {} from {}: SentencePiece says \"{}\"", tokenizer_type_name(spec.type),
-               spec.vocab_size, names_of(inputs), message);
+  return Error("cannot learn a {} vocabulary of {} from {}: SentencePiece says \"{}\"", tokenizer_type_name(spec.type), spec.vocab_size,
+               names_of(inputs), message);
 }
 
 std::string train_subwords(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs) {
@@ -165,9 +163,7 @@ std::vector<std::pair<std::string, uint64_t>> count_characters(std::span<const s
   for (uint32_t byte = 1; byte < 128; ++byte) {
     if (ascii[byte] > 0) sorted.emplace_back(std::string(1, static_cast<char>(byte)), ascii[byte]);
   }
-  std::ranges::sort(sorted, [](const auto& a, const auto& b) {
-    return a.second != b.second ? a.second > b.second : a.first < b.first;
-  });
+  std::ranges::sort(sorted, [](const auto& a, const auto& b) { return a.second != b.second ? a.second > b.second : a.first < b.first; });
   return sorted;
 }
 
@@ -195,9 +191,8 @@ std::string make_byte_model(std::span<const std::filesystem::path> inputs) {
 void check_vocab_size(const TokenizerSpec& spec) {
   if (spec.type == TokenizerType::kByte || (spec.type == TokenizerType::kChar && spec.vocab_size == 0)) return;
   if (spec.vocab_size <= kBasePieces) {
-    throw Error(
-        "--vocab-size {} is too small: {} entries are taken by the 256 byte pieces and the specials, so give more",
-        spec.vocab_size, kBasePieces);
+    throw Error("--vocab-size {} is too small: {} entries are taken by the 256 byte pieces and the specials, so give more", spec.vocab_size,
+                kBasePieces);
   }
   if (spec.vocab_size > 1u << 20) {
     throw Error("--vocab-size {} is too large: at most {} are supported", spec.vocab_size, 1u << 20);
@@ -207,8 +202,7 @@ void check_vocab_size(const TokenizerSpec& spec) {
 }  // namespace
 
 TokenizerType parse_tokenizer_type(std::string_view name) {
-  for (const TokenizerType type :
-       {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
+  for (const TokenizerType type : {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
     if (tokenizer_type_name(type) == name) return type;
   }
   throw Error("unknown tokenizer type '{}': use unigram, bpe, char or byte", name);
@@ -216,33 +210,22 @@ TokenizerType parse_tokenizer_type(std::string_view name) {
 
 std::string_view tokenizer_type_name(TokenizerType type) {
   switch (type) {
-    case TokenizerType::kUnigram:
-      return "unigram";
-    case TokenizerType::kBpe:
-      return "bpe";
-    case TokenizerType::kChar:
-      return "char";
-    case TokenizerType::kByte:
-      return "byte";
+    case TokenizerType::kUnigram: return "unigram";
+    case TokenizerType::kBpe: return "bpe";
+    case TokenizerType::kChar: return "char";
+    case TokenizerType::kByte: return "byte";
   }
   return "?";
 }
 
-void train_tokenizer(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs,
-                     const std::filesystem::path& output) {
+void train_tokenizer(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs, const std::filesystem::path& output) {
   check_vocab_size(spec);
   std::string model;
   switch (spec.type) {
     case TokenizerType::kUnigram:
-    case TokenizerType::kBpe:
-      model = train_subwords(spec, inputs);
-      break;
-    case TokenizerType::kChar:
-      model = make_char_model(spec, inputs);
-      break;
-    case TokenizerType::kByte:
-      model = make_byte_model(inputs);
-      break;
+    case TokenizerType::kBpe: model = train_subwords(spec, inputs); break;
+    case TokenizerType::kChar: model = make_char_model(spec, inputs); break;
+    case TokenizerType::kByte: model = make_byte_model(inputs); break;
   }
   write_file_atomically(output, model);
 }

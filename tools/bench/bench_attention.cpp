@@ -3,8 +3,8 @@
 #include "model/attention/attention.h"
 #include "model/matmul/matmul.h"
 #include "model/transformer/transformer.h"
-#include "tools/bench/bench_run.h"
 #include "tools/bench/bench_page.h"
+#include "tools/bench/bench_run.h"
 
 namespace lapilli {
 
@@ -26,14 +26,13 @@ AttentionShape shape_of(const AttentionBenchOptions& options, const std::optiona
                              .heads = options.heads,
                              .kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads,
                              .head_width = options.head_width};
-  if (shape.heads % shape.kv_heads != 0)
-    throw UsageError("--kv-heads", fmt::format("{} does not divide the {} heads", shape.kv_heads, shape.heads));
+  if (shape.heads % shape.kv_heads != 0) throw UsageError("--kv-heads", fmt::format("{} does not divide the {} heads", shape.kv_heads, shape.heads));
   return shape;
 }
 
 // The shape with each requested kernel, or with none forced, and the suffix for the name of a pass.
-std::vector<std::pair<std::string, AttentionShape>> with_kernels(const AttentionBenchOptions& options, const AttentionShape& shape, Precision precision,
-                                                                 const DeviceCaps& caps) {
+std::vector<std::pair<std::string, AttentionShape>> with_kernels(const AttentionBenchOptions& options, const AttentionShape& shape,
+                                                                 Precision precision, const DeviceCaps& caps) {
   std::vector<std::pair<std::string, AttentionShape>> shapes;
   for (const std::string& name : options.kernels) {
     shapes.emplace_back(options.kernels.size() > 1 ? " " + name : "", shape);
@@ -41,7 +40,8 @@ std::vector<std::pair<std::string, AttentionShape>> with_kernels(const Attention
   }
   matmul_kernel(caps, precision);  // throws if the device does not support the precision
   if (!shapes.empty() && precision != Precision::f32 && !has_coopmat_attention(caps, precision, shape.head_width))
-    throw Error("{} has no coopmat attention in {} for head width {}; without --kernel attention runs in f32", caps.name, to_string(precision), shape.head_width);
+    throw Error("{} has no coopmat attention in {} for head width {}; without --kernel attention runs in f32", caps.name, to_string(precision),
+                shape.head_width);
   if (shapes.empty()) shapes.emplace_back("", shape);
   return shapes;
 }
@@ -85,8 +85,12 @@ void run(const AttentionBenchOptions& options) {
     add("backward" + suffix, 5, [=, how = forced](Ops& ops) { attention_backward(ops, d_qkv, delta, d_out, qkv, out, lse, {}, {}, how); });
   }
   BenchReport report = bench.describe("attention",
-                                      {{"batch", shape.batch}, {"context", shape.context}, {"heads", shape.heads}, {"kv_heads", shape.kv_heads},
-                                       {"head_width", shape.head_width}, {"dtype", to_string(precision)}},
+                                      {{"batch", shape.batch},
+                                       {"context", shape.context},
+                                       {"heads", shape.heads},
+                                       {"kv_heads", shape.kv_heads},
+                                       {"head_width", shape.head_width},
+                                       {"dtype", to_string(precision)}},
                                       entries, bench.measure(entries));
   report.page.title = "Causal attention";
   report.page.charts = chart_shares_and_rates(report.json["results"]);
@@ -97,9 +101,11 @@ void run(const AttentionBenchOptions& options) {
 
 void add_bench_attention(Command& bench) {
   Command* command = bench.add_subcommand("attention", "Causal attention, forward and backward");
-  command->footer(fmt::format("Kernels: {}.\n"
-                              "Examples: lapilli bench attention --batch 4 --context 1024 --heads 12 --kv-heads 4 --head-width 64\n"
-                              "          lapilli bench attention --config tools/configs/quickstart.toml", kKernels));
+  command
+      ->footer(fmt::format("Kernels: {}.\n"
+                           "Examples: lapilli bench attention --batch 4 --context 1024 --heads 12 --kv-heads 4 --head-width 64\n"
+                           "          lapilli bench attention --config tools/configs/quickstart.toml",
+                           kKernels));
   const auto options = std::make_shared<AttentionBenchOptions>();
   const auto add = [&](const char* name, uint32_t& value, const char* help) {
     return command->add_option(name, value, help)->check(positive())->capture_default_str();

@@ -1,8 +1,8 @@
 // lapilli bench ceiling: peak rates of the device: multiply-adds, copies, launches.
 
 #include "model/matmul/matmul.h"
-#include "tools/bench/bench_run.h"
 #include "tools/bench/bench_page.h"
+#include "tools/bench/bench_run.h"
 #include "tools/common/console.h"
 
 namespace lapilli {
@@ -36,8 +36,7 @@ std::vector<Chart> charts_of(const nlohmann::ordered_json& results) {
   auto launches = nlohmann::ordered_json::array();
   for (const nlohmann::ordered_json& result : results)
     if (!result.contains("gflops") && !result.contains("gb_per_s")) launches.push_back(result);
-  return {chart_rates(results),
-          chart_bars({.title = "Memory", .axis = {.label = "read + written", .unit = "GB/s"}, .key = "gb_per_s"}, results),
+  return {chart_rates(results), chart_bars({.title = "Memory", .axis = {.label = "read + written", .unit = "GB/s"}, .key = "gb_per_s"}, results),
           chart_bars({.title = "Launches", .axis = {.label = "time", .unit = "us"}, .key = "median_ms", .factor = 1e3}, launches)};
 }
 
@@ -73,7 +72,9 @@ void run(const CeilingOptions& options) {
       continue;
     }
     matrices.push_back(std::make_unique<MatrixCeiling>(bench.kernels(), precision));
-    entries.push_back({.benchmark_case = matrices.back()->benchmark_case(), .flops = matrices.back()->flops(), .note = matrices.back()->form() + ", f32 sums"});
+    entries.push_back({.benchmark_case = matrices.back()->benchmark_case(),
+                       .flops = matrices.back()->flops(),
+                       .note = matrices.back()->form() + ", f32 sums"});
   }
   entries.push_back({.benchmark_case = copy.benchmark_case(), .bytes = 2.0 * static_cast<double>(bytes), .note = "read + written"});
   entries.push_back({.benchmark_case = empty.benchmark_case()});
@@ -93,7 +94,8 @@ void run(const CeilingOptions& options) {
 }  // namespace
 
 void add_bench_ceiling(Command& bench) {
-  Command* command = bench.add_subcommand("ceiling", "Multiply-adds in f32 and of 16-bit matrices, copy bandwidth, cost of a launch: the device's limits");
+  Command* command =
+      bench.add_subcommand("ceiling", "Multiply-adds in f32 and of 16-bit matrices, copy bandwidth, cost of a launch: the device's limits");
   const auto options = std::make_shared<CeilingOptions>();
   command->add_option("--copy-mib", options->copy_mib, "Size of the copy (default: 512, on a CPU 128, less where memory is short)")
       ->check(between(1U, 2047U))

@@ -9,10 +9,10 @@
 #include "engine/kernel/pipeline_statistics.h"
 #include "shaders/common/args.h"
 #include "shaders/embedded_shaders.h"
-#include "tools/perf/amd_assembly.h"
 #include "tools/bench/bench_run.h"
 #include "tools/common/console.h"
 #include "tools/common/device_report.h"
+#include "tools/perf/amd_assembly.h"
 #include "tools/perf/kernel_variants.h"
 
 namespace lapilli {
@@ -54,20 +54,29 @@ constexpr const char* kAboutAmd =
     "for memory lowers it further. --json also has the counts for matrix instructions and the multiply-adds of the model.\n";
 
 const std::map<uint32_t, const char*>& constant_names() {
-  static const std::map<uint32_t, const char*> names{{args::SPEC_WORKGROUP, "workgroup"}, {args::SPEC_SUBGROUP, "subgroup"},
-                                                     {args::SPEC_TILE_ROWS, "rows"},      {args::SPEC_TILE_COLS, "cols"},
-                                                     {args::SPEC_TILE_DEPTH, "depth"},    {args::SPEC_HEAD_WIDTH, "head_width"},
-                                                     {args::SPEC_VARIANT, "variant"},     {args::SPEC_ELEMENTS, "elements"},
-                                                     {args::SPEC_VOCAB_BLOCK, "vocab_block"},         {args::SPEC_ALIGNED, "aligned"},
+  static const std::map<uint32_t, const char*> names{{args::SPEC_WORKGROUP, "workgroup"},
+                                                     {args::SPEC_SUBGROUP, "subgroup"},
+                                                     {args::SPEC_TILE_ROWS, "rows"},
+                                                     {args::SPEC_TILE_COLS, "cols"},
+                                                     {args::SPEC_TILE_DEPTH, "depth"},
+                                                     {args::SPEC_HEAD_WIDTH, "head_width"},
+                                                     {args::SPEC_VARIANT, "variant"},
+                                                     {args::SPEC_ELEMENTS, "elements"},
+                                                     {args::SPEC_VOCAB_BLOCK, "vocab_block"},
+                                                     {args::SPEC_ALIGNED, "aligned"},
                                                      {args::SPEC_FRAGMENT_ROWS, "fragment_rows"},
                                                      {args::SPEC_FRAGMENT_COLS, "fragment_cols"},
                                                      {args::SPEC_FRAGMENT_DEPTH, "fragment_depth"},
                                                      {args::SPEC_SUBGROUPS_M, "subgroups_m"},
-                                                     {args::SPEC_A_TYPE, "a_type"},       {args::SPEC_B_TYPE, "b_type"},
-                                                     {args::SPEC_C_TYPE, "c_type"},        {args::SPEC_EPILOGUE, "epilogue"},
-                                                     {args::SPEC_SOFTCAP, "softcap"},       {args::SPEC_NONLINEARITY, "nonlinearity"},
+                                                     {args::SPEC_A_TYPE, "a_type"},
+                                                     {args::SPEC_B_TYPE, "b_type"},
+                                                     {args::SPEC_C_TYPE, "c_type"},
+                                                     {args::SPEC_EPILOGUE, "epilogue"},
+                                                     {args::SPEC_SOFTCAP, "softcap"},
+                                                     {args::SPEC_NONLINEARITY, "nonlinearity"},
                                                      {args::SPEC_WIDTH, "width"},
-                                                     {args::SPEC_CONTEXT, "context"},       {args::SPEC_ROTARY, "rotary"},
+                                                     {args::SPEC_CONTEXT, "context"},
+                                                     {args::SPEC_ROTARY, "rotary"},
                                                      {args::SPEC_TRANSPOSES, "transposes"}};
   return names;
 }
@@ -149,7 +158,8 @@ nlohmann::ordered_json to_json(const KernelReport& report) {
   for (const Column& column : amd_columns())
     if (const auto value = column_value(column, report.executable)) json[column.key] = *value;
   if (const auto iteration = loop_iteration(*report.kernel, report.executable))
-    json["loop_turn"] = {{"instructions", iteration->instructions}, {"matrix_products", iteration->matrix_products}, {"multiply_adds", iteration->multiply_adds}};
+    json["loop_turn"] = {
+        {"instructions", iteration->instructions}, {"matrix_products", iteration->matrix_products}, {"multiply_adds", iteration->multiply_adds}};
   if (const auto overlap = find_fetch_overlap(assembly_of(report.executable))) json["fetch_overlap"] = *overlap;
   json["modelled_multiply_adds"] = count_modelled_multiply_adds(assembly_of(report.executable), report.executable.subgroup_size);
   json["statistics"] = statistics;
@@ -165,7 +175,8 @@ TextTable amd_table(const std::vector<KernelReport>& reports) {
     std::vector<std::string> row{report.kernel->name(), describe_constants(*report.kernel)};
     for (const Column& column : amd_columns()) row.push_back(fmt::format("{}", column_value(column, report.executable).value_or(0)));
     const auto iteration = loop_iteration(*report.kernel, report.executable);
-    row.push_back(iteration && iteration->matrix_products == 0 ? fmt::format("{:.0f} %", 100 * iteration->multiply_adds / iteration->instructions) : "");
+    row.push_back(iteration && iteration->matrix_products == 0 ? fmt::format("{:.0f} %", 100 * iteration->multiply_adds / iteration->instructions)
+                                                               : "");
     table.add(row);
   }
   return table;
@@ -212,10 +223,11 @@ void run(const KernelBenchOptions& options) {
 
 void add_bench_kernels(Command& bench) {
   Command* command = bench.add_subcommand("kernels", "Compiler statistics of every kernel: registers, spills, occupancy");
-  command->footer("Compiles every form of every kernel that training uses on the device, and runs none. Needs a driver with\n"
-                  "VK_KHR_pipeline_executable_properties. The RADV of Mesa 25 and older can run AMD's compiler without a GPU\n"
-                  "(for that of Mesa 26: tools/scripts/with_mesa26.sh --card FAMILY):\n"
-                  "RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json lapilli bench kernels");
+  command->footer(
+      "Compiles every form of every kernel that training uses on the device, and runs none. Needs a driver with\n"
+      "VK_KHR_pipeline_executable_properties. The RADV of Mesa 25 and older can run AMD's compiler without a GPU\n"
+      "(for that of Mesa 26: tools/scripts/with_mesa26.sh --card FAMILY):\n"
+      "RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json lapilli bench kernels");
   const auto options = std::make_shared<KernelBenchOptions>();
   add_device_option(*command, options->device);
   command->add_flag("--json", options->as_json, "Print JSON instead of a table");

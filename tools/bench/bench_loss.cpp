@@ -75,10 +75,8 @@ std::vector<std::string> swept_keys(const LossBenchOptions& options) {
 std::vector<std::string> chosen_strategies(const LossBenchOptions& options) {
   std::vector<std::string> names;
   for (const std::string& name : options.strategies) {
-    if (name == "all")
-      names.insert(names.end(), {"evaluate", "full", "tokens", "recompute", "vocab", "kept"});
-    else
-      names.push_back(name);
+    if (name == "all") names.insert(names.end(), {"evaluate", "full", "tokens", "recompute", "vocab", "kept"});
+    else names.push_back(name);
   }
   return distinct(names);
 }
@@ -100,15 +98,15 @@ void run(const LossBenchOptions& options) {
   nlohmann::ordered_json all_valid;  // the last such run: points that differ in the fraction alone follow it
   for (const LossBenchPoint& point : points) {
     if (point.valid_fraction == *std::ranges::max_element(options.valid_fraction)) all_valid = nullptr;
-    BenchReport report = bench_loss_point(bench, kernel_tuner, point, strategies, options.max_scratch_mib << 20U, all_valid, !is_sweep || options.phases);
+    BenchReport report =
+        bench_loss_point(bench, kernel_tuner, point, strategies, options.max_scratch_mib << 20U, all_valid, !is_sweep || options.phases);
     if (!options.as_json) print((runs.empty() ? "" : "\n") + report.text);
     if (point.valid_fraction == 1) all_valid = report.json;
     runs.push_back(std::move(report.json));
     // After each point: a missing folder is reported at once, and an interrupted sweep leaves its results.
     if (!options.html.empty()) write_loss_page(options.html, runs, swept_keys(options), bench.page_facts());
   }
-  const nlohmann::ordered_json json =
-      is_sweep ? nlohmann::ordered_json{{"bench", "loss"}, {"device", runs[0]["device"]}, {"runs", runs}} : runs[0];
+  const nlohmann::ordered_json json = is_sweep ? nlohmann::ordered_json{{"bench", "loss"}, {"device", runs[0]["device"]}, {"runs", runs}} : runs[0];
   bench.save(json);
   if (options.as_json) print(json_text(json, 2) + "\n");
 }
@@ -132,9 +130,7 @@ void add_bench_loss(Command& bench) {
     return command->add_option(name, values, help)->delimiter(',')->one_value_each()->type_name("LIST");
   };
   add("--tokens", options->tokens, "Rows of the batch, N (default: 1024)")->check(positive());
-  add("--vocab", options->vocab, "Vocabulary, V, up to 2^24 (default: 8192)")
-      ->check(positive())
-      ->check(between(1U, 1U << 24U, InHelp::hidden));
+  add("--vocab", options->vocab, "Vocabulary, V, up to 2^24 (default: 8192)")->check(positive())->check(between(1U, 1U << 24U, InHelp::hidden));
   add("--dim", options->dim, "Width, D (default: 256)")->check(positive());
   std::vector<std::string> names = loss_strategy_names();
   names.emplace_back("all");

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "model/transformer/config.h"
 #include "model/loss/linear_cross_entropy.h"
+#include "model/transformer/config.h"
 #include "tools/bench/bench_loss.h"
 #include "tools/common/console.h"
 #include "tools/perf/loss_check.h"
@@ -55,7 +55,8 @@ struct LossCase {
   // Why another case with this plan is skipped.
   std::string reason_for_repeats() const { return left_out.empty() ? "the same as " + name : left_out; }
   std::unique_ptr<LinearCrossEntropy> make(Arena& arena, Device& device, const LossBenchPoint& point) const {
-    return std::make_unique<LinearCrossEntropy>(arena, device.caps(), point.shape(), LossOptions(), plan, matmul_kernel(device.caps(), point.precision));
+    return std::make_unique<LinearCrossEntropy>(arena, device.caps(), point.shape(), LossOptions(), plan,
+                                                matmul_kernel(device.caps(), point.precision));
   }
 
   // Determines the scratch size, and allocates it alone for a moment, unless it is more than `most_bytes` or than the
@@ -65,8 +66,7 @@ struct LossCase {
     try {
       Arena arena(device.caps(), "bench");
       scratch_bytes = make(arena, device, point)->scratch_bytes();
-      if (scratch_bytes > most_bytes)
-        left_out = fmt::format("skipped: needs {}", format_bytes(scratch_bytes));
+      if (scratch_bytes > most_bytes) left_out = fmt::format("skipped: needs {}", format_bytes(scratch_bytes));
       else if (scratch_bytes + batch_bytes > available)
         left_out = fmt::format("skipped: needs {}, the device has {}", format_bytes(scratch_bytes), format_bytes(available));
       if (!left_out.empty()) return;
@@ -83,10 +83,8 @@ struct LossCase {
       with.apply(ops);
       const LossOutputs outputs{.nll = batch.nll, .sums = batch.sums, .status = batch.status};
       const LossInputs inputs{.x = batch.x, .w = batch.w, .targets = batch.targets, .weights = batch.weights};
-      if (training())
-        loss->forward_backward(ops, outputs, {.d_x = batch.d_x, .d_w = batch.d_w}, inputs, batch.inverse_weight);
-      else
-        loss->forward(ops, outputs, inputs);
+      if (training()) loss->forward_backward(ops, outputs, {.d_x = batch.d_x, .d_w = batch.d_w}, inputs, batch.inverse_weight);
+      else loss->forward(ops, outputs, inputs);
     });
   }
 };
@@ -175,9 +173,10 @@ BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t vali
   const uint64_t plain_bytes = (it.training() ? 2 : 1) * sizeof(float) * point.tokens * point.vocab;
   entry.note = fmt::format("{} x {} rows, {} x {} columns", it.plan.row_chunks, it.plan.row_chunk, it.plan.chunks, it.plan.chunk);
   if (it.training()) entry.note += it.plan.logits_buffers == it.plan.chunks ? ", kept" : fmt::format(", {} kept", it.plan.logits_buffers);
-  entry.facts = {{"plan", entry.note}, {"range", it.plan.row_chunk}, {"ranges", it.plan.row_chunks}, {"chunk", it.plan.chunk},
-                 {"chunks", it.plan.chunks}, {"slabs", it.plan.logits_buffers}, {"scratch_bytes", it.scratch_bytes},
-                 {"allocated_bytes", it.allocated_bytes}, {"plain_bytes", plain_bytes}};
+  entry.facts = {
+      {"plan", entry.note},        {"range", it.plan.row_chunk},      {"ranges", it.plan.row_chunks},      {"chunk", it.plan.chunk},
+      {"chunks", it.plan.chunks},  {"slabs", it.plan.logits_buffers}, {"scratch_bytes", it.scratch_bytes}, {"allocated_bytes", it.allocated_bytes},
+      {"plain_bytes", plain_bytes}};
   if (it.training())  // the computed FLOPs, including recomputation
     entry.facts["flops_done"] = it.plan.flops_per_logit_and_dim(point.vocab) * static_cast<double>(valid) * point.dim * point.vocab;
   if (entry.bytes > 0) entry.cells = {{"moved", format_bytes(static_cast<uint64_t>(entry.bytes))}};
@@ -188,8 +187,8 @@ BenchEntry entry_of(const LossCase& it, const LossBenchPoint& point, size_t vali
 }
 
 // Results of a case that need all timings.
-void add_findings(BenchEntry& entry, LossCase& it, const Timing& timing, double matmul_rate, LossCheck& check,
-                  double valid_share, const nlohmann::ordered_json& all_valid) {
+void add_findings(BenchEntry& entry, LossCase& it, const Timing& timing, double matmul_rate, LossCheck& check, double valid_share,
+                  const nlohmann::ordered_json& all_valid) {
   if (entry.flops > 0) {
     const double share = entry.flops / timing.median / matmul_rate;
     entry.facts["share_of_matmul"] = share;
@@ -226,16 +225,15 @@ BenchReport bench_loss_point(BenchRun& bench, KernelTuner& tuner, const LossBenc
                              uint64_t max_scratch_bytes, const nlohmann::ordered_json& all_valid, bool with_phases) {
   BenchMemory memory(bench.device());
   const LossBatch batch(memory, point.shape(), point.valid_fraction, point.precision);
-  const BenchProducts with{.precision = point.precision, .tuner = &tuner, .workspace = reserve_matmul_workspace(memory.arena(), bench.device().caps())};
+  const BenchProducts with{
+      .precision = point.precision, .tuner = &tuner, .workspace = reserve_matmul_workspace(memory.arena(), bench.device().caps())};
   const uint64_t batch_bytes = memory.planned_bytes();
   std::vector<LossCase> cases = make_cases(strategies, point);
   std::optional<Arena::AliasScope> shared(memory.arena());  // one of them runs at a time
   PlainProducts products(memory, point);
   for (LossCase& it : cases) {
-    if (it.same_as.empty())
-      it.measure_scratch(bench.device(), point, max_scratch_bytes, batch_bytes);
-    else
-      it.left_out = std::ranges::find(cases, it.same_as, &LossCase::name)->reason_for_repeats();
+    if (it.same_as.empty()) it.measure_scratch(bench.device(), point, max_scratch_bytes, batch_bytes);
+    else it.left_out = std::ranges::find(cases, it.same_as, &LossCase::name)->reason_for_repeats();
     if (!it.left_out.empty()) continue;
     shared->next();
     it.loss = it.make(memory.arena(), bench.device(), point);
@@ -264,8 +262,9 @@ BenchReport bench_loss_point(BenchRun& bench, KernelTuner& tuner, const LossBenc
       add_findings(entries[at], cases[i], figures.timings[at], cases[i].training() ? all_rate : nt_rate, check, valid_share, all_valid);
   }
 
-  nlohmann::ordered_json shape{{"tokens", point.tokens}, {"valid_tokens", batch.valid.size()}, {"valid_fraction", point.valid_fraction},
-                               {"vocab", point.vocab}, {"dim", point.dim}, {"dtype", to_string(point.precision)}, {"memory_mib", point.memory_mib}};
+  nlohmann::ordered_json shape{
+      {"tokens", point.tokens}, {"valid_tokens", batch.valid.size()},  {"valid_fraction", point.valid_fraction}, {"vocab", point.vocab},
+      {"dim", point.dim},       {"dtype", to_string(point.precision)}, {"memory_mib", point.memory_mib}};
   if (point.chunk != 0) shape["chunk"] = point.chunk;
   shape["matmul_columns"] = products.columns;
   BenchReport report = bench.describe("loss", shape, entries, figures);

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "tools/bench/bench_loss.h"
 #include "engine/base/json.h"
+#include "tools/bench/bench_loss.h"
 #include "tools/bench/bench_page.h"
-#include "tools/html/chart.h"
 #include "tools/common/console.h"
+#include "tools/html/chart.h"
 
 namespace lapilli {
 
@@ -135,9 +135,7 @@ Chart memory_chart(const std::string& key, const Group& group) {
 Chart fraction_chart(const std::string& key, const Group& group) {
   const auto is_all_valid = [&](const Json& run) { return run["shape"][key] == 1.0; };
   const bool is_relative = std::ranges::any_of(group.runs, is_all_valid);
-  const auto time = [&](const Json& result) {
-    return is_relative ? result.value("time_of_all_valid", 1.0) : result["median_ms"].get<double>();
-  };
+  const auto time = [&](const Json& result) { return is_relative ? result.value("time_of_all_valid", 1.0) : result["median_ms"].get<double>(); };
   Chart chart{.title = "Time by the share of valid rows" + group.others,
               .x = axis_of(key),
               .y = {.label = "time", .unit = is_relative ? "of all rows valid" : "ms"},
@@ -149,18 +147,17 @@ Chart fraction_chart(const std::string& key, const Group& group) {
 
 // Charts of a single point: bars instead of lines.
 std::vector<Chart> bars_of(const Json& results) {
-  return {chart_bars({.title = "Relative to plain matmuls", .axis = {.label = "of plain matmuls", .unit = "%"}, .key = "share_of_matmul", .factor = 100},
-                     results),
-          chart_rates(results),
-          chart_bars({.title = "Scratch memory", .axis = {.label = "scratch", .unit = "MiB"}, .key = "scratch_bytes", .factor = 1 / kMib}, results)};
+  return {
+      chart_bars({.title = "Relative to plain matmuls", .axis = {.label = "of plain matmuls", .unit = "%"}, .key = "share_of_matmul", .factor = 100},
+                 results),
+      chart_rates(results),
+      chart_bars({.title = "Scratch memory", .axis = {.label = "scratch", .unit = "MiB"}, .key = "scratch_bytes", .factor = 1 / kMib}, results)};
 }
 
 std::string share(const Json& result, const char* key) {
   return result.contains(key) ? fmt::format("{:.1f} %", 100 * result[key].get<double>()) : "";
 }
-std::string rate(const Json& result, const char* key) {
-  return result.contains(key) ? fmt::format("{:.1f}", result[key].get<double>()) : "";
-}
+std::string rate(const Json& result, const char* key) { return result.contains(key) ? fmt::format("{:.1f}", result[key].get<double>()) : ""; }
 std::string error(const Json& result, const char* key) {
   if (!result.contains(key)) return "";
   return result[key].is_number() ? fmt::format("{:.1e}", result[key].get<double>()) : "not a number";
@@ -169,10 +166,21 @@ std::string bytes(const Json& result, const char* key) { return result.contains(
 
 std::vector<std::string> table_cells(const Json& result) {
   const auto relative = result.contains("time_of_all_valid") ? fmt::format("{:.3f}", result["time_of_all_valid"].get<double>()) : "";
-  return {result["name"], format_seconds(result["median_ms"].get<double>() * 1e-3), rate(result, "gflops"),
-          share(result, "share_of_ceiling"), share(result, "share_of_matmul"), rate(result, "gb_per_s"), bytes(result, "bytes"),
-          bytes(result, "scratch_bytes"), bytes(result, "allocated_bytes"), bytes(result, "plain_bytes"),
-          error(result, "nll_error_nats"), error(result, "d_x_relative_error"), error(result, "d_w_relative_error"), relative, result.value("plan", "")};
+  return {result["name"],
+          format_seconds(result["median_ms"].get<double>() * 1e-3),
+          rate(result, "gflops"),
+          share(result, "share_of_ceiling"),
+          share(result, "share_of_matmul"),
+          rate(result, "gb_per_s"),
+          bytes(result, "bytes"),
+          bytes(result, "scratch_bytes"),
+          bytes(result, "allocated_bytes"),
+          bytes(result, "plain_bytes"),
+          error(result, "nll_error_nats"),
+          error(result, "d_x_relative_error"),
+          error(result, "d_w_relative_error"),
+          relative,
+          result.value("plan", "")};
 }
 
 ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
@@ -181,8 +189,8 @@ ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
   if (std::ranges::find(swept, "memory_mib") != swept.end()) place.emplace_back("memory_mib", "--memory-mib");
   ChartTable table;
   for (const auto& [key, header] : place) table.header.push_back(header);
-  table.header.insert(table.header.end(), {"", "median", "GFLOP/s", "of ceiling", "of matmul", "GB/s", "moved", "scratch", "allocated",
-                                           "unfused", "nll error (nats)", "d_x error", "d_w error", "of all valid", "plan"});
+  table.header.insert(table.header.end(), {"", "median", "GFLOP/s", "of ceiling", "of matmul", "GB/s", "moved", "scratch", "allocated", "unfused",
+                                           "nll error (nats)", "d_x error", "d_w error", "of all valid", "plan"});
   for (const Json& run : runs) {
     const auto add = [&](const std::vector<std::string>& cells) {
       std::vector<std::string> row;
@@ -226,9 +234,11 @@ void write_loss_page(const std::filesystem::path& path, const Json& runs, const 
       page.charts.push_back(memory_chart(key, group));
     }
   page.facts.emplace_back("Throughput: FLOPs of the formula, 2NDV to evaluate and 6NDV to train for N valid rows, over the median time.");
-  page.facts.emplace_back("Plain matmuls: nt, nn and tn of the same shape together (with columns for at most 256 MiB), interleaved "
-                          "with the other cases; evaluate is relative to nt alone.");
-  page.facts.emplace_back("Errors: against double precision on up to 8 rows of x and of w; gradients relative to the largest component of their row.");
+  page.facts.emplace_back(
+      "Plain matmuls: nt, nn and tn of the same shape together (with columns for at most 256 MiB), interleaved "
+      "with the other cases; evaluate is relative to nt alone.");
+  page.facts
+      .emplace_back("Errors: against double precision on up to 8 rows of x and of w; gradients relative to the largest component of their row.");
   write_chart_page(path, page);
 }
 

@@ -8,8 +8,8 @@
 #include "model/matmul/matmul.h"
 #include "model/matmul/matmul_tile.h"
 #include "model/transformer/parameters.h"
-#include "tools/bench/bench_run.h"
 #include "tools/bench/bench_page.h"
+#include "tools/bench/bench_run.h"
 
 namespace lapilli {
 
@@ -30,13 +30,14 @@ constexpr const char* kKernels = "cpu and tiled: f32; coopmat and coopmat2: f16 
 // device's lanes, "cpu:64x4". Throws Error when the device cannot run it.
 MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Precision precision) {
   const std::string name = text.substr(0, text.find(':')), tile = text.size() > name.size() ? text.substr(name.size() + 1) : "";
-  const KernelClass known = parse_kernel_class(
-      name, precision, {KernelClass::cpu, KernelClass::tiled, KernelClass::coopmat, KernelClass::coopmat2}, kKernels);
+  const KernelClass known =
+      parse_kernel_class(name, precision, {KernelClass::cpu, KernelClass::tiled, KernelClass::coopmat, KernelClass::coopmat2}, kKernels);
   MatmulKernel kernel{.kernel_class = known, .precision = precision};
-  const std::vector<std::string> tiles = kernel.kernel_class == KernelClass::coopmat2 ? std::vector<std::string>{"64x64", "128x128", "128x256", "256x128"}
-                                         : kernel.kernel_class == KernelClass::cpu ? std::vector<std::string>{"64x4", "64x2", "32x4", "32x2", "8x4", "8x2"}
-                                         : kernel.kernel_class == KernelClass::coopmat ? std::vector<std::string>{"32", "64", "128", "32t", "64t", "128t"}
-                                                                                       : std::vector<std::string>{"32", "64", "128"};
+  const std::vector<std::string> tiles =
+      kernel.kernel_class == KernelClass::coopmat2  ? std::vector<std::string>{"64x64", "128x128", "128x256", "256x128"}
+      : kernel.kernel_class == KernelClass::cpu     ? std::vector<std::string>{"64x4", "64x2", "32x4", "32x2", "8x4", "8x2"}
+      : kernel.kernel_class == KernelClass::coopmat ? std::vector<std::string>{"32", "64", "128", "32t", "64t", "128t"}
+                                                    : std::vector<std::string>{"32", "64", "128"};
   if (!tile.empty() && std::ranges::find(tiles, tile) == tiles.end())
     throw UsageError("--kernel", fmt::format("{} has tiles of {}", name, fmt::join(tiles, ", ")));
   if (!tile.empty()) kernel.tile = static_cast<uint32_t>(std::stoul(tile));
@@ -44,7 +45,8 @@ MatmulKernel parse_kernel(const DeviceCaps& caps, const std::string& text, Preci
   if (tile.find('x') != std::string::npos) kernel.tile_cols = static_cast<uint32_t>(std::stoul(tile.substr(tile.find('x') + 1)));
   if (kernel.kernel_class == KernelClass::coopmat) (void)matmul_kernel(caps, precision);
   const bool in_blocks = kernel.kernel_class == KernelClass::coopmat || kernel.kernel_class == KernelClass::tiled;
-  if (in_blocks && kernel.tile != 0 && std::ranges::none_of(matmul_tiles(caps, kernel), [&](const auto& offered) { return offered.first == kernel.tile; }))
+  if (in_blocks && kernel.tile != 0 &&
+      std::ranges::none_of(matmul_tiles(caps, kernel), [&](const auto& offered) { return offered.first == kernel.tile; }))
     throw Error("{} has no {} tile of {} x {}: it cannot be divided among subgroups of {} lanes", caps.name, name, kernel.tile, kernel.tile,
                 caps.subgroup_size);
   if (kernel.kernel_class != KernelClass::coopmat2) return kernel;
@@ -92,8 +94,7 @@ std::vector<Product> layer_products(const Config& config) {
 std::vector<Product> chosen_products(const MatmulBenchOptions& options, const std::optional<Config>& config) {
   const auto or_size = [&](uint32_t value) { return value == 0 ? options.size : value; };
   std::vector<Product> products;
-  if (config)
-    products = layer_products(*config);
+  if (config) products = layer_products(*config);
   else
     for (const Layout& layout : layouts()) products.push_back({&layout, layout.name, or_size(options.m), or_size(options.n), or_size(options.k)});
   std::erase_if(products, [&](const Product& product) { return options.layout != "all" && options.layout != product.layout->name; });
@@ -147,10 +148,13 @@ void run(const MatmulBenchOptions& options) {
                      .note = product.layout->note};
     if (config) {
       entry.facts = {{"m", product.m}, {"n", product.n}, {"k", product.k}};
-      for (const auto& [header, value] : {std::pair{"M", product.m}, {"N", product.n}, {"K", product.k}}) entry.cells.emplace_back(header, fmt::to_string(value));
+      for (const auto& [header, value] : {std::pair{"M", product.m}, {"N", product.n}, {"K", product.k}})
+        entry.cells.emplace_back(header, fmt::to_string(value));
     }
     for (const auto& [suffix, kernel] : kernels) {
-      const auto multiply = [=, how = MatmulOptions{.force = kernel}, layout = product.layout](Ops& ops) { layout->multiply(ops, c, a, b, Into::overwrite, how); };
+      const auto multiply = [=, how = MatmulOptions{.force = kernel}, layout = product.layout](Ops& ops) {
+        layout->multiply(ops, c, a, b, Into::overwrite, how);
+      };
       programs.push_back(std::make_unique<TimedProgram>(bench.kernels(), product.name + suffix, multiply));
       entry.benchmark_case = programs.back()->benchmark_case();
       entries.push_back(entry);
@@ -170,20 +174,20 @@ void run(const MatmulBenchOptions& options) {
 
 void add_bench_matmul(Command& bench) {
   Command* command = bench.add_subcommand("matmul", "Matrix multiplication c [M,N] = op(a) op(b), summed over K");
-  command->footer(fmt::format("Kernels: {}.\n"
-                              "--config: the GEMMs of a layer; for that of the head see lapilli bench loss.\n"
-                              "Examples: lapilli bench matmul --m 512 --n 1152 --k 384 --layout nt\n"
-                              "          lapilli bench matmul --config tools/configs/quickstart.toml\n"
-                              "          lapilli bench matmul --size 4096 --dtype bf16 --kernel coopmat,coopmat2,coopmat2:128x128", kKernels));
+  command
+      ->footer(fmt::format("Kernels: {}.\n"
+                           "--config: the GEMMs of a layer; for that of the head see lapilli bench loss.\n"
+                           "Examples: lapilli bench matmul --m 512 --n 1152 --k 384 --layout nt\n"
+                           "          lapilli bench matmul --config tools/configs/quickstart.toml\n"
+                           "          lapilli bench matmul --size 4096 --dtype bf16 --kernel coopmat,coopmat2,coopmat2:128x128",
+                           kKernels));
   const auto options = std::make_shared<MatmulBenchOptions>();
   Option* size = command->add_option("--size", options->size, "Default for M, N and K")->check(positive())->capture_default_str();
   Option* m = command->add_option("--m", options->m, "Rows of c")->check(positive());
   Option* n = command->add_option("--n", options->n, "Columns of c")->check(positive());
   Option* k = command->add_option("--k", options->k, "Summed dimension")->check(positive());
   add_config_options(*command, options->from, {size, m, n, k});
-  command->add_option("--layout", options->layout, "Layout: nn, nt, tn or all")
-      ->check(one_of({"nn", "nt", "tn", "all"}))
-      ->capture_default_str();
+  command->add_option("--layout", options->layout, "Layout: nn, nt, tn or all")->check(one_of({"nn", "nt", "tn", "all"}))->capture_default_str();
   add_dtype_option(*command, options->precision);
   command->add_flag("--f32-memory", options->f32_memory, "With --dtype: a, b and c in memory as f32, operands rounded when loaded");
   command->add_option("--kernel", options->kernels, "Kernels to compare, with or without a tile: cpu:64x4, tiled, coopmat:128, coopmat2:128x256")

@@ -13,10 +13,7 @@ void add_bench_options(Command& command, BenchOptions& options) {
   command.add_option("--repeats", options.repeats, "Rounds of measurement (default: what fits into --seconds, 3 to 50)")
       ->check(positive())
       ->type_name("R");
-  command.add_option("--seconds", options.seconds, "Time to spend on measuring")
-      ->check(positive())
-      ->type_name("S")
-      ->capture_default_str();
+  command.add_option("--seconds", options.seconds, "Time to spend on measuring")->check(positive())->type_name("S")->capture_default_str();
   command.add_flag("--json", options.as_json, "Print JSON instead of a table");
   add_save_option(command, options.save);
   command.add_option("--html", options.html, "Write a page with charts and a table")->type_name("FILE");
@@ -46,8 +43,8 @@ KernelClass parse_kernel_class(const std::string& name, Precision precision, std
 }
 
 void add_config_options(Command& command, ShapesFromConfig& from, std::initializer_list<Option*> excluded) {
-  Option* config = command.add_option("--config", from.config, "Take shapes and, without --dtype, the precision from a configuration")
-                            ->type_name("CONFIG.toml");
+  Option* config =
+      command.add_option("--config", from.config, "Take shapes and, without --dtype, the precision from a configuration")->type_name("CONFIG.toml");
   for (Option* option : excluded) config->excludes(option);
   add_set_option(command, from.sets);
   command.get_option("--set")->needs(config);

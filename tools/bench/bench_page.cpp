@@ -23,10 +23,8 @@ std::string command_line(const Command& command) {
   for (const Command::Given& given : command.given()) {
     if (std::ranges::find(kWhereTo, given.name) != kWhereTo.end()) continue;
     const std::string name = given.name.empty() ? "" : " " + given.name;
-    if (given.values.empty())
-      text += name;
-    else if (given.is_list)
-      text += fmt::format("{} {}", name, quote(fmt::format("{}", fmt::join(given.values, ","))));
+    if (given.values.empty()) text += name;
+    else if (given.is_list) text += fmt::format("{} {}", name, quote(fmt::format("{}", fmt::join(given.values, ","))));
     else
       for (const std::string& value : given.values) text += name + " " + quote(value);
   }
@@ -64,7 +62,8 @@ Chart chart_rates(const nlohmann::ordered_json& results) {
 std::vector<Chart> chart_shares_and_rates(const nlohmann::ordered_json& results) {
   nlohmann::ordered_json others = results;
   others.erase(0);
-  return {chart_bars({.title = "Share of the ceiling", .axis = {.label = "of the ceiling", .unit = "%"}, .key = "share_of_ceiling", .factor = 100}, others),
+  return {chart_bars({.title = "Share of the ceiling", .axis = {.label = "of the ceiling", .unit = "%"}, .key = "share_of_ceiling", .factor = 100},
+                     others),
           chart_rates(results)};
 }
 

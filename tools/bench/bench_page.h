@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "tools/html/chart.h"
 #include "tools/common/command_options.h"
+#include "tools/html/chart.h"
 
 namespace lapilli {
 

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "model/transformer/config.h"
-#include "tools/perf/ceilings.h"
-#include "tools/html/chart.h"
 #include "tools/common/command_options.h"
+#include "tools/html/chart.h"
+#include "tools/perf/ceilings.h"
 
 namespace lapilli {
 

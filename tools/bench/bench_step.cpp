@@ -8,8 +8,8 @@
 #include "shaders/embedded_shaders.h"
 #include "tools/bench/bench_run.h"
 #include "tools/common/console.h"
-#include "tools/perf/training_step_bench.h"
 #include "tools/common/tuning_flags.h"
+#include "tools/perf/training_step_bench.h"
 
 namespace lapilli {
 
@@ -30,8 +30,13 @@ nlohmann::ordered_json to_json(const StepSummary& summary, const Ceilings& ceili
   auto scopes = nlohmann::ordered_json::array();
   for (const ProfileSpan& row : summary.device.spans) {
     const CeilingShare near = share_of_ceiling(row, ceilings);
-    scopes.push_back({{"scope", row.scope}, {"calls", row.dispatches}, {"ms", row.ns * 1e-6}, {"flops", row.flops}, {"bytes", row.bytes},
-                      {"share_of_ceiling", near.share}, {"ceiling", near.of_memory ? "memory" : "compute"}});
+    scopes.push_back({{"scope", row.scope},
+                      {"calls", row.dispatches},
+                      {"ms", row.ns * 1e-6},
+                      {"flops", row.flops},
+                      {"bytes", row.bytes},
+                      {"share_of_ceiling", near.share},
+                      {"ceiling", near.of_memory ? "memory" : "compute"}});
   }
   return {{"steps", summary.steps},
           {"step_ms", summary.wall_ns * 1e-6},
@@ -85,14 +90,13 @@ void run(const StepBenchOptions& options) {
   const ModelConfig& model = config.model;
   const double first_seconds = step.run();
   const nlohmann::ordered_json shape{
-      {"parameters", step.parameters()}, {"layers", model.layers},       {"heads", model.heads}, {"dim", model.dim},
-      {"context", model.context},        {"vocab", model.vocab_size}, {"tokens_per_step", step.tokens()}};
-  const std::vector<BenchEntry> entries{{.benchmark_case = step.benchmark_case(),
-                                         .flops = step.flops(),
-                                         .facts = {{"tokens_per_step", step.tokens()},
-                                                   {"memory_bytes", step.memory_bytes()},
-                                                   {"first_step_ms", first_seconds * 1e3}},
-                                         .note = fmt::format("{} of memory", format_bytes(step.memory_bytes()))}};
+      {"parameters", step.parameters()}, {"layers", model.layers},          {"heads", model.heads}, {"dim", model.dim}, {"context", model.context},
+      {"vocab", model.vocab_size},       {"tokens_per_step", step.tokens()}};
+  const std::vector<BenchEntry> entries{
+      {.benchmark_case = step.benchmark_case(),
+       .flops = step.flops(),
+       .facts = {{"tokens_per_step", step.tokens()}, {"memory_bytes", step.memory_bytes()}, {"first_step_ms", first_seconds * 1e3}},
+       .note = fmt::format("{} of memory", format_bytes(step.memory_bytes()))}};
   const BenchFigures figures = bench.measure(entries);
   BenchReport report = bench.describe("step", shape, entries, figures);
   if (profiled) {
@@ -100,8 +104,7 @@ void run(const StepBenchOptions& options) {
     const StepSummary summary = summarize(steps);
     const Ceilings ceilings = measure_ceilings(bench.device(), config.train.precision, MeasureMemory::yes);
     const DeviceCaps& caps = bench.device().caps();
-    if (!options.trace.empty())
-      write_file_atomically(options.trace, trace_json(steps, ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
+    if (!options.trace.empty()) write_file_atomically(options.trace, trace_json(steps, ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
     report.json["profile"] = to_json(summary, ceilings);
     if (options.profile) report.text += "\nprofile: " + profile_table(summary, ceilings);
     add_profile(report.page, report.json["profile"]);
@@ -118,8 +121,9 @@ void run(const StepBenchOptions& options) {
 
 void add_bench_step(Command& bench) {
   Command* command = bench.add_subcommand("step", "Whole training steps of a configuration, on random tokens");
-  command->footer("Timed by the host's clock, including host work. FLOPs as for MFU: forward and backward by formula.\n"
-                  "Example: lapilli bench step tools/configs/quickstart.toml --vocab-size 1024 --profile");
+  command->footer(
+      "Timed by the host's clock, including host work. FLOPs as for MFU: forward and backward by formula.\n"
+      "Example: lapilli bench step tools/configs/quickstart.toml --vocab-size 1024 --profile");
   const auto options = std::make_shared<StepBenchOptions>();
   command->add_option("config", options->config, "Configuration")->required()->type_name("CONFIG.toml");
   add_set_option(*command, options->sets);

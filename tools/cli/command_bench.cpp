@@ -6,8 +6,8 @@
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "shaders/embedded_shaders.h"
-#include "tools/bench/bench_run.h"
 #include "tools/bench/bench_page.h"
+#include "tools/bench/bench_run.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/device_report.h"
@@ -15,14 +15,18 @@
 
 namespace lapilli {
 
-BenchRun::BenchRun(const BenchOptions& options) : options_(options), device_({.selector = options.device, .kernel_class = options.kernels}), kernels_(device_, embedded_shaders()) {}
+BenchRun::BenchRun(const BenchOptions& options)
+    : options_(options), device_({.selector = options.device, .kernel_class = options.kernels}), kernels_(device_, embedded_shaders()) {}
 
 namespace {
 
 nlohmann::ordered_json timing_to_json(const Timing& timing) {
-  return {{"median_ms", timing.median * 1e3}, {"lower_quartile_ms", timing.lower_quartile * 1e3},
-          {"upper_quartile_ms", timing.upper_quartile * 1e3}, {"min_ms", timing.min * 1e3},
-          {"max_ms", timing.max * 1e3}, {"repeats", timing.repeats}};
+  return {{"median_ms", timing.median * 1e3},
+          {"lower_quartile_ms", timing.lower_quartile * 1e3},
+          {"upper_quartile_ms", timing.upper_quartile * 1e3},
+          {"min_ms", timing.min * 1e3},
+          {"max_ms", timing.max * 1e3},
+          {"repeats", timing.repeats}};
 }
 
 std::string rate(double work, double seconds) { return work == 0 ? "" : fmt::format("{:.1f}", work / seconds * 1e-9); }
@@ -31,8 +35,7 @@ nlohmann::ordered_json result_to_json(const BenchEntry& entry, const Timing& tim
   nlohmann::ordered_json result{{"name", timing.name}};
   result.update(timing_to_json(timing));
   const double flop_rate = entry.flops / timing.median;
-  if (entry.flops > 0)
-    result.update({{"flops", entry.flops}, {"gflops", flop_rate * 1e-9}, {"share_of_ceiling", flop_rate / ceiling_rate}});
+  if (entry.flops > 0) result.update({{"flops", entry.flops}, {"gflops", flop_rate * 1e-9}, {"share_of_ceiling", flop_rate / ceiling_rate}});
   if (entry.bytes > 0) result.update({{"bytes", entry.bytes}, {"gb_per_s", entry.bytes / timing.median * 1e-9}});
   result.update(entry.facts);
   return result;
@@ -53,8 +56,7 @@ std::vector<std::string> further_columns(const std::vector<BenchEntry>& entries)
   return headers;
 }
 
-std::vector<std::string> table_row(const BenchEntry& entry, const Timing& timing, double ceiling_rate,
-                                   const std::vector<std::string>& further) {
+std::vector<std::string> table_row(const BenchEntry& entry, const Timing& timing, double ceiling_rate, const std::vector<std::string>& further) {
   std::vector<std::string> row{entry.benchmark_case.name, "", "", "", "", ""};
   if (timing.repeats > 0)
     row = {timing.name,
@@ -95,16 +97,15 @@ BenchFigures BenchRun::measure(const std::vector<BenchEntry>& entries) {
   std::vector<BenchmarkCase> benchmark_cases{limit.benchmark_case};
   for (const BenchEntry& entry : entries)
     if (entry.benchmark_case.run) benchmark_cases.push_back(entry.benchmark_case);
-  const std::vector<Timing> measured =
-      lapilli::measure(benchmark_cases, {.repeats = options_.repeats, .seconds_budget = options_.seconds});
+  const std::vector<Timing> measured = lapilli::measure(benchmark_cases, {.repeats = options_.repeats, .seconds_budget = options_.seconds});
   BenchFigures figures{.ceiling = measured[0], .ceiling_rate = limit.flops / measured[0].median, .timings = {}};
   size_t next = 1;
   for (const BenchEntry& entry : entries) figures.timings.push_back(entry.benchmark_case.run ? measured[next++] : Timing{});
   return figures;
 }
 
-BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered_json& shape,
-                               const std::vector<BenchEntry>& entries, const BenchFigures& figures) {
+BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered_json& shape, const std::vector<BenchEntry>& entries,
+                               const BenchFigures& figures) {
   const Ceiling limit = ceiling();
   auto results = nlohmann::ordered_json::array(), left_out = nlohmann::ordered_json::array();
   const std::vector<std::string> further = further_columns(entries);
@@ -116,25 +117,21 @@ BenchReport BenchRun::describe(const std::string& bench, const nlohmann::ordered
   const auto add = [&](const BenchEntry& entry, const Timing& timing) {
     page_table.rows.push_back(table_row(entry, timing, figures.ceiling_rate, further));
     table.add(page_table.rows.back());
-    if (timing.repeats > 0)
-      results.push_back(result_to_json(entry, timing, figures.ceiling_rate));
-    else
-      left_out.push_back(reason_to_json(entry));
+    if (timing.repeats > 0) results.push_back(result_to_json(entry, timing, figures.ceiling_rate));
+    else left_out.push_back(reason_to_json(entry));
   };
-  add({.benchmark_case = {.name = figures.ceiling.name, .run = nullptr},
-       .flops = limit.flops,
-       .facts = {{"form", limit.form}},
-       .note = limit.form},
+  add({.benchmark_case = {.name = figures.ceiling.name, .run = nullptr}, .flops = limit.flops, .facts = {{"form", limit.form}}, .note = limit.form},
       figures.ceiling);
   for (size_t i = 0; i < entries.size(); ++i) add(entries[i], figures.timings[i]);
 
-  BenchReport report{.json = {{"bench", bench},
-                              {"device", device_to_json(device_.caps())},
-                              {"shape", shape},
-                              {"ceiling_gflops", figures.ceiling_rate * 1e-9},
-                              {"results", std::move(results)}},
-                     .text = fmt::format("{}: {}; {} rounds, interleaved\n{}", bench, shape_text(shape, " "), figures.ceiling.repeats, table.to_string()),
-                     .page = {.facts = page_facts(), .tables = {std::move(page_table)}}};
+  BenchReport report{
+      .json = {{"bench", bench},
+               {"device", device_to_json(device_.caps())},
+               {"shape", shape},
+               {"ceiling_gflops", figures.ceiling_rate * 1e-9},
+               {"results", std::move(results)}},
+      .text = fmt::format("{}: {}; {} rounds, interleaved\n{}", bench, shape_text(shape, " "), figures.ceiling.repeats, table.to_string()),
+      .page = {.facts = page_facts(), .tables = {std::move(page_table)}}};
   report.page.facts.push_back(fmt::format("{}; {} rounds, interleaved", shape_text(shape, ", "), figures.ceiling.repeats));
   if (!left_out.empty()) report.json["left_out"] = std::move(left_out);
   return report;
@@ -183,8 +180,9 @@ void add_bench_command(Command& program) {
     if (!options->explain) throw_missing_command();
     explain(*options);
   });
-  bench->footer("All benches but kernels use the device's timestamps, interleaved with its multiply-add ceiling; GFLOP/s count the "
-                "FLOPs\nof the formula.");
+  bench->footer(
+      "All benches but kernels use the device's timestamps, interleaved with its multiply-add ceiling; GFLOP/s count the "
+      "FLOPs\nof the formula.");
   add_bench_ceiling(*bench);
   add_bench_matmul(*bench);
   add_bench_attention(*bench);

@@ -19,22 +19,20 @@ struct BuildOptions {
 };
 
 void build(const BuildOptions& options) {
-  const DatasetSummary made =
-      build_dataset(options.tokenizer, to_paths(options.inputs), options.output, options.val_fraction);
+  const DatasetSummary made = build_dataset(options.tokenizer, to_paths(options.inputs), options.output, options.val_fraction);
   const bool synthetic = !std::isnan(made.train.source_entropy_nats);
   std::vector<std::string> header{"split", "tokens", "documents", "bytes"};
   if (synthetic) header.push_back("source entropy");
   TextTable table(std::move(header));
   const auto add = [&](const char* name, const SplitSummary& split) {
     std::vector<std::string> row{name, group_digits(split.tokens), group_digits(split.documents), group_digits(split.text_bytes)};
-    if (synthetic)
-      row.push_back(fmt::format("{:.4f} nats per token", split.source_entropy_nats / static_cast<double>(split.tokens)));
+    if (synthetic) row.push_back(fmt::format("{:.4f} nats per token", split.source_entropy_nats / static_cast<double>(split.tokens)));
     table.add(std::move(row));
   };
   add("train", made.train);
   add("val", made.val);
-  print(fmt::format("{}: vocabulary of {}, {:.3f} bytes per token, {} bits per token on disk\n", options.output,
-                    group_digits(made.vocab_size), made.bytes_per_token, made.token_width_bits));
+  print(fmt::format("{}: vocabulary of {}, {:.3f} bytes per token, {} bits per token on disk\n", options.output, group_digits(made.vocab_size),
+                    made.bytes_per_token, made.token_width_bits));
   print(table.to_string());
 }
 
@@ -44,9 +42,10 @@ void add_data_command(Command& program) {
   Command* data = program.add_subcommand("data", "Turn text into tokens");
   require_command(*data);
   Command* command = data->add_subcommand("build", "Tokenize texts into a folder that `train` and `eval` read");
-  command->footer("A line that is exactly <|endoftext|> separates documents; every file begins a new one. Validation is the end "
-                  "of the text:\nwhole documents where there are several.\n"
-                  "Example: lapilli data build --tokenizer stories.model -i stories.txt -o stories");
+  command->footer(
+      "A line that is exactly <|endoftext|> separates documents; every file begins a new one. Validation is the end "
+      "of the text:\nwhole documents where there are several.\n"
+      "Example: lapilli data build --tokenizer stories.model -i stories.txt -o stories");
   const auto options = std::make_shared<BuildOptions>();
   command->add_option("--tokenizer", options->tokenizer, "Model file")->required()->type_name("T.model");
   command->add_option("-i,--input", options->inputs, "Text files")->required()->type_name("FILE");
@@ -56,8 +55,7 @@ void add_data_command(Command& program) {
       ->type_name("F")
       ->capture_default_str();
   command->callback([options] {
-    if (!(options->val_fraction > 0 && options->val_fraction < 1))
-      throw UsageError("--val-fraction", "must lie between 0 and 1, both excluded");
+    if (!(options->val_fraction > 0 && options->val_fraction < 1)) throw UsageError("--val-fraction", "must lie between 0 and 1, both excluded");
     require_other_output(options->output, options->inputs);
     build(*options);
   });

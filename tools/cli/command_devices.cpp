@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tools/common/command_options.h"
 #include "engine/base/json.h"
+#include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/device_report.h"
 
@@ -78,8 +78,9 @@ std::string matrix_text(const DeviceCaps& caps) {
   };
   std::string text = fmt::format("{}, {}, sums in f32", shape_text("f16", caps.matrix_f16), shape_text("bf16", caps.matrix_bf16));
   if (caps.workgroup_matrix_f16 || caps.workgroup_matrix_bf16)
-    text += fmt::format("; of a workgroup: multiples of {}, {}, up to {}, {} of shared memory kept for them", shape_text("f16", caps.workgroup_matrix_f16),
-                        shape_text("bf16", caps.workgroup_matrix_bf16), caps.max_matrix_dimension, format_bytes(caps.matrix_shared_bytes));
+    text += fmt::format("; of a workgroup: multiples of {}, {}, up to {}, {} of shared memory kept for them",
+                        shape_text("f16", caps.workgroup_matrix_f16), shape_text("bf16", caps.workgroup_matrix_bf16), caps.max_matrix_dimension,
+                        format_bytes(caps.matrix_shared_bytes));
   return text;
 }
 
@@ -100,14 +101,11 @@ std::string device_text(size_t index, const DeviceCaps& caps) {
       {"type", device_type_name(caps.type)},
       {"driver", fmt::format("{}, Vulkan {}", caps.driver, caps.api_version)},
       {"uuid", caps.uuid},
-      {"kernels", caps.kernel_class == KernelClass::cpu ? "cpu (register tiles, no shared memory)"
-                                                           : "tiled (shared-memory tiles)"},
-      {"memory", fmt::format("{}, {} free, {} in one allocation{}", format_bytes(caps.memory_bytes),
-                             format_bytes(caps.available_bytes), format_bytes(caps.max_allocation_bytes),
-                             caps.unified_memory ? ", shared with the host" : "")},
+      {"kernels", caps.kernel_class == KernelClass::cpu ? "cpu (register tiles, no shared memory)" : "tiled (shared-memory tiles)"},
+      {"memory", fmt::format("{}, {} free, {} in one allocation{}", format_bytes(caps.memory_bytes), format_bytes(caps.available_bytes),
+                             format_bytes(caps.max_allocation_bytes), caps.unified_memory ? ", shared with the host" : "")},
       {"subgroup", subgroup_text(caps)},
-      {"workgroup", fmt::format("{} invocations, {} shared memory", caps.max_workgroup_invocations,
-                                format_bytes(caps.max_shared_bytes))},
+      {"workgroup", fmt::format("{} invocations, {} shared memory", caps.max_workgroup_invocations, format_bytes(caps.max_shared_bytes))},
       {"features", features_text(caps)},
       {"matrices", matrix_text(caps)},
       {"quirks", caps.quirks.empty() ? "none" : fmt::format("{}", fmt::join(caps.quirks, ", "))},

@@ -12,8 +12,8 @@
 #include "engine/base/log.h"
 #include "engine/base/staged_folder.h"
 #include "model/train/evaluation.h"
-#include "tokenizer/text/corpus.h"
 #include "tokenizer/data/dataset.h"
+#include "tokenizer/text/corpus.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/loaded_model.h"
@@ -91,8 +91,7 @@ nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel
                               {"bits_per_byte", result.bits_per_byte},
                               {"top1", result.top1},
                               {"stderr", result.standard_error}};
-  if (const double nats = shard.source_entropy_nats(); std::isfinite(nats))
-    json["source_entropy"] = nats / static_cast<double>(shard.token_count());
+  if (const double nats = shard.source_entropy_nats(); std::isfinite(nats)) json["source_entropy"] = nats / static_cast<double>(shard.token_count());
   return json;
 }
 
@@ -121,36 +120,34 @@ void evaluate(const EvalOptions& options) {
   shard.require_tokenizer(model.checkpoint().state.tokenizer_hash, "the checkpoint");
 
   const Precision precision = scoring_precision(model.device().caps(), config.train.precision);
-  EvaluationPass pass(model.device(), model.kept(), model.scratch(), config.model, config.loss, precision, config.data.batch,
-                      config.model.context, config.data.document_mask);
+  EvaluationPass pass(model.device(), model.kept(), model.scratch(), config.model, config.loss, precision, config.data.batch, config.model.context,
+                      config.data.document_mask);
   model.commit();
   pass.record(model.kernels(), model.weights());
   const EvaluationResult result = pass.run(shard, UINT64_MAX, stride);
   if (options.as_json) return print(json_text(to_json(result, model, shard, named, stride), 2) + "\n");
   print(fmt::format("checkpoint     {} (step {})\n", model.checkpoint().folder.string(), model.checkpoint().state.step));
-  print(fmt::format("data           {}: {} tokens scored, context {}, stride {}\n", options.data, group_digits(result.tokens),
-                    config.model.context, stride));
+  print(fmt::format("data           {}: {} tokens scored, context {}, stride {}\n", options.data, group_digits(result.tokens), config.model.context,
+                    stride));
   print(fmt::format("loss           {:.4f} +- {:.4f} nats per token\n", result.loss, result.standard_error));
   if (const double nats = shard.source_entropy_nats(); std::isfinite(nats))
-    print(fmt::format("source entropy {:.4f} nats per token: the lower bound for any model\n",
-                      nats / static_cast<double>(shard.token_count())));
-  print(fmt::format("perplexity     {:.3f}\nbits per byte  {:.4f}\ntop-1          {:.1f} %\n", result.perplexity,
-                    result.bits_per_byte, 100 * result.top1));
+    print(fmt::format("source entropy {:.4f} nats per token: the lower bound for any model\n", nats / static_cast<double>(shard.token_count())));
+  print(fmt::format("perplexity     {:.3f}\nbits per byte  {:.4f}\ntop-1          {:.1f} %\n", result.perplexity, result.bits_per_byte,
+                    100 * result.top1));
 }
 
 }  // namespace
 
 void add_eval_command(Command& program) {
   Command* command = program.add_subcommand("eval", "Exact loss and perplexity of a checkpoint");
-  command->footer("Predicts every token but the first once, from the tokens before it in its window. --stride S slides the "
-                  "window,\nso that each token has at least context - S tokens before it: lower loss, more work.\n"
-                  "Example: lapilli eval runs/first --data stories");
+  command->footer(
+      "Predicts every token but the first once, from the tokens before it in its window. --stride S slides the "
+      "window,\nso that each token has at least context - S tokens before it: lower loss, more work.\n"
+      "Example: lapilli eval runs/first --data stories");
   const auto options = std::make_shared<EvalOptions>();
   add_checkpoint_argument(*command, options->checkpoint);
   command->add_option("--data", options->data, "Folder made by `data build`, a token shard, or a text file")->required()->type_name("DIR|FILE");
-  command->add_option("--split", options->split, "Which part of a folder: train or val")
-      ->check(one_of({"train", "val"}))
-      ->capture_default_str();
+  command->add_option("--split", options->split, "Which part of a folder: train or val")->check(one_of({"train", "val"}))->capture_default_str();
   command->add_option("--stride", options->stride, "Tokens from window to window (default: the context)")->check(positive())->type_name("S");
   add_device_option(*command, options->device);
   add_kernels_option(*command, options->kernels);

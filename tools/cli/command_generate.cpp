@@ -29,13 +29,14 @@ void generate(const GenerateOptions& options) {
   generator.record(model.kernels(), model.weights());
   print(options.prompt);
   flush_output();
-  generator.generate(prompt, options.sampling,
-                     [&](uint32_t token) {
-                       print(tokenizer.piece_bytes(token));
-                       flush_output();
-                       return true;
-                     },
-                     tokenizer.eos_id());
+  generator.generate(
+      prompt, options.sampling,
+      [&](uint32_t token) {
+        print(tokenizer.piece_bytes(token));
+        flush_output();
+        return true;
+      },
+      tokenizer.eos_id());
   print("\n");
 }
 
@@ -43,8 +44,9 @@ void generate(const GenerateOptions& options) {
 
 void add_generate_command(Command& program) {
   Command* command = program.add_subcommand("generate", "Continue a text");
-  command->footer("The same seed, checkpoint, prompt and device give the same text. It ends after --tokens, or at an end-of-text token.\n"
-                  "Example: lapilli generate runs/first --prompt 'Once upon a time' --tokens 100");
+  command->footer(
+      "The same seed, checkpoint, prompt and device give the same text. It ends after --tokens, or at an end-of-text token.\n"
+      "Example: lapilli generate runs/first --prompt 'Once upon a time' --tokens 100");
   const auto options = std::make_shared<GenerateOptions>();
   SamplingOptions& sampling = options->sampling;
   add_checkpoint_argument(*command, options->checkpoint);

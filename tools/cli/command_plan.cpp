@@ -12,10 +12,10 @@
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/device_report.h"
-#include "tools/perf/ceilings.h"
-#include "tools/perf/training_step_bench.h"
-#include "tools/perf/step_prediction.h"
 #include "tools/common/tuning_flags.h"
+#include "tools/perf/ceilings.h"
+#include "tools/perf/step_prediction.h"
+#include "tools/perf/training_step_bench.h"
 
 namespace lapilli {
 
@@ -98,8 +98,8 @@ void print_plan(const RunPlan& plan, const Config& config, double ceiling, const
   for (const auto& [kind, bytes] : plan.kept_bytes) print(fmt::format("  {:<28} {}\n", kind, format_bytes(bytes)));
   for (const auto& [kind, bytes] : plan.scratch_bytes) print(fmt::format("  {:<28} {} (shared)\n", kind, format_bytes(bytes)));
   print(fmt::format("loss             {}\n", plan.loss.to_string()));
-  print(fmt::format("work             {:.3f} MFLOP per token, {:.2f} GFLOP per step of {} tokens\n", plan.flops_per_token * 1e-6,
-                    step_flops * 1e-9, group_digits(plan.tokens_per_step)));
+  print(fmt::format("work             {:.3f} MFLOP per token, {:.2f} GFLOP per step of {} tokens\n", plan.flops_per_token * 1e-6, step_flops * 1e-9,
+                    group_digits(plan.tokens_per_step)));
   print(fmt::format("device           peak {:.0f} GFLOP/s: at least {} per step and {} for {} steps\n", ceiling * 1e-9,
                     format_seconds(step_flops / ceiling), format_seconds(steps * step_flops / ceiling), group_digits(config.train.steps)));
   if (times.predicted.seconds > 0) {
@@ -112,17 +112,11 @@ void print_plan(const RunPlan& plan, const Config& config, double ceiling, const
                     other.predicted_seconds > 0 ? fmt::format(" and, predicted, {} per step", format_seconds(other.predicted_seconds)) : ""));
 }
 
-nlohmann::ordered_json to_json(const RunPlan& plan, const Config& config, const DeviceCaps& caps, double ceiling,
-                              const StepTimes& times, const Alternative& other) {
-  nlohmann::ordered_json json{{"device", device_to_json(caps)},
-                              {"parameters", plan.parameters},
-                              {"tokens_per_step", plan.tokens_per_step},
-                              {"steps", config.train.steps},
-                              {"memory_bytes", plan.memory_bytes},
-                              {"available_bytes", plan.available_bytes},
-                              {"kept_bytes", plan.kept_bytes},
-                              {"scratch_bytes", plan.scratch_bytes},
-                              {"flops_per_token", plan.flops_per_token},
+nlohmann::ordered_json to_json(const RunPlan& plan, const Config& config, const DeviceCaps& caps, double ceiling, const StepTimes& times,
+                               const Alternative& other) {
+  nlohmann::ordered_json json{{"device", device_to_json(caps)},  {"parameters", plan.parameters},       {"tokens_per_step", plan.tokens_per_step},
+                              {"steps", config.train.steps},     {"memory_bytes", plan.memory_bytes},   {"available_bytes", plan.available_bytes},
+                              {"kept_bytes", plan.kept_bytes},   {"scratch_bytes", plan.scratch_bytes}, {"flops_per_token", plan.flops_per_token},
                               {"ceiling_gflops", ceiling * 1e-9}};
   if (const double seconds = times.predicted.seconds; seconds > 0) {
     auto parts = nlohmann::ordered_json::array();
@@ -169,15 +163,15 @@ void plan(const PlanOptions& options) {
 
 void add_plan_command(Command& program) {
   Command* command = program.add_subcommand("plan", "Resources of a run: parameters, memory, work and time");
-  command->footer("Runs a few steps on random tokens to measure the time: first with two layers, to predict the whole model, then with the\n"
-                  "whole model, if it fits. Also prints memory and time with the opposite train.recompute. Starts no run.\n"
-                  "Example: lapilli plan tools/configs/quickstart.toml --vocab-size 1024");
+  command->footer(
+      "Runs a few steps on random tokens to measure the time: first with two layers, to predict the whole model, then with the\n"
+      "whole model, if it fits. Also prints memory and time with the opposite train.recompute. Starts no run.\n"
+      "Example: lapilli plan tools/configs/quickstart.toml --vocab-size 1024");
   const auto options = std::make_shared<PlanOptions>();
   command->add_option("config", options->config, "Configuration")->required()->type_name("CONFIG.toml");
   add_set_option(*command, options->sets);
   command->add_option("--vocab-size", options->vocab_size, "Vocabulary (default: that of the data set)")->check(positive())->type_name("V");
-  command->add_flag("--no-measure,--estimate", options->no_measure,
-                    "Run no steps: use only the formulas and the device's peak rate");
+  command->add_flag("--no-measure,--estimate", options->no_measure, "Run no steps: use only the formulas and the device's peak rate");
   add_device_option(*command, options->device);
   command->add_flag("--json", options->as_json, "Print a JSON object instead of text");
   add_save_option(*command, options->save);

@@ -24,8 +24,7 @@ void train(const TrainTokenizerOptions& options) {
   require_other_output(options.output, options.inputs);
   train_tokenizer({.type = type, .vocab_size = options.vocab_size}, to_paths(options.inputs), options.output);
   const Tokenizer made(options.output);
-  print(fmt::format("{}: {} tokenizer, {} tokens\n", options.output, tokenizer_type_name(made.type()),
-                    group_digits(made.vocab_size())));
+  print(fmt::format("{}: {} tokenizer, {} tokens\n", options.output, tokenizer_type_name(made.type()), group_digits(made.vocab_size())));
 }
 
 }  // namespace
@@ -34,8 +33,9 @@ void add_tokenizer_command(Command& program) {
   Command* tokenizer = program.add_subcommand("tokenizer", "Learn a vocabulary");
   require_command(*tokenizer);
   Command* command = tokenizer->add_subcommand("train", "Learn a vocabulary from texts (a SentencePiece model file)");
-  command->footer("Tokenizing is lossless: text outside the vocabulary is encoded as bytes.\n"
-                  "Example: lapilli tokenizer train --type unigram --vocab-size 1024 -i stories.txt -o stories.model");
+  command->footer(
+      "Tokenizing is lossless: text outside the vocabulary is encoded as bytes.\n"
+      "Example: lapilli tokenizer train --type unigram --vocab-size 1024 -i stories.txt -o stories.model");
   const auto options = std::make_shared<TrainTokenizerOptions>();
   command->add_option("--type", options->type, "unigram and bpe: pieces of words; char: characters; byte: the 256 bytes")
       ->required()

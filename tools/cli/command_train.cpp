@@ -11,8 +11,8 @@
 #include "model/train/trainer.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
-#include "tools/perf/ceilings.h"
 #include "tools/common/tuning_flags.h"
+#include "tools/perf/ceilings.h"
 
 namespace lapilli {
 
@@ -87,15 +87,15 @@ void train(const TrainCommandOptions& options) {
 
 void add_train_command(Command& program) {
   Command* command = program.add_subcommand("train", "Train a model");
-  command->footer("The run folder holds config.toml (every default written out), tokenizer.model, metrics.jsonl, log.txt and "
-                  "checkpoints/.\nCtrl-C finishes the step, writes a checkpoint and ends; --resume continues exactly where it "
-                  "stopped.\nExample: lapilli train tools/configs/quickstart.toml --set data.dir=stories --run runs/first");
+  command->footer(
+      "The run folder holds config.toml (every default written out), tokenizer.model, metrics.jsonl, log.txt and "
+      "checkpoints/.\nCtrl-C finishes the step, writes a checkpoint and ends; --resume continues exactly where it "
+      "stopped.\nExample: lapilli train tools/configs/quickstart.toml --set data.dir=stories --run runs/first");
   const auto options = std::make_shared<TrainCommandOptions>();
   command->add_option("config", options->config, "Configuration (default with --resume: that of the run)")->type_name("CONFIG.toml");
   add_set_option(*command, options->sets);
   Option* run =
-      command->add_option("--run", options->run, "Run folder (default: runs/NAME-1, NAME-2, ... by the configuration's name)")
-          ->type_name("DIR");
+      command->add_option("--run", options->run, "Run folder (default: runs/NAME-1, NAME-2, ... by the configuration's name)")->type_name("DIR");
   command->add_flag("--resume", options->resume, "Continue from the newest checkpoint of --run")->needs(run);
   add_device_option(*command, options->device);
   add_kernels_option(*command, options->kernels);
@@ -107,8 +107,7 @@ void add_train_command(Command& program) {
   add_tuning_options(*command, options->tuning);
   command->add_option("--stop-at", options->stop_at, "Stop after this step, like Ctrl-C")->check(positive())->type_name("STEP");
   command->callback([options] {
-    if (options->config.empty() && !options->resume)
-      throw UsageError("CONFIG.toml", "is required without --resume");
+    if (options->config.empty() && !options->resume) throw UsageError("CONFIG.toml", "is required without --resume");
     train(*options);
   });
 }

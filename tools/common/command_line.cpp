@@ -70,8 +70,7 @@ Option* Option::one_value_each() { return option_->allow_extra_args(false), this
 Option* Option::needs(Option* other) { return option_->needs(other->option_), this; }
 Option* Option::excludes(Option* other) { return option_->excludes(other->option_), this; }
 
-Command::Command(const std::string& description, const std::string& name)
-    : root_(std::make_unique<CLI::App>(description, name)), app_(root_.get()) {}
+Command::Command(const std::string& description, const std::string& name) : root_(std::make_unique<CLI::App>(description, name)), app_(root_.get()) {}
 
 Command::Command(CLI::App* app) : app_(app) {}
 
@@ -106,9 +105,7 @@ Option* Command::add_flag(const std::string& names, bool& variable, const std::s
 
 void Command::add_version_flag(const std::string& names, const std::string& version) { app_->set_version_flag(names, version); }
 
-Option* Command::get_option(const std::string& name) {
-  return options_.emplace_back(std::make_unique<Option>(app_->get_option(name))).get();
-}
+Option* Command::get_option(const std::string& name) { return options_.emplace_back(std::make_unique<Option>(app_->get_option(name))).get(); }
 
 void Command::footer(const std::string& text) { app_->footer(text); }
 

@@ -17,9 +17,7 @@ void add_kernels_option(Command& command, std::optional<KernelClass>& kernels) {
     for (const KernelClass each : kKernelClasses)
       if (name == to_string(each)) kernels = each;
   };
-  command
-      .add_option_function("--kernels", set,
-                                        "Family of kernels: cpu, tiled (f32), coopmat or coopmat2 (16-bit); default: by the device")
+  command.add_option_function("--kernels", set, "Family of kernels: cpu, tiled (f32), coopmat or coopmat2 (16-bit); default: by the device")
       ->check(one_of(names, InHelp::hidden))
       ->type_name("CLASS");
 }
@@ -30,21 +28,16 @@ void add_set_option(Command& command, std::vector<std::string>& sets) {
       ->type_name("KEY=VALUE");
 }
 
-void add_save_option(Command& command, std::string& path) {
-  command.add_option("--save", path, "Also write the JSON to a file")->type_name("FILE");
-}
+void add_save_option(Command& command, std::string& path) { command.add_option("--save", path, "Also write the JSON to a file")->type_name("FILE"); }
 
 void add_checkpoint_argument(Command& command, std::string& path) {
-  command.add_option("checkpoint", path, "Run folder (uses its newest checkpoint) or checkpoint folder")
-      ->required()
-      ->type_name("RUN|CHECKPOINT");
+  command.add_option("checkpoint", path, "Run folder (uses its newest checkpoint) or checkpoint folder")->required()->type_name("RUN|CHECKPOINT");
 }
 
 void require_other_output(const std::filesystem::path& output, const std::vector<std::string>& inputs) {
   for (const std::string& input : inputs) {
     std::error_code ignored;  // a missing file has no other name
-    if (output.lexically_normal() == std::filesystem::path(input).lexically_normal() ||
-        std::filesystem::equivalent(output, input, ignored))
+    if (output.lexically_normal() == std::filesystem::path(input).lexically_normal() || std::filesystem::equivalent(output, input, ignored))
       throw UsageError("-o", "'" + output.string() + "' is also an input; name another output");
   }
 }

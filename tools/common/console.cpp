@@ -18,9 +18,7 @@ namespace {
 class PlainFormatter : public spdlog::formatter {
  public:
   void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& out) override {
-    const std::string_view level = message.level >= spdlog::level::err    ? "error: "
-                                   : message.level >= spdlog::level::warn ? "warning: "
-                                                                          : "";
+    const std::string_view level = message.level >= spdlog::level::err ? "error: " : message.level >= spdlog::level::warn ? "warning: " : "";
     out.append(level.data(), level.data() + level.size());
     out.append(message.payload.data(), message.payload.data() + message.payload.size());
     out.push_back('\n');

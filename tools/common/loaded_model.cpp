@@ -1,5 +1,5 @@
-#include "shaders/embedded_shaders.h"
 #include "tools/common/loaded_model.h"
+#include "shaders/embedded_shaders.h"
 
 #include "tokenizer/data/dataset.h"
 

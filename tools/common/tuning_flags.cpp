@@ -35,11 +35,12 @@ void add_tuning_options(Command& command, TuningFlags& flags) {
 }
 
 TunerOptions tuner_options(const TuningFlags& flags, StatusLine& status, const std::string& meanwhile) {
-  return {.measure = !flags.no_tune, .file = flags.file, .seconds_in_all = kSecondsInAll, .on_measuring = [&status, meanwhile](const TunerProgress& at) {
-            const std::string text = at.key.empty() ? meanwhile : progress_text(at);
-            if (text.empty()) status.set(nullptr);
-            else status.set([text] { return text; });
-          }};
+  return {
+      .measure = !flags.no_tune, .file = flags.file, .seconds_in_all = kSecondsInAll, .on_measuring = [&status, meanwhile](const TunerProgress& at) {
+        const std::string text = at.key.empty() ? meanwhile : progress_text(at);
+        if (text.empty()) status.set(nullptr);
+        else status.set([text] { return text; });
+      }};
 }
 
 std::string tuning_table(const TuningRecords& records) {

@@ -40,17 +40,13 @@ std::string escape_html(std::string_view text) {
 std::string dump_for_script(const Json& json) {
   std::string text;
   for (const char c : json_text(json)) {
-    if (c == '<')
-      text += "\\u003c";
-    else
-      text += c;
+    if (c == '<') text += "\\u003c";
+    else text += c;
   }
   return text;
 }
 
-Json axis_to_json(const ChartAxis& axis) {
-  return {{"label", axis.label}, {"unit", axis.unit}, {"is_logarithmic", axis.is_logarithmic}};
-}
+Json axis_to_json(const ChartAxis& axis) { return {{"label", axis.label}, {"unit", axis.unit}, {"is_logarithmic", axis.is_logarithmic}}; }
 
 bool can_show(const ChartAxis& axis, double value) { return std::isfinite(value) && (!axis.is_logarithmic || value > 0); }
 
@@ -73,14 +69,9 @@ Json chart_to_json(const Chart& chart) {
     }
     series.push_back({{"name", one.name}, {"points", std::move(points)}});
   }
-  Json json{{"title", chart.title},
-            {"x", axis_to_json(chart.x)},
-            {"y", axis_to_json(chart.y)},
-            {"series", std::move(series)},
-            {"reference", nullptr},
-            {"bars", chart.bars}};
-  if (chart.reference && can_show(chart.y, chart.reference->y))
-    json["reference"] = {{"y", chart.reference->y}, {"label", chart.reference->label}};
+  Json json{{"title", chart.title},        {"x", axis_to_json(chart.x)}, {"y", axis_to_json(chart.y)},
+            {"series", std::move(series)}, {"reference", nullptr},       {"bars", chart.bars}};
+  if (chart.reference && can_show(chart.y, chart.reference->y)) json["reference"] = {{"y", chart.reference->y}, {"label", chart.reference->label}};
   return json;
 }
 
@@ -100,8 +91,8 @@ std::string charts_to_html(const std::vector<Chart>& charts) {
     const std::string title = escape_html(chart.title);
     const double bars_rem = kBarsRem + kBarRem * static_cast<double>(chart.bars.size());
     const std::string height = chart.bars.empty() ? "" : fmt::format(" style=\"--height: {:.1f}rem\"", bars_rem);
-    html += fmt::format("<figure><figcaption>{0}</figcaption><div{1}><canvas role=\"img\" aria-label=\"{0}\"></canvas></div></figure>\n",
-                        title, height);
+    html +=
+        fmt::format("<figure><figcaption>{0}</figcaption><div{1}><canvas role=\"img\" aria-label=\"{0}\"></canvas></div></figure>\n", title, height);
   }
   return html;
 }
@@ -115,10 +106,8 @@ bool is_figure(std::string_view cell) {
 bool is_column_of_figures(const ChartTable& table, size_t column) {
   size_t figures = 0, texts = 0;
   for (const auto& row : table.rows) {
-    if (is_figure(row[column]))
-      ++figures;
-    else if (!row[column].empty())
-      ++texts;
+    if (is_figure(row[column])) ++figures;
+    else if (!row[column].empty()) ++texts;
   }
   return figures > texts;
 }

@@ -1,6 +1,6 @@
+#include "tools/perf/ceilings.h"
 #include "engine/base/log.h"
 #include "shaders/embedded_shaders.h"
-#include "tools/perf/ceilings.h"
 
 #include <functional>
 

@@ -1,8 +1,8 @@
 #pragma once
 // Measures the ceilings of a device.
 
-#include "engine/program/profile.h"
 #include "engine/memory/dtype.h"
+#include "engine/program/profile.h"
 #include "tools/perf/fma_ceiling.h"
 #include "tools/perf/matrix_ceiling.h"
 

@@ -1,8 +1,8 @@
 #include "tools/perf/fma_ceiling.h"
 
+#include <algorithm>
 #include "shaders/bench/args.h"
 #include "shaders/embedded_shaders.h"
-#include <algorithm>
 
 namespace lapilli {
 
@@ -75,9 +75,7 @@ size_t FmaCeiling::try_forms() const {
   return fastest;
 }
 
-double FmaCeiling::flops_of(const Form& form, uint32_t steps) const {
-  return 2.0 * kUnrolled * form.chains * steps * workgroup_ * groups_;
-}
+double FmaCeiling::flops_of(const Form& form, uint32_t steps) const { return 2.0 * kUnrolled * form.chains * steps * workgroup_ * groups_; }
 
 std::unique_ptr<TimedProgram> FmaCeiling::record(const Form& form, uint32_t steps) const {
   return std::make_unique<TimedProgram>(kernels_, "multiply-add", [this, form, steps](Ops& ops) { record_steps(ops, form, steps); });

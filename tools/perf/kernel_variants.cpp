@@ -142,7 +142,8 @@ void record_nonlinear_matmuls(KernelLibrary& kernels, const MatmulKernel& force)
     const DType operand_type = force.kernel_class == KernelClass::coopmat2 ? storage_type(force.precision) : type;
     const auto square = [&](DType dtype) { return reserve_tensor(arena, {kDim, kDim}, "matmul", dtype); };
     const auto wide = [&] { return reserve_tensor(arena, {kDim, 2 * kDim}, "matmul", type); };
-    const Tensor a = square(operand_type), b = square(operand_type), c = square(type), kept = square(type), bias = reserve_tensor(arena, {kDim}, "matmul");
+    const Tensor a = square(operand_type), b = square(operand_type), c = square(type), kept = square(type),
+                 bias = reserve_tensor(arena, {kDim}, "matmul");
     const Tensor both = reserve_tensor(arena, {2 * kDim, kDim}, "matmul", operand_type), bias_of_both = reserve_tensor(arena, {2 * kDim}, "matmul");
     const Tensor gate_up = wide(), d_gate_up = wide(), cos_sin_table = reserve_tensor(arena, {kDim, kHeadWidth}, "matmul");
     arena.commit(device);
@@ -168,7 +169,8 @@ void record_attention(KernelLibrary& kernels, Precision precision, uint32_t head
   const auto reserve = [&](Shape tensor_shape, DType type) { return reserve_tensor(arena, tensor_shape, "attention", type); };
   const Shape rows{kTokens, 4 * head_width}, qkv_rows{kTokens, 8 * head_width}, statistics{4 * kTokens};
   const Tensor qkv = reserve(qkv_rows, dtype), d_qkv = reserve(qkv_rows, dtype), out = reserve(rows, dtype), d_out = reserve(rows, dtype);
-  const Tensor lse = reserve(statistics, DType::f32), delta = reserve(statistics, DType::f32), cos_sin_table = reserve({kTokens, head_width}, DType::f32);
+  const Tensor lse = reserve(statistics, DType::f32), delta = reserve(statistics, DType::f32),
+               cos_sin_table = reserve({kTokens, head_width}, DType::f32);
   arena.commit(device);
   Program program(device, "attention");
   Ops ops{program, kernels};

@@ -68,8 +68,8 @@ LossCheck::LossCheck(Device& device, const LossBatch& batch) : device_(device), 
     x.insert(x.end(), row.begin(), row.end());
     targets.push_back(batch.ids[rows_[i]]);
   }
-  reference_ = reference_loss(x, targets, vocab, dim, batch.inverse_valid,
-                              [&](uint32_t first, uint32_t number) { return read(batch.w, first, number); });
+  reference_ =
+      reference_loss(x, targets, vocab, dim, batch.inverse_valid, [&](uint32_t first, uint32_t number) { return read(batch.w, first, number); });
   // As many targets as others, from the first row of w to the last.
   const size_t words = count == 0 ? 0 : fitting(2.0 * static_cast<double>(batch.valid.size()) * dim);
   for (size_t i = 0; i < words; ++i)
@@ -89,7 +89,8 @@ std::vector<float> LossCheck::read(const ConstTensor& tensor, uint32_t first, ui
 void LossCheck::gather() {
   const uint32_t dim = batch_.x.cols(), block = std::max(1U, kBlockElements / dim);
   // Calls `take` for each row in `wanted`, in ascending order, with its index in the list.
-  const auto visit = [&](const ConstTensor& tensor, const std::vector<uint32_t>& wanted, const std::function<void(size_t, std::vector<float>)>& take) {
+  const auto visit = [&](const ConstTensor& tensor, const std::vector<uint32_t>& wanted,
+                         const std::function<void(size_t, std::vector<float>)>& take) {
     for (size_t i = 0; i < wanted.size();) {
       const uint32_t first = wanted[i], count = std::min(block, tensor.rows() - first);
       const std::vector<float> values = read(tensor, first, count);
@@ -100,9 +101,8 @@ void LossCheck::gather() {
     }
   };
   valid_.resize(batch_.valid.size());
-  visit(batch_.x, batch_.valid, [&](size_t i, std::vector<float> x) {
-    valid_[i] = {.x = std::move(x), .w_target = {}, .target = batch_.ids[batch_.valid[i]], .nll = 0};
-  });
+  visit(batch_.x, batch_.valid,
+        [&](size_t i, std::vector<float> x) { valid_[i] = {.x = std::move(x), .w_target = {}, .target = batch_.ids[batch_.valid[i]], .nll = 0}; });
   std::vector<LossRow*> by_target;
   for (LossRow& row : valid_) by_target.push_back(&row);
   std::ranges::sort(by_target, {}, &LossRow::target);

@@ -19,8 +19,8 @@ double dot(const float* a, const float* b, uint32_t dim) {
 
 }  // namespace
 
-LossReference reference_loss(const std::vector<float>& x, const std::vector<uint32_t>& targets, uint32_t vocab, uint32_t dim,
-                             double scale, const std::function<std::vector<float>(uint32_t first, uint32_t count)>& read_w) {
+LossReference reference_loss(const std::vector<float>& x, const std::vector<uint32_t>& targets, uint32_t vocab, uint32_t dim, double scale,
+                             const std::function<std::vector<float>(uint32_t first, uint32_t count)>& read_w) {
   const size_t rows = targets.size();
   CHECK_EQ(x.size(), rows * dim);
   const auto for_each_w = [&](const auto& visit) {  // visit(v, w_v)

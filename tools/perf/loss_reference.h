@@ -22,8 +22,8 @@ struct LossReference {
 // `read_w` returns rows first .. first + count of w as [count,D]; it is called for all V rows, twice, some MiB at a
 // time.
 // Takes 2 R V D multiply-adds. x is [R,D], targets [R]. REQUIRES: targets below V.
-LossReference reference_loss(const std::vector<float>& x, const std::vector<uint32_t>& targets, uint32_t vocab, uint32_t dim,
-                             double scale, const std::function<std::vector<float>(uint32_t first, uint32_t count)>& read_w);
+LossReference reference_loss(const std::vector<float>& x, const std::vector<uint32_t>& targets, uint32_t vocab, uint32_t dim, double scale,
+                             const std::function<std::vector<float>(uint32_t first, uint32_t count)>& read_w);
 
 // A row as needed for d_w. Its lse is nll + z_y: so one row of d_w takes N D multiply-adds, not N V D. The nll may come
 // from the loss under test if it has been checked separately.

@@ -3,9 +3,9 @@
 #include <filesystem>
 #include <random>
 
+#include "engine/tuning/kernel_tuner.h"
 #include "model/io/config_schema.h"
 #include "model/loss/loss_plan_tuning.h"
-#include "engine/tuning/kernel_tuner.h"
 #include "tokenizer/data/dataset.h"
 
 namespace lapilli {
@@ -44,7 +44,8 @@ void set_vocab_size(Config& config, uint32_t vocab_size) {
 
 void resolve_by_measurement(Config& config, KernelLibrary& kernels, Tuner& tuner) {
   KernelTuner kernel_tuner(kernels, tuner);
-  config.loss = tune_loss(kernel_tuner, config.loss, micro_batch_loss_shape(config), matmul_kernel(kernels.device().caps(), config.train.precision)).options;
+  config.loss =
+      tune_loss(kernel_tuner, config.loss, micro_batch_loss_shape(config), matmul_kernel(kernels.device().caps(), config.train.precision)).options;
 }
 
 TrainingStepBench::TrainingStepBench(Device& device, KernelLibrary& kernels, Tuner& tuner, const Config& config, bool profiled)

@@ -9,8 +9,8 @@
 
 #include "engine/kernel/thread_pool.h"
 #include "engine/program/transfer.h"
-#include "model/ops/elementwise.h"
 #include "model/matmul/matmul.h"
+#include "model/ops/elementwise.h"
 #include "shaders/embedded_shaders.h"
 #include "shaders/ops/args.h"
 #include "tests/common/support.h"
@@ -175,7 +175,8 @@ TEST(Program, Submissions_AreSplitByTheMeasuredRate) {
     KernelLibrary library(recording, embedded_shaders());
     Ops ops{program, library};
     for (int i = 0; i < 40; ++i)
-      program.dispatch(ops.kernel("add", ops.row_workgroup(), {{args::SPEC_ELEMENTS, 64}}), args::AddArgs{.y = x, .a = x, .b = x, .count = 64}, 1, cost);
+      program.dispatch(ops.kernel("add", ops.row_workgroup(), {{args::SPEC_ELEMENTS, 64}}), args::AddArgs{.y = x, .a = x, .b = x, .count = 64}, 1,
+                       cost);
     program.finish();
     return program.submission_count();
   };

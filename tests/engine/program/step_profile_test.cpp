@@ -89,16 +89,17 @@ TEST(Trace, DeviceEvents_NestInWholeNanoseconds_OnTheHostsClock) {
     if (event["ph"] == "X")
       seen.push_back(fmt::format("{} {} {} {}", event["pid"].get<int>(), event["name"].get<std::string>(), event["ts"].get<double>(),
                                  event["dur"].get<double>()));
-  const std::vector<std::string> expected{
-      "1 step 0 1",          "1 upload 0 0.03",      "1 wait 0.03 0.96",    "1 read 0.99 0.01",     "2 step 0.05 0.9",
-      "2 forward 0.05 0.7", "2 matmul 0.05 0.3", "2 norm 0.35 0.101", "2 matmul 0.451 0.299", "2 optimizer 0.75 0.2"};
+  const std::vector<std::string> expected{"1 step 0 1",           "1 upload 0 0.03",     "1 wait 0.03 0.96",  "1 read 0.99 0.01",
+                                          "2 step 0.05 0.9",      "2 forward 0.05 0.7",  "2 matmul 0.05 0.3", "2 norm 0.35 0.101",
+                                          "2 matmul 0.451 0.299", "2 optimizer 0.75 0.2"};
   EXPECT_EQ(seen, expected);
 }
 
 TEST(Trace, WithoutCalibratedTimestamps_SaysSo) {
   std::vector<StepProfile> steps{step_at(0, 1)};
   steps[0].device.deviation_ns.reset();
-  EXPECT_NE(trace_json(steps, {}, {}).find("no calibrated timestamps: the device's first scope is put at the moment of submission"), std::string::npos);
+  EXPECT_NE(trace_json(steps, {}, {}).find("no calibrated timestamps: the device's first scope is put at the moment of submission"),
+            std::string::npos);
   steps[0].device.spans.clear();
   EXPECT_NE(trace_json(steps, {}, {}).find("the device has no timestamps"), std::string::npos);
 }

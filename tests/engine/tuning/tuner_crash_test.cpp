@@ -171,8 +171,8 @@ TEST_F(TunerDeathTest, ProcessDiesBetweenTrials_RecordsNothing) {
   EXPECT_EXIT(
       {
         Tuner first(caps(), kKernels, {.file = file_, .on_measuring = [](const TunerProgress& at) {
-                               if (at.key == "second") std::abort();
-                             }});
+                                         if (at.key == "second") std::abort();
+                                       }});
         candidates.choose(first, "first");
         candidates.choose(first, "second");
       },
@@ -244,9 +244,9 @@ TEST_F(TunerCrashTest, TrialOfARunningProcess_IsNoCrash) {
   Tuner first = tuner();
   Candidates others = full_and_tokens(2, 1);
   Candidates candidates{{"full", "tokens"}, {takes(2), in_run(0, [&] {
-                          Tuner second = tuner();  // acts as another process for file locks
-                          others.choose(second);
-                        })}};
+                                               Tuner second = tuner();  // acts as another process for file locks
+                                               others.choose(second);
+                                             })}};
   candidates.choose(first);
   EXPECT_EQ(others.prepared, "ft");
   EXPECT_EQ(read_text_file(file_).find("crashes"), std::string::npos);

@@ -76,8 +76,7 @@ TEST_F(TunerTest, File_IsReadableText) {
   Tuner tuner = this->tuner();
   full_and_tokens(0.75, 0.5).choose(tuner);
   const std::string text = read_text_file(file_);
-  for (const char* part :
-       {"\"device\": \"Testing GPU, test 1.0\"", "\n  \"loss 4x4 f32\": {", "\"chosen\": \"tokens\"", "\"full\": 750.0"})
+  for (const char* part : {"\"device\": \"Testing GPU, test 1.0\"", "\n  \"loss 4x4 f32\": {", "\"chosen\": \"tokens\"", "\"full\": 750.0"})
     EXPECT_NE(text.find(part), std::string::npos) << part << " not in " << text;
   EXPECT_EQ(dir_.names(), (std::vector<std::string>{"tuning.json"}));  // nothing temporary is left
 }
@@ -87,8 +86,7 @@ TEST_F(TunerTest, Remembered_IsForTheseCandidatesInThisOrderAndThisKey) {
   full_and_tokens(2, 1).choose(tuner);
   EXPECT_FALSE(measures_again(full_and_tokens(2, 1)));
   const std::string remembered = read_text_file(file_);
-  for (const std::vector<std::string>& names :
-       {std::vector<std::string>{"full", "vocab"}, {"tokens", "full"}, {"full", "tokens", "vocab"}}) {
+  for (const std::vector<std::string>& names : {std::vector<std::string>{"full", "vocab"}, {"tokens", "full"}, {"full", "tokens", "vocab"}}) {
     dir_.write("tuning.json", remembered);
     EXPECT_TRUE(measures_again({names, {takes(1), takes(2), takes(3)}})) << fmt::format("{}", fmt::join(names, ", "));
   }
@@ -272,8 +270,8 @@ TEST_F(TunerTest, DecisionsAndKnown_AreThisTunersChoicesAndAllOfTheDevices) {
   full_and_tokens(2, 1).choose(earlier, "older");
   std::vector<std::string> progress;
   Tuner tuner(caps(), kKernels, {.file = file_, .on_measuring = [&](const TunerProgress& at) {
-    progress.push_back(fmt::format("{} {}/{}", at.key, at.candidate, at.count));
-  }});
+                                   progress.push_back(fmt::format("{} {}/{}", at.key, at.candidate, at.count));
+                                 }});
   full_and_tokens(1, 3).choose(tuner, "new");
   full_and_tokens(2, 1).choose(tuner, "old");
   Candidates{{"full"}, {takes(1)}}.choose(tuner, "no choice");

@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "model/ops/rope.h"
+#include "tests/common/support.h"
 #include "tests/reference/attention.h"
 #include "tests/reference/rope.h"
-#include "tests/common/support.h"
 
 namespace lapilli::test {
 namespace {
@@ -28,7 +28,8 @@ std::string to_string(const Form& form) {
   if (form.candidate != 0) return fmt::format("{}_candidate{}", lapilli::to_string(form.kernel_class), form.candidate);
   if (form.kernel_class != KernelClass::coopmat) return lapilli::to_string(form.kernel_class);
   const auto bits = [](DType dtype) { return 8 * size_bytes(dtype); };
-  return fmt::format("{}_{}_{}in_{}out", lapilli::to_string(form.kernel_class), lapilli::to_string(form.precision), bits(form.inputs), bits(form.outputs));
+  return fmt::format("{}_{}_{}in_{}out", lapilli::to_string(form.kernel_class), lapilli::to_string(form.precision), bits(form.inputs),
+                     bits(form.outputs));
 }
 
 using Param = std::tuple<Form, Case>;
@@ -42,7 +43,8 @@ class Attention : public testing::TestWithParam<Param> {
     // SwiftShader takes a minute to compile the tiled kernels for one head width, and every test is a process of its own: one
     // case runs there, all of them on lavapipe.
     const bool slow = form.kernel_class == KernelClass::tiled && device().caps().name.find("SwiftShader") != std::string::npos;
-    const bool chosen = size.T == 17 && size.E == 8 && std::string(testing::UnitTest::GetInstance()->current_test_info()->name()).starts_with("Random");
+    const bool chosen =
+        size.T == 17 && size.E == 8 && std::string(testing::UnitTest::GetInstance()->current_test_info()->name()).starts_with("Random");
     if (slow && !chosen) GTEST_SKIP() << "SwiftShader needs a minute to compile the tiled kernels of each case; lavapipe runs them all";
     if (const auto reason = why_not({.kernel_class = form.kernel_class, .precision = form.precision})) GTEST_SKIP() << *reason;
   }
@@ -54,9 +56,7 @@ class Attention : public testing::TestWithParam<Param> {
     if (form.candidate != 0) shape.kernel = all[std::min<size_t>(form.candidate, all.size() - 1)];
     return shape;
   }
-  bool may_see(uint32_t b, uint32_t query, uint32_t key) const {
-    return key <= query && (start.empty() || key >= start[b * size.T + query]);
-  }
+  bool may_see(uint32_t b, uint32_t query, uint32_t key) const { return key <= query && (start.empty() || key >= start[b * size.T + query]); }
 
   struct Forward {
     std::vector<float> out, lse;
@@ -76,8 +76,10 @@ class Attention : public testing::TestWithParam<Param> {
     Bench bench;
     const Shape rows{size.B * size.T, size.H * size.E};
     const Tensor tqkv = bench.input(qkv_shape(), qkv, form.inputs), tstart = start_tensor(bench);
-    const Tensor td_out = bench.input(rows, d_out, form.inputs), tout = bench.input(rows, out, form.outputs), tlse = bench.input({size.B * size.H * size.T}, lse);
-    const Tensor tcos_sin = cos_sin_table.empty() ? Tensor() : bench.input({static_cast<uint32_t>(cos_sin_table.size() / size.E), size.E}, cos_sin_table);
+    const Tensor td_out = bench.input(rows, d_out, form.inputs), tout = bench.input(rows, out, form.outputs),
+                 tlse = bench.input({size.B * size.H * size.T}, lse);
+    const Tensor tcos_sin =
+        cos_sin_table.empty() ? Tensor() : bench.input({static_cast<uint32_t>(cos_sin_table.size() / size.E), size.E}, cos_sin_table);
     const Tensor d_qkv = bench.output(qkv_shape(), form.outputs), delta = bench.output({size.B * size.H * size.T});
     bench.run([&](Ops& ops) {
       ops.precision = form.precision;
@@ -247,7 +249,9 @@ std::vector<Case> cases() {
 
 // Other head widths. Wide ones make lavapipe compile the tiled kernels for minutes: they are left to the cpu class.
 std::vector<Case> width_cases() { return {{{2, 35, 2, 1, 1}, false}, {{2, 35, 2, 1, 33}, false}, {{2, 35, 2, 1, 80}, true}}; }
-std::vector<Case> wide_cases() { return {{{1, 35, 2, 1, 34}, true}, {{2, 35, 2, 1, 48}, true}, {{2, 35, 2, 1, 128}, false}, {{1, 35, 2, 1, 256}, true}}; }
+std::vector<Case> wide_cases() {
+  return {{{1, 35, 2, 1, 34}, true}, {{2, 35, 2, 1, 48}, true}, {{2, 35, 2, 1, 128}, false}, {{1, 35, 2, 1, 256}, true}};
+}
 
 std::string case_name(const testing::TestParamInfo<Param>& info) {
   const auto& [form, p] = info.param;
@@ -270,7 +274,9 @@ std::vector<Case> coopmat_cases() {
   return all;
 }
 // Wider than 64 the backward has twice the subgroups. Lavapipe compiles each form for a minute: one is enough.
-std::vector<Case> coopmat_wide_cases() { return {{{2, 65, 2, 1, 128}, true}, {{1, 33, 2, 2, 128}, false}, {{1, 97, 3, 1, 80}, false}, {{2, 31, 2, 1, 80}, true}}; }
+std::vector<Case> coopmat_wide_cases() {
+  return {{{2, 65, 2, 1, 128}, true}, {{1, 33, 2, 2, 128}, false}, {{1, 97, 3, 1, 80}, false}, {{2, 31, 2, 1, 80}, true}};
+}
 std::vector<Form> coopmat_forms(bool mixed) {
   std::vector<Form> forms;
   for (const auto& [precision, own] : {std::pair{Precision::f16, DType::f16}, std::pair{Precision::bf16, DType::bf16}}) {
@@ -287,25 +293,31 @@ const auto kBoth = testing::Values(Form{KernelClass::cpu}, Form{KernelClass::til
 class RotaryAttention : public Attention {};
 TEST_P(RotaryAttention, RandomInputs_GradientsOfQAndKRotateBack) { check_against_reference(1, true); }
 INSTANTIATE_TEST_SUITE_P(F32, RotaryAttention, testing::Combine(kBoth, testing::Values(Case{{2, 17, 4, 2, 10}, true})), case_name);
-INSTANTIATE_TEST_SUITE_P(F32Wide, RotaryAttention, testing::Combine(testing::Values(Form{KernelClass::cpu}), testing::Values(Case{{1, 35, 2, 1, 34}, false}, Case{{1, 35, 2, 1, 66}, true})),
+INSTANTIATE_TEST_SUITE_P(F32Wide, RotaryAttention,
+                         testing::Combine(testing::Values(Form{KernelClass::cpu}),
+                                          testing::Values(Case{{1, 35, 2, 1, 34}, false}, Case{{1, 35, 2, 1, 66}, true})),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Coopmat, RotaryAttention,
-                         testing::Combine(testing::ValuesIn(coopmat_forms(false)), testing::Values(Case{{2, 70, 4, 2, 40}, true}, Case{{1, 35, 2, 1, 20}, false})),
+                         testing::Combine(testing::ValuesIn(coopmat_forms(false)),
+                                          testing::Values(Case{{2, 70, 4, 2, 40}, true}, Case{{1, 35, 2, 1, 20}, false})),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Sizes, Attention, testing::Combine(kBoth, testing::ValuesIn(cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Widths, Attention, testing::Combine(kBoth, testing::ValuesIn(width_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Wide, Attention, testing::Combine(testing::Values(Form{KernelClass::cpu}), testing::ValuesIn(wide_cases())), case_name);
-INSTANTIATE_TEST_SUITE_P(Coopmat, Attention, testing::Combine(testing::ValuesIn(coopmat_forms(false)), testing::ValuesIn(coopmat_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Coopmat, Attention, testing::Combine(testing::ValuesIn(coopmat_forms(false)), testing::ValuesIn(coopmat_cases())),
+                         case_name);
 INSTANTIATE_TEST_SUITE_P(CoopmatWide, Attention,
                          testing::Combine(testing::Values(Form{KernelClass::coopmat, Precision::f16, DType::f16, DType::f16},
                                                           Form{KernelClass::coopmat, Precision::bf16, DType::bf16, DType::bf16}),
                                           testing::ValuesIn(coopmat_wide_cases())),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(CoopmatMixed, Attention,
-                         testing::Combine(testing::ValuesIn(coopmat_forms(true)), testing::Values(Case{{2, 70, 4, 2, 40}, true}, Case{{1, 35, 2, 1, 20}, false})),
+                         testing::Combine(testing::ValuesIn(coopmat_forms(true)),
+                                          testing::Values(Case{{2, 70, 4, 2, 40}, true}, Case{{1, 35, 2, 1, 20}, false})),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(CoopmatOdd, Attention,
-                         testing::Combine(testing::ValuesIn(coopmat_f32_forms()), testing::Values(Case{{2, 70, 2, 1, 33}, true}, Case{{1, 35, 2, 1, 1}, false})),
+                         testing::Combine(testing::ValuesIn(coopmat_f32_forms()),
+                                          testing::Values(Case{{2, 70, 2, 1, 33}, true}, Case{{1, 35, 2, 1, 1}, false})),
                          case_name);
 
 // Tiles of 64 or 16 rows, whose groups of 8 elements do not divide evenly among threads: head widths 16 and 40.
@@ -325,7 +337,8 @@ INSTANTIATE_TEST_SUITE_P(CoopmatCandidates, Attention,
 std::vector<float> chosen_forward(const AttentionShape& shape, Precision precision, const std::vector<float>& qkv) {
   Bench bench;
   const Tensor tqkv = bench.input({shape.batch * shape.context, (shape.heads + 2 * shape.kv_heads) * shape.head_width}, qkv);
-  const Tensor out = bench.output({shape.batch * shape.context, shape.heads * shape.head_width}), lse = bench.output({shape.batch * shape.heads * shape.context});
+  const Tensor out = bench.output({shape.batch * shape.context, shape.heads * shape.head_width}),
+               lse = bench.output({shape.batch * shape.heads * shape.context});
   bench.run([&](Ops& ops) {
     ops.precision = precision;
     attention_forward(ops, out, lse, tqkv, {}, shape);
@@ -350,9 +363,14 @@ TEST(AttentionCoopmat, Precision_ChoosesTheKernelUpToTheWidestHead) {
 
 // Devices by their subgroups, fragments and shared memory: in every kernel, a lane packs whole groups of 8 scores.
 TEST(AttentionTileConfigs, EveryDevice_LanesGetWholeVec8) {
-  struct Made { uint32_t subgroup; MatrixShape shape; uint32_t shared; };
+  struct Made {
+    uint32_t subgroup;
+    MatrixShape shape;
+    uint32_t shared;
+  };
   for (const Made& made : {Made{32, {16, 16, 16}, 49152}, Made{32, {16, 8, 16}, 49152}, Made{32, {8, 8, 16}, 65536}, Made{32, {8, 16, 16}, 65536},
-                           Made{64, {16, 16, 16}, 65536}, Made{16, {8, 16, 16}, 65536}, Made{32, {32, 16, 16}, 65536}, Made{16, {8, 8, 16}, 65536}, Made{8, {8, 8, 8}, 32768}}) {
+                           Made{64, {16, 16, 16}, 65536}, Made{16, {8, 16, 16}, 65536}, Made{32, {32, 16, 16}, 65536}, Made{16, {8, 8, 16}, 65536},
+                           Made{8, {8, 8, 8}, 32768}}) {
     DeviceCaps caps;
     caps.subgroup_size = made.subgroup;
     caps.matrix_f16 = made.shape;

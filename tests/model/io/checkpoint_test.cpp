@@ -63,9 +63,7 @@ class Checkpoint : public ::testing::Test {
  protected:
   Checkpoint() { fs::create_directories(parent_); }
 
-  fs::path save(uint64_t step, uint32_t keep = 0) {
-    return save_checkpoint(parent_, config_, make_state(config_, step), tokenizer_, keep);
-  }
+  fs::path save(uint64_t step, uint32_t keep = 0) { return save_checkpoint(parent_, config_, make_state(config_, step), tokenizer_, keep); }
   std::string load_error(const fs::path& path) {
     return error_of([&] { load_checkpoint(path); });
   }
@@ -75,9 +73,7 @@ class Checkpoint : public ::testing::Test {
     std::sort(names.begin(), names.end());
     return names;
   }
-  static void overwrite(const fs::path& path, std::string_view bytes) {
-    std::ofstream(path, std::ios::binary) << bytes;
-  }
+  static void overwrite(const fs::path& path, std::string_view bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
   TempDir dir_;
   fs::path run_ = dir_ / "run", parent_ = run_ / "checkpoints";
@@ -184,10 +180,8 @@ TEST_F(Checkpoint, Save_UnfinishedFoldersOfEndedRuns_AreRemoved) {
 TEST_F(Checkpoint, Save_CannotWrite_LeavesWhatWasThere) {
   const fs::path folder = save(100);
   const std::string before = read_text_file(folder / "state.bin");
-  EXPECT_ERROR_MENTIONS(
-      error_of([&] { save_checkpoint(parent_, config_, make_state(config_, 200), dir_ / "no.model", 1); }), "no.model");
-  EXPECT_ERROR_MENTIONS(
-      error_of([&] { save_checkpoint(tokenizer_ / "x", config_, make_state(config_), tokenizer_, 1); }), "some.model");
+  EXPECT_ERROR_MENTIONS(error_of([&] { save_checkpoint(parent_, config_, make_state(config_, 200), dir_ / "no.model", 1); }), "no.model");
+  EXPECT_ERROR_MENTIONS(error_of([&] { save_checkpoint(tokenizer_ / "x", config_, make_state(config_), tokenizer_, 1); }), "some.model");
 
   signal(SIGXFSZ, SIG_IGN);  // writes beyond the limit fail as on a full disk
   rlimit unlimited{};
@@ -226,8 +220,8 @@ TEST_F(Checkpoint, Load_MissingFile_NamesIt) {
 TEST_F(Checkpoint, Load_CutShort_AtAnyLength) {
   const fs::path state = save(100) / "state.bin";
   const std::string whole = read_text_file(state);
-  for (const size_t length : {size_t{0}, size_t{7}, size_t{8}, size_t{50}, size_t{103}, size_t{104}, size_t{112},
-                              size_t{500}, whole.size() / 2, whole.size() - 8, whole.size() - 1}) {
+  for (const size_t length : {size_t{0}, size_t{7}, size_t{8}, size_t{50}, size_t{103}, size_t{104}, size_t{112}, size_t{500}, whole.size() / 2,
+                              whole.size() - 8, whole.size() - 1}) {
     overwrite(state, std::string_view(whole).substr(0, length));
     EXPECT_ERROR_MENTIONS(load_error(state.parent_path()), "state.bin", "cut short", fmt::format("{}", length));
   }
@@ -238,8 +232,7 @@ TEST_F(Checkpoint, Load_CutShort_AtAnyLength) {
 TEST_F(Checkpoint, Load_FlippedByte_Anywhere) {
   const fs::path state = save(100) / "state.bin";
   const std::string whole = read_text_file(state);
-  for (size_t i = 0; i < whole.size();
-       i += i < 700 ? 1 : 997) {  // the whole header and much of the table; then samples
+  for (size_t i = 0; i < whole.size(); i += i < 700 ? 1 : 997) {  // the whole header and much of the table; then samples
     std::string bytes = whole;
     bytes[i] = static_cast<char>(bytes[i] ^ (1 << (i % 8)));
     overwrite(state, bytes);
@@ -271,8 +264,7 @@ TEST_F(Checkpoint, Load_OtherShapes_NamesTheParameter) {
     overwrite(folder / "config.toml", to_toml(other));
     return load_error(folder);
   };
-  EXPECT_ERROR_MENTIONS(error_with([](ModelConfig& m) { m.dim = 16; }), "state.bin", "config.toml", "wte.weight",
-                        "[11, 8]", "[11, 16]");
+  EXPECT_ERROR_MENTIONS(error_with([](ModelConfig& m) { m.dim = 16; }), "state.bin", "config.toml", "wte.weight", "[11, 8]", "[11, 16]");
   EXPECT_ERROR_MENTIONS(error_with([](ModelConfig& m) { m.ffn_dim = 31; }), "layers.0.fc.weight", "[32, 8]", "[31, 8]");
   EXPECT_ERROR_MENTIONS(error_with([](ModelConfig& m) { m.layers = 3; }), "layers.2.qkv.weight");
   EXPECT_ERROR_MENTIONS(error_with([](ModelConfig& m) { m.bias = false; }), "layers.0.norm1.bias");

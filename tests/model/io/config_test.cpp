@@ -1,8 +1,8 @@
 // Configuration: presets, defaults, overrides, errors, and the learning rate.
 
+#include "model/transformer/config.h"
 #include "model/io/config_toml.h"
 #include "model/train/lr_schedule.h"
-#include "model/transformer/config.h"
 
 #include <cmath>
 #include <tuple>
@@ -13,9 +13,7 @@
 namespace lapilli::testing {
 namespace {
 
-Config parse(std::string_view text, const std::vector<std::string>& overrides = {}) {
-  return parse_config(text, "run.toml", overrides);
-}
+Config parse(std::string_view text, const std::vector<std::string>& overrides = {}) { return parse_config(text, "run.toml", overrides); }
 
 std::string parse_error(std::string_view text, const std::vector<std::string>& overrides = {}) {
   return error_of([&] { parse(text, overrides); });
@@ -61,8 +59,7 @@ TEST(Config, Parse_SwigluWidth_RoundsUpToMultipleOf32) {
 }
 
 TEST(Config, Parse_KeyBesidePreset_WinsWhateverTheOrder) {
-  const ModelConfig model =
-      parse("[model]\ntie_embeddings = true\nbias = true\nnorm = 'layernorm'\narch = 'llama'").model;
+  const ModelConfig model = parse("[model]\ntie_embeddings = true\nbias = true\nnorm = 'layernorm'\narch = 'llama'").model;
   EXPECT_TRUE(model.tie_embeddings);
   EXPECT_TRUE(model.bias);
   EXPECT_EQ(model.norm, NormKind::layernorm);
@@ -75,16 +72,14 @@ TEST(Config, Parse_LrAlone_EndsAtATenth) {
 }
 
 TEST(Config, Overrides_LastOneWins_OverTheFile) {
-  const Config config = parse("[optim]\nlr = 1\n[train]\nsteps = 5",
-                              {"optim.lr=3e-4", " train.steps = 7 ", "train.steps=8", "loss.z_loss=1"});
+  const Config config = parse("[optim]\nlr = 1\n[train]\nsteps = 5", {"optim.lr=3e-4", " train.steps = 7 ", "train.steps=8", "loss.z_loss=1"});
   EXPECT_EQ(config.optim.lr, 3e-4);
   EXPECT_EQ(config.train.steps, 8U);
   EXPECT_EQ(config.loss.z_loss, 1.0F);  // a whole number is a number
 }
 
 TEST(Config, Overrides_BareWord_IsAString) {
-  const Config config =
-      parse("[data]\ndir = 'x'", {"model.arch=llama", "data.dir=out/my data", "optim.schedule=\"wsd\""});
+  const Config config = parse("[data]\ndir = 'x'", {"model.arch=llama", "data.dir=out/my data", "optim.schedule=\"wsd\""});
   EXPECT_EQ(config.model.norm, NormKind::rmsnorm);  // presets see overrides
   EXPECT_EQ(config.data.dir, "out/my data");
   EXPECT_EQ(config.optim.schedule, Schedule::wsd);
@@ -193,14 +188,11 @@ recompute = true
             std::tuple(3, 6, 2, 24, 37, 11));
   EXPECT_EQ(c.model.dropout, 0.25F);
   EXPECT_EQ(std::tie(c.data.dir, c.data.batch, c.data.accumulate, c.data.document_mask), std::tuple("d", 13, 5, true));
-  EXPECT_EQ(std::tie(c.optim.lr, c.optim.min_lr, c.optim.warmup, c.optim.weight_decay),
-            std::tuple(0.5, 0.125, 9, 0.0625));
+  EXPECT_EQ(std::tie(c.optim.lr, c.optim.min_lr, c.optim.warmup, c.optim.weight_decay), std::tuple(0.5, 0.125, 9, 0.0625));
   EXPECT_EQ(std::tie(c.optim.beta1, c.optim.beta2, c.optim.eps, c.optim.clip), std::tuple(0.75, 0.875, 0.03125, 2.0));
-  EXPECT_EQ(std::tie(c.loss.chunk, c.loss.memory_mib, c.loss.label_smoothing, c.loss.z_loss),
-            std::tuple(77, 7, 0.375, 0.015625));
+  EXPECT_EQ(std::tie(c.loss.chunk, c.loss.memory_mib, c.loss.label_smoothing, c.loss.z_loss), std::tuple(77, 7, 0.375, 0.015625));
   EXPECT_EQ(std::tie(c.loss.softcap, c.loss.temperature), std::tuple(30, 1.5));
-  EXPECT_EQ(std::tie(c.train.steps, c.train.eval_every, c.train.eval_tokens, c.train.checkpoint_every, c.train.keep),
-            std::tuple(21, 22, 23, 24, 25));
+  EXPECT_EQ(std::tie(c.train.steps, c.train.eval_every, c.train.eval_tokens, c.train.checkpoint_every, c.train.keep), std::tuple(21, 22, 23, 24, 25));
   EXPECT_EQ(std::tie(c.train.seed, c.train.recompute), std::tuple(26, true));
 }
 

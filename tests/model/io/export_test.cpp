@@ -71,9 +71,8 @@ class Export : public ::testing::Test {
   int judge() const {
     const fs::path tokens = dir_.write("tokens", "1 72 101 108 108 111 0 258 33 34 35 36 37 38 39 40 41");
     for (const char* python : {"/usr/bin/python3", "python3"}) {
-      const std::string command =
-          fmt::format("{} '{}/tests/torch/check_export.py' '{}' '{}' >'{}' 2>&1", python, LAPILLI_SOURCE_DIR,
-                      out_.string(), tokens.string(), (dir_ / "verdict").string());
+      const std::string command = fmt::format("{} '{}/tests/torch/check_export.py' '{}' '{}' >'{}' 2>&1", python, LAPILLI_SOURCE_DIR, out_.string(),
+                                              tokens.string(), (dir_ / "verdict").string());
       const int status = std::system(command.c_str());
       if (WIFEXITED(status) && WEXITSTATUS(status) != 77 && WEXITSTATUS(status) != 127) return WEXITSTATUS(status);
     }
@@ -98,11 +97,10 @@ TEST_F(Export, Gpt2_Tensors_AreTransposedElementByElement) {
   EXPECT_EQ(file.metadata().at("format"), "pt");
   EXPECT_EQ(file.tensors().size(), table.specs().size());
 
-  const std::pair<const char*, const char*> transposed[] = {
-      {"transformer.h.1.attn.c_attn.weight", "layers.1.qkv.weight"},
-      {"transformer.h.0.attn.c_proj.weight", "layers.0.proj.weight"},
-      {"transformer.h.1.mlp.c_fc.weight", "layers.1.fc.weight"},
-      {"transformer.h.0.mlp.c_proj.weight", "layers.0.out.weight"}};
+  const std::pair<const char*, const char*> transposed[] = {{"transformer.h.1.attn.c_attn.weight", "layers.1.qkv.weight"},
+                                                            {"transformer.h.0.attn.c_proj.weight", "layers.0.proj.weight"},
+                                                            {"transformer.h.1.mlp.c_fc.weight", "layers.1.fc.weight"},
+                                                            {"transformer.h.0.mlp.c_proj.weight", "layers.0.out.weight"}};
   for (const auto& [theirs, name] : transposed) {
     const Shape shape = table[name].shape;  // [out, in]
     ASSERT_EQ(file.info(theirs).shape, (std::vector<uint64_t>{shape[1], shape[0]})) << theirs;
@@ -222,8 +220,7 @@ TEST_F(Export, Llama_ConfigJson_SaysWhatTransformersNeeds) {
 }
 
 TEST_F(Export, AllVariants_AreAcceptedByPyTorchsReference) {
-  std::vector<Config> variants{gpt2_config(),  gpt2_config(),  gpt2_config(),
-                               llama_config(), llama_config(), llama_config()};
+  std::vector<Config> variants{gpt2_config(), gpt2_config(), gpt2_config(), llama_config(), llama_config(), llama_config()};
   variants[1].model.bias = false;
   variants[2].model.tie_embeddings = false;
   variants[4].model.tie_embeddings = true;
@@ -253,14 +250,13 @@ TEST_F(Export, NeitherFamily_NamesTheKey) {
     change(config);
     return export_error(config);
   };
-  EXPECT_ERROR_MENTIONS(error_with(gpt2_config(), [](Config& c) { c.model.norm = NormKind::rmsnorm; }),
-                        "model.norm = \"rmsnorm\"", "GPT2LMHeadModel has layernorm");
-  EXPECT_ERROR_MENTIONS(error_with(gpt2_config(), [](Config& c) { c.model.kv_heads = 1; }), "model.kv_heads = 1",
-                        "as many as heads");
-  EXPECT_ERROR_MENTIONS(error_with(llama_config(), [](Config& c) { c.model.mlp = MlpKind::gelu; }),
-                        "model.mlp = \"gelu\"", "LlamaForCausalLM has swiglu");
-  EXPECT_ERROR_MENTIONS(error_with(llama_config(), [](Config& c) { c.model.position = PositionKind::learned; }),
-                        "model.position = \"learned\"", "LlamaForCausalLM has rope");
+  EXPECT_ERROR_MENTIONS(error_with(gpt2_config(), [](Config& c) { c.model.norm = NormKind::rmsnorm; }), "model.norm = \"rmsnorm\"",
+                        "GPT2LMHeadModel has layernorm");
+  EXPECT_ERROR_MENTIONS(error_with(gpt2_config(), [](Config& c) { c.model.kv_heads = 1; }), "model.kv_heads = 1", "as many as heads");
+  EXPECT_ERROR_MENTIONS(error_with(llama_config(), [](Config& c) { c.model.mlp = MlpKind::gelu; }), "model.mlp = \"gelu\"",
+                        "LlamaForCausalLM has swiglu");
+  EXPECT_ERROR_MENTIONS(error_with(llama_config(), [](Config& c) { c.model.position = PositionKind::learned; }), "model.position = \"learned\"",
+                        "LlamaForCausalLM has rope");
   EXPECT_ERROR_MENTIONS(error_with(gpt2_config(), [](Config& c) { c.loss.softcap = 30; }), "loss.softcap = 30");
   EXPECT_ERROR_MENTIONS(error_with(gpt2_config(), [](Config& c) { c.loss.temperature = 2; }), "loss.temperature = 2");
   EXPECT_FALSE(fs::exists(out_));

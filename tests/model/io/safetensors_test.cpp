@@ -61,14 +61,15 @@ TEST(Safetensors, Write_Layout_IsByteForByteTheFormat) {
                        R"("s":{"dtype":"F32","shape":[],"data_offsets":[8,12]}})";
   header.resize((header.size() + 7) / 8 * 8, ' ');
   const float values[] = {1, 2, 3};
-  const std::string expected =
-      file_bytes(header, 0) + std::string(reinterpret_cast<const char*>(values), sizeof values);
+  const std::string expected = file_bytes(header, 0) + std::string(reinterpret_cast<const char*>(values), sizeof values);
   EXPECT_EQ(read_text_file(path), expected);
 }
 
 TEST(Safetensors, Write_NotCommitted_LeavesNothing) {
   const TempDir dir;
-  { SafetensorsWriter writer(dir / "a.safetensors", {}, {{.name = "x", .shape = {1}}}); }
+  {
+    SafetensorsWriter writer(dir / "a.safetensors", {}, {{.name = "x", .shape = {1}}});
+  }
   EXPECT_TRUE(dir.names().empty());
 }
 
@@ -77,8 +78,7 @@ TEST(Safetensors, Read_Half_IsWidened) {
   std::string bytes = file_bytes(R"({"h":{"dtype":"F16","shape":[7],"data_offsets":[0,14]},)"
                                  R"("b":{"dtype":"BF16","shape":[2],"data_offsets":[14,18]}})",
                                  0);
-  for (const unsigned half :
-       {0x3C00U, 0xC000U, 0x0001U, 0x0400U, 0x7BFFU, 0x7C00U, 0x7E00U, /* bf16 */ 0x3F80U, 0xC040U}) {
+  for (const unsigned half : {0x3C00U, 0xC000U, 0x0001U, 0x0400U, 0x7BFFU, 0x7C00U, 0x7E00U, /* bf16 */ 0x3F80U, 0xC040U}) {
     bytes += static_cast<char>(half & 255);
     bytes += static_cast<char>(half >> 8);
   }
@@ -96,8 +96,7 @@ TEST(Safetensors, Read_Half_IsWidened) {
 
 TEST(Safetensors, Read_WrongNameOrType_IsAnError) {
   const TempDir dir;
-  const SafetensorsFile file(
-      dir.write("a.safetensors", file_bytes(R"({"x":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}})", 8)));
+  const SafetensorsFile file(dir.write("a.safetensors", file_bytes(R"({"x":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}})", 8)));
   EXPECT_EQ(file.read<int64_t>("x"), std::vector<int64_t>{0});
   EXPECT_ERROR_MENTIONS(error_of([&] { file.read<float>("y"); }), "a.safetensors", "no tensor y");
   EXPECT_ERROR_MENTIONS(error_of([&] { file.read<float>("x"); }), "a.safetensors", "tensor x", "I64", "expected F32");
@@ -118,9 +117,7 @@ TEST(Safetensors, Open_NotSuchAFile_SaysSo) {
 
 TEST(Safetensors, Open_BadTensor_NamesIt) {
   const TempDir dir;
-  const auto error = [&](std::string_view entry) {
-    return open_error(dir, file_bytes(fmt::format("{{\"w\":{}}}", entry), 16));
-  };
+  const auto error = [&](std::string_view entry) { return open_error(dir, file_bytes(fmt::format("{{\"w\":{}}}", entry), 16)); };
   EXPECT_EQ(error(R"({"dtype":"F32","shape":[2,2],"data_offsets":[0,16]})"), "");
   EXPECT_ERROR_MENTIONS(error("3"), "invalid entry for tensor w");
   EXPECT_ERROR_MENTIONS(error(R"({"shape":[4],"data_offsets":[0,16]})"), "tensor w", "dtype");
@@ -128,12 +125,10 @@ TEST(Safetensors, Open_BadTensor_NamesIt) {
   EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F32","shape":[4],"data_offsets":[0]})"), "tensor w", "data_offsets");
   EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F32","shape":[4],"data_offsets":[0,16.5]})"), "tensor w", "data_offsets");
   EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F8","shape":[4],"data_offsets":[0,16]})"), "tensor w", "F8", "F32, F16");
-  EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F32","shape":[5],"data_offsets":[0,20]})"), "cut short", "w",
-                        "0 to 20 of 16");
+  EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F32","shape":[5],"data_offsets":[0,20]})"), "cut short", "w", "0 to 20 of 16");
   EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F32","shape":[1],"data_offsets":[8,4]})"), "w", "8 to 4");
   EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F32","shape":[3],"data_offsets":[0,16]})"), "w", "16 bytes", "[3] of F32");
-  EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]})"), "w",
-                        "0 bytes");
+  EXPECT_ERROR_MENTIONS(error(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]})"), "w", "0 bytes");
   EXPECT_ERROR_MENTIONS(open_error(dir, file_bytes(R"({"__metadata__":{"a":1}})", 0)), "metadata a");
   EXPECT_ERROR_MENTIONS(open_error(dir, file_bytes(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
                                                    R"("b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})",
@@ -145,8 +140,7 @@ TEST(Safetensors, Open_CutAnywhere_IsAnErrorAndNeverACrash) {
   const TempDir dir;
   const std::string whole = file_bytes(R"({"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}})", 16);
   EXPECT_EQ(open_error(dir, whole), "");
-  for (size_t length = 0; length < whole.size(); ++length)
-    EXPECT_NE(open_error(dir, whole.substr(0, length)), "") << length;
+  for (size_t length = 0; length < whole.size(); ++length) EXPECT_NE(open_error(dir, whole.substr(0, length)), "") << length;
 }
 
 }  // namespace

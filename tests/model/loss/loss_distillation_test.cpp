@@ -3,9 +3,9 @@
 
 #include "model/loss/linear_cross_entropy.h"
 #include "shaders/loss/args.h"
+#include "tests/common/support.h"
 #include "tests/reference/finite_difference.h"
 #include "tests/reference/loss.h"
-#include "tests/common/support.h"
 
 namespace lapilli::test {
 namespace {
@@ -56,9 +56,8 @@ DistillationRun run(const LossProblem& p, LossOptions options, const std::option
                           .teacher_x = bench.input({p.tokens, p.teacher_dim}, teacher_x),
                           .teacher_w = bench.input({p.vocab, p.teacher_dim}, narrow(p.teacher_w), operand_type)};
   const Tensor inverse = bench.input({1}, std::vector<float>{static_cast<float>(1 / weight)});
-  const LossOutputs outputs{.nll = bench.output({p.tokens}),
-                            .sums = bench.output({args::kSumCount}),
-                            .status = bench.output({args::kStatusWords}, DType::u32)};
+  const LossOutputs outputs{
+      .nll = bench.output({p.tokens}), .sums = bench.output({args::kSumCount}), .status = bench.output({args::kStatusWords}, DType::u32)};
   const LossGradients gradients{.d_x = bench.output({p.tokens, p.dim}), .d_w = bench.output({p.vocab, p.dim})};
   const LossShape shape{.tokens = p.tokens, .dim = p.dim, .vocab = p.vocab, .teacher_dim = p.teacher_dim};
   LinearCrossEntropy loss(bench.arena(), device().caps(), shape, options, plan_loss(options, shape, true), force);
@@ -99,10 +98,12 @@ void expect_matches(const DistillationRun& actual, const LossProblem& p, const c
   const double relative = 4 * logit_error(p) + kEpsilon * (p.vocab + 64.0);
   const double row_weight = *std::ranges::max_element(p.weights) / expected.weight / p.temperature;
   // In 16 bits each is rounded, to nothing less than 2^-25 of kGradientScale.
-  const double of_operand = operand_rounding(precision), vanished = precision == Precision::f16 ? 0x1p-25 / args::kGradientScale / expected.weight : 0;
+  const double of_operand = operand_rounding(precision),
+               vanished = precision == Precision::f16 ? 0x1p-25 / args::kGradientScale / expected.weight : 0;
   Doubles x_bound, w_bound;
   for (const double magnitude : expected.d_x_magnitude)
-    x_bound.push_back(relative * (2 * magnitude + 3 * row_weight * largest(p.w)) + of_operand * (1 + relative) * magnitude + vanished * p.vocab * largest(p.w));
+    x_bound.push_back(relative * (2 * magnitude + 3 * row_weight * largest(p.w)) + of_operand * (1 + relative) * magnitude +
+                      vanished * p.vocab * largest(p.w));
   for (const double magnitude : expected.d_w_magnitude)
     w_bound.push_back((relative + kEpsilon * p.tokens) * (2 * magnitude + 3 * row_weight * largest(p.x) * p.tokens) +
                       of_operand * (1 + relative) * magnitude + vanished * p.tokens * largest(p.x));

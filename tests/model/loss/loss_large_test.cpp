@@ -32,7 +32,8 @@ TEST(LossCounts, MoreRowsThanADispatchHasGroupsInX_MatchReference) {
   LossProblem p = make_problem(kMostGroups + 4600, 2, 8, 93);
   for (uint32_t n = 0; n < p.tokens; n += 1000) p.weights[n] = 0;
   const LossResult expected = reference::loss(p);
-  for (const Partition& partition : std::vector<Partition>{{"full", kAll, kAll, 1}, {"vocab, one logits buffer", kAll, 3, 1}, {"two ranges", kMostGroups + 1, kAll, 1}}) {
+  for (const Partition& partition :
+       std::vector<Partition>{{"full", kAll, kAll, 1}, {"vocab, one logits buffer", kAll, 3, 1}, {"two ranges", kMostGroups + 1, kAll, 1}}) {
     SCOPED_TRACE(partition.name);
     expect_matches(run(p, partition), p, expected, 0);
   }

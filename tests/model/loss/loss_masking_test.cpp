@@ -181,12 +181,15 @@ TEST_P(LossMasking, Point4_TargetOutsideVocabulary_IsNamedAndTouchesNoOtherRow) 
 TEST_P(LossMasking, Point4_TargetOutsideVocabularyAfterAnotherBatch_UsesNothingOfIt) {
   const LossProblem p = taken(with_logits({{4, 3, 2, 3, 4}}, {0}), GetParam());
   Bench bench;
-  const Tensor x = bench.input({1, p.dim}, narrow(p.x)), w = bench.input({5, p.dim}, narrow(p.w), storage_type(GetParam().precision)), weights = bench.input({1}, narrow(p.weights));
+  const Tensor x = bench.input({1, p.dim}, narrow(p.x)), w = bench.input({5, p.dim}, narrow(p.w), storage_type(GetParam().precision)),
+               weights = bench.input({1}, narrow(p.weights));
   const Tensor good = bench.input({1}, p.targets), bad = bench.input({1}, std::vector<uint32_t>{5});
   const Tensor nll = bench.output({1}), sums = bench.output({args::kSumCount}), status = bench.output({args::kStatusWords}, DType::u32);
   LinearCrossEntropy loss(bench.arena(), device().caps(), {1, p.dim, 5}, {}, plan_of(p, {"", 1, 2, 0}), GetParam());
   for (const Tensor& targets : {good, bad})
-    bench.run([&](Ops& ops) { loss.forward(ops, {.nll = nll, .sums = sums, .status = status}, {.x = x, .w = w, .targets = targets, .weights = weights}); });
+    bench.run([&](Ops& ops) {
+      loss.forward(ops, {.nll = nll, .sums = sums, .status = status}, {.x = x, .w = w, .targets = targets, .weights = weights});
+    });
   EXPECT_NEAR(bench.read(nll)[0], reference::loss(p).lse[0], 1e-5);
 }
 
@@ -248,14 +251,18 @@ LossProblem without_last_dims(LossProblem p) {
 class LossNonFinite : public LossTest {
  protected:
   static constexpr uint32_t kDim = 6;
-  void check(const LossProblem& clean, const std::vector<Partition>& partitions, const std::vector<uint32_t>& rows, const std::vector<uint32_t>& columns) const {
+  void check(const LossProblem& clean, const std::vector<Partition>& partitions, const std::vector<uint32_t>& rows,
+             const std::vector<uint32_t>& columns) const {
     for (const Partition& partition : partitions) {
       const LossRun expected = run(clean, partition, {.force = GetParam()});
       for (const Poison poison : {Poison::plus_inf, Poison::minus_inf, Poison::nan})
         for (const uint32_t row : rows)
           for (const uint32_t column : columns) {
             SCOPED_TRACE(fmt::format("{}: {} at row {}, column {}, target {}", partition.name,
-                                     poison == Poison::nan ? "NaN" : poison == Poison::plus_inf ? "+Inf" : "-Inf", row, column, clean.targets[row]));
+                                     poison == Poison::nan        ? "NaN"
+                                     : poison == Poison::plus_inf ? "+Inf"
+                                                                  : "-Inf",
+                                     row, column, clean.targets[row]));
             const LossRun actual = run(with_poison(clean, row, column, poison), partition, {.force = GetParam()});
             EXPECT_EQ(non_finite_row(actual.status), std::optional(row));
             EXPECT_FALSE(std::isfinite(actual.nll[row]));

@@ -1,6 +1,6 @@
 // The loss plan: chunks of logits and their memory. Only the last tests need a device.
-#include "model/transformer/config.h"
 #include "model/loss/linear_cross_entropy.h"
+#include "model/transformer/config.h"
 #include "tests/common/support.h"
 
 namespace lapilli::test {
@@ -9,9 +9,7 @@ namespace {
 constexpr uint64_t kMib = 1024 * 1024;
 constexpr uint32_t kGrain = 512;  // minimum columns of a chunk
 
-LossOptions chunked(uint32_t chunk, uint64_t memory_mib = 0) {
-  return {.strategy = LossStrategy::vocab, .chunk = chunk, .memory_mib = memory_mib};
-}
+LossOptions chunked(uint32_t chunk, uint64_t memory_mib = 0) { return {.strategy = LossStrategy::vocab, .chunk = chunk, .memory_mib = memory_mib}; }
 
 TEST(LossPlan, Stash_KeepsWhatFitsAndTheLastChunk) {
   const LossPlan one = plan_loss(chunked(256), {1024, 64, 1024}, true);
@@ -150,7 +148,9 @@ TEST(LossPlan, Candidates_AreDifferentAndTheFirstIsAutomatic) {
 TEST(LossPlan, MoreMemory_RecomputesNoMore) {
   for (const PlanCase& c : plan_cases()) {
     if (!minimum_fits(c) || c.memory_mib >= 1024) continue;
-    const auto flops = [&](uint64_t mib) { return plan_loss({.strategy = LossStrategy::vocab, .memory_mib = mib}, c.shape, true).flops_per_logit_and_dim(c.shape.vocab); };
+    const auto flops = [&](uint64_t mib) {
+      return plan_loss({.strategy = LossStrategy::vocab, .memory_mib = mib}, c.shape, true).flops_per_logit_and_dim(c.shape.vocab);
+    };
     ASSERT_LE(flops(4 * c.memory_mib), flops(c.memory_mib) + 0.25) << c.name();  // chunks widen with the budget: steps of a logits buffer
   }
 }

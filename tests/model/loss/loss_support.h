@@ -5,8 +5,8 @@
 
 #include "model/loss/linear_cross_entropy.h"
 #include "shaders/loss/args.h"
-#include "tests/reference/loss.h"
 #include "tests/common/support.h"
+#include "tests/reference/loss.h"
 
 namespace lapilli::test {
 
@@ -30,14 +30,17 @@ inline LossPlan plan_of(const LossProblem& p, const Partition& partition) {
 // full, tokens, vocab, vocab with some logits kept, and all of them together. `row_chunk` and `chunk` divide nothing.
 inline std::vector<Partition> partitions_of(const LossProblem& p, uint32_t row_chunk, uint32_t chunk) {
   const uint32_t all = 0xFFFFFFFF;
-  return {{"full", p.tokens, p.vocab, all},          {"tokens", row_chunk, p.vocab, all},
-          {"vocab, one logits buffer", p.tokens, chunk, 1},   {"vocab, two logits buffers", p.tokens, chunk, 2},
-          {"vocab, all kept", p.tokens, chunk, all}, {"ranges and chunks, two logits buffers", row_chunk, chunk, 2}};
+  return {{"full", p.tokens, p.vocab, all},
+          {"tokens", row_chunk, p.vocab, all},
+          {"vocab, one logits buffer", p.tokens, chunk, 1},
+          {"vocab, two logits buffers", p.tokens, chunk, 2},
+          {"vocab, all kept", p.tokens, chunk, all},
+          {"ranges and chunks, two logits buffers", row_chunk, chunk, 2}};
 }
 
 inline const std::vector<MatmulKernel>& all_kernels() {
-  static const std::vector<MatmulKernel> kernels{{KernelClass::cpu, 0, false}, {KernelClass::cpu}, {KernelClass::tiled, 32},
-                                                 {KernelClass::tiled, 64},        {KernelClass::tiled, 128}};
+  static const std::vector<MatmulKernel> kernels{
+      {KernelClass::cpu, 0, false}, {KernelClass::cpu}, {KernelClass::tiled, 32}, {KernelClass::tiled, 64}, {KernelClass::tiled, 128}};
   return kernels;
 }
 // And those of cooperative matrices, for problems whose x and w are exact in 16 bits.
@@ -57,7 +60,8 @@ inline std::vector<MatmulKernel> few_precisions() {
   return kernels;
 }
 inline std::string kernel_name(const MatmulKernel& kernel) {
-  if (kernel.kernel_class == KernelClass::coopmat2) return fmt::format("coopmat2_{}_{}{}", to_string(kernel.precision), kernel.tile, kernel.emulated ? "_emulated" : "");
+  if (kernel.kernel_class == KernelClass::coopmat2)
+    return fmt::format("coopmat2_{}_{}{}", to_string(kernel.precision), kernel.tile, kernel.emulated ? "_emulated" : "");
   if (kernel.kernel_class == KernelClass::coopmat) return fmt::format("coopmat_{}_{}", to_string(kernel.precision), kernel.tile);
   if (kernel.kernel_class == KernelClass::tiled) return fmt::format("tiled{}", kernel.tile);
   return kernel.load64 ? "cpu_load64" : "cpu_load32";
@@ -124,7 +128,8 @@ inline LossProblem make_problem(uint32_t tokens, uint32_t dim, uint32_t vocab, u
 // x is the identity: row n of the logits is rows[n], to the last bit. D = N.
 inline LossProblem with_logits(const std::vector<std::vector<double>>& rows, std::vector<uint32_t> targets) {
   const auto n = static_cast<uint32_t>(rows.size()), vocab = static_cast<uint32_t>(rows[0].size());
-  LossProblem p{.tokens = n, .dim = n, .vocab = vocab, .x = Doubles(uint64_t{n} * n), .w = Doubles(uint64_t{n} * vocab), .targets = std::move(targets)};
+  LossProblem p{
+      .tokens = n, .dim = n, .vocab = vocab, .x = Doubles(uint64_t{n} * n), .w = Doubles(uint64_t{n} * vocab), .targets = std::move(targets)};
   p.weights.assign(n, 1);
   for (uint32_t i = 0; i < n; ++i) {
     p.x[uint64_t{i} * n + i] = 1;
@@ -187,7 +192,9 @@ inline LossRun run(const LossProblem& p, const LossPlan& plan, const RunOptions&
   });
   return {bench.read(nll), bench.read(d_x), bench.read(d_w), read_loss_sums(bench.read(sums)), bench.read_words(status)};
 }
-inline LossRun run(const LossProblem& p, const Partition& partition, const RunOptions& options = {}) { return run(p, plan_of(p, partition), options); }
+inline LossRun run(const LossProblem& p, const Partition& partition, const RunOptions& options = {}) {
+  return run(p, plan_of(p, partition), options);
+}
 
 // ---- bounds ----
 
@@ -233,7 +240,8 @@ inline LossBounds bounds_of(const LossProblem& p, const LossResult& r, double of
   if (p.softcap > 0) of_gradient += 2 * of_logit / p.softcap;  // its slope
   bounds.sum_nll += 24 * kEpsilon * sum_of_magnitudes;         // the tree over a workgroup
   bounds.sum_objective += 32 * kEpsilon * sum_of_magnitudes;
-  const double of_operand = operand_rounding(precision), smallest_operand = precision == Precision::f16 ? 0x1p-25 / args::kGradientScale / r.weight : 0;
+  const double of_operand = operand_rounding(precision),
+               smallest_operand = precision == Precision::f16 ? 0x1p-25 / args::kGradientScale / r.weight : 0;
   const auto gradient = [&](const Doubles& magnitudes, double reduction, const Doubles& others) {
     double largest = 0;
     for (const double other : others) largest = std::max(largest, std::abs(other));

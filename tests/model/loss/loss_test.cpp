@@ -109,8 +109,8 @@ struct Options {
   const char* name;
   double smoothing, z_loss, softcap, temperature;
 };
-const std::vector<Options> kOptions{{"none", 0, 0, 0, 1}, {"smoothing", 0.1, 0, 0, 1}, {"z-loss", 0, 1e-2, 0, 1}, {"softcap", 0, 0, 3, 1},
-                                    {"temperature", 0, 0, 0, 2.5}, {"together", 0.1, 1e-3, 5, 1.5}};
+const std::vector<Options> kOptions{{"none", 0, 0, 0, 1},    {"smoothing", 0.1, 0, 0, 1},   {"z-loss", 0, 1e-2, 0, 1},
+                                    {"softcap", 0, 0, 3, 1}, {"temperature", 0, 0, 0, 2.5}, {"together", 0.1, 1e-3, 5, 1.5}};
 LossProblem with_options(LossProblem p, const Options& options) {
   p.smoothing = static_cast<float>(options.smoothing);
   p.z_loss = static_cast<float>(options.z_loss);
@@ -162,7 +162,7 @@ TEST_P(Loss, Point7_ExtremeLogitsAndTargetsAtEdges_MatchToTheSumsRoundings) {
 
 TEST_P(Loss, Point7_TiedLargestLogits_TheLowestIndexWins) {
   constexpr uint32_t kVocab = 1031;
-  const std::vector<std::array<uint32_t, 2>> ties{{0, 1},   {0, 1030},  {1, 8},     {2, 9},     {3, 16},    {7, 32},     {31, 32},   {63, 64},
+  const std::vector<std::array<uint32_t, 2>> ties{{0, 1},   {0, 1030},  {1, 8},     {2, 9},     {3, 16},    {7, 32},    {31, 32},   {63, 64},
                                                   {5, 128}, {127, 128}, {510, 511}, {511, 512}, {100, 515}, {520, 521}, {521, 522}, {1029, 1030}};
   std::vector<std::vector<double>> rows;
   std::vector<uint32_t> targets;
@@ -250,7 +250,8 @@ TEST_P(Loss, Evaluation_GivesTheTrainingLossBitForBit) {
   const LossProblem p = with_options(with_masks(make_problem(133, 12, 647, 31)), kOptions.back());
   for (const Partition& partition : partitions_of(p, 31, 257)) {
     SCOPED_TRACE(partition.name);
-    const LossRun evaluated = run(p, {"", partition.row_chunk, partition.chunk, 0}, {.force = GetParam()}), trained = run(p, partition, {.force = GetParam()});
+    const LossRun evaluated = run(p, {"", partition.row_chunk, partition.chunk, 0}, {.force = GetParam()}),
+                  trained = run(p, partition, {.force = GetParam()});
     expect_same_bits(evaluated.nll, trained.nll, "nll");
     EXPECT_EQ(evaluated.sums.objective, trained.sums.objective);
     EXPECT_EQ(evaluated.sums.top1_correct, trained.sums.top1_correct);

@@ -53,7 +53,8 @@ TEST_P(Coopmat2Matmul, ExactInputs_EveryElementRoundedOnce) {
   for_all_cases([&](const Case& p) {
     const auto a = small_integers(uint64_t{p.m} * p.k, 1), b = small_integers(uint64_t{p.k} * p.n, 2);
     Bench bench;
-    const Tensor ta = bench.input(a_shape(p), a, operand_type()), tb = bench.input(b_shape(p), b, operand_type()), tc = bench.output({p.m, p.n}, GetParam().c);
+    const Tensor ta = bench.input(a_shape(p), a, operand_type()), tb = bench.input(b_shape(p), b, operand_type()),
+                 tc = bench.output({p.m, p.n}, GetParam().c);
     bench.run([&](Ops& ops) { record(ops, p.layout, tc, ta, tb, Into::overwrite, {.force = kernel()}); });
     EXPECT_EQ(bench.read(tc), stored(narrow(expected(p, widen(a), widen(b)).value), GetParam().c));
   });
@@ -80,7 +81,8 @@ TEST_P(Coopmat2Matmul, EpilogueAndAccumulate_MatchReference) {
       bound[i] = kEpsilon * ((p.k + 1.0) * 1.5 * product.magnitude[i] + 4 * (1.5 * product.magnitude[i] + extra));
       // c is rounded when it is overwritten, and when it is added to.
       const double first = std::abs(value[i] - product.value[i]) + bound[i];
-      bound[i] += storage_rounding(GetParam().c) * (first + std::abs(value[i]) + bound[i] + storage_rounding(GetParam().c) * first) + 2 * storage_floor(GetParam().c);
+      bound[i] += storage_rounding(GetParam().c) * (first + std::abs(value[i]) + bound[i] + storage_rounding(GetParam().c) * first) +
+                  2 * storage_floor(GetParam().c);
     }
     expect_close(bench.read(tc), value, bound, "c");
   });
@@ -148,7 +150,9 @@ TEST_P(Coopmat2Matmul, ResultBeginsAnywhere_NeighboursUntouched) {
     const Tensor ta = bench.input(a_shape(p), a, operand_type()), tb = bench.input(b_shape(p), b, operand_type());
     const Tensor tc = bench.input({p.m + 2, p.n}, std::vector<float>(uint64_t{p.m + 2} * p.n, 5.0F), GetParam().c);
     const Tensor tbias = bench.input({p.n + 1}, std::vector<float>(p.n + 1, 2.0F));
-    bench.run([&](Ops& ops) { record(ops, p.layout, tc.row_range(1, p.m), ta, tb, Into::accumulate, {.bias = tbias.range(1, p.n), .force = kernel()}); });
+    bench.run([&](Ops& ops) {
+      record(ops, p.layout, tc.row_range(1, p.m), ta, tb, Into::accumulate, {.bias = tbias.range(1, p.n), .force = kernel()});
+    });
     auto value = narrow(expected(p, widen(a), widen(b)).value);
     for (float& each : value) each += 7.0F;
     value = stored(value, GetParam().c);
@@ -165,8 +169,8 @@ TEST_P(Coopmat2Matmul, ResultsBetweenTwoValues_RoundToNearestEven) {
   if (kernel().emulated && kernel().tile != 64) GTEST_SKIP() << "rounds as the smallest tile does";
   const bool f16 = GetParam().c == DType::f16;
   const float step = f16 ? 0x1p-10F : 0x1p-7F, inf = std::numeric_limits<float>::infinity();  // step: between 1 and 2
-  const std::vector<float> bias{1 + step / 2, 1 + 3 * step / 2, 1 + step / 2 + step / 64, 1 + step / 2 - step / 64, -1 - step / 2,
-                                f16 ? 65519.0F : 3e38F, f16 ? 65520.0F : 3.4e38F, std::nanf("")};
+  const std::vector<float> bias{1 + step / 2,  1 + 3 * step / 2,       1 + step / 2 + step / 64, 1 + step / 2 - step / 64,
+                                -1 - step / 2, f16 ? 65519.0F : 3e38F, f16 ? 65520.0F : 3.4e38F, std::nanf("")};
   const std::vector<float> nearest{1, 1 + 2 * step, 1 + step, 1, -1, f16 ? 65504.0F : 0x1.C4p127F, inf, std::nanf("")};
   for (const bool aligned : {true, false}) {  // whole tiles are stored at once, or elements
     Bench bench;
@@ -194,8 +198,8 @@ std::vector<Param> params() {
 }
 INSTANTIATE_TEST_SUITE_P(Kernels, Coopmat2Matmul, testing::ValuesIn(params()), [](const auto& test) {
   const MatmulKernel& kernel = test.param.kernel;
-  return fmt::format("{}_{}x{}_{}{}", to_string(kernel.precision), kernel.tile, kernel.tile_cols, test.param.c == DType::f32 ? "into_f32" : "into_16_bits",
-                     kernel.emulated ? "_emulated" : "");
+  return fmt::format("{}_{}x{}_{}{}", to_string(kernel.precision), kernel.tile, kernel.tile_cols,
+                     test.param.c == DType::f32 ? "into_f32" : "into_16_bits", kernel.emulated ? "_emulated" : "");
 });
 
 // ---- selection of the kernel ----

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "model/ops/rope.h"
-#include "tests/model/ops/activation_support.h"
 #include "tests/model/matmul/matmul_support.h"
+#include "tests/model/ops/activation_support.h"
 #include "tests/reference/rope.h"
 
 namespace lapilli::test {
@@ -28,16 +28,14 @@ struct Product {
   Product(const Case& p, uint32_t seed, bool with_bias)
       : a(small_integers(uint64_t{p.m} * p.k, seed)), b(small_integers(uint64_t{p.k} * p.n, seed + 1)), bias(small_integers(p.n, seed + 2)) {
     const auto product = expected(p, widen(a), widen(b)).value;
-    for (size_t i = 0; i < product.size(); ++i)
-      y.push_back(static_cast<float>(product[i]) * kAlpha + (with_bias ? bias[i % p.n] : 0.0F));
+    for (size_t i = 0; i < product.size(); ++i) y.push_back(static_cast<float>(product[i]) * kAlpha + (with_bias ? bias[i % p.n] : 0.0F));
   }
   std::vector<float> a, b, bias, y;
 };
 
 // Within the bound of f32 arithmetic, rounded once more where it is stored in 16 bits.
 void expect_bounded_when_stored(const std::vector<float>& actual, std::vector<Bounded> expected, DType dtype, const char* what) {
-  for (Bounded& element : expected)
-    element.bound += storage_rounding(dtype) * (std::abs(element.value) + element.bound) + storage_floor(dtype);
+  for (Bounded& element : expected) element.bound += storage_rounding(dtype) * (std::abs(element.value) + element.bound) + storage_floor(dtype);
   expect_bounded(actual, expected, what);
 }
 
@@ -71,7 +69,7 @@ class NonlinearMatmul : public testing::TestWithParam<Param> {
   // Whether the kernel's epilogue processes pairs of columns.
   bool takes_pairs(const Case& p) const {
     return kernel.kernel_class == KernelClass::cpu ? kernel.load64 && device().caps().fast_64bit_loads && p.n % 2 == 0
-                                                      : kernel.kernel_class != KernelClass::coopmat2;
+                                                   : kernel.kernel_class != KernelClass::coopmat2;
   }
   uint64_t depth_pieces(const Case& p) const { return kernel.kernel_class == KernelClass::cpu ? ceil_div(p.k, 2048) : 1; }
 
@@ -84,7 +82,8 @@ TEST_P(NonlinearMatmul, Gelu_KeepsYAndStoresGeluOfWhatItKept) {
   for_all_cases([&](const Case& p) {
     const Product product(p, 1, true);
     Bench bench;
-    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type), bias = bench.input({p.n}, product.bias);
+    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type),
+                 bias = bench.input({p.n}, product.bias);
     const Tensor c = bench.output({p.m, p.n}, dtype), kept = bench.output({p.m, p.n}, dtype), alone = bench.output({p.m, p.n}, dtype);
     MatmulOptions options{.bias = bias, .alpha = kAlpha, .nonlinearity = Nonlinearity::gelu, .force = kernel};
     bench.run([&](Ops& ops) {
@@ -147,7 +146,8 @@ TEST_P(NonlinearMatmul, Swiglu_KeepsGateAndUpAndStoresTheResult) {
     if (p.n % 2 != 0 || (in_16_bits && p.n % 4 != 0)) return;  // no pairs; rows of 16 bits that begin within a word
     const Product product(p, 31, true);
     Bench bench;
-    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type), bias = bench.input({p.n}, product.bias);
+    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type),
+                 bias = bench.input({p.n}, product.bias);
     const Tensor c = bench.output({p.m, p.n / 2}, dtype), kept = bench.output({p.m, p.n}, dtype);
     bench.run([&](Ops& ops) {
       record(ops, p.layout, c, a, b, Into::overwrite,
@@ -195,12 +195,17 @@ TEST_P(NonlinearMatmul, Rotary_HeadsRotateByTheirRowsPosition) {
     if (rotary_heads == 0 || (in_16_bits && p.n % 2 != 0)) return;  // no head; rows of 16 bits that begin within a word
     const Product product(p, 21, true);
     Bench bench;
-    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type), bias = bench.input({p.n}, product.bias);
-    const Tensor cos_sin_table = bench.input({context, head_width}, make_cos_sin_table(context, head_width, 100)), c = bench.output({p.m, p.n}, dtype);
+    const Tensor a = bench.input(a_shape(p), product.a, operand_type), b = bench.input(b_shape(p), product.b, operand_type),
+                 bias = bench.input({p.n}, product.bias);
+    const Tensor cos_sin_table = bench.input({context, head_width}, make_cos_sin_table(context, head_width, 100)),
+                 c = bench.output({p.m, p.n}, dtype);
     bench.run([&](Ops& ops) {
       record(ops, p.layout, c, a, b, Into::overwrite,
-             {.bias = bias, .alpha = kAlpha, .nonlinearity = Nonlinearity::rotary,
-              .rotary = {.cos_sin_table = cos_sin_table, .context = context, .rotary_heads = rotary_heads}, .force = kernel});
+             {.bias = bias,
+              .alpha = kAlpha,
+              .nonlinearity = Nonlinearity::rotary,
+              .rotary = {.cos_sin_table = cos_sin_table, .context = context, .rotary_heads = rotary_heads},
+              .force = kernel});
       EXPECT_EQ(ops.program.dispatch_count(), depth_pieces(p) + (takes_pairs(p) ? 0 : 1));
     });
     const Doubles y = widen(product.y);
@@ -232,7 +237,8 @@ TEST_P(NonlinearMatmul, Gelu_EdgesOfF32) {
     matmul_nn(ops, d_x, one, ones, Into::overwrite, {.nonlinearity = Nonlinearity::gelu_backward, .before = x, .force = kernel});
   });
   auto actual = bench.read(y), actual_d = bench.read(d_x);
-  for (uint32_t col = 0; col < kCols; ++col) EXPECT_TRUE(std::isnan(actual[actual.size() - 1 - col]) && std::isnan(actual_d[actual_d.size() - 1 - col]));
+  for (uint32_t col = 0; col < kCols; ++col)
+    EXPECT_TRUE(std::isnan(actual[actual.size() - 1 - col]) && std::isnan(actual_d[actual_d.size() - 1 - col]));
   std::vector<Bounded> gelu, slope;
   for (uint32_t i = 0; i + 1 < rows; ++i) {
     gelu.insert(gelu.end(), kCols, reference::gelu(static_cast<double>(values[i])));
@@ -258,7 +264,9 @@ std::string param_name(const testing::TestParamInfo<Param>& info) {
   const MatmulKernel& kernel = info.param.kernel;
   const std::string_view form = kernel.kernel_class != KernelClass::cpu ? "" : kernel.load64 ? "_load64" : "_load32";
   return fmt::format("{}{}{}{}{}{}", to_string(kernel.kernel_class), form, kernel.tile != 0 ? fmt::format("_{}", kernel.tile) : "",
-                     kernel.tile_cols != 0 ? fmt::format("x{}{}", kernel.tile_cols, kernel.emulated ? "_emulated" : "") : "", kernel.precision == Precision::f32 ? "" : fmt::format("_{}", to_string(kernel.precision)), info.param.in_16_bits ? "_in_16_bits" : "");
+                     kernel.tile_cols != 0 ? fmt::format("x{}{}", kernel.tile_cols, kernel.emulated ? "_emulated" : "") : "",
+                     kernel.precision == Precision::f32 ? "" : fmt::format("_{}", to_string(kernel.precision)),
+                     info.param.in_16_bits ? "_in_16_bits" : "");
 }
 INSTANTIATE_TEST_SUITE_P(Kernels, NonlinearMatmul, testing::ValuesIn(params()), param_name);
 

@@ -11,7 +11,8 @@ namespace {
 // Around the tiles of 8, 32 and 64 rows, 2 and 4 vectors of 4, 8 or 16 columns and blocks of 8 or 16 steps: a and b odd in turn and
 // together, single rows and columns, last rows and columns that are a pair's first and second, no whole block and several.
 std::vector<std::array<uint32_t, 3>> sizes() {
-  return {{1, 1, 33}, {2, 2, 17}, {1, 3, 49}, {3, 5, 15}, {7, 9, 35}, {8, 16, 31}, {9, 33, 48}, {31, 63, 33}, {33, 63, 7}, {33, 65, 32}, {63, 64, 47}, {64, 127, 33}, {65, 130, 65}, {66, 129, 34}, {129, 67, 16}};
+  return {{1, 1, 33},  {2, 2, 17},   {1, 3, 49},   {3, 5, 15},    {7, 9, 35},    {8, 16, 31},   {9, 33, 48},  {31, 63, 33},
+          {33, 63, 7}, {33, 65, 32}, {63, 64, 47}, {64, 127, 33}, {65, 130, 65}, {66, 129, 34}, {129, 67, 16}};
 }
 
 class OddMatmul : public testing::TestWithParam<std::tuple<MatmulKernel, Layout>> {

@@ -12,7 +12,10 @@ const Shape kWorkspace{1U << 17U};
 // No depth below is a multiple of a part's alignment; the last part of some is a single step, or less deep than the
 // others.
 std::vector<std::pair<Case, uint32_t>> split_cases() {
-  return {{{Layout::nn, 33, 36, 1025}, 2}, {{Layout::nt, 65, 31, 1537}, 3}, {{Layout::tn, 40, 130, 2111}, 4}, {{Layout::tn, 1, 2, 8200}, 16},
+  return {{{Layout::nn, 33, 36, 1025}, 2},
+          {{Layout::nt, 65, 31, 1537}, 3},
+          {{Layout::tn, 40, 130, 2111}, 4},
+          {{Layout::tn, 1, 2, 8200}, 16},
           {{Layout::nt, 64, 64, 1536}, 3}};
 }
 
@@ -86,7 +89,9 @@ TEST_P(SplitMatmul, Rotary_RotatesTheCompleteSum) {
     bench.run([&](Ops& ops) {
       ops.workspace = workspace;
       record(ops, p.layout, tc, ta, tb, Into::overwrite,
-             {.nonlinearity = Nonlinearity::rotary, .rotary = {.cos_sin_table = cos_sin_table, .context = context, .rotary_heads = 1}, .force = split});
+             {.nonlinearity = Nonlinearity::rotary,
+              .rotary = {.cos_sin_table = cos_sin_table, .context = context, .rotary_heads = 1},
+              .force = split});
     });
     const Doubles sum = widen(stored(narrow(expected(p, widen(a), widen(b)).value), c_type));
     Doubles bound(sum.size());
@@ -147,7 +152,8 @@ TEST(SplitMatmulChoice, SplitOnlyWithWorkspaceKnownSizeAndDepth) {
   const auto c_of = [&](Shape shape, DType dtype) { return reserve_tensor(arena, shape, "test", dtype); };
   const Tensor square = c_of({768, 768}, DType::f32);
   const auto resolved = [&](uint32_t depth, const Tensor& c, bool num_valid = false, bool room = true) {
-    MatmulProblem product{.args = {.rows = 768, .cols = 768, .depth = depth, .c_stride = c.cols()}, .a = {}, .b = {}, .c = c, .addend = {}, .cost = {}};
+    MatmulProblem product{
+        .args = {.rows = 768, .cols = 768, .depth = depth, .c_stride = c.cols()}, .a = {}, .b = {}, .c = c, .addend = {}, .cost = {}};
     if (num_valid) product.args.num_valid.slice = workspace.slice();
     return resolve_matmul_kernel(gpu, {.kernel_class = KernelClass::tiled}, product, room ? workspace : Tensor());
   };
@@ -166,8 +172,8 @@ TEST(SplitMatmulChoice, SplitOnlyWithWorkspaceKnownSizeAndDepth) {
 
 std::string split_name(const testing::TestParamInfo<Param>& info) {
   const auto& [kernel, in_16_bits] = info.param;
-  return fmt::format("{}{}{}{}", to_string(kernel.kernel_class), kernel.tile, kernel.precision == Precision::f32 ? "" : std::string("_") + to_string(kernel.precision),
-                     in_16_bits ? "_c_in_16_bits" : "");
+  return fmt::format("{}{}{}{}", to_string(kernel.kernel_class), kernel.tile,
+                     kernel.precision == Precision::f32 ? "" : std::string("_") + to_string(kernel.precision), in_16_bits ? "_c_in_16_bits" : "");
 }
 const MatmulKernel kTiled32{KernelClass::tiled, 32}, kTiled128{KernelClass::tiled, 128}, kF16{KernelClass::coopmat, 32, true, Precision::f16},
     kBF16{KernelClass::coopmat, 32, true, Precision::bf16};

@@ -2,8 +2,8 @@
 // Helpers for matmul tests: shapes in all three layouts, and expected results.
 
 #include "model/matmul/matmul.h"
-#include "tests/reference/matmul.h"
 #include "tests/common/support.h"
+#include "tests/reference/matmul.h"
 
 namespace lapilli::test {
 
@@ -51,7 +51,8 @@ inline std::vector<Case> cases() {
 inline std::vector<Case> even_cases() {
   std::vector<Case> all;
   for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn})
-    for (const auto& [m, n, k] : std::vector<std::array<uint32_t, 3>>{{2, 2, 2}, {30, 34, 32}, {34, 62, 66}, {66, 30, 64}, {8, 66, 34}, {64, 64, 130}, {66, 130, 18}, {126, 94, 48}})
+    for (const auto& [m, n, k] : std::vector<std::array<uint32_t, 3>>{
+             {2, 2, 2}, {30, 34, 32}, {34, 62, 66}, {66, 30, 64}, {8, 66, 34}, {64, 64, 130}, {66, 130, 18}, {126, 94, 48}})
       all.push_back({layout, m, n, k});
   all.push_back({Layout::nt, 33, 65, 64});  // NT only needs an even depth
   all.push_back({Layout::nn, 33, 64, 64});

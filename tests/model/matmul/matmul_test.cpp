@@ -94,27 +94,26 @@ TEST_P(Matmul, NumValid_LimitsTokensAndLeavesTheRest) { expect_num_valid(force, 
 TEST_P(Matmul, RowsWithGaps_GapsNeitherReadNorWritten) { expect_gaps_untouched(force, p); }
 
 // So deep that CPU drivers add up pieces of the depth; the last piece is one step, or most of one.
-std::vector<Case> deep_cases() {
-  return {{Layout::nn, 33, 34, 4130}, {Layout::nt, 9, 33, 2049}, {Layout::tn, 34, 18, 4095}};
-}
+std::vector<Case> deep_cases() { return {{Layout::nn, 33, 34, 4130}, {Layout::nt, 9, 33, 2049}, {Layout::tn, 34, 18, 4095}}; }
 
 std::string case_name(const testing::TestParamInfo<Param>& info) {
   const char* layouts[] = {"NN", "NT", "TN"};
   const auto& [kernel, p] = info.param;
   return fmt::format("{}{}_{}_{}x{}x{}", to_string(kernel.kernel_class),
-                     kernel.tile != 0 ? std::to_string(kernel.tile) : kernel.load64 ? "" : "_load32",
+                     kernel.tile != 0 ? std::to_string(kernel.tile)
+                     : kernel.load64  ? ""
+                                      : "_load32",
                      layouts[static_cast<int>(p.layout)], p.m, p.n, p.k);
 }
 
-constexpr MatmulKernel kCpu{KernelClass::cpu}, kCpuLoad32{KernelClass::cpu, 0, false}, kTiled32{KernelClass::tiled, 32}, kTiled64{KernelClass::tiled, 64},
-    kTiled128{KernelClass::tiled, 128};
+constexpr MatmulKernel kCpu{KernelClass::cpu}, kCpuLoad32{KernelClass::cpu, 0, false}, kTiled32{KernelClass::tiled, 32},
+    kTiled64{KernelClass::tiled, 64}, kTiled128{KernelClass::tiled, 128};
 INSTANTIATE_TEST_SUITE_P(Shapes, Matmul, testing::Combine(testing::Values(kCpu, kTiled32, kTiled64, kTiled128), testing::ValuesIn(cases())),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Even, Matmul, testing::Combine(testing::Values(kCpu, kCpuLoad32), testing::ValuesIn(even_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Deep, Matmul, testing::Combine(testing::Values(kCpu, kCpuLoad32, kTiled32), testing::ValuesIn(deep_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Large, Matmul, testing::Combine(testing::Values(kCpu, kTiled32, kTiled64, kTiled128), testing::ValuesIn(large_cases())),
                          case_name);
-
 
 // Every layout with all rows aligned, beyond the largest tile; in the smallest tile also with none aligned.
 std::vector<Case> few_cases(uint32_t tile) {
@@ -199,12 +198,12 @@ TEST_P(CoopmatMatmul, ResultsBetweenTwoValues_RoundToNearestEvenWhereStoredIn16B
   for (const uint32_t cols : {7U, 8U}) {
     const std::vector<float> values(r.values.end() - cols, r.values.end()), rounded(r.rounded.end() - cols, r.rounded.end());
     Bench bench;
-    const Tensor ta = bench.input({2, 1}, std::vector<float>{0, 0}, in.of_a(kernel)), tb = bench.input({1, cols}, std::vector<float>(cols), in.of_b(kernel));
+    const Tensor ta = bench.input({2, 1}, std::vector<float>{0, 0}, in.of_a(kernel)),
+                 tb = bench.input({1, cols}, std::vector<float>(cols), in.of_b(kernel));
     const Tensor tbias = bench.input({cols}, values), tc = bench.output({2, cols}, in.of_c(kernel));
     bench.run([&](Ops& ops) { matmul_nn(ops, tc, ta, tb, Into::overwrite, {.bias = tbias, .force = kernel}); });
     const auto c = bench.read(tc);
-    for (const uint32_t row : {0U, 1U})
-      expect_rounded({c.begin() + row * cols, c.begin() + (row + 1) * cols}, in.c ? rounded : values);
+    for (const uint32_t row : {0U, 1U}) expect_rounded({c.begin() + row * cols, c.begin() + (row + 1) * cols}, in.c ? rounded : values);
   }
 }
 

@@ -77,8 +77,7 @@ TEST(ActivationReference, Backward_AgreesWithFiniteDifferences) {
   }
   const auto tanh_gelu = [&](const Doubles& v) {  // by the published formula
     double loss = 0;
-    for (size_t i = 0; i < v.size(); ++i)
-      loss += d_y[i] * 0.5 * v[i] * (1 + std::tanh(std::sqrt(2 / M_PI) * (v[i] + 0.044715 * v[i] * v[i] * v[i])));
+    for (size_t i = 0; i < v.size(); ++i) loss += d_y[i] * 0.5 * v[i] * (1 + std::tanh(std::sqrt(2 / M_PI) * (v[i] + 0.044715 * v[i] * v[i] * v[i])));
     return loss;
   };
   const auto swiglu = [&](const Doubles& gate, const Doubles& ups) {

@@ -4,9 +4,9 @@
 #include "model/ops/column_sum.h"
 #include "model/ops/embedding.h"
 #include "model/ops/optimizer.h"
+#include "tests/common/support.h"
 #include "tests/reference/elementwise.h"
 #include "tests/reference/finite_difference.h"
-#include "tests/common/support.h"
 
 namespace lapilli::test {
 namespace {
@@ -157,8 +157,8 @@ TEST_P(BiasBackward, ColumnSums_MatchReferenceAndRerunToTheBit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, BiasBackward,
-                         testing::Values(RowsCols{1, 1}, RowsCols{3, 5}, RowsCols{17, 8}, RowsCols{16, 9}, RowsCols{97, 31},
-                                         RowsCols{257, 65}, RowsCols{1031, 3}, RowsCols{5, 1031}));
+                         testing::Values(RowsCols{1, 1}, RowsCols{3, 5}, RowsCols{17, 8}, RowsCols{16, 9}, RowsCols{97, 31}, RowsCols{257, 65},
+                                         RowsCols{1031, 3}, RowsCols{5, 1031}));
 
 }  // namespace
 }  // namespace lapilli::test

@@ -1,8 +1,8 @@
 #include "model/ops/embedding.h"
 
+#include "tests/common/support.h"
 #include "tests/reference/embedding.h"
 #include "tests/reference/finite_difference.h"
-#include "tests/common/support.h"
 
 namespace lapilli::test {
 namespace {
@@ -78,8 +78,8 @@ TEST_P(Embedding, Backward_SumsEachTokensRowsAndRerunsToTheBit) {
   });
   const auto expected = p.reference().backward(tokens, widen(gradients));
   // A sum of k terms takes k - 1 roundings after the first, and one for the previous value.
-  const auto check = [&](const Tensor& actual, const Doubles& sum, const Doubles& magnitude, const Doubles& terms,
-                         const std::vector<float>* before, const char* what) {
+  const auto check = [&](const Tensor& actual, const Doubles& sum, const Doubles& magnitude, const Doubles& terms, const std::vector<float>* before,
+                         const char* what) {
     Doubles value = sum, bound(sum.size());
     for (size_t i = 0; i < sum.size(); ++i) {
       const double there = before ? static_cast<double>((*before)[i]) : 0;
@@ -101,9 +101,8 @@ std::string case_name(const testing::TestParamInfo<Case>& info) {
   return fmt::format("{}x{}x{}_of_{}{}", p.sequences, p.context, p.dim, p.vocab, p.row_subgroups ? "_FourSubgroups" : "");
 }
 INSTANTIATE_TEST_SUITE_P(Shapes, Embedding,
-                         testing::Values(Case{1, 1, 1, 1, 0}, Case{1, 1, 8, 3, 0}, Case{3, 5, 7, 2, 0}, Case{2, 17, 33, 11, 0},
-                                         Case{5, 1, 16, 1, 0}, Case{2, 129, 64, 97, 0}, Case{31, 9, 17, 1031, 0}, Case{4, 31, 257, 5, 0},
-                                         Case{3, 5, 97, 7, 4}),
+                         testing::Values(Case{1, 1, 1, 1, 0}, Case{1, 1, 8, 3, 0}, Case{3, 5, 7, 2, 0}, Case{2, 17, 33, 11, 0}, Case{5, 1, 16, 1, 0},
+                                         Case{2, 129, 64, 97, 0}, Case{31, 9, 17, 1031, 0}, Case{4, 31, 257, 5, 0}, Case{3, 5, 97, 7, 4}),
                          case_name);
 
 // Guard rows around wte detect reads and writes outside it.
@@ -137,10 +136,8 @@ TEST(EmbeddingReference, Backward_AgreesWithFiniteDifferences) {
   const std::vector<uint32_t> tokens{1, 0, 1, 3, 1, 3};
   const Doubles wte = widen(random_values(12, 1)), wpe = widen(random_values(9, 2)), d_x = widen(random_values(18, 3));
   const auto backward = embedding.backward(tokens, d_x);
-  reference::expect_gradient([&](const Doubles& v) { return reference::dot(d_x, embedding.forward(tokens, v, wpe)); }, wte,
-                             backward.d_wte, "d_wte");
-  reference::expect_gradient([&](const Doubles& v) { return reference::dot(d_x, embedding.forward(tokens, wte, v)); }, wpe,
-                             backward.d_wpe, "d_wpe");
+  reference::expect_gradient([&](const Doubles& v) { return reference::dot(d_x, embedding.forward(tokens, v, wpe)); }, wte, backward.d_wte, "d_wte");
+  reference::expect_gradient([&](const Doubles& v) { return reference::dot(d_x, embedding.forward(tokens, wte, v)); }, wpe, backward.d_wpe, "d_wpe");
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 #include "model/ops/norm.h"
 
+#include "tests/common/support.h"
 #include "tests/reference/finite_difference.h"
 #include "tests/reference/norm.h"
-#include "tests/common/support.h"
 
 namespace lapilli::test {
 namespace {
@@ -49,8 +49,7 @@ TEST_P(Norm, Forward_MatchesReference) {
     if (p.centred) layernorm_forward(ops, y, mean, rstd, x, weight, bias, kEps);
     else rmsnorm_forward(ops, y, rstd, x, weight, kEps);
   });
-  const auto expected = p.reference().forward(widen(data.x), widen(data.weight), p.centred ? widen(data.bias) : Doubles{},
-                                              row_roundings);
+  const auto expected = p.reference().forward(widen(data.x), widen(data.weight), p.centred ? widen(data.bias) : Doubles{}, row_roundings);
   if (p.centred) expect_close(bench.read(mean), expected.mean, expected.mean_bound, "mean");
   expect_close(bench.read(rstd), expected.rstd, expected.rstd_bound, "rstd");
   expect_close(bench.read(y), expected.y, expected.y_bound, "y");
@@ -75,17 +74,15 @@ TEST_P(Norm, Backward_MatchesReferenceAndRerunsToTheBit) {
     ops.row_subgroups = p.row_subgroups;
     row_roundings = p.row_roundings(ops);
     const auto record = [&](Tensor into_x, Tensor into_weight, Tensor into_bias, ConstTensor from, Into into) {
-      if (p.centred)
-        layernorm_backward(ops, into_x, into_weight, into_bias, scratch, from, x, mean, rstd, weight, into, into);
-      else
-        rmsnorm_backward(ops, into_x, into_weight, scratch, from, x, rstd, weight, into, into);
+      if (p.centred) layernorm_backward(ops, into_x, into_weight, into_bias, scratch, from, x, mean, rstd, weight, into, into);
+      else rmsnorm_backward(ops, into_x, into_weight, scratch, from, x, rstd, weight, into, into);
     };
     record(d_x, d_weight, d_bias, d_y, Into::overwrite);
     record(sum_x, sum_weight, sum_bias, d_y, Into::accumulate);
     record(in_place, again_weight, {}, in_place, Into::overwrite);
   });
-  auto expected = p.reference().backward(widen(data.d_y), widen(data.x), widen(mean_values), widen(rstd_values),
-                                         widen(data.weight), row_roundings, p.column_roundings());
+  auto expected = p.reference().backward(widen(data.d_y), widen(data.x), widen(mean_values), widen(rstd_values), widen(data.weight), row_roundings,
+                                         p.column_roundings());
   expect_close(bench.read(d_x), expected.d_x, expected.d_x_bound, "d_x");
   expect_close(bench.read(d_weight), expected.d_weight, expected.d_weight_bound, "d_weight");
   if (p.centred) expect_close(bench.read(d_bias), expected.d_bias, expected.d_bias_bound, "d_bias");
@@ -106,8 +103,23 @@ TEST_P(Norm, Backward_MatchesReferenceAndRerunsToTheBit) {
 std::vector<Case> cases() {
   std::vector<Case> all;
   for (const bool centred : {true, false}) {
-    for (const auto& [rows, dim] : std::vector<std::array<uint32_t, 2>>{
-             {1, 1}, {1, 7}, {3, 4}, {5, 8}, {2, 9}, {17, 15}, {4, 16}, {9, 17}, {97, 33}, {31, 97}, {257, 64}, {7, 257}, {3, 1031}, {18, 36}, {33, 62}, {5, 1030}, {1041, 6}})
+    for (const auto& [rows, dim] : std::vector<std::array<uint32_t, 2>>{{1, 1},
+                                                                        {1, 7},
+                                                                        {3, 4},
+                                                                        {5, 8},
+                                                                        {2, 9},
+                                                                        {17, 15},
+                                                                        {4, 16},
+                                                                        {9, 17},
+                                                                        {97, 33},
+                                                                        {31, 97},
+                                                                        {257, 64},
+                                                                        {7, 257},
+                                                                        {3, 1031},
+                                                                        {18, 36},
+                                                                        {33, 62},
+                                                                        {5, 1030},
+                                                                        {1041, 6}})
       all.push_back({rows, dim, centred, 0});
     for (const uint32_t dim : {1U, 31U, 130U}) all.push_back({5, dim, centred, 4});
   }
@@ -128,9 +140,7 @@ TEST(NormReference, Backward_AgreesWithFiniteDifferences) {
     const Doubles bias = widen(random_values(5, 4));
     const auto f = norm.forward(x, weight, bias, 0);
     const auto b = norm.backward(d_y, x, f.mean, f.rstd, weight, 0, 0);
-    const auto loss = [&](const Doubles& xs, const Doubles& ws, const Doubles& bs) {
-      return reference::dot(d_y, norm.forward(xs, ws, bs, 0).y);
-    };
+    const auto loss = [&](const Doubles& xs, const Doubles& ws, const Doubles& bs) { return reference::dot(d_y, norm.forward(xs, ws, bs, 0).y); };
     reference::expect_gradient([&](const Doubles& v) { return loss(v, weight, bias); }, x, b.d_x, "d_x");
     reference::expect_gradient([&](const Doubles& v) { return loss(x, v, bias); }, weight, b.d_weight, "d_weight");
     reference::expect_gradient([&](const Doubles& v) { return loss(x, weight, v); }, bias, b.d_bias, "d_bias");

@@ -1,7 +1,7 @@
 #include "model/ops/optimizer.h"
 
-#include "tests/reference/optimizer.h"
 #include "tests/common/support.h"
+#include "tests/reference/optimizer.h"
 
 namespace lapilli::test {
 namespace {
@@ -65,8 +65,8 @@ std::string norm_name(const testing::TestParamInfo<NormCase>& info) {
   return fmt::format("{}{}", info.param.count, info.param.row_subgroups ? "_FourSubgroups" : "");
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, GradientNorm,
-                         testing::Values(NormCase{1, 0}, NormCase{3, 0}, NormCase{97, 0}, NormCase{1031, 0}, NormCase{4095, 0},
-                                         NormCase{4097, 0}, NormCase{100003, 0}, NormCase{100003, 4}, NormCase{5, 4}),
+                         testing::Values(NormCase{1, 0}, NormCase{3, 0}, NormCase{97, 0}, NormCase{1031, 0}, NormCase{4095, 0}, NormCase{4097, 0},
+                                         NormCase{100003, 0}, NormCase{100003, 4}, NormCase{5, 4}),
                          norm_name);
 
 // Gradients times 4096, with its inverse, are the gradients: a power of two changes no bit. Clipped, not clipped, not finite.
@@ -132,8 +132,8 @@ TEST_P(AdamW, Step_MatchesReference) {
   const Tensor step = bench.input({4}, scalars), norm_and_scale = bench.input({2}, norm);
   bench.run([&](Ops& ops) { adamw(ops, p, m, v, {}, g, step, norm_and_scale, options, 500); });
   const auto d = [](float value) { return static_cast<double>(value); };
-  const reference::AdamW reference{d(scalars[0]), d(scalars[1]), d(scalars[2]), options.beta1, options.beta2, options.eps,
-                                   options.weight_decay, d(norm[1])};
+  const reference::AdamW reference{d(scalars[0]), d(scalars[1]), d(scalars[2]),        options.beta1,
+                                   options.beta2, options.eps,   options.weight_decay, d(norm[1])};
   Doubles value[3], bound[3];
   for (uint32_t i = 0; i < count; ++i) {
     const auto e = reference.step(d(s.p[i]), d(s.m[i]), d(s.v[i]), d(s.g[i]));

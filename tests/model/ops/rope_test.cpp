@@ -1,8 +1,8 @@
 #include "model/ops/rope.h"
 
+#include "tests/common/support.h"
 #include "tests/reference/finite_difference.h"
 #include "tests/reference/rope.h"
-#include "tests/common/support.h"
 
 namespace lapilli::test {
 namespace {
@@ -20,7 +20,8 @@ TEST_P(Rope, ForwardAndBackward_MatchReference) {
   const Case p = GetParam();
   const auto values = random_values(uint64_t{p.rows} * p.width(), 1);
   Bench bench;
-  const Tensor cos_sin_table = bench.input({p.context + 3, p.head_width}, make_cos_sin_table(p.context + 3, p.head_width, kTheta));  // more rows than it needs
+  const Tensor cos_sin_table =
+      bench.input({p.context + 3, p.head_width}, make_cos_sin_table(p.context + 3, p.head_width, kTheta));  // more rows than it needs
   const Rotary rotary{.cos_sin_table = cos_sin_table, .context = p.context, .rotary_heads = p.heads + p.kv_heads};
   const Tensor rotated = bench.input({p.rows, p.width()}, values), back = bench.input({p.rows, p.width()}, values);
   bench.run([&](Ops& ops) {
@@ -42,8 +43,7 @@ std::string case_name(const testing::TestParamInfo<Case>& info) {
 }
 INSTANTIATE_TEST_SUITE_P(Shapes, Rope,
                          testing::Values(Case{1, 1, 1, 1, 2, 0}, Case{6, 3, 1, 1, 4, 0}, Case{10, 5, 3, 1, 6, 0}, Case{34, 17, 4, 2, 16, 0},
-                                         Case{31, 31, 2, 2, 34, 0}, Case{9, 9, 3, 3, 64, 0}, Case{97, 97, 4, 1, 32, 0},
-                                         Case{6, 3, 5, 1, 62, 4}),
+                                         Case{31, 31, 2, 2, 34, 0}, Case{9, 9, 3, 3, 64, 0}, Case{97, 97, 4, 1, 32, 0}, Case{6, 3, 5, 1, 62, 4}),
                          case_name);
 
 TEST(CosSinTable, LastOf8192Positions_ExactToTheLastBit) {

@@ -4,10 +4,10 @@
 #include <bit>
 #include <cmath>
 
+#include "engine/memory/half.h"
 #include "model/ops/activation.h"
 #include "model/ops/column_sum.h"
 #include "model/ops/elementwise.h"
-#include "engine/memory/half.h"
 #include "model/ops/norm.h"
 #include "model/ops/optimizer.h"
 #include "model/ops/rope.h"
@@ -29,7 +29,8 @@ class Storage : public testing::TestWithParam<DType> {
   }
   // For every two neighbours that are finite, f32 numbers around the middle between them, and f32's own edges.
   std::vector<float> between_all_values() const {
-    std::vector<float> values{0.0F, -0.0F, 1e-45F, -1e-45F, 1e-38F, 65519.99F, 65520.0F, -65520.0F, 1e6F, 3.4028235e38F, -3.4028235e38F, kInfinity, -kInfinity, std::nanf("")};
+    std::vector<float> values{0.0F,      -0.0F, 1e-45F,        -1e-45F,        1e-38F,    65519.99F,  65520.0F,
+                              -65520.0F, 1e6F,  3.4028235e38F, -3.4028235e38F, kInfinity, -kInfinity, std::nanf("")};
     for (uint32_t bits = 0; bits + 1 < 0x7F80; ++bits) {
       const float low = widen_bits(static_cast<uint16_t>(bits), type), high = widen_bits(static_cast<uint16_t>(bits + 1), type);
       if (!std::isfinite(high)) break;
@@ -138,7 +139,8 @@ TEST_P(Storage, Norm_RoundsYAndReads16BitD_y) {
     Bench bench;
     const auto x = bench.input({kRows, kCols}, random_values(kRows * kCols, 5)), weight = bench.input({kCols}, random_values(kCols, 6));
     const auto bias = bench.input({kCols}, random_values(kCols, 7));
-    const Tensor mean = bench.output({kRows}), rstd = bench.output({kRows}), scratch = bench.output({static_cast<uint32_t>(norm_scratch_floats(kRows, kCols))});
+    const Tensor mean = bench.output({kRows}), rstd = bench.output({kRows}),
+                 scratch = bench.output({static_cast<uint32_t>(norm_scratch_floats(kRows, kCols))});
     const Pair y = outputs(bench, {kRows, kCols}, type), d_y = place(bench, {kRows, kCols}, random_values(kRows * kCols, 8), type);
     const Tensor d_x[] = {bench.output({kRows, kCols}), bench.output({kRows, kCols})}, d_w[] = {bench.output({kCols}), bench.output({kCols})};
     const Tensor d_b[] = {bench.output({kCols}), bench.output({kCols})};
@@ -166,7 +168,9 @@ TEST_P(Storage, Rope_RoundsTheF32Result) {
   constexpr uint32_t kHeads = 3, kKvHeads = 1, kWidth = 12, kContext = 4, kTokens = 8, kQkv = (kHeads + 2 * kKvHeads) * kWidth;
   Bench bench;
   const Pair qkv = place(bench, {kTokens, kQkv}, random_values(kTokens * kQkv, 9), type);
-  const Rotary rotary{.cos_sin_table = bench.input({kContext, kWidth}, make_cos_sin_table(kContext, kWidth, 10000)), .context = kContext, .rotary_heads = kHeads + kKvHeads};
+  const Rotary rotary{.cos_sin_table = bench.input({kContext, kWidth}, make_cos_sin_table(kContext, kWidth, 10000)),
+                      .context = kContext,
+                      .rotary_heads = kHeads + kKvHeads};
   bench.run([&](Ops& ops) {
     for (const Tensor& tensor : {qkv.f32, qkv.half}) rope(ops, tensor, rotary, RopeDirection::backward);
   });
@@ -191,7 +195,8 @@ TEST_P(Storage, Dropout_DropsTheSameAndRounds) {
 TEST_P(Storage, BiasGradient_IsThatOfTheWidenedValues) {
   Bench bench;
   const Pair d_y = place(bench, {97, kCols}, random_values(97 * kCols, 12), type);
-  const Tensor scratch = bench.output({static_cast<uint32_t>(bias_scratch_floats(97, kCols))}), sums[] = {bench.output({kCols}), bench.output({kCols})};
+  const Tensor scratch = bench.output({static_cast<uint32_t>(bias_scratch_floats(97, kCols))}),
+               sums[] = {bench.output({kCols}), bench.output({kCols})};
   bench.run([&](Ops& ops) {
     bias_backward(ops, sums[0], scratch, d_y.f32, Into::overwrite);
     bias_backward(ops, sums[1], scratch, d_y.half, Into::overwrite);
@@ -206,7 +211,8 @@ TEST_P(Storage, AdamW_CopyIsTheRoundedParameter) {
   const auto input = [&](uint32_t seed, float scale) { return bench.input({kCount}, random_values(kCount, seed, scale)); };
   const Tensor g = input(13, 1), step = bench.input({4}, std::vector<float>{0.01F, 10, 1000, 1}), fine = bench.input({2}, std::vector<float>{1, 1});
   const Tensor broken = bench.input({2}, std::vector<float>{kInfinity, 1}), before = bench.input({kCount}, random_values(kCount, 17), type);
-  const Tensor p[] = {input(14, 1), input(14, 1)}, m[] = {input(15, 0.1F), input(15, 0.1F)}, v[] = {bench.input({kCount}, std::vector<float>(kCount)), bench.input({kCount}, std::vector<float>(kCount))};
+  const Tensor p[] = {input(14, 1), input(14, 1)}, m[] = {input(15, 0.1F), input(15, 0.1F)},
+               v[] = {bench.input({kCount}, std::vector<float>(kCount)), bench.input({kCount}, std::vector<float>(kCount))};
   const Tensor copy = bench.output({kCount}, type);
   bench.run([&](Ops& ops) {
     adamw(ops, p[0], m[0], v[0], {}, g, step, fine, {.weight_decay = 0.1});

@@ -62,8 +62,13 @@ TEST(MatmulTuning, ChosenKernels_GiveTheSameBitsAndAreRemembered) {
 MatmulProblem product_of(Arena& planned, uint32_t rows, uint32_t cols, uint32_t depth) {
   const auto place = [&](Shape shape) { return reserve_tensor(planned, shape, "test"); };
   const Tensor a = place({depth, rows}), b = place({depth, cols}), c = place({rows, cols});
-  return {.args = {.rows = rows, .cols = cols, .depth = depth, .c_stride = cols, .a_row = 1, .a_depth = rows, .b_depth = cols, .b_col = 1, .alpha = 1},
-          .a = a, .b = b, .c = c, .addend = {}, .cost = {.flops = 2.0 * rows * cols * depth}};
+  return {
+      .args = {.rows = rows, .cols = cols, .depth = depth, .c_stride = cols, .a_row = 1, .a_depth = rows, .b_depth = cols, .b_col = 1, .alpha = 1},
+      .a = a,
+      .b = b,
+      .c = c,
+      .addend = {},
+      .cost = {.flops = 2.0 * rows * cols * depth}};
 }
 
 // The candidates of a GPU, here on any driver: tiles with and without split-K give the same result, and are measured.
@@ -73,7 +78,8 @@ TEST(MatmulTuning, TiledCandidates_TilesAndPartsAllPass) {
   const Tensor workspace = reserve_tensor(planned, {1U << 18U}, "test");
   Tuner tuner(device().caps(), embedded_shaders_hash(), {.file = folder / "tuning.json"});
   KernelTuner kernel_tuner(kernels(), tuner);
-  const MatmulKernel chosen = tune_matmul(kernel_tuner, product_of(planned, 128, 64, 2048), {.kernel_class = KernelClass::tiled}, workspace, record_matmul);
+  const MatmulKernel chosen =
+      tune_matmul(kernel_tuner, product_of(planned, 128, 64, 2048), {.kernel_class = KernelClass::tiled}, workspace, record_matmul);
   EXPECT_EQ(chosen.kernel_class, KernelClass::tiled);
   ASSERT_EQ(tuner.decisions().size(), 1U);
   const TuningRecord& record = tuner.decisions().begin()->second;

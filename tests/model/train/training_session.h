@@ -8,8 +8,18 @@ namespace lapilli::test {
 
 inline Config small_config() {
   Config config;
-  config.model = {.layers = 2, .heads = 4, .kv_heads = 2, .dim = 24, .ffn_dim = 40, .context = 16, .norm = NormKind::rmsnorm,
-                  .mlp = MlpKind::swiglu, .position = PositionKind::rope, .bias = false, .tie_embeddings = false, .vocab_size = 61};
+  config.model = {.layers = 2,
+                  .heads = 4,
+                  .kv_heads = 2,
+                  .dim = 24,
+                  .ffn_dim = 40,
+                  .context = 16,
+                  .norm = NormKind::rmsnorm,
+                  .mlp = MlpKind::swiglu,
+                  .position = PositionKind::rope,
+                  .bias = false,
+                  .tie_embeddings = false,
+                  .vocab_size = 61};
   config.data = {.batch = 4, .accumulate = 2};
   config.optim = {.lr = 3e-3, .weight_decay = 0.1, .clip = 1.0};
   config.loss = {.strategy = LossStrategy::full};

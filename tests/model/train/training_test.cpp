@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "model/train/training_memory.h"
 #include "model/train/trainer_report.h"
+#include "model/train/training_memory.h"
 #include "shaders/embedded_shaders.h"
 #include "tests/model/train/training_session.h"
 

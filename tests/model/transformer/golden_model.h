@@ -29,8 +29,12 @@ struct GoldenModel {
                      .tie_embeddings = file_.metadata().at("tied") == "true",
                      .vocab_size = whole("vocab")};
     config_.data = {.batch = whole("batch"), .accumulate = whole("micro_batches")};
-    config_.optim = {.lr = number("lr"), .weight_decay = number("weight_decay"), .beta1 = number("beta1"), .beta2 = number("beta2"),
-                     .eps = number("adam_eps"), .clip = number("clip")};
+    config_.optim = {.lr = number("lr"),
+                     .weight_decay = number("weight_decay"),
+                     .beta1 = number("beta1"),
+                     .beta2 = number("beta2"),
+                     .eps = number("adam_eps"),
+                     .clip = number("clip")};
     if (file_.metadata().contains("dropout")) config_.model.dropout = static_cast<float>(number("dropout"));
     config_.data.document_mask = file_.contains("document_start/0");
     table_ = std::make_unique<ParameterTable>(config_.model);

@@ -81,10 +81,10 @@ struct Variant {
 
 TEST_P(Golden, LossGradientsAndTenSteps_MatchTorch) {
   const std::vector<float> losses = file_.read<float>("loss/steps"), norms = file_.read<float>("grad_norm/steps");
-  for (const Variant& variant : {Variant{"full", {.strategy = LossStrategy::full}, false},
-                                 Variant{"vocab", {.strategy = LossStrategy::vocab, .chunk = 19, .memory_mib = 0}, false},
-                                 Variant{"tokens", {.strategy = LossStrategy::tokens, .chunk = 5}, false},
-                                 Variant{"recompute", {.strategy = LossStrategy::full}, true}}) {
+  for (const Variant& variant :
+       {Variant{"full", {.strategy = LossStrategy::full}, false},
+        Variant{"vocab", {.strategy = LossStrategy::vocab, .chunk = 19, .memory_mib = 0}, false},
+        Variant{"tokens", {.strategy = LossStrategy::tokens, .chunk = 5}, false}, Variant{"recompute", {.strategy = LossStrategy::full}, true}}) {
     SCOPED_TRACE(variant.name);
     config_.loss = variant.loss;
     config_.train.recompute = variant.recompute;

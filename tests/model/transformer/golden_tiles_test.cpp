@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "engine/base/philox.h"
-#include "model/matmul/matmul.h"
 #include "model/io/checkpoint.h"
+#include "model/matmul/matmul.h"
 #include "tests/common/files.h"
 #include "tests/model/train/training_session.h"
 #include "tests/model/transformer/golden_model.h"
@@ -57,10 +57,8 @@ class GoldenTiles : public ::testing::TestWithParam<Form>, protected GoldenModel
     if (const auto reason = why_not(GetParam().kernel_class, precision())) GTEST_SKIP() << *reason;
     config_.train.precision = precision();
     // Several chunks of the vocabulary, or ranges of tokens, the last of each shorter.
-    if (config_.model.arch == Arch::gpt2)
-      config_.loss = {.strategy = LossStrategy::vocab, .chunk = 120, .memory_mib = 0};
-    else
-      config_.loss = {.strategy = LossStrategy::tokens, .chunk = 70};
+    if (config_.model.arch == Arch::gpt2) config_.loss = {.strategy = LossStrategy::vocab, .chunk = 120, .memory_mib = 0};
+    else config_.loss = {.strategy = LossStrategy::tokens, .chunk = 70};
   }
   static Precision precision() { return GetParam().precision; }
   static Device& device() { return test::device(GetParam().kernel_class); }

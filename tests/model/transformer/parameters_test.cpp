@@ -9,17 +9,15 @@
 #include <set>
 
 #include "engine/base/hash.h"
+#include "engine/base/philox.h"
 #include "model/io/safetensors.h"
 #include "tests/common/files.h"
 #include "tests/common/support.h"
-#include "engine/base/philox.h"
 
 namespace lapilli::testing {
 namespace {
 
-ModelConfig small_gpt2() {
-  return {.layers = 2, .heads = 5, .kv_heads = 5, .dim = 20, .ffn_dim = 80, .context = 13, .vocab_size = 101};
-}
+ModelConfig small_gpt2() { return {.layers = 2, .heads = 5, .kv_heads = 5, .dim = 20, .ffn_dim = 80, .context = 13, .vocab_size = 101}; }
 
 ModelConfig small_llama() {
   return {.arch = Arch::llama,
@@ -44,8 +42,7 @@ std::vector<float> counting(uint64_t count) {
 }
 
 TEST(Parameters, Table_Gpt2Small_HasThePublishedCount) {
-  const ParameterTable table(
-      {.layers = 12, .heads = 12, .kv_heads = 12, .dim = 768, .ffn_dim = 3072, .context = 1024, .vocab_size = 50257});
+  const ParameterTable table({.layers = 12, .heads = 12, .kv_heads = 12, .dim = 768, .ffn_dim = 3072, .context = 1024, .vocab_size = 50257});
   EXPECT_EQ(table.count(), 124'439'808U);
 }
 
@@ -117,11 +114,9 @@ TEST(Parameters, Pieces_HaveTheNamesAndShapesOfTheGoldens) {
   ModelConfig tied = small_llama();
   tied.layers = 2, tied.heads = 2, tied.kv_heads = 1, tied.dim = 12, tied.ffn_dim = 19, tied.context = 9;
   tied.vocab_size = 53, tied.tie_embeddings = true;
-  const std::pair<const char*, ModelConfig> models[] = {
-      {"gpt2", small_gpt2()}, {"llama", small_llama()}, {"llama_tied", tied}};
+  const std::pair<const char*, ModelConfig> models[] = {{"gpt2", small_gpt2()}, {"llama", small_llama()}, {"llama_tied", tied}};
   for (const auto& [name, config] : models) {
-    const SafetensorsFile golden(fs::path(LAPILLI_SOURCE_DIR) / "tests/torch/goldens" /
-                                 fmt::format("{}.safetensors", name));
+    const SafetensorsFile golden(fs::path(LAPILLI_SOURCE_DIR) / "tests/torch/goldens" / fmt::format("{}.safetensors", name));
     size_t golden_count = 0, count = 0;
     for (const TensorInfo& tensor : golden.tensors()) golden_count += tensor.name.starts_with("param/");
     const ParameterTable table(config);
@@ -216,8 +211,7 @@ TEST(Parameters, CopyFromPiece_UndoesCopyToPiece) {
     const std::vector<float> flat = counting(table.count());
     std::vector<float> again(flat.size());
     for (const ParameterSpec& spec : table.specs()) {
-      for (const ExportPiece& piece : spec.pieces)
-        copy_from_piece(again, spec, piece, copy_to_piece(flat, spec, piece));
+      for (const ExportPiece& piece : spec.pieces) copy_from_piece(again, spec, piece, copy_to_piece(flat, spec, piece));
     }
     EXPECT_EQ(again, flat);
   }
@@ -236,11 +230,8 @@ TEST(Parameters, InitialValues_OneElement_IsBoxMullerOfItsDraw) {
   const ParameterTable table(config);
   const std::vector<float> values = initial_values(table, 3);
   // wte has 35 elements, the last one without a partner; fc has 400.
-  const std::pair<const char*, uint32_t> samples[] = {{"wte.weight", 0},
-                                                      {"wte.weight", 1},
-                                                      {"wte.weight", 34},
-                                                      {"layers.0.fc.weight", 200},
-                                                      {"layers.0.fc.weight", 399}};
+  const std::pair<const char*, uint32_t> samples[] = {
+      {"wte.weight", 0}, {"wte.weight", 1}, {"wte.weight", 34}, {"layers.0.fc.weight", 200}, {"layers.0.fc.weight", 399}};
   for (const auto& [name, element] : samples) {
     const uint64_t stream = hash_bytes(std::as_bytes(std::span(table[name].name)));
     const auto low = static_cast<uint32_t>(stream), high = static_cast<uint32_t>(stream >> 32);

@@ -5,8 +5,8 @@
 #include <map>
 #include <numeric>
 
-#include "tests/tokenizer/support.h"
 #include "engine/base/philox.h"
+#include "tests/tokenizer/support.h"
 
 namespace lapilli::testing {
 namespace {
@@ -20,10 +20,8 @@ TokenShard counting_shard(const TempDir& dir, uint32_t count, std::vector<size_t
 
 // Known answers of Random123's own test vectors.
 TEST(Philox, KnownAnswers_Match) {
-  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}),
-            (std::array<uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
-  EXPECT_EQ(philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
-            (std::array<uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (std::array<uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}), (std::array<uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
 }
 
 TEST(BatchStream, Rows_AreWindowsOfTheShardWithShiftedTargets) {
@@ -96,8 +94,7 @@ TEST(BatchStream, SmallestShard_HasOneWindow) {
   const TokenShard shard = counting_shard(dir, 17);
   const BatchStream stream(shard, {.batch = 3, .context = 16}, 1);
   EXPECT_EQ(stream.batch(0).targets.back(), 16u);
-  EXPECT_ERROR_MENTIONS(error_of([&] { BatchStream(shard, {.batch = 3, .context = 17}, 1); }), "s.bin", "17 tokens",
-                        "at least 18");
+  EXPECT_ERROR_MENTIONS(error_of([&] { BatchStream(shard, {.batch = 3, .context = 17}, 1); }), "s.bin", "17 tokens", "at least 18");
 }
 
 TEST(BatchStream, DocumentMask_SeparatesDocumentsAndMasksTheirFirstTargets) {

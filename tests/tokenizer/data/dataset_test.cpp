@@ -94,8 +94,7 @@ TEST(BuildDataset, SyntheticCorpus_SplitsCarryTheirExactSourceEntropy) {
   EXPECT_NEAR(train.source_entropy_nats() + val.source_entropy_nats(), corpus.nats, 1e-8 * corpus.nats);
   const auto json = nlohmann::json::parse(read_text_file(dir / "data" / kDatasetJsonName));
   EXPECT_EQ(json["val"]["tokens"], val.token_count());
-  EXPECT_NEAR(json["val"]["source_entropy_nats_per_token"].get<double>(),
-              val.source_entropy_nats() / static_cast<double>(val.token_count()), 1e-9);
+  EXPECT_NEAR(json["val"]["source_entropy_nats_per_token"].get<double>(), val.source_entropy_nats() / static_cast<double>(val.token_count()), 1e-9);
 }
 
 TEST(BuildDataset, SideFileOfAnotherCorpus_IsAnError) {
@@ -104,10 +103,7 @@ TEST(BuildDataset, SideFileOfAnotherCorpus_IsAnError) {
   write_synth_corpus(input, 5000, 9);
   dir.write("synth.txt", read_text_file(input) + "more\n");
   const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
-  EXPECT_ERROR_MENTIONS(error_of([&] {
-                          build_dataset(tokenizer.path(), {&input, 1}, dir / "data", 0.2);
-                        }),
-                        "synth.txt.json", "does not belong");
+  EXPECT_ERROR_MENTIONS(error_of([&] { build_dataset(tokenizer.path(), {&input, 1}, dir / "data", 0.2); }), "synth.txt.json", "does not belong");
 }
 
 TEST(BuildDataset, Failure_LeavesTheFolderAsItWas) {
@@ -121,8 +117,7 @@ TEST(BuildDataset, Failure_LeavesTheFolderAsItWas) {
   EXPECT_ERROR_MENTIONS(build(tiny, 0.1), "too short to split", "3 tokens");
   EXPECT_ERROR_MENTIONS(build(bad, 0.1), "bad.txt", "offset 9");
   EXPECT_ERROR_MENTIONS(build(dir / "missing.txt", 0.1), "missing.txt");
-  for (const double fraction : {0.0, 1.0, -1.0, std::nan("")})
-    EXPECT_ERROR_MENTIONS(build(good, fraction), "between 0 and 1");
+  for (const double fraction : {0.0, 1.0, -1.0, std::nan("")}) EXPECT_ERROR_MENTIONS(build(good, fraction), "between 0 and 1");
   EXPECT_FALSE(fs::exists(dir / "data")) << "a failed build left its folder";
 
   ASSERT_EQ(build(good, 0.5), "");
@@ -145,8 +140,7 @@ TEST(BuildDataset, SameInput_SameBytes) {
 
 TEST(BuildDataset, TinyShakespeareInCharacters_HasTheTokenCountsEveryoneKnows) {
   const std::optional<fs::path> shared = shared_dir();
-  if (!shared || !fs::exists(*shared / "data" / "tinyshakespeare.txt"))
-    GTEST_SKIP() << "no shared/data/tinyshakespeare.txt";
+  if (!shared || !fs::exists(*shared / "data" / "tinyshakespeare.txt")) GTEST_SKIP() << "no shared/data/tinyshakespeare.txt";
   const fs::path input = *shared / "data" / "tinyshakespeare.txt";
   const TempDir dir;
   train_tokenizer({.type = TokenizerType::kChar}, {&input, 1}, dir / "char.model");

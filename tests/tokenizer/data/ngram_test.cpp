@@ -7,8 +7,8 @@
 namespace lapilli::testing {
 namespace {
 
-NgramReference reference_of(const TempDir& dir, const std::vector<uint32_t>& train, const std::vector<uint32_t>& val,
-                            uint32_t vocab_size, uint64_t max_train_tokens = UINT64_MAX) {
+NgramReference reference_of(const TempDir& dir, const std::vector<uint32_t>& train, const std::vector<uint32_t>& val, uint32_t vocab_size,
+                            uint64_t max_train_tokens = UINT64_MAX) {
   const TokenShard a(write_shard(dir / "train.bin", train, vocab_size));
   const TokenShard b(write_shard(dir / "val.bin", val, vocab_size));
   return ngram_reference(a, b, max_train_tokens);
@@ -79,8 +79,7 @@ TEST(NgramReference, MaxTrainTokens_LimitsWhatIsCounted) {
   const TempDir dir;
   const std::vector<uint32_t> train = {0, 1, 0, 1, 2, 2, 2, 2};
   EXPECT_EQ(reference_of(dir, train, {0, 1}, 3, 4).train_tokens, 4u);
-  EXPECT_EQ(reference_of(dir, train, {0, 1}, 3, 4).bigram_cross_entropy,
-            reference_of(dir, {0, 1, 0, 1}, {0, 1}, 3).bigram_cross_entropy);
+  EXPECT_EQ(reference_of(dir, train, {0, 1}, 3, 4).bigram_cross_entropy, reference_of(dir, {0, 1, 0, 1}, {0, 1}, 3).bigram_cross_entropy);
 }
 
 TEST(NgramReference, OtherVocabulary_IsAnError) {

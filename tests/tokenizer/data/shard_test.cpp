@@ -36,8 +36,7 @@ TEST(TokenShard, WriteRead_BothWidths_SameTokens) {
 TEST(TokenShard, Documents_EveryToken_LiesInItsDocument) {
   const TempDir dir;
   const TokenShard shard(write_shard(dir / "s.bin", some_tokens(20, 50), 50, {3, 1, 16}));
-  EXPECT_EQ(std::vector<uint64_t>(shard.document_starts().begin(), shard.document_starts().end()),
-            (std::vector<uint64_t>{0, 3, 4}));
+  EXPECT_EQ(std::vector<uint64_t>(shard.document_starts().begin(), shard.document_starts().end()), (std::vector<uint64_t>{0, 3, 4}));
   for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(shard.document_of(i), i < 3 ? 0u : i < 4 ? 1u : 2u);
 }
 
@@ -105,10 +104,8 @@ TEST(TokenShard, OtherTokenizerOrVocabulary_IsAClearError) {
   const TokenShard shard(write_shard(dir / "s.bin", some_tokens(40, 50), 50));
   shard.require_tokenizer(0xABCDEF, "the checkpoint");
   shard.require_vocab_size(50, "the checkpoint");
-  EXPECT_ERROR_MENTIONS(error_of([&] { shard.require_tokenizer(1, "the checkpoint"); }), "s.bin", "another tokenizer",
-                        "the checkpoint");
-  EXPECT_ERROR_MENTIONS(error_of([&] { shard.require_vocab_size(51, "the checkpoint"); }), "50", "51",
-                        "the checkpoint");
+  EXPECT_ERROR_MENTIONS(error_of([&] { shard.require_tokenizer(1, "the checkpoint"); }), "s.bin", "another tokenizer", "the checkpoint");
+  EXPECT_ERROR_MENTIONS(error_of([&] { shard.require_vocab_size(51, "the checkpoint"); }), "50", "51", "the checkpoint");
 }
 
 TEST(TokenShardWriter, NotFinished_LeavesNothing) {

@@ -54,10 +54,9 @@ TEST(Grammar, Rotation_EachHolderHasItsOwnFavourite) {
 
 TEST(Grammar, TextsItCannotMake_HaveNoProbability) {
   const Grammar grammar(kSmallTables, small_rules());
-  for (const std::string_view text :
-       {"", "Ann has a red cup, two or two. Red! But no more came. So he was glad.",
-        "Ann has a red cup, two or two. Blue! But no more came. So she was glad.",
-        "Ann has a red cup, two or two. Red! But no more came. And red it stayed, five times."}) {
+  for (const std::string_view text : {"", "Ann has a red cup, two or two. Red! But no more came. So he was glad.",
+                                      "Ann has a red cup, two or two. Blue! But no more came. So she was glad.",
+                                      "Ann has a red cup, two or two. Red! But no more came. And red it stayed, five times."}) {
     EXPECT_FALSE(grammar.parse_nats(text).has_value()) << text;
   }
 }
@@ -195,8 +194,7 @@ TEST(SynthCorpus, BigramModel_StaysFarAboveTheSource) {
   write_synth_corpus(input, 1000000, 1);
   train_tokenizer({.type = TokenizerType::kUnigram, .vocab_size = 1024}, {&input, 1}, model);
   const DatasetSummary summary = build_dataset(model, {&input, 1}, dir / "data");
-  const NgramReference reference =
-      ngram_reference(TokenShard(dir / "data" / kTrainShardName), TokenShard(dir / "data" / kValShardName));
+  const NgramReference reference = ngram_reference(TokenShard(dir / "data" / kTrainShardName), TokenShard(dir / "data" / kValShardName));
   const double source = summary.val.source_entropy_nats / static_cast<double>(summary.val.tokens);
   EXPECT_GT(reference.bigram_cross_entropy, source + 0.8);
   EXPECT_LT(reference.bigram_cross_entropy, reference.unigram_entropy);

@@ -38,8 +38,7 @@ TEST(CorpusReader, Separators_AnyBlockSize_SameDocuments) {
 
 TEST(CorpusReader, SeveralFiles_EachBeginsADocument) {
   const TempDir dir;
-  const std::vector<fs::path> inputs = {dir.write("a.txt", "no newline at the end"),
-                                        dir.write("b.txt", "<|endoftext|>\n"),
+  const std::vector<fs::path> inputs = {dir.write("a.txt", "no newline at the end"), dir.write("b.txt", "<|endoftext|>\n"),
                                         dir.write("c.txt", "<|endoftext|>\nc\n")};
   EXPECT_EQ(read_documents(inputs, 1 << 20), (Documents{"no newline at the end", "c\n"}));
 }
@@ -54,8 +53,7 @@ TEST(CorpusReader, LargeFile_PiecesConcatenateToTheFile) {
   std::string text;
   while (text.size() < 300000) text += "\xE6\xBC\xA2\xC3\xA9 \xF0\x9F\x8C\xB1 abc";
   const fs::path input = dir.write("in.txt", text);
-  for (const size_t block_bytes : {64u, 1021u, 65536u})
-    EXPECT_EQ(read_documents({input}, block_bytes), Documents{text});
+  for (const size_t block_bytes : {64u, 1021u, 65536u}) EXPECT_EQ(read_documents({input}, block_bytes), Documents{text});
 }
 
 TEST(CorpusReader, BadByteFarIn_OffsetIsThatOfTheFile) {
@@ -75,11 +73,7 @@ TEST(FindInvalidUtf8, EveryCodePointAndEveryShortSequence_MatchesTheDefinition) 
   // By the definition: decode by bit patterns, then reject overlong forms, surrogates and values above U+10FFFF.
   const auto is_valid = [](const std::string& s) {
     const auto byte = [&](size_t i) { return static_cast<uint8_t>(s[i]); };
-    const size_t length = byte(0) < 0x80       ? 1
-                          : byte(0) >> 5 == 6  ? 2
-                          : byte(0) >> 4 == 14 ? 3
-                          : byte(0) >> 3 == 30 ? 4
-                                               : 0;
+    const size_t length = byte(0) < 0x80 ? 1 : byte(0) >> 5 == 6 ? 2 : byte(0) >> 4 == 14 ? 3 : byte(0) >> 3 == 30 ? 4 : 0;
     if (length != s.size()) return false;
     uint32_t c = length == 1 ? byte(0) : byte(0) & (0xFFu >> (length + 1));
     for (size_t i = 1; i < length; ++i) {

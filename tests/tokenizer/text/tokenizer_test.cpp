@@ -64,8 +64,7 @@ class TokenizerTypes : public ::testing::TestWithParam<TokenizerType> {
 };
 
 INSTANTIATE_TEST_SUITE_P(All, TokenizerTypes,
-                         ::testing::Values(TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar,
-                                           TokenizerType::kByte),
+                         ::testing::Values(TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte),
                          [](const auto& test) { return std::string(tokenizer_type_name(test.param)); });
 
 TEST_P(TokenizerTypes, EncodeDecode_EdgeCaseTexts_ReturnsTheSameBytes) {
@@ -120,8 +119,7 @@ std::vector<uint32_t> encode_in_blocks(const Tokenizer& tokenizer, std::string_v
     waiting += text.substr(i, block_bytes);
     // A block may truncate a character, which CorpusReader never does: keep it for the next block.
     size_t whole = waiting.size();
-    while (whole > 0 && i + block_bytes < text.size() && (text[i + block_bytes] & 0xC0) == 0x80 &&
-           (waiting[--whole] & 0xC0) == 0x80) {
+    while (whole > 0 && i + block_bytes < text.size() && (text[i + block_bytes] & 0xC0) == 0x80 && (waiting[--whole] & 0xC0) == 0x80) {
     }
     const size_t consumed = tokenizer.encode_prefix(ids, std::string_view(waiting).substr(0, whole), false);
     waiting.erase(0, consumed);
@@ -132,8 +130,7 @@ std::vector<uint32_t> encode_in_blocks(const Tokenizer& tokenizer, std::string_v
 
 TEST_P(TokenizerTypes, EncodePrefix_AnyBlockSize_GivesTheIdsOfTheWhole) {
   std::string text = small_text(12);
-  for (int i = 0; i < 3000; ++i)
-    text += "\xE6\xBC\xA2xy";  // a word of 15000 bytes: cut several times, also inside a character
+  for (int i = 0; i < 3000; ++i) text += "\xE6\xBC\xA2xy";  // a word of 15000 bytes: cut several times, also inside a character
   text += "   \n  " + small_text(2) + std::string(9000, ' ') + "end";
   const std::vector<uint32_t> whole = tokenizer_.encode(text);
   EXPECT_EQ(tokenizer_.decode(whole), text);

@@ -50,8 +50,7 @@ TEST(TokenizerTrain, Char_SpaceSymbolInTheText_StaysApartFromTheSpace) {
 // Other programs that read the model file must see its lossless settings, and the same ids.
 TEST(TokenizerTrain, ModelFile_SaysThatSpacesAreKept) {
   const TempDir dir;
-  for (const TokenizerType type :
-       {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
+  for (const TokenizerType type : {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
     const Tokenizer tokenizer = make_tokenizer(dir, type, 400, small_text());
     const ModelProto model = parse_model(read_text_file(tokenizer.path()));
     EXPECT_FALSE(model.add_dummy_prefix);
@@ -74,8 +73,7 @@ TEST(TokenizerTrain, Char_UpperBound_KeepsTheMostFrequent) {
 TEST(TokenizerTrain, SameInput_SameModelBytes) {
   const TempDir dir;
   const fs::path input = dir.write("in.txt", small_text(150));
-  for (const TokenizerType type :
-       {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
+  for (const TokenizerType type : {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
     train(type, 450, {input}, dir / "one.model");
     train(type, 450, {input}, dir / "two.model");
     EXPECT_EQ(read_text_file(dir / "one.model"), read_text_file(dir / "two.model")) << tokenizer_type_name(type);
@@ -148,8 +146,7 @@ TEST(TokenizerTrain, UnusableInput_NamesFileAndReasonAndWritesNothing) {
   };
   const std::vector<std::string> before = dir.names();
   for (const auto& [path, parts] : cases) {
-    for (const TokenizerType type :
-         {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
+    for (const TokenizerType type : {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
       const std::string message = error_of([&] { train(type, 300, {good, path}, dir / "t.model"); });
       for (const std::string& part : parts) EXPECT_ERROR_MENTIONS(message, part);
       EXPECT_EQ(dir.names(), before);
@@ -179,8 +176,7 @@ TEST(TokenizerTrain, FailureOverAnOlderModel_LeavesItWhole) {
 
 TEST(TokenizerType, Parse_UnknownName_ListsTheFour) {
   EXPECT_EQ(parse_tokenizer_type("char"), TokenizerType::kChar);
-  EXPECT_ERROR_MENTIONS(error_of([] { parse_tokenizer_type("wordpiece"); }), "wordpiece", "unigram", "bpe", "char",
-                        "byte");
+  EXPECT_ERROR_MENTIONS(error_of([] { parse_tokenizer_type("wordpiece"); }), "wordpiece", "unigram", "bpe", "char", "byte");
 }
 
 }  // namespace

@@ -21,8 +21,7 @@ using testing::TempDir;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::string_view kEvil = R"(a </script><script>x()</script> <!-- & "b" 'c' {{title}})";
-constexpr std::string_view kEvilInHtml =
-    "a &lt;/script&gt;&lt;script&gt;x()&lt;/script&gt; &lt;!-- &amp; &quot;b&quot; &#39;c&#39; {{title}}";
+constexpr std::string_view kEvilInHtml = "a &lt;/script&gt;&lt;script&gt;x()&lt;/script&gt; &lt;!-- &amp; &quot;b&quot; &#39;c&#39; {{title}}";
 
 ChartPage sample_page() {
   ChartPage page{.title = "Throughput", .facts = {"llvmpipe", "lapilli bench"}};
@@ -95,11 +94,8 @@ TEST(ChartPage, PointsThatAnAxisCannotShow_BecomeGaps) {
 TEST(ChartPage, Markup_InTexts_IsEscaped) {
   const std::string evil(kEvil);
   ChartPage page{.title = evil, .facts = {evil}, .tables = {{{evil}, {{evil}}}}};
-  page.charts.push_back({.title = evil,
-                         .x = {.label = evil},
-                         .y = {.unit = evil},
-                         .series = {{evil, {{1, 1}}}},
-                         .reference = ChartReference{1, evil}});
+  page.charts
+      .push_back({.title = evil, .x = {.label = evil}, .y = {.unit = evil}, .series = {{evil, {{1, 1}}}}, .reference = ChartReference{1, evil}});
   page.charts.push_back({.title = "bars", .series = {{"s", {{0, 1}}}}, .bars = {evil}});
   const std::string html = without_chart_js(written(page));
 
@@ -145,9 +141,7 @@ TEST(ChartPage, WithoutChartJs_SaysWhatIsMissing) {
 TEST(ChartPage, ColumnsOfFigures_AreFlushRight) {
   ChartPage page = sample_page();
   page.tables = {{{"name", "time", "change", "3 notes"},
-                  {{"full", "1.25 ms", "-3 %", "8 lanes"},
-                   {"none", "does not fit", "", "-"},
-                   {"chunked", "0.1 ms", "+1 %", "slow"}}},
+                  {{"full", "1.25 ms", "-3 %", "8 lanes"}, {"none", "does not fit", "", "-"}, {"chunked", "0.1 ms", "+1 %", "slow"}}},
                  {{"another"}, {}}};
   const std::string html = written(page);
   EXPECT_EQ(count(html, R"(<th>name</th><th class="figure">time</th><th class="figure">change</th><th>3 notes</th>)"), 1U);

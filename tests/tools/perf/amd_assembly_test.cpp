@@ -98,7 +98,9 @@ TEST(ModelledMultiplyAdds, LoopsAndBranches_WeighAsInMesasModel) {
   EXPECT_EQ(count_modelled_multiply_adds("\ts_branch BB1\nBB0:\n" + fma + "BB1:\n\ts_cbranch_scc0 BB0\n", 64), 8);
   // The end of an outer iteration before its start, as in Mesa 26's layout.
   EXPECT_EQ(count_modelled_multiply_adds("\ts_branch BB1\nBB0:\n\ts_nop\nBB1:\n\ts_cbranch_scc1 BB3\nBB2:\n\ts_cbranch_scc1 BB0\n" + fma +
-                                             "\ts_branch BB2\nBB3:\n", 64), 8 * 4);
+                                             "\ts_branch BB2\nBB3:\n",
+                                         64),
+            8 * 4);
   // A jump out of the loop: the rest of the loop is not conditional.
   EXPECT_EQ(count_modelled_multiply_adds("BB0:\n\ts_cbranch_scc1 BB1\n" + fma + "\ts_branch BB0\nBB1:\n", 64), 8);
 }
