@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the goldens of models beyond one tile of every kernel: T > 64, N = B*T > 128, D > 64, with a document mask, dropout, masked
+"""Writes the goldens of models beyond one tile of every kernel: T > 64, N = B*T > 256, D > 64, with a document mask, dropout, masked
 and missing targets, computed in float64 by PyTorch. The tensors are large, so the files hold what is left of them, see below.
 
 Usage: make_tile_goldens.py            writes tests/torch/goldens/{gpt2,llama}_tiles.safetensors
@@ -43,21 +43,21 @@ import make_goldens
 import reference
 
 GOLDENS = make_goldens.GOLDENS
-MICRO_BATCHES, STEPS, BATCH = 2, 10, 2
+MICRO_BATCHES, STEPS, BATCH = 2, 10, 3
 # A large epsilon: where gradients are tiny, AdamW divides rounding by rounding, and nothing could be compared after it.
 OPTIM = dict(lr=1e-2, beta1=0.9, beta2=0.95, adam_eps=1e-4, weight_decay=0.1, clip=1.0)
 DROPOUT, SEED = 0.125, 20240
 INIT_KEY, SIGNS_KEY, PATTERNS = 1, 2, 32
 AMPLITUDE = 0.25  # a power of two: values are exact before they are rounded to float32
 
-# Lengths, widths and vocabularies that are no multiples of tiles: 97 and 71 positions are two tiles of attention, 194 and 142 rows and up to 264
-# columns several of any product. Heads of 40 begin at 16 bytes in 16-bit memory, those of 18 do not.
+# Lengths, widths and vocabularies that are no multiples of tiles: 97 and 89 positions are two tiles of attention; 291 and 267 rows are more than
+# a workgroup of 256 has threads, as are the columns of some products. Heads of 40 begin at 16 bytes in 16-bit memory, those of 18 do not.
 MODELS = {
     "gpt2_tiles": reference.Shape("gpt2", vocab=307, context=97, dim=80, heads=2, kv_heads=2, layers=2, ffn=136, tied=True),
-    "llama_tiles": reference.Shape("llama", vocab=211, context=71, dim=72, heads=4, kv_heads=2, layers=2, ffn=130, tied=False),
+    "llama_tiles": reference.Shape("llama", vocab=211, context=89, dim=72, heads=4, kv_heads=2, layers=2, ffn=130, tied=False),
 }
 # Where documents begin, by micro-batch and sequence: beside the edges of tiles, within them, and nowhere.
-DOCUMENTS = [[[0, 5, 63, 64, 65, 69], [0]], [[0, 33, 66], [0, 1, 2, 70]]]
+DOCUMENTS = [[[0, 5, 63, 64, 65, 69], [0], [0, 40]], [[0, 33, 66], [0, 1, 2, 70], [0, 87]]]
 
 
 def philox(counter, key):
