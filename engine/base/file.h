@@ -1,7 +1,6 @@
 #pragma once
 // Files, with the guarantees that shards, checkpoints and caches need: a file is complete or absent, and errors name
-// the
-// path and the reason.
+// the path and the reason.
 
 #include <cstddef>
 #include <filesystem>

@@ -1,7 +1,6 @@
 #pragma once
 // SPIR-V embedded in the program. The engine does not depend on particular shaders: the creator of a KernelLibrary
-// passes the shaders
-// it may use.
+// passes the shaders it may use.
 
 #include <cstdint>
 #include <span>

@@ -70,8 +70,8 @@ class KernelLibrary {
   KernelLibrary& operator=(const KernelLibrary&) = delete;
 
   // The kernel `name` with these constants. The first call starts its compilation in the background, on as many threads
-  // as there are processors; compiled() blocks. `subgroup_size` 0 leaves the choice to the driver. Another value is
-  // required of the driver (REQUIRES: within the device's range), unless the kernel uses no subgroup operations and
+  // as there are processors; compiled() blocks. `subgroup_size` 0 leaves the choice to the driver. Otherwise
+  // the driver must use this size (REQUIRES: supported), except for a kernel without subgroup operations when
   // DeviceCaps::compiler_picks_subgroup_size is set. Not thread-safe.
   const Kernel& get(std::string_view name, const SpecConstants& constants = {}, uint32_t subgroup_size = 0);
 

@@ -1,8 +1,7 @@
 #pragma once
 // How a kernel uses a range of memory: the pointer types of the argument structs in the args.h files of shaders/. On
 // the device each is a 64-bit address; on the host it is a slice, so that the recorder has the range and the
-// direction.
-// T is the element type the shader sees.
+// direction. T is the element type the shader sees.
 
 #include "engine/memory/memory.h"
 

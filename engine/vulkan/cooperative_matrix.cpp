@@ -69,7 +69,7 @@ void query_workgroup_matrices(VkInstance instance, VkPhysicalDevice physical, Ma
   vk_check(list(physical, &count, nullptr), "vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV");
   FlexibleDimensions known(count, {.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_FLEXIBLE_DIMENSIONS_PROPERTIES_NV});
   vk_check(list(physical, &count, known.data()), "vkGetPhysicalDeviceCooperativeMatrixFlexibleDimensionsPropertiesNV");
-  // A tile of f16 is rounded as a whole; bf16 element by element (matmul_coopmat2_bf16.comp).
+  // A tile of f16 is rounded as a whole; bf16 element by element (matmul_coopmat2.comp).
   result.workgroup_f16 = granularity(known, VK_COMPONENT_TYPE_FLOAT16_KHR, {VK_COMPONENT_TYPE_FLOAT32_KHR, VK_COMPONENT_TYPE_FLOAT16_KHR});
   result.workgroup_bf16 = granularity(known, VK_COMPONENT_TYPE_BFLOAT16_KHR, {VK_COMPONENT_TYPE_FLOAT32_KHR});
 }

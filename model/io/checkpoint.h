@@ -1,9 +1,9 @@
 #pragma once
-// Checkpoints: everything a run needs to continue exactly where it stopped.
+// Checkpoints: with the data set and the run's tuning.json, everything a run needs to continue exactly where it stopped.
 //
 // A checkpoint is a folder `step-XXXXXXXX` (eight digits) with state.bin, config.toml and tokenizer.model, written
 // under a temporary name, synced, renamed. Layout of state.bin: model/io/state_file.h. written_by.json beside them has
-// the version and the commit of the program; it is optional and covered by no checksum.
+// version, commit, compiler and build type of the program; it is optional and covered by no checksum.
 
 #include <filesystem>
 
@@ -31,8 +31,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const
 // configuration.
 LoadedCheckpoint load_checkpoint(const std::filesystem::path& path);
 
-// Folder of the newest checkpoint in a run folder or checkpoints folder whose files all exist and have the right size
-// (load_checkpoint verifies checksums); empty when there is none.
+// Folder of the newest checkpoint in a run folder or checkpoints folder whose files all exist, state.bin with the right
+// length (load_checkpoint verifies checksums); empty when there is none.
 std::filesystem::path find_latest_checkpoint(const std::filesystem::path& path);
 
 }  // namespace lapilli

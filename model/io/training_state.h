@@ -15,7 +15,7 @@ struct TrainingState {
   uint64_t tokens = 0;          // valid target tokens trained on
   LossScaleState loss_scale = {};  // f16
   double best_val_loss = 0;     // nats; infinity before the first evaluation
-  uint64_t tokenizer_hash = 0;
+  uint64_t tokenizer_hash = 0;  // XXH3 of the model file that the data was tokenized with
   std::vector<float> values;    // flat, in the order of the parameter table
   std::vector<float> first_moment, second_moment;  // the same; empty without optimizer state
 };

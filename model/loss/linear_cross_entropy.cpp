@@ -10,7 +10,7 @@ namespace lapilli {
 namespace {
 
 // Columns one workgroup of a CPU driver processes before it reduces across lanes
-// (shaders/loss/loss_logits_cpu.glsl).
+// (shaders/loss/loss_logits_cpu.comp).
 constexpr uint32_t kCpuVocabBlock = 512;
 
 // coopmat2 reduces the rows of a tile through a second matrix of its size; larger tiles have no registers for it.

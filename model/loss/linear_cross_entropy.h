@@ -19,8 +19,8 @@
 //
 // Logits are computed tile by tile and reduced in registers (online softmax: max, sum of exps, target's logit, argmax).
 // They reach memory only if the plan keeps them for backward (model/loss/loss_plan.h). Logit gradients have the type of
-// the operands of the d_x and d_w GEMMs and are scaled by the row weight only; 1 / sum w is applied in f32 when d_x and
-// d_w accumulate. All sums have a fixed order.
+// the operands of the d_x and d_w GEMMs and are multiplied by the row weight and, in 16 bits, by kGradientScale; (loss
+// scale) / sum w is applied in f32 when d_x and d_w accumulate. All sums have a fixed order.
 
 #include <functional>
 #include <optional>
@@ -114,6 +114,9 @@ class LinearCrossEntropy {
   void compare_with_teacher(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk);
   Model student(const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) const;
   Model teacher(const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) const;
+  // The fields that the kernels of logit gradients share (LOSS_GRADIENT_FIELDS).
+  template <typename Args>
+  Args gradient_args(const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) const;
   void teacher_logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs);
   void logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs);
   void recompute_logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs);

@@ -5,6 +5,26 @@
 
 namespace lapilli {
 
+template <typename Args>
+Args LinearCrossEntropy::gradient_args(const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) const {
+  Args arguments{};
+  arguments.state = row_chunk.state;
+  arguments.token_of_row = row_chunk.token_of_row;
+  arguments.num_valid = row_chunk.num_valid;
+  arguments.targets = inputs.targets;
+  arguments.weights = inputs.weights;
+  arguments.row_chunk = row_chunk.rows;
+  arguments.permutation_step = choose_permutation_step(row_chunk.rows);
+  arguments.cols = chunk.columns;
+  arguments.logits_stride = plan_.logits_buffer_stride();
+  arguments.first_column = chunk.first;
+  arguments.vocab = shape_.vocab;
+  arguments.softcap = options_.softcap;
+  arguments.smoothing = options_.label_smoothing;
+  arguments.z_loss = options_.z_loss;
+  return arguments;
+}
+
 void LinearCrossEntropy::teacher_logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) {
   if (!chunk.kept) {
     const Program::Scope scope(ops.program, "logits again");
@@ -12,49 +32,23 @@ void LinearCrossEntropy::teacher_logit_gradients(Ops& ops, const RowChunk& row_c
     multiply(ops, row_chunk, chunk, teacher(row_chunk, chunk, inputs), inputs.targets);
   }
   const Program::Scope scope(ops.program, "logit gradients");
-  ops.program.dispatch(ops.kernel("loss_teacher_gradient", ops.row_workgroup(), gradient_constants()),
-                       args::LossTeacherGradientArgs{.logits = chunk.logits_buffer,
-                                                     .state = row_chunk.state,
-                                                     .token_of_row = row_chunk.token_of_row,
-                                                     .num_valid = row_chunk.num_valid,
-                                                     .targets = inputs.targets,
-                                                     .weights = inputs.weights,
-                                                     .teacher_logits = chunk.teacher_logits_buffer,
-                                                     .teacher_state = row_chunk.teacher_state,
-                                                     .row_chunk = row_chunk.rows,
-                                                     .permutation_step = choose_permutation_step(row_chunk.rows),
-                                                     .cols = chunk.columns,
-                                                     .logits_stride = plan_.logits_buffer_stride(),
-                                                     .first_column = chunk.first,
-                                                     .vocab = shape_.vocab,
-                                                     .softcap = options_.softcap,
-                                                     .smoothing = options_.label_smoothing,
-                                                     .z_loss = options_.z_loss,
-                                                     .teacher_softcap = options_.teacher_softcap,
-                                                     .distillation = options_.distillation},
-                       row_chunk.rows, {.bytes = gradient_bytes(chunk, 2)});
+  auto arguments = gradient_args<args::LossTeacherGradientArgs>(row_chunk, chunk, inputs);
+  arguments.logits = chunk.logits_buffer;
+  arguments.teacher_logits = chunk.teacher_logits_buffer;
+  arguments.teacher_state = row_chunk.teacher_state;
+  arguments.teacher_softcap = options_.teacher_softcap;
+  arguments.distillation = options_.distillation;
+  ops.program.dispatch(ops.kernel("loss_teacher_gradient", ops.row_workgroup(), gradient_constants()), arguments, row_chunk.rows,
+                       {.bytes = gradient_bytes(chunk, 2)});
 }
 
 void LinearCrossEntropy::logit_gradients(Ops& ops, const RowChunk& row_chunk, const Chunk& chunk, const LossInputs& inputs) {
   if (has_teacher()) return teacher_logit_gradients(ops, row_chunk, chunk, inputs);
   if (!chunk.kept) return recompute_logit_gradients(ops, row_chunk, chunk, inputs);
   const Program::Scope scope(ops.program, "logit gradients");
-  ops.program.dispatch(ops.kernel(uses_load64() ? "loss_gradient_cpu_load64" : "loss_gradient", ops.row_workgroup(), gradient_constants()),
-                       args::LossGradientArgs{.logits = chunk.logits_buffer,
-                                              .state = row_chunk.state,
-                                              .token_of_row = row_chunk.token_of_row,
-                                              .num_valid = row_chunk.num_valid,
-                                              .targets = inputs.targets,
-                                              .weights = inputs.weights,
-                                              .row_chunk = row_chunk.rows,
-                                              .permutation_step = choose_permutation_step(row_chunk.rows),
-                                              .cols = chunk.columns,
-                                              .logits_stride = plan_.logits_buffer_stride(),
-                                              .first_column = chunk.first,
-                                              .vocab = shape_.vocab,
-                                              .softcap = options_.softcap,
-                                              .smoothing = options_.label_smoothing,
-                                              .z_loss = options_.z_loss},
+  auto arguments = gradient_args<args::LossGradientArgs>(row_chunk, chunk, inputs);
+  arguments.logits = chunk.logits_buffer;
+  ops.program.dispatch(ops.kernel(uses_load64() ? "loss_gradient_cpu_load64" : "loss_gradient", ops.row_workgroup(), gradient_constants()), arguments,
                        row_chunk.rows, {.bytes = gradient_bytes(chunk, 1)});
 }
 
@@ -64,26 +58,14 @@ void LinearCrossEntropy::recompute_logit_gradients(Ops& ops, const RowChunk& row
   const MatmulTile tile = this->tile(x, chunk.w);
   const double n = row_chunk.rows, d = shape_.dim, v = chunk.columns;
   const auto of_x = static_cast<double>(size_bytes(x.dtype())), of_w = static_cast<double>(size_bytes(chunk.w.dtype()));
-  ops.program.dispatch(ops.kernel("loss_recompute_" + tile.form, tile.workgroup, tile.constants),
-                       args::LossRecomputeArgs{.gradient = chunk.gradient,
-                                               .x = x,
-                                               .w = chunk.w,
-                                               .state = row_chunk.state,
-                                               .token_of_row = row_chunk.token_of_row,
-                                               .num_valid = row_chunk.num_valid,
-                                               .targets = inputs.targets,
-                                               .weights = inputs.weights,
-                                               .row_chunk = row_chunk.rows,
-                                               .dim = shape_.dim,
-                                               .permutation_step = choose_permutation_step(ceil_div(row_chunk.rows, tile.rows)),
-                                               .cols = chunk.columns,
-                                               .logits_stride = plan_.logits_buffer_stride(),
-                                               .first_column = chunk.first,
-                                               .vocab = shape_.vocab,
-                                               .alpha = 1.0F / options_.temperature,
-                                               .softcap = options_.softcap,
-                                               .smoothing = options_.label_smoothing,
-                                               .z_loss = options_.z_loss},
+  auto arguments = gradient_args<args::LossRecomputeArgs>(row_chunk, chunk, inputs);
+  arguments.gradient = chunk.gradient;
+  arguments.x = x;
+  arguments.w = chunk.w;
+  arguments.permutation_step = choose_permutation_step(ceil_div(row_chunk.rows, tile.rows));
+  arguments.dim = shape_.dim;
+  arguments.alpha = 1.0F / options_.temperature;
+  ops.program.dispatch(ops.kernel("loss_recompute_" + tile.form, tile.workgroup, tile.constants), arguments,
                        tile.count(row_chunk.rows, chunk.columns),
                        {.flops = 2 * n * d * v, .bytes = of_x * n * d + of_w * v * d + gradient_bytes(chunk, 0), .matrices = kernel_.uses_coopmat()});
 }

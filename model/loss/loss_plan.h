@@ -56,7 +56,7 @@ struct LossPlan {
   uint32_t logits_buffer_of(uint32_t chunk_index) const { return chunk_index + 1 < logits_buffers ? chunk_index : logits_buffers - 1; }
   // FLOPs of the student's training pass, divided by N D V: 6, and up to 8 where logits are recomputed.
   double flops_per_logit_and_dim(uint32_t vocab) const;
-  std::string to_string() const;  // "tokens, 4 ranges of 512 rows"
+  std::string to_string() const;  // "tokens: 4 ranges of 512 rows"
 };
 
 // The plan of a pass over a shape. `training` false: forward only, keeps no logits.

@@ -23,7 +23,7 @@ struct MatmulOptions {
   Nonlinearity nonlinearity = Nonlinearity::none;
   Tensor kept;         // gelu: shape and type of c or empty; swiglu: y, of c's type
   ConstTensor before;  // for the gradients: the activation's input, shape and type of c
-  Rotary rotary = {};
+  Rotary rotary = {};  // Nonlinearity::rotary: what to rotate
   std::optional<MatmulKernel> force = std::nullopt;  // for tests and measurements
 };
 

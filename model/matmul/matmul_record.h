@@ -9,8 +9,8 @@ namespace lapilli {
 // FLOPs per element of the result. For rotary see rope_flops().
 double flops_of(Nonlinearity f);
 
-// Resolves the open choices of `kernel` that depend on the depth: the tile, and the number of splits if `workspace` has
-// room, such that there are enough workgroups for a GPU.
+// If split-K is possible, sets the tile and the number of splits so that there are at least kMinWorkgroups workgroups; else
+// sets splits to 1 and leaves the tile to choose_matmul_tile().
 MatmulKernel resolve_matmul_kernel(const DeviceCaps& caps, MatmulKernel kernel, const MatmulProblem& problem, const Tensor& workspace);
 
 // Records the matmul, whole or split. REQUIRES: kernel.splits <= max_splits(), if more than 1.

@@ -216,7 +216,11 @@ std::vector<MatmulKernel> matmul_candidates(const DeviceCaps& caps, const Matmul
                                             const Tensor& workspace) {
   if (default_kernel.kernel_class == KernelClass::cpu) return cpu_candidates(caps, problem, default_kernel);
   MatmulKernel first = default_kernel;
-  if (first.tile == 0) first.tile = choose_matmul_tile(caps, problem.args.rows, problem.args.cols, false, default_kernel).rows;
+  if (first.tile == 0) {
+    const MatmulTile tile = choose_matmul_tile(caps, problem.args.rows, problem.args.cols, false, default_kernel);
+    first.tile = tile.rows;
+    if (first.kernel_class == KernelClass::coopmat2) first.tile_cols = tile.cols;  // the others have square tiles
+  }
   std::vector<MatmulKernel> candidates{first};
   add_tiles(candidates, caps, problem, default_kernel, workspace);
   if (default_kernel.kernel_class == KernelClass::coopmat && layout_of(problem.args) != MatmulLayout::nt) {

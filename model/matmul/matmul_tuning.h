@@ -12,8 +12,8 @@ namespace lapilli {
 // Records a matmul with a kernel: record_matmul(), passed in by the caller.
 using MatmulRecorder = std::function<void(Ops&, const MatmulKernel&, const MatmulProblem&)>;
 
-// The fastest correct kernel for the matmul on this device; `default_kernel`, the default, when nothing is measured. `workspace`
-// bounds splits. Measures fewer rows (tn: less depth) where all would take long. Checks sampled elements of the first
+// The fastest correct kernel for the matmul on this device, or `default_kernel` if nothing was measured. `workspace` bounds
+// splits. Measures fewer rows (tn: less depth) where all would take long. Checks sampled elements of the first
 // result in double precision.
 MatmulKernel tune_matmul(KernelTuner& tuner, const MatmulProblem& problem, const MatmulKernel& default_kernel, const Tensor& workspace,
                          const MatmulRecorder& recorder);

@@ -9,7 +9,9 @@ namespace lapilli {
 constexpr uint64_t kSliceElements = uint64_t{1} << 28;
 
 // result = {norm, scale}: norm = sqrt(sum of squares), summed in a fixed order; scale = min(1, clip / (norm + 1e-6)) as
-// torch.nn.utils.clip_grad_norm_, 1 when clip is 0. For a norm that is not finite, result[0] holds it and scale is 1.
+// torch.nn.utils.clip_grad_norm_, 1 when clip is 0. With
+// `unscale`, the inverse of the f16 loss scale, norm is that of the gradients times it, and scale is multiplied by it. For a
+// norm that is not finite, result[0] holds it and scale is 1.
 // Scratch: at least gradient_norm_scratch_floats(P) floats. 0 < P < 2^32.
 uint64_t gradient_norm_scratch_floats(uint64_t count);
 void gradient_norm(Ops& ops, Tensor result /*[2]*/, Tensor scratch, ConstTensor gradients /*[P]*/, ConstTensor unscale /*[1] or empty*/, float clip,

@@ -8,8 +8,7 @@
 namespace lapilli {
 
 // Reads the run or checkpoint config.teacher. Throws Error, naming both sides, when the teacher has another vocabulary or
-// a shorter context.
-// REQUIRES: config.teacher set, config.model.vocab_size set.
+// a shorter context. REQUIRES: config.teacher set, config.model.vocab_size set.
 LoadedCheckpoint load_teacher(const Config& config);
 // A student's configuration with what depends on the teacher's: teacher_dim and loss.teacher_softcap.
 Config with_teacher(Config student, const Config& teacher);

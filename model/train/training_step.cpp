@@ -11,7 +11,7 @@ namespace lapilli {
 namespace {
 
 constexpr uint64_t kControlWords = 10;
-constexpr uint64_t kScalarsWord = 0, kRandomWord = 4, kInverseWeightWord = 8, kUnscaleWord = 9;
+constexpr uint64_t kScalarsWord = 0, kRandomWord = 4, kGradientFactorWord = 8, kUnscaleWord = 9;
 constexpr uint64_t kNormWords = 2;
 constexpr uint64_t kResultWords = args::kSumCount + args::kStatusWords;  // per micro-batch
 
@@ -69,7 +69,7 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
                             .teacher_x = teacher_ == nullptr ? ConstTensor() : teacher_->output(),
                             .teacher_w = teacher_ == nullptr ? ConstTensor()
                                                              : teacher_weights_->operand(teacher_weights_->head_name(), config_.train.precision)},
-                           control_tensor(kInverseWeightWord, 1, DType::f32));
+                           control_tensor(kGradientFactorWord, 1, DType::f32));
   }
   transformer_.backward(ops, gradients_, weights_, batch, random_state, micro_batch, into);
 }
@@ -165,7 +165,7 @@ StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, doub
   std::byte* control = control_.host().data();
   std::memcpy(control + kScalarsWord * 4, floats, sizeof floats);
   std::memcpy(control + kRandomWord * 4, random, sizeof random);
-  std::memcpy(control + kInverseWeightWord * 4, inverse, sizeof inverse);
+  std::memcpy(control + kGradientFactorWord * 4, inverse, sizeof inverse);
 
   end_span("upload");
   Program& program = current();

@@ -122,20 +122,18 @@ Transformer::BlockParameters Transformer::block_weights(const ModelWeights& weig
 
 void Transformer::norm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias) const {
   const Program::Scope scope(ops.program, "norm");
-  if (config_.norm == NormKind::layernorm) {
-    layernorm_forward(ops, y, mean, rstd, x, weight, bias, ModelConfig::kNormEps);
-  } else {
-    rmsnorm_forward(ops, y, rstd, x, weight, ModelConfig::kNormEps);
+  switch (config_.norm) {
+    case NormKind::layernorm: return layernorm_forward(ops, y, mean, rstd, x, weight, bias, ModelConfig::kNormEps);
+    case NormKind::rmsnorm: return rmsnorm_forward(ops, y, rstd, x, weight, ModelConfig::kNormEps);
   }
 }
 
 void Transformer::norm_backward(Ops& ops, Tensor d_x, Tensor d_weight, Tensor d_bias, ConstTensor d_y, ConstTensor x, ConstTensor mean,
                                 ConstTensor rstd, ConstTensor weight, Into into_d_x, Into into) const {
   const Program::Scope scope(ops.program, "norm");
-  if (config_.norm == NormKind::layernorm) {
-    layernorm_backward(ops, d_x, d_weight, d_bias, scratch_, d_y, x, mean, rstd, weight, into_d_x, into);
-  } else {
-    rmsnorm_backward(ops, d_x, d_weight, scratch_, d_y, x, rstd, weight, into_d_x, into);
+  switch (config_.norm) {
+    case NormKind::layernorm: return layernorm_backward(ops, d_x, d_weight, d_bias, scratch_, d_y, x, mean, rstd, weight, into_d_x, into);
+    case NormKind::rmsnorm: return rmsnorm_backward(ops, d_x, d_weight, scratch_, d_y, x, rstd, weight, into_d_x, into);
   }
 }
 

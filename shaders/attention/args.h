@@ -6,7 +6,7 @@
 
 ARGS_BEGIN
 
-// ---- attention_cpu.comp, attention_tiled.comp (f32 memory), attention_coopmat_*.comp ----
+// ---- attention_cpu.comp, attention_tiled.comp (f32 memory), attention_coopmat.comp ----
 // SPEC_A_TYPE: qkv, SPEC_B_TYPE: d_attended, SPEC_C_TYPE: what is written. attention_delta.comp: A d_attended, B attended.
 // qkv [N, (H + 2G)E]: a row holds the H query heads, then G key heads, then G value heads.
 struct AttentionArgs {

@@ -4,8 +4,7 @@
 //   d_q_i = sum_j p_ij (d_o_i . v_j - delta_i) k_j / sqrt(E)
 //
 // A workgroup holds kBlockM * kSubgroup consecutive queries of one head, with their q, d_o and d_q. It streams keys kBlockN
-// at a time.
-// Accumulator: f32, keys in ascending order.
+// at a time. Accumulator: f32, keys in ascending order.
 //
 // kernel attention_d_q_cpu
 // kernel attention_d_q_cpu_load64: LOAD64

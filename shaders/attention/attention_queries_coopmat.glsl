@@ -1,6 +1,5 @@
 // Shared by the two cooperative-matrix attention kernels that hold queries and stream keys (forward, d_q). Include
-// after
-// attention_coopmat.glsl.
+// after attention_coopmat.glsl.
 uint h;                      // the workgroup's
 uint key_head, value_head;   // its group's, among the heads of qkv
 uint first_key, last_key;    // visible to a query of the tile; the first is a multiple of kCols

@@ -9,8 +9,7 @@
 // Shared memory is plain floats: Mesa compiles a store to a dynamically indexed component of a shared vec4 to a chain
 // of branches. Loops that read it have no [[unroll]]: a GPU's compiler unrolls 16 iterations itself, while lavapipe's
 // compile time grows with the square of the shared accesses in a kernel with barriers (minutes, in LLVM's coroutine
-// pass).
-// Accumulators: f32, ascending order.
+// pass). Accumulators: f32, ascending order.
 
 const uint kTile = 64;
 const uint kStage = 16;

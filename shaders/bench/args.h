@@ -14,7 +14,7 @@ struct BenchFmaArgs {
   float shift;    // x = x * its neighbour + shift, again and again
 };
 
-// ---- bench_matrix_*.comp ----
+// ---- bench_matrix.comp ----
 struct BenchMatrixArgs {
   OutF32 result;   // [stored, SPEC_FRAGMENT_ROWS * SPEC_FRAGMENT_COLS]
   uint stored;     // the first subgroups leave their sums

@@ -103,29 +103,28 @@ struct LossCombineArgs {
 // below 2^-22, and overflows at 255.
 const float kGradientScale = 256.0f;
 
+// What the three kernels of logit gradients share.
+#define LOSS_GRADIENT_FIELDS                                                                           \
+  InF32 state;                               /* [rows,kRowState] */                                    \
+  InU32 token_of_row, num_valid, targets;    /* [rows], [1], [N] */                                    \
+  InF32 weights;                             /* [N] */                                                 \
+  uint row_chunk, permutation_step;          /* rows, and their order (common.glsl's strided_permutation) */ \
+  uint cols, logits_stride, first_column, vocab;                                                       \
+  float softcap, smoothing, z_loss;
+
 // Computes logit gradients from logits; see shaders/loss/loss_gradient.glsl.
 struct LossGradientArgs {
   // [rows,logits_stride] In: f32 logits u. Out: d(w * objective)/du, in place, of type SPEC_C_TYPE; 16 bits: in the
   // first half of the row.
   InOutReal logits;
-  InF32 state;  // [rows,kRowState]
-  InU32 token_of_row, num_valid, targets;
-  InF32 weights;  // [N]
-  uint row_chunk, permutation_step;  // rows, and their order (common.glsl's strided_permutation)
-  uint cols, logits_stride, first_column, vocab;
-  float softcap, smoothing, z_loss;
+  LOSS_GRADIENT_FIELDS
 };
 // The same with a teacher.
 struct LossTeacherGradientArgs {
   InOutReal logits;
-  InF32 state;
-  InU32 token_of_row, num_valid, targets;
-  InF32 weights;
   InF32 teacher_logits;  // [rows,logits_stride] before the softcap
   InF32 teacher_state;  // [rows,kRowState]
-  uint row_chunk, permutation_step;
-  uint cols, logits_stride, first_column, vocab;
-  float softcap, smoothing, z_loss;
+  LOSS_GRADIENT_FIELDS
   float teacher_softcap, distillation;
 };
 // The same, recomputed from x and w without reading logits.
@@ -133,14 +132,9 @@ struct LossRecomputeArgs {
   OutReal gradient;  // [rows,logits_stride] like the output of LossGradientArgs.logits
   InReal x;  // as in LossLogitsArgs
   InReal w;  // [cols,D]
-  InF32 state;  // the rest as in LossGradientArgs
-  InU32 token_of_row, num_valid, targets;
-  InF32 weights;
-  uint row_chunk, dim;
-  uint permutation_step;  // permutation of the rows of tiles
-  uint cols, logits_stride, first_column, vocab;
+  LOSS_GRADIENT_FIELDS  // permutation_step: of the rows of tiles
+      uint dim;
   float alpha;  // 1 / temperature
-  float softcap, smoothing, z_loss;
 };
 
 // Sums over teacher and student logits of a compact row over the chunks, with e = exp(zt - m), zt the teacher's logits

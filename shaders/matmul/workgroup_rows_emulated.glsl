@@ -1,8 +1,7 @@
 // workgroup_rows.glsl in plain GLSL.
 
 // Consecutive threads hold consecutive elements, so the thread of a row's first element finds the rest of the row after
-// it.
-// REQUIRES: kCols divides kWorkgroup.
+// it. REQUIRES: kCols divides kWorkgroup.
 shared float row_values[kRows], row_elements[kWorkgroup];
 #define REDUCE_ROWS(matrix, operation)                                                                              \
   [[dont_unroll]] for (uint i = 0; i < kElements; ++i) {                                                            \

@@ -16,7 +16,7 @@ struct ColumnSumArgs {
   uint accumulate;  // 1: add to what is there
 };
 
-// ---- norm_forward*.comp, norm_backward*.comp ----
+// ---- norm_forward.comp, norm_backward.comp ----
 // LayerNorm, or RMSNorm without a mean (which is then 0). dim is a specialization constant (SPEC_WIDTH); SPEC_VARIANT:
 // see norm_row.glsl.
 struct NormForwardArgs {

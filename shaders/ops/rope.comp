@@ -4,8 +4,7 @@
 #include "shaders/common/real.glsl"
 #include "shaders/common/rotary.glsl"
 // Rotary position embedding as a separate pass, where no matmul fuses it (matmul_finish.glsl); f32. Backward rotates by
-// the
-// opposite angle (direction -1).
+// the opposite angle (direction -1).
 //
 // qkv [rows, row_stride] in place: heads of width E = kHeadWidth, even; rotates the first rotary_heads (queries and
 // keys). Table [>= context, E] at row n % context. One workgroup per row of qkv, its lanes stride over the pairs. E is

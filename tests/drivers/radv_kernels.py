@@ -7,7 +7,7 @@ Usage: radv_kernels.py [--mesa26] FAMILY...    of those in radv_table.CHIPS
 --mesa26: the RADV of Mesa 26.1 (tools/scripts/with_mesa26.sh), which has no null hardware; tests/drivers/amd_card.cpp
 simulates the GPU.
 
-Prints a line a family, then the table of the README. The program is $LAPILLI, default build/lapilli; the installed driver's file
+Prints a line a family, then the table of tools/bench/RESULTS.md. The program is $LAPILLI, default build/lapilli; the installed driver's file
 $LAPILLI_RADV_ICD, default where Mesa puts it. Exit code 77 where there is no RADV, or it has no null hardware.
 """
 import glob

@@ -7,8 +7,7 @@
 //
 // Ids of models trained here: 0 <unk>, 1 <s> (BOS), 2 </s> (EOS), 3..258 the byte pieces <0x00>..<0xFF>, then the
 // learned pieces. In unigram, bpe and byte models the newline is <0x0A>, id 13; in char models it is a character like
-// any
-// other.
+// any other.
 
 #include <cstdint>
 #include <filesystem>

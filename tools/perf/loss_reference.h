@@ -20,8 +20,7 @@ struct LossReference {
 };
 
 // `read_w` returns rows first .. first + count of w as [count,D]; it is called for all V rows, twice, some MiB at a
-// time.
-// Takes 2 R V D multiply-adds. x is [R,D], targets [R]. REQUIRES: targets below V.
+// time. Takes 2 R V D multiply-adds. x is [R,D], targets [R]. REQUIRES: targets below V.
 LossReference reference_loss(const std::vector<float>& x, const std::vector<uint32_t>& targets, uint32_t vocab, uint32_t dim, double scale,
                              const std::function<std::vector<float>(uint32_t first, uint32_t count)>& read_w);
 

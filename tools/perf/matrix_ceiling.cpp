@@ -9,7 +9,7 @@ namespace lapilli {
 
 namespace {
 
-constexpr uint32_t kUnrolled = 16;  // as in shaders/bench/bench_matrix.glsl
+constexpr uint32_t kUnrolled = 16;  // as in shaders/bench/bench_matrix.comp
 constexpr uint32_t kChains[] = {2, 4, 8};
 constexpr double kTrialSeconds = 0.01, kRunSeconds = 0.04;
 

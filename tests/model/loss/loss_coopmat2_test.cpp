@@ -1,7 +1,6 @@
 // The loss with workgroup-scope matrices: on devices with VK_NV_cooperative_matrix2, and emulated. Emulated kernels
 // take seconds to compile, so a few shapes cover every edge: whole and partial tiles of rows, columns and depths, logits buffers
-// whose rows start
-// at 16 bytes and chunks that end within a tile. The masking contract is in loss_masking_test.cpp.
+// whose rows start at 16 bytes and chunks that end within a tile. The masking contract is in loss_masking_test.cpp.
 #include "tests/model/loss/loss_support.h"
 
 namespace lapilli::test {

@@ -217,8 +217,7 @@ struct LossBounds {
   double sum_nll = 0, sum_objective = 0;
 };
 // 16-bit operands: x and w are exact, gradients of logits are rounded: in f16, kGradientScale times as large and before
-// the
-// divisor, to nothing less than 2^-25.
+// the divisor, to nothing less than 2^-25.
 inline LossBounds bounds_of(const LossProblem& p, const LossResult& r, double of_logit, Precision precision = Precision::f32) {
   constexpr double kTiny = 1e-36;  // smaller values are flushed to zero
   LossBounds bounds;
