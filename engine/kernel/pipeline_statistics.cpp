@@ -50,8 +50,10 @@ std::vector<PipelineText> texts_of(VkDevice device, VkPipeline pipeline, uint32_
   }
   vk_check(get(device, &info, &count, found.data()), "vkGetPipelineExecutableInternalRepresentationsKHR");
   std::vector<PipelineText> texts;
-  for (size_t i = 0; i < found.size(); ++i)
-    if (found[i].isText != VK_FALSE) texts.push_back({.name = found[i].name, .text = memory[i].data()});  // it ends with a 0
+  for (size_t i = 0; i < found.size(); ++i) {
+    const char* text = memory[i].c_str();  // it ends with a 0
+    if (found[i].isText != VK_FALSE) texts.push_back({.name = found[i].name, .text = text});
+  }
   return texts;
 }
 

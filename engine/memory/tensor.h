@@ -2,6 +2,7 @@
 // Tensors: a slice of device memory with a shape and an element type. They never own; row-major, last dimension fastest.
 // Rows follow each other without gaps, except in views from columns(), which only matmul and the loss accept.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -18,7 +19,7 @@ class Shape {
   Shape() = default;
   Shape(std::initializer_list<uint32_t> dims) : rank_(static_cast<uint32_t>(dims.size())) {
     CHECK(dims.size() <= dims_.size(), "rank {}", dims.size());
-    std::copy(dims.begin(), dims.end(), dims_.begin());
+    std::ranges::copy(dims, dims_.begin());
   }
   uint32_t rank() const { return rank_; }
   uint32_t operator[](uint32_t i) const { return dims_[i]; }

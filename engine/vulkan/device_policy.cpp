@@ -15,7 +15,7 @@ constexpr uint32_t kIntel = 0x8086;  // PCI vendor ID
 // Mesa's CPU driver uses twice the SIMD width with this setting, on processors with AVX-512 (measured; README). It
 // reads the variable once, when the instance is created.
 void prepare_driver_environment() {
-#if defined(__x86_64__)
+#ifdef __x86_64__
   if (__builtin_cpu_supports("avx512f")) set_environment_if_unset("LP_NATIVE_VECTOR_WIDTH", "512");
 #endif
 }

@@ -16,7 +16,7 @@ constexpr uint32_t kMaxCoopmatWidth = 128;  // above it, a subgroup's share of t
 // Head width is padded to whole cooperative matrices, which have these dimensions.
 uint32_t longest_side(const MatrixShape& shape) { return std::max({16U, shape.cols, shape.depth}); }
 uint32_t padded_width(const MatrixShape& shape, uint32_t head_width, uint32_t subgroups_n) {
-  return static_cast<uint32_t>(round_up(head_width, longest_side(shape) * subgroups_n));
+  return static_cast<uint32_t>(round_up(head_width, uint64_t{longest_side(shape)} * subgroups_n));
 }
 uint32_t streamed_tiles(AttentionPass pass) { return pass == AttentionPass::backward ? 2 : 1; }
 

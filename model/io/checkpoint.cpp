@@ -64,7 +64,7 @@ std::vector<Found> list_checkpoints(const fs::path& parent) {
     const std::optional<uint64_t> step = step_of(entry->path());
     if (step && fs::is_directory(entry->path(), failure)) found.push_back({*step, entry->path()});
   }
-  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.step > b.step; });
+  std::ranges::sort(found, [](const Found& a, const Found& b) { return a.step > b.step; });
   return found;
 }
 

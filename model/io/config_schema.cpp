@@ -34,7 +34,7 @@ template <typename E>
 Field choice(E& field, std::span<const char* const> names) {
   return Choice{names, [&field, names] { return std::string(name_of(field, names)); },
                 [&field, names](const std::string& name) {
-                  const auto found = std::find(names.begin(), names.end(), name);
+                  const auto found = std::ranges::find(names, name);
                   CHECK(found != names.end(), "'{}' is none of the names", name);
                   field = static_cast<E>(found - names.begin());
                 }};
@@ -129,7 +129,7 @@ struct RangeCheck {
 
 namespace schema {
 
-bool Choice::has(std::string_view word) const { return std::find(names.begin(), names.end(), word) != names.end(); }
+bool Choice::has(std::string_view word) const { return std::ranges::find(names, word) != names.end(); }
 
 bool Range::contains(double value) const {
   return std::isfinite(value) && (low_excluded ? value > low : value >= low) && (high_excluded ? value < high : value <= high);
@@ -240,13 +240,13 @@ std::string nearest_key(std::string_view section, std::string_view name) {
   if (known != std::end(kNamesElsewhere)) return std::string(known->second);
   // A key in the wrong section counts as one edit.
   const auto distance = [&](const Key& key) { return 2 * edit_distance(key.name, name) + (key.section != section); };
-  const auto nearest = std::min_element(std::begin(kKeys), std::end(kKeys), [&](const Key& a, const Key& b) { return distance(a) < distance(b); });
+  const auto nearest = std::ranges::min_element(kKeys, [&](const Key& a, const Key& b) { return distance(a) < distance(b); });
   return nearest->path();
 }
 
 std::string nearest_section(std::string_view name) {
-  const auto nearest = std::min_element(std::begin(kKeys), std::end(kKeys),
-                                        [&](const Key& a, const Key& b) { return edit_distance(a.section, name) < edit_distance(b.section, name); });
+  const auto nearest =
+      std::ranges::min_element(kKeys, [&](const Key& a, const Key& b) { return edit_distance(a.section, name) < edit_distance(b.section, name); });
   return nearest->section;
 }
 

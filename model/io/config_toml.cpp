@@ -49,7 +49,7 @@ bool comes_before(const toml::node& a, const toml::node& b) {
 std::vector<std::pair<std::string, const toml::node*>> in_order(const toml::table& table) {
   std::vector<std::pair<std::string, const toml::node*>> entries;
   for (const auto& [key, node] : table) entries.emplace_back(key.str(), &node);
-  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return comes_before(*a.second, *b.second); });
+  std::ranges::stable_sort(entries, [](const auto& a, const auto& b) { return comes_before(*a.second, *b.second); });
   return entries;
 }
 

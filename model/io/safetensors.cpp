@@ -28,7 +28,7 @@ constexpr TypeName kTypes[] = {{TensorType::f32, "F32", 4}, {TensorType::f16, "F
                                {TensorType::i32, "I32", 4}, {TensorType::u32, "U32", 4}, {TensorType::i64, "I64", 8}};
 
 const TypeName& type_name(TensorType type) {
-  return *std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& t) { return t.type == type; });
+  return *std::ranges::find_if(kTypes, [&](const TypeName& t) { return t.type == type; });
 }
 
 // Bytes of a shape; nothing when they are more than any file has.
@@ -79,7 +79,7 @@ TensorInfo parse_tensor(const std::string& path, const std::string& name, const 
   } catch (const std::exception& error) {
     throw Error("'{}' is damaged: the header has an invalid entry for tensor {} ({})", path, name, error.what());
   }
-  const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& t) { return t.name == dtype; });
+  const auto type = std::ranges::find_if(kTypes, [&](const TypeName& t) { return t.name == dtype; });
   if (type == std::end(kTypes)) {
     throw Error("'{}': tensor {} is of type {}; this program reads F32, F16, BF16, I32, U32 and I64", path, name, dtype);
   }
@@ -119,8 +119,7 @@ void SafetensorsFile::parse_header(std::string_view text) {
       metadata_[key] = value.get<std::string>();
     }
   }
-  std::sort(tensors_.begin(), tensors_.end(),
-            [](const TensorInfo& a, const TensorInfo& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
+  std::ranges::sort(tensors_, [](const TensorInfo& a, const TensorInfo& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
   uint64_t taken = 0;
   for (const TensorInfo& tensor : tensors_) {
     if (tensor.begin > tensor.end || tensor.end > data_.size()) {
@@ -137,11 +136,11 @@ void SafetensorsFile::parse_header(std::string_view text) {
 }
 
 bool SafetensorsFile::contains(std::string_view name) const {
-  return std::any_of(tensors_.begin(), tensors_.end(), [&](const TensorInfo& t) { return t.name == name; });
+  return std::ranges::any_of(tensors_, [&](const TensorInfo& t) { return t.name == name; });
 }
 
 const TensorInfo& SafetensorsFile::info(std::string_view name) const {
-  const auto found = std::find_if(tensors_.begin(), tensors_.end(), [&](const TensorInfo& t) { return t.name == name; });
+  const auto found = std::ranges::find_if(tensors_, [&](const TensorInfo& t) { return t.name == name; });
   if (found == tensors_.end()) throw Error("'{}' has no tensor {}", path_, name);
   return *found;
 }

@@ -7,6 +7,8 @@
 
 namespace lapilli {
 
+constexpr uint64_t kWordBytes = 4;  // of what host and device exchange: u32 and f32
+
 class BatchInputs {
  public:
   // Room for `slots` micro-batches of N = batch * context tokens. Without `document_mask`, tensors(i).document_start is empty.

@@ -25,7 +25,7 @@ EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, cons
       context_(context),
       document_mask_(document_mask),
       inputs_(device, kept, 1, batch * context, document_mask),
-      results_(device, kept, (uint64_t{batch} * context + args::kSumCount + args::kStatusWords) * 4, "batches", Direction::to_host),
+      results_(device, kept, (uint64_t{batch} * context + args::kSumCount + args::kStatusWords) * kWordBytes, "batches", Direction::to_host),
       transformer_(scratch, device.caps(), config, batch, context, Purpose::evaluation, false, precision),
       loss_(scratch, device.caps(), {batch * context, config.dim, config.vocab_size}, scoring_options(loss),
             plan_loss(loss, {batch * context, config.dim, config.vocab_size}, false), matmul_kernel(device.caps(), precision)),
@@ -38,9 +38,9 @@ std::unique_ptr<Program> EvaluationPass::recorded(KernelLibrary& kernels, const 
   const BatchTensors batch = inputs_.tensors(0);
   const uint32_t n = batch_ * context_;
   const Slice& results = results_.device_slice();
-  const Tensor nll(results.sub(0, n * 4), {n});
-  const Tensor sums(results.sub(n * 4, args::kSumCount * 4), {args::kSumCount});
-  const Tensor status(results.sub((n + args::kSumCount) * 4, args::kStatusWords * 4), {args::kStatusWords}, DType::u32);
+  const Tensor nll(results.sub(0, kWordBytes * n), {n});
+  const Tensor sums(results.sub(kWordBytes * n, kWordBytes * args::kSumCount), {args::kSumCount});
+  const Tensor status(results.sub(kWordBytes * (n + args::kSumCount), kWordBytes * args::kStatusWords), {args::kStatusWords}, DType::u32);
   transformer_.forward(ops, weights, batch, {}, 0);
   loss_.forward(ops, {.nll = nll, .sums = sums, .status = status},
                 {.x = transformer_.output(),
@@ -73,9 +73,9 @@ std::vector<float> EvaluationPass::run_batch(const Batch& batch, LossSums* sums)
   std::vector<float> nll(n);
   float sum_words[args::kSumCount];
   uint32_t status[args::kStatusWords];
-  std::memcpy(nll.data(), words, n * 4);
-  std::memcpy(sum_words, words + n * 4, sizeof sum_words);
-  std::memcpy(status, words + (n + args::kSumCount) * 4, sizeof status);
+  std::memcpy(nll.data(), words, kWordBytes * n);
+  std::memcpy(sum_words, words + kWordBytes * n, sizeof sum_words);
+  std::memcpy(status, words + kWordBytes * (n + args::kSumCount), sizeof status);
   require_good_targets(status, config_.vocab_size, fmt::format("evaluation batch {}", batch.index));
   if (sums != nullptr) *sums = read_loss_sums(sum_words);
   return nll;

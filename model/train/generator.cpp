@@ -15,8 +15,8 @@ Generator::Generator(Device& device, Arena& kept, Arena& scratch, const ModelCon
     : device_(device),
       config_(config),
       loss_(loss),
-      tokens_(device, kept, (config.context + 2) * 4, "batches", Direction::to_device),
-      logits_(device, kept, config.vocab_size * 4, "batches", Direction::to_host),
+      tokens_(device, kept, kWordBytes * (config.context + 2), "batches", Direction::to_device),
+      logits_(device, kept, kWordBytes * config.vocab_size, "batches", Direction::to_host),
       last_(reserve_tensor(scratch, {1, config.dim}, "activations")) {
   Arena::AliasScope alias_scope(scratch);
   for (uint32_t length = std::min(config.context, 16U);; length = std::min(2 * length, config.context)) {
@@ -28,8 +28,8 @@ Generator::Generator(Device& device, Arena& kept, Arena& scratch, const ModelCon
 
 void Generator::record(KernelLibrary& kernels, const ModelWeights& weights, bool quick) {
   const Slice& words = tokens_.device_slice();
-  const ConstTensor row(words.sub(config_.context * 4, 4), {1}, DType::u32);
-  const ConstTensor one(words.sub((config_.context + 1) * 4, 4), {1}, DType::u32);
+  const ConstTensor row(words.sub(kWordBytes * config_.context, kWordBytes), {1}, DType::u32);
+  const ConstTensor one(words.sub(kWordBytes * (config_.context + 1), kWordBytes), {1}, DType::u32);
   const Tensor logits(logits_.device_slice(), {1, config_.vocab_size});
   const ConstTensor head = weights.head().row_range(0, config_.vocab_size);
   for (Pass& pass : passes_) {
@@ -37,7 +37,7 @@ void Generator::record(KernelLibrary& kernels, const ModelWeights& weights, bool
     Ops ops{.program = *pass.program, .kernels = kernels, .quick = quick};
     tokens_.record(*pass.program);
     BatchTensors batch;
-    batch.tokens = ConstTensor(words.sub(0, pass.length * 4), {pass.length}, DType::u32);
+    batch.tokens = ConstTensor(words.sub(0, kWordBytes * pass.length), {pass.length}, DType::u32);
     pass.transformer->forward(ops, weights, batch, {}, 0);
     pass.program->dispatch(ops.kernel("loss_gather", ops.row_workgroup(), type_constants(last_, pass.transformer->output())),
                            args::LossGatherArgs{
@@ -60,10 +60,10 @@ std::vector<float> Generator::next_logits(std::span<const uint32_t> tokens) {
   std::ranges::copy(tokens, words.begin());
   words[config_.context] = static_cast<uint32_t>(tokens.size()) - 1;
   words[config_.context + 1] = 1;
-  std::memcpy(tokens_.host().data(), words.data(), words.size() * 4);
+  std::memcpy(tokens_.host().data(), words.data(), words.size() * kWordBytes);
   pass->program->run();
   std::vector<float> logits(config_.vocab_size);
-  std::memcpy(logits.data(), logits_.host().data(), logits.size() * 4);
+  std::memcpy(logits.data(), logits_.host().data(), logits.size() * kWordBytes);
   if (loss_.softcap > 0)
     for (float& logit : logits) logit = loss_.softcap * std::tanh(logit / loss_.softcap);
   return logits;

@@ -16,7 +16,7 @@ namespace lapilli {
 struct TrainingMemory {
   // Reserves memory, and reads the teacher if there is one. Allocates nothing before commit(). `table` must outlive the
   // object.
-  TrainingMemory(Device& device, const Config& config, const ParameterTable& table);
+  TrainingMemory(Device& device, const Config& student, const ParameterTable& table);
   // Throws Error with the plan by kind when it does not fit.
   void commit(Device& device) {
     Arena::commit_all(device, {&kept, &scratch});

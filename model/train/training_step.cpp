@@ -29,8 +29,8 @@ TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Co
       first_moment_(kept, table, "optimizer"),
       second_moment_(kept, table, "optimizer"),
       inputs_(device, kept, config.data.accumulate, config.data.batch * config.model.context, config.data.document_mask),
-      control_(device, kept, kControlWords * 4, "batches", Direction::to_device),
-      results_(device, kept, (kNormWords + config.data.accumulate * kResultWords) * 4, "batches", Direction::to_host),
+      control_(device, kept, kControlWords * kWordBytes, "batches", Direction::to_device),
+      results_(device, kept, (kNormWords + config.data.accumulate * kResultWords) * kWordBytes, "batches", Direction::to_host),
       transformer_(scratch, device.caps(), config.model, config.data.batch, config.model.context, Purpose::training, config.train.recompute,
                    config.train.precision),
       loss_(scratch, device.caps(), micro_batch_loss_shape(config), config.loss, plan_loss(config.loss, micro_batch_loss_shape(config), true),
@@ -41,15 +41,16 @@ TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Co
       loss_scale_(config.train.precision) {}
 
 Tensor TrainingStep::control_tensor(uint64_t first_word, uint32_t words, DType dtype) const {
-  return {control_.device_slice().sub(first_word * 4, words * 4), {words}, dtype};
+  return {control_.device_slice().sub(kWordBytes * first_word, kWordBytes * words), {words}, dtype};
 }
 
 void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
   const BatchTensors batch = inputs_.tensors(micro_batch);
   const Tensor random_state = config_.model.dropout > 0 ? control_tensor(kRandomWord, 4, DType::u32) : Tensor();
-  const uint64_t at = (kNormWords + micro_batch * kResultWords) * 4;
-  const Tensor sums(results_.device_slice().sub(at, args::kSumCount * 4), {args::kSumCount});
-  const Tensor status(results_.device_slice().sub(at + args::kSumCount * 4, args::kStatusWords * 4), {args::kStatusWords}, DType::u32);
+  const uint64_t at = kWordBytes * (kNormWords + micro_batch * kResultWords);
+  const Tensor sums(results_.device_slice().sub(at, kWordBytes * args::kSumCount), {args::kSumCount});
+  const Tensor status(results_.device_slice().sub(at + kWordBytes * args::kSumCount, kWordBytes * args::kStatusWords), {args::kStatusWords},
+                      DType::u32);
   const Into into = micro_batch == 0 ? Into::overwrite : Into::accumulate;
 
   transformer_.forward(ops, weights_, batch, random_state, micro_batch);
@@ -77,7 +78,7 @@ void TrainingStep::record_micro_batch(Ops& ops, uint32_t micro_batch) {
 void TrainingStep::record_update(Ops& ops) {
   const Program::Scope scope(ops.program, "optimizer");
   const OptimConfig& optim = config_.optim;
-  const Tensor norm(results_.device_slice().sub(0, kNormWords * 4), {2});
+  const Tensor norm(results_.device_slice().sub(0, kNormWords * kWordBytes), {2});
   gradient_norm(ops, norm, norm_scratch_, gradients_.all(), control_tensor(kUnscaleWord, 1, DType::f32), static_cast<float>(optim.clip));
   const auto update = [&](uint64_t first, uint64_t end, Tensor copies, double weight_decay) {
     if (first == end) return;
@@ -163,9 +164,9 @@ StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, doub
                              static_cast<uint32_t>(step >> 32)};
   const float inverse[] = {weight > 0 ? static_cast<float>(run_scale_ / weight) : 0.0F, static_cast<float>(1 / run_scale_)};
   std::byte* control = control_.host().data();
-  std::memcpy(control + kScalarsWord * 4, floats, sizeof floats);
-  std::memcpy(control + kRandomWord * 4, random, sizeof random);
-  std::memcpy(control + kGradientFactorWord * 4, inverse, sizeof inverse);
+  std::memcpy(control + kScalarsWord * kWordBytes, floats, sizeof floats);
+  std::memcpy(control + kRandomWord * kWordBytes, random, sizeof random);
+  std::memcpy(control + kGradientFactorWord * kWordBytes, inverse, sizeof inverse);
 
   end_span("upload");
   Program& program = current();
@@ -187,7 +188,7 @@ StepResult TrainingStep::read_results(std::span<const Batch> batches, uint64_t s
   for (uint32_t m = 0; m < config_.data.accumulate; ++m) {
     float sums[args::kSumCount];
     uint32_t status[args::kStatusWords];
-    const std::byte* at = words + (kNormWords + m * kResultWords) * 4;
+    const std::byte* at = words + (kNormWords + m * kResultWords) * kWordBytes;
     std::memcpy(sums, at, sizeof sums);
     std::memcpy(status, at + sizeof sums, sizeof status);
     require_good_targets(status, config_.model.vocab_size, fmt::format("step {}, micro-batch {}", step, batches[m].index));

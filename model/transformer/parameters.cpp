@@ -151,7 +151,7 @@ ParameterTable::ParameterTable(const ModelConfig& c) {
   if (!c.tie_embeddings) table.embedding("head.weight", c.vocab_size, "lm_head.weight", "lm_head.weight");
 
   specs_ = table.take();
-  std::stable_partition(specs_.begin(), specs_.end(), [](const ParameterSpec& spec) { return spec.decay; });
+  std::ranges::stable_partition(specs_, [](const ParameterSpec& spec) { return spec.decay; });
   for (ParameterSpec& spec : specs_) {
     spec.offset = count_;
     count_ += spec.shape.elements();
@@ -172,7 +172,7 @@ std::vector<std::pair<std::string, Shape>> layer_matrices(const ModelConfig& con
 }
 
 const ParameterSpec* ParameterTable::find(const std::string& name) const {
-  const auto found = std::find_if(specs_.begin(), specs_.end(), [&](const ParameterSpec& s) { return s.name == name; });
+  const auto found = std::ranges::find_if(specs_, [&](const ParameterSpec& s) { return s.name == name; });
   return found == specs_.end() ? nullptr : &*found;
 }
 

@@ -124,7 +124,7 @@ inline AttentionGradient attention_backward(const AttentionSize& s, const Double
                                             const std::vector<uint32_t>& start, const Arithmetic& a = {}) {
   AttentionGradient r{Doubles(s.qkv_size()), Doubles(s.qkv_size())};
   const double scale = 1 / std::sqrt(static_cast<double>(s.E));
-  const double terms = static_cast<double>(s.T) * (s.H / s.G);  // of the longest sum
+  const double terms = static_cast<double>(s.T) * static_cast<double>(s.H / s.G);  // of the longest sum
   // r += weight * x; the weight is off by weight_error, and each term has at most terms + 2 roundings.
   const auto add = [&](uint64_t to, const Doubles& x, uint64_t at, double weight, double weight_error) {
     for (uint64_t e = 0; e < s.E; ++e) {

@@ -46,7 +46,7 @@ inline TeacherRow teacher_row(const LossProblem& p, uint32_t n) {
     u /= p.temperature;
     row.ln_q.push_back(p.teacher_softcap == 0 ? u : p.teacher_softcap * std::tanh(u / p.teacher_softcap));
   }
-  const double largest = *std::max_element(row.ln_q.begin(), row.ln_q.end());
+  const double largest = *std::ranges::max_element(row.ln_q);
   double sum = 0;
   for (const double z : row.ln_q) sum += std::exp(z - largest);
   for (double& z : row.ln_q) {
@@ -78,13 +78,13 @@ inline LossResult loss(const LossProblem& p) {
       slope[v] = p.softcap == 0 ? 1 : 1 - (z[v] / p.softcap) * (z[v] / p.softcap);
       total += z[v];
     }
-    const auto best = std::max_element(z.begin(), z.end());
+    const auto best = std::ranges::max_element(z);
     double sum = 0;
     for (const double value : z) sum += std::exp(value - *best);
     const double lse = *best + std::log(sum), mean = total / p.vocab;
     r.lse[n] = lse;
     r.nll[n] = lse - z[p.targets[n]];
-    r.reach = std::max(r.reach, lse - *std::min_element(z.begin(), z.end()));
+    r.reach = std::max(r.reach, lse - *std::ranges::min_element(z));
     r.sum_nll += weight * r.nll[n];
     r.sum_z_loss += weight * p.z_loss * lse * lse;
     const TeacherRow teacher = teacher_row(p, n);

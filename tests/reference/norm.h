@@ -16,7 +16,10 @@ constexpr double kDivision = 5 * kUnit, kInverseSqrt = 4 * kUnit;
 constexpr double kSecondOrder = 1.01;
 
 // Additions a term passes through in a row reduction: its lane's, then the workgroup's in any order.
-inline double row_sum_roundings(uint64_t terms, uint64_t workgroup) { return static_cast<double>((terms + workgroup - 1) / workgroup + workgroup); }
+inline double row_sum_roundings(uint64_t terms, uint64_t workgroup) {
+  const uint64_t of_lane = (terms + workgroup - 1) / workgroup;
+  return static_cast<double>(of_lane + workgroup);
+}
 
 struct Norm {
   uint64_t rows, dim;

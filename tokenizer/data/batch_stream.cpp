@@ -34,7 +34,7 @@ void fill_window(Batch& batch, const TokenShard& shard, const WindowOptions& opt
   shard.read(std::span(batch.targets).subspan(base, length), start + 1);
   const std::span<const uint64_t> documents = shard.document_starts();
   // First document that begins after the window's first token.
-  auto document = std::upper_bound(documents.begin(), documents.end(), start);
+  auto document = std::ranges::upper_bound(documents, start);
   uint32_t document_start = 0;
   for (uint32_t t = 0; t < length; ++t) {
     if (document != documents.end() && *document == start + t) {

@@ -76,7 +76,7 @@ uint64_t TokenShard::bytes_of_range(uint64_t begin, uint64_t end) const {
 
 uint64_t TokenShard::document_of(uint64_t token_index) const {
   CHECK(token_index < token_count_, "token {} of {}", token_index, token_count_);
-  const auto after = std::upper_bound(document_starts_.begin(), document_starts_.end(), token_index);
+  const auto after = std::ranges::upper_bound(document_starts_, token_index);
   return static_cast<uint64_t>(after - document_starts_.begin()) - 1;
 }
 

@@ -40,7 +40,6 @@ TEST_F(TunerCrashTest, LostDevice_EndsTheRunWithTheCandidatesName_AndIsNotTriedA
     Tuner first = tuner();
     EXPECT_ERROR_MENTIONS(lost_device_of([&] { candidates.choose(first, key); }), key, "tokens", "the device was lost", "run again", "--no-tune");
     EXPECT_EQ(candidates.runs.back(), 't');
-    const std::string before = candidates.runs;
 
     Candidates again{candidates.names, candidates.seconds};
     Tuner second = tuner();

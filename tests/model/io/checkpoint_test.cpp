@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -70,7 +71,7 @@ class Checkpoint : public ::testing::Test {
   std::vector<std::string> names() const {  // in the folder of checkpoints, hidden ones too
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(parent_)) names.push_back(entry.path().filename().string());
-    std::sort(names.begin(), names.end());
+    std::ranges::sort(names);
     return names;
   }
   static void overwrite(const fs::path& path, std::string_view bytes) { std::ofstream(path, std::ios::binary) << bytes; }

@@ -132,7 +132,7 @@ TEST_P(Loss, EveryOption_EveryPartitionMatchesLossAndGradients) {
 // With exact logits only the sums' own roundings remain. Rows of 1031: beyond vocab blocks and tiles of every kernel.
 TEST_P(Loss, Point7_ExtremeLogitsAndTargetsAtEdges_MatchToTheSumsRoundings) {
   constexpr uint32_t kVocab = 1031;
-  const auto row = [](double everywhere, std::vector<std::pair<uint32_t, double>> others) {
+  const auto row = [](double everywhere, const std::vector<std::pair<uint32_t, double>>& others) {
     std::vector<double> logits(kVocab, everywhere);
     for (const auto& [column, value] : others) logits[column] = value;
     return logits;

@@ -31,7 +31,7 @@ struct Data {
         weight(random_values(p.dim, 2)),
         bias(random_values(p.dim, 3)),
         d_y(random_values(uint64_t{p.rows} * p.dim, 4)) {
-    for (size_t i = 0; i < x.size(); ++i) x[i] += 0.5F;  // a significant mean
+    for (float& value : x) value += 0.5F;  // a significant mean
   }
 };
 

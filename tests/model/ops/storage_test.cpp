@@ -55,7 +55,7 @@ TEST_P(Storage, Reference_RoundsToTheNearerNeighbourAndTiesToEven) {
     ASSERT_EQ(half_bits(value, type), round_to_bits(value, type)) << value << ", the host's fast way";
     const float result = widen_bits(round_to_bits(value, type), type);
     if (!std::isfinite(result)) continue;
-    const auto bits = static_cast<uint16_t>(round_to_bits(std::abs(value), type));
+    const uint16_t bits = round_to_bits(std::abs(value), type);
     const double error = std::abs(static_cast<double>(result) - static_cast<double>(value));
     for (const int step : {-1, 1}) {
       if (bits == 0 && step < 0) continue;
