@@ -122,7 +122,8 @@ class LogitsTrial final : public KernelTrial<MatmulKernel> {
     // Over a row the magnitudes of gradients add up to 2 at most; over a column to that of every row, each about 1 / V, and its targets'.
     const double of_logits = 1 / static_cast<double>(options_.temperature);
     require_same_values(results.d_x, expected_.d_x, 2 * tolerance.gradient * of_logits, "d_x");
-    require_same_values(results.d_w, expected_.d_w, 16.0 * static_cast<double>(1 + plan_.row_chunk / vocab) * tolerance.gradient * of_logits, "d_w");
+    const uint64_t targets = plan_.row_chunk / vocab;  // of a column
+    require_same_values(results.d_w, expected_.d_w, 16.0 * static_cast<double>(1 + targets) * tolerance.gradient * of_logits, "d_w");
   }
 
   KernelLibrary& kernels_;
