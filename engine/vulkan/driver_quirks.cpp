@@ -27,7 +27,7 @@ constexpr DriverQuirk kQuirks[] = {
          },
      .fault = "Mesa 26.1 runs the body of a loop once more after its end, with all lanes off, and still executes loads from a uniform address: "
               "a row or a block beyond the last",
-     .test = "MatmulOdd on Mesa 26.1"},
+     .test = "MatmulTuning and LossTuning on Mesa 26.1"},
     {.name = "no-64bit-loads",
      .driver = VK_DRIVER_ID_MESA_LLVMPIPE,
      .first_mesa = 26,
@@ -35,7 +35,7 @@ constexpr DriverQuirk kQuirks[] = {
      .matches = nullptr,
      .apply = [](DeviceCaps& caps) { caps.fast_64bit_loads = false; },
      .fault = "aborts while compiling kernels with many 64-bit loads at 16 lanes, and is slower with them at 8",
-     .test = "MatmulOdd on Mesa 26.1"},
+     .test = "OddMatmul on Mesa 26.1 with LP_NATIVE_VECTOR_WIDTH=512"},
     {.name = "no-coopmat-at-16-lanes",
      .driver = VK_DRIVER_ID_MESA_LLVMPIPE,
      .first_mesa = 0,
@@ -43,7 +43,7 @@ constexpr DriverQuirk kQuirks[] = {
      .matches = has_more_than_8_lanes,
      .apply = [](DeviceCaps& caps) { caps.matrix_f16 = caps.workgroup_matrix_f16 = caps.workgroup_matrix_bf16 = {}; },
      .fault = "Mesa 26.1 crashes while compiling cooperative matrices at 16 lanes; they work at 8",
-     .test = "Matmul on Mesa 26.1 with LP_NATIVE_VECTOR_WIDTH=512"},
+     .test = "CoopmatMatmul on Mesa 26.1 with LP_NATIVE_VECTOR_WIDTH=512"},
     {.name = "no-shader-objects",
      .driver = VK_DRIVER_ID_MESA_LLVMPIPE,
      .first_mesa = 0,
@@ -51,7 +51,7 @@ constexpr DriverQuirk kQuirks[] = {
      .matches = nullptr,
      .apply = [](DeviceCaps& caps) { caps.shader_objects = false; },
      .fault = "has the extension, but our kernels as shader objects are tested with 25.0 and 26.1 only",
-     .test = "KernelLibrary"},
+     .test = "none: no such Mesa is at hand"},
 };
 
 }  // namespace

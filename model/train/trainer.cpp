@@ -83,8 +83,6 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
   memory_->evaluation->prepare();
 }
 
-Trainer::~Trainer() { show_status(nullptr); }  // its text may use this object
-
 // The choice is stored in the configuration, so that a resumed run, or a new run from its config.toml, uses the same.
 void Trainer::choose_loss() {
   const TunedLoss tuned =

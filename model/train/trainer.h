@@ -39,7 +39,6 @@ class Trainer {
   // Reads the data set config.data.dir, plans memory, compiles kernels, loads or initializes the weights. Writes
   // nothing before all of that has succeeded. Throws Error for every runtime and user error.
   Trainer(Device& device, Config config, TrainOptions options);
-  ~Trainer();
 
   void run();
 
@@ -84,6 +83,13 @@ class Trainer {
   bool resumed_ = false;
   std::string resumed_commit_ = {};  // that wrote the checkpoint, if it says so
   std::deque<StepProfile> profiles_;  // of the last options_.profile_steps steps
+  // The last member, so destroyed before all that a status text reads, and by a constructor that throws, too.
+  struct StatusEnd {
+    const TrainOptions& options;
+    ~StatusEnd() {
+      if (options.on_status) options.on_status(nullptr);
+    }
+  } status_end_{options_};
 };
 
 }  // namespace lapilli

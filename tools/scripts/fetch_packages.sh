@@ -3,8 +3,8 @@
 # a chroot, and nothing on the machine changes. Programs of it run through its own loader:
 #   DIR/run PROGRAM ARGUMENT...     libraries it lacks come from the machine
 # Usage: tools/scripts/fetch_packages.sh DIR SUITE[,SUITE...] NAME[/SUITE][=VERSION]...
-# The suites are looked for on the mirror the machine already uses. A version that is gone from it is replaced by the newest there, which
-# is said. stderr tells which versions came, and so does DIR/versions; DIR/requested has the arguments. Exit 1, with the reason, when they
+# The suites are looked for on the mirror the machine already uses. A version that is gone from it is replaced by the newest there, with a
+# message. The versions are printed to stderr and written to DIR/versions; DIR/requested has the arguments. Exit 1, with the reason, when they
 # cannot be had; then DIR is as it was, so that a broken download never looks like a finished one.
 set -euo pipefail
 target=$1
