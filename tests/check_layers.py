@@ -14,7 +14,7 @@ ORDER = {
     "engine": ["base", "vulkan", "memory", "kernel", "program", "tuning"],
     "shaders": ["common", "ops", "matmul", "attention", "loss", "bench"],
     "tokenizer": ["text", "synth", "data"],
-    "model": ["ops", "matmul", "attention", "loss", "transformer", "io", "train"],
+    "model": ["ops", "matmul", "attention", "loss", "transformer", "io", "train", "run"],
     "tools": ["common", "html", "perf", "bench", "cli"],
 }
 # Folders of other layers that each may include.

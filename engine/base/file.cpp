@@ -5,10 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "engine/base/error.h"
 
@@ -20,42 +19,52 @@ Error system_error(std::string_view what, const std::filesystem::path& path) {
   return Error("cannot {} '{}': {}", what, path.string(), std::strerror(errno));
 }
 
-std::ifstream open_to_read(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) throw Error("cannot read '{}': it is a folder", path.string());
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw system_error("read", path);
-  return in;
+constexpr std::string_view kTemporary = ".tmp-";
+
+// Until the end of the file, which may be a pipe. Bytes: std::string or a vector of bytes.
+template <typename Bytes>
+Bytes read_all(const std::filesystem::path& path) {
+  const Descriptor in(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!in.is_open()) throw system_error("read", path);
+  struct stat info{};
+  if (fstat(in.get(), &info) != 0) throw system_error("read", path);
+  if (S_ISDIR(info.st_mode)) throw Error("cannot read '{}': it is a folder", path.string());
+  constexpr size_t kBlockBytes = 1 << 16;
+  Bytes bytes;
+  bytes.resize(std::max(kBlockBytes, static_cast<size_t>(info.st_size) + 1));  // one more than the file has: its end is seen without growing
+  size_t size_bytes = 0;
+  while (true) {
+    if (size_bytes == bytes.size()) bytes.resize(2 * bytes.size());
+    const ssize_t count = read(in.get(), bytes.data() + size_bytes, bytes.size() - size_bytes);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw system_error("read", path);
+    size_bytes += static_cast<size_t>(count);
+    if (count == 0) break;
+  }
+  bytes.resize(size_bytes);
+  return bytes;
 }
 
 }  // namespace
 
-std::string read_text_file(const std::filesystem::path& path) {
-  std::ostringstream text;
-  const std::ifstream in = open_to_read(path);
-  if (in.rdbuf()->in_avail() != 0 || std::filesystem::file_size(path) > 0) text << in.rdbuf();
-  return std::move(text).str();
-}
-
-std::vector<std::byte> read_binary_file(const std::filesystem::path& path) {
-  std::ifstream in = open_to_read(path);
-  std::vector<std::byte> bytes(std::filesystem::file_size(path));
-  in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  if (static_cast<size_t>(in.gcount()) != bytes.size()) throw Error("cannot read all of '{}'", path.string());
-  return bytes;
-}
+std::string read_text_file(const std::filesystem::path& path) { return read_all<std::string>(path); }
+std::vector<std::byte> read_binary_file(const std::filesystem::path& path) { return read_all<std::vector<std::byte>>(path); }
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
-  temporary_ = path_;
-  temporary_ += fmt::format(".tmp-{}", getpid());
-  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) throw system_error("write", temporary_);
+  const std::string start = path_.filename().string() + std::string(kTemporary);
+  remove_stale(path_.has_parent_path() ? path_.parent_path() : ".", [&](std::string_view name) { return name.starts_with(start); });
+  while (true) {
+    temporary_ = path_;
+    temporary_ += fmt::format("{}{}", kTemporary, random_name());
+    open_ = Descriptor(open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (!open_.is_open() && errno != EEXIST) throw system_error("write", temporary_);
+    // Another process may have taken it for a stale one before it was locked.
+    if (open_.is_open() && (wait_for_lock(open_) == LockState::unsupported || still_names(temporary_, open_))) break;
+  }
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ < 0) return;
-  close(descriptor_);
-  unlink(temporary_.c_str());
+  if (open_.is_open()) unlink(temporary_.c_str());
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
@@ -67,7 +76,7 @@ void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(te
 
 void AtomicFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t written = pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t written = pwrite(open_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0) {
       if (errno == EINTR) continue;
       throw system_error("write", temporary_);
@@ -78,14 +87,9 @@ void AtomicFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
 }
 
 void AtomicFile::commit() {
-  if (fsync(descriptor_) != 0) throw system_error("sync", temporary_);
-  close(descriptor_);
-  descriptor_ = -1;
-  if (rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const Error error = system_error("rename into place", path_);
-    unlink(temporary_.c_str());
-    throw error;
-  }
+  if (fsync(open_.get()) != 0) throw system_error("sync", temporary_);
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) throw system_error("rename into place", path_);
+  open_.close();
   sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
 }
 
@@ -95,31 +99,31 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
   file.commit();
 }
 
+void copy_file_atomically(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const std::vector<std::byte> bytes = read_binary_file(from);
+  AtomicFile file(to);
+  file.write(bytes);
+  file.commit();
+}
+
 void sync_directory(const std::filesystem::path& directory) {
-  const int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) throw system_error("open folder", directory);
-  fsync(descriptor);  // some file systems refuse this on a folder; the rename itself is atomic all the same
-  close(descriptor);
+  const Descriptor folder(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.is_open()) throw system_error("open folder", directory);
+  fsync(folder.get());  // some file systems refuse this on a folder; the rename itself is atomic all the same
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw system_error("open", path);
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.is_open()) throw system_error("open", path);
   struct stat info{};
-  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(descriptor);
-    throw Error("cannot map '{}': it is not a plain file", path.string());
-  }
+  if (fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) throw Error("cannot map '{}': it is not a plain file", path.string());
   size_bytes_ = static_cast<size_t>(info.st_size);
-  if (size_bytes_ > 0) {
-    data_ = mmap(nullptr, size_bytes_, PROT_READ, MAP_SHARED, descriptor, 0);
-    if (data_ == MAP_FAILED) {
-      data_ = nullptr;
-      close(descriptor);
-      throw system_error("map", path);
-    }
+  if (size_bytes_ == 0) return;
+  data_ = mmap(nullptr, size_bytes_, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (data_ == MAP_FAILED) {
+    data_ = nullptr;
+    throw system_error("map", path);
   }
-  close(descriptor);
 }
 
 MappedFile::~MappedFile() {

@@ -10,14 +10,16 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/file_lock.h"
+
 namespace lapilli {
 
 std::string read_text_file(const std::filesystem::path& path);
 std::vector<std::byte> read_binary_file(const std::filesystem::path& path);
 
-// Writes `path`.tmp-<pid>, syncs it, renames it to `path` and syncs the folder: after a power cut the old or the new
+// Writes `path`.tmp-XXXXXXXX, syncs it, renames it to `path` and syncs the folder: after a power cut the old or the new
 // file is there, complete. On failure removes the temporary file and throws Error with the path and the system's
-// reason.
+// reason. Temporary files that dead processes left for the same path are removed.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -34,11 +36,12 @@ class AtomicFile {
 
  private:
   std::filesystem::path path_, temporary_;
-  int descriptor_ = -1;
+  Descriptor open_;
   uint64_t size_bytes_ = 0;
 };
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
+void copy_file_atomically(const std::filesystem::path& from, const std::filesystem::path& to);
 void sync_directory(const std::filesystem::path& directory);
 
 // A read-only memory map of a whole file. Pages are read when touched.

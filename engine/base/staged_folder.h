@@ -2,16 +2,20 @@
 // Folders that become visible complete, or not at all.
 
 #include <filesystem>
+#include <span>
 #include <string_view>
+
+#include "engine/base/file_lock.h"
 
 namespace lapilli {
 
-// A new folder under a temporary name, removed with the object unless published. Files are written into it by its
-// owner, and synced there.
+// A new folder under a temporary name beside its destination, `.NAME.lapilli-XXXXXX`, removed with the object unless published. Files are written
+// into it by its owner, and synced there. The process holds a lock on it: what a process that died left is removed by the next that
+// makes one of the same family.
 class StagedFolder {
  public:
-  // Makes `path` and the folders above it. Throws Error.
-  explicit StagedFolder(std::filesystem::path path);
+  // Makes the folder, and those above it. `family`: the names that are cleaned up start with it; default: the destination's name. Throws Error.
+  explicit StagedFolder(const std::filesystem::path& destination, std::string_view family = {});
   // Also removes the folder above if the object made it and it is empty.
   ~StagedFolder();
   StagedFolder(const StagedFolder&) = delete;
@@ -20,16 +24,24 @@ class StagedFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
 
-  // Renames the folder to `destination`, on the same file system. A folder that is there is replaced in one step and
-  // removed; where the file system cannot exchange two folders, it is whole under the name DESTINATION.replaced if power
-  // fails in between. Throws Error. Call at most once, after the files.
-  void publish(const std::filesystem::path& destination);
-  // Moves one file to `folder`, replacing one of that name.
-  void publish_file(std::string_view name, const std::filesystem::path& folder) const;
+  // Renames the folder to the destination. A folder that is there is replaced in one step and removed; where the file system cannot exchange two
+  // folders, it is whole under the name DESTINATION.replaced if power fails in between. Throws Error. Call at most once, after the files.
+  void publish();
+  // For destinations that may hold what is not ours: like publish() if the destination is absent or has no entries but `names`, files. Otherwise
+  // moves the files there one by one and leaves the rest alone. Then names.back() says that the others are complete: an old one is removed
+  // first, and the new one comes last. Throws Error, before anything is changed, where one of `names` is a folder.
+  void publish_files(std::span<const char* const> names);
 
  private:
-  std::filesystem::path path_;
+  void rename_or_exchange();
+
+  std::filesystem::path destination_, path_;
+  Descriptor open_;
   bool made_parent_ = false;
 };
+
+// Removes a folder that is no longer wanted: renamed to a temporary name first, so that nobody finds half of it. What cannot be
+// removed stays. Unfinished removals are cleaned up like staged folders.
+void remove_folder(const std::filesystem::path& folder);
 
 }  // namespace lapilli

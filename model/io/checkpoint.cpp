@@ -1,12 +1,7 @@
 #include "model/io/checkpoint.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -31,7 +26,6 @@ constexpr const char* kConfig = "config.toml";
 constexpr const char* kTokenizer = "tokenizer.model";
 constexpr const char* kWrittenBy = "written_by.json";
 constexpr std::string_view kPrefix = "step-";
-constexpr std::string_view kTemporary = ".tmp-";  // .step-00000100.tmp-<pid>: unfinished, or about to be removed
 
 template <typename Number>
 std::optional<Number> parse_digits(std::string_view text) {
@@ -41,15 +35,11 @@ std::optional<Number> parse_digits(std::string_view text) {
   return failure == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
 }
 
-std::string folder_name(uint64_t step) { return fmt::format("{}{:08}", kPrefix, step); }
-
 std::optional<uint64_t> step_of(const fs::path& folder) {
   const std::string name = folder.filename().string();
   if (!name.starts_with(kPrefix) || name.size() < kPrefix.size() + 8) return std::nullopt;
   return parse_digits<uint64_t>(std::string_view(name).substr(kPrefix.size()));
 }
-
-fs::path temporary_name(const fs::path& parent, uint64_t step) { return parent / fmt::format(".{}{}{}", folder_name(step), kTemporary, getpid()); }
 
 struct Found {
   uint64_t step;
@@ -73,38 +63,12 @@ bool is_complete(const fs::path& folder) {
   return fs::is_regular_file(folder / kConfig, ignored) && fs::is_regular_file(folder / kTokenizer, ignored) && is_whole_state_file(folder / kState);
 }
 
-// Removes unfinished folders of runs that have ended.
-void remove_stale_folders(const fs::path& parent) {
-  std::error_code failure;
-  std::vector<fs::path> stale;
-  for (auto entry = fs::directory_iterator(parent, failure); !failure && entry != fs::directory_iterator(); entry.increment(failure)) {
-    const std::string name = entry->path().filename().string();
-    const size_t mark = name.find(kTemporary);
-    if (!name.starts_with("." + std::string(kPrefix)) || mark == std::string::npos) continue;
-    const auto owner = parse_digits<pid_t>(std::string_view(name).substr(mark + kTemporary.size()));
-    if (!owner || *owner <= 0) continue;
-    const bool alive = *owner != getpid() && (kill(*owner, 0) == 0 || errno == EPERM);
-    if (!alive) stale.push_back(entry->path());
-  }
-  for (const fs::path& folder : stale) fs::remove_all(folder, failure);
-}
-
-// Under a hidden name first: a folder called step-XXXXXXXX is never half removed. What cannot be removed stays:
-// training is worth more than disk space.
-void remove_checkpoint(const Found& found) {
-  std::error_code ignored;
-  const fs::path hidden = temporary_name(found.folder.parent_path(), found.step);
-  fs::remove_all(hidden, ignored);
-  fs::rename(found.folder, hidden, ignored);
-  fs::remove_all(hidden, ignored);
-}
-
-void keep_newest(const fs::path& parent, const fs::path& just_written, uint32_t keep) {
+void keep_newest(const fs::path& parent, const fs::path& just_written, uint32_t keep, const fs::path& best) {
   if (keep == 0) return;
   uint32_t kept = 1;  // the one just written, even if an older run had got further
   for (const Found& found : list_checkpoints(parent)) {
     if (found.folder == just_written || !is_complete(found.folder)) continue;  // never remove what cannot be read
-    if (++kept > keep) remove_checkpoint(found);
+    if (++kept > keep && found.folder != best) remove_folder(found.folder);
   }
 }
 
@@ -183,23 +147,23 @@ LoadedCheckpoint load_folder(const fs::path& folder) {
 
 }  // namespace
 
-fs::path save_checkpoint(const fs::path& parent, const Config& config, const TrainingState& state, const fs::path& tokenizer_model, uint32_t keep) {
-  remove_stale_folders(parent);
+fs::path checkpoint_folder(const fs::path& parent, uint64_t step) { return parent / fmt::format("{}{:08}", kPrefix, step); }
+
+fs::path save_checkpoint(const fs::path& parent, const Config& config, const TrainingState& state, const fs::path& tokenizer_model) {
   const std::vector<std::byte> tokenizer = read_binary_file(tokenizer_model);
   const std::string config_text = to_toml(config);
-  fs::path written;
+  const fs::path written = checkpoint_folder(parent, state.step);
   {
-    StagedFolder staged(temporary_name(parent, state.step));
+    StagedFolder staged(written, kPrefix);
     write_state_file(staged / kState, ParameterTable(config.model), state, config.model.vocab_size, hash_of(config_text), hash_bytes(tokenizer));
     write_file_atomically(staged / kConfig, config_text);
     write_file_atomically(staged / kWrittenBy, describe_writer());
     AtomicFile copy(staged / kTokenizer);
     copy.write(tokenizer);
     copy.commit();
-    written = parent / folder_name(state.step);
-    staged.publish(written);
+    staged.publish();
   }
-  keep_newest(parent, written, keep);
+  keep_newest(parent, written, config.train.keep, config.train.keep_best ? checkpoint_folder(parent, state.best_step) : fs::path());
   return written;
 }
 

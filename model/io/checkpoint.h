@@ -20,16 +20,19 @@ struct LoadedCheckpoint {
 };
 
 // Writes parent/step-XXXXXXXX with a copy of `tokenizer_model` and returns its path. Then removes all but the newest
-// `keep` complete checkpoints of `parent` (0: keeps all); the one just written always stays. Replaces a checkpoint of
-// the same step. Removes unfinished checkpoints of crashed runs. Errors change nothing. Equal states give equal bytes,
-// except for written_by.json.
+// train.keep complete checkpoints of `parent` (0: keeps all) and, with train.keep_best, that of state.best_step; the one just written
+// always stays. Replaces a checkpoint of the same step. Removes unfinished checkpoints of crashed runs. Errors change nothing. Equal
+// states give equal bytes, except for written_by.json.
 std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const Config& config, const TrainingState& state,
-                                      const std::filesystem::path& tokenizer_model, uint32_t keep);
+                                      const std::filesystem::path& tokenizer_model);
 
 // `path` is a checkpoint folder, a run folder (its newest complete checkpoint is taken), or a checkpoints folder.
 // Errors, each naming the file: missing, truncated, corrupt, another version, shapes that do not match the
 // configuration.
 LoadedCheckpoint load_checkpoint(const std::filesystem::path& path);
+
+// parent/step-XXXXXXXX, whether it exists or not.
+std::filesystem::path checkpoint_folder(const std::filesystem::path& parent, uint64_t step);
 
 // Folder of the newest checkpoint in a run folder or checkpoints folder whose files all exist, state.bin with the right
 // length (load_checkpoint verifies checksums); empty when there is none.

@@ -25,6 +25,7 @@ const char* name_of(E value, std::span<const char* const> names) {
   return names[index];
 }
 
+using schema::Change;
 using schema::Choice;
 using schema::Field;
 using schema::Key;
@@ -53,24 +54,24 @@ constexpr Range kWidth = between(1, 1 << 20);
 constexpr Range kCount = between(1, 1 << 16);
 
 constexpr Key kKeys[] = {
-    {"model", "arch", [](Config& c) { return choice(c.model.arch, kArchNames); }},
-    {"model", "layers", [](Config& c) { return Field(&c.model.layers); }, kCount},
-    {"model", "heads", [](Config& c) { return Field(&c.model.heads); }, kCount},
-    {"model", "kv_heads", [](Config& c) { return Field(&c.model.kv_heads); }, kCount},
-    {"model", "dim", [](Config& c) { return Field(&c.model.dim); }, kWidth},
-    {"model", "ffn_dim", [](Config& c) { return Field(&c.model.ffn_dim); }, kWidth},
-    {"model", "context", [](Config& c) { return Field(&c.model.context); }, kWidth},
-    {"model", "norm", [](Config& c) { return choice(c.model.norm, kNormNames); }},
-    {"model", "mlp", [](Config& c) { return choice(c.model.mlp, kMlpNames); }},
-    {"model", "position", [](Config& c) { return choice(c.model.position, kPositionNames); }},
-    {"model", "bias", [](Config& c) { return Field(&c.model.bias); }},
-    {"model", "tie_embeddings", [](Config& c) { return Field(&c.model.tie_embeddings); }},
-    {"model", "dropout", [](Config& c) { return Field(&c.model.dropout); }, kFraction},
+    {"model", "arch", [](Config& c) { return choice(c.model.arch, kArchNames); }, Range{}, Change::refused},
+    {"model", "layers", [](Config& c) { return Field(&c.model.layers); }, kCount, Change::refused},
+    {"model", "heads", [](Config& c) { return Field(&c.model.heads); }, kCount, Change::refused},
+    {"model", "kv_heads", [](Config& c) { return Field(&c.model.kv_heads); }, kCount, Change::refused},
+    {"model", "dim", [](Config& c) { return Field(&c.model.dim); }, kWidth, Change::refused},
+    {"model", "ffn_dim", [](Config& c) { return Field(&c.model.ffn_dim); }, kWidth, Change::refused},
+    {"model", "context", [](Config& c) { return Field(&c.model.context); }, kWidth, Change::refused},
+    {"model", "norm", [](Config& c) { return choice(c.model.norm, kNormNames); }, Range{}, Change::refused},
+    {"model", "mlp", [](Config& c) { return choice(c.model.mlp, kMlpNames); }, Range{}, Change::refused},
+    {"model", "position", [](Config& c) { return choice(c.model.position, kPositionNames); }, Range{}, Change::refused},
+    {"model", "bias", [](Config& c) { return Field(&c.model.bias); }, Range{}, Change::refused},
+    {"model", "tie_embeddings", [](Config& c) { return Field(&c.model.tie_embeddings); }, Range{}, Change::refused},
+    {"model", "dropout", [](Config& c) { return Field(&c.model.dropout); }, kFraction, Change::refused},
 
     {"data", "dir", [](Config& c) { return Field(&c.data.dir); }},
-    {"data", "batch", [](Config& c) { return Field(&c.data.batch); }, kCount},
-    {"data", "accumulate", [](Config& c) { return Field(&c.data.accumulate); }, kCount},
-    {"data", "document_mask", [](Config& c) { return Field(&c.data.document_mask); }},
+    {"data", "batch", [](Config& c) { return Field(&c.data.batch); }, kCount, Change::refused},
+    {"data", "accumulate", [](Config& c) { return Field(&c.data.accumulate); }, kCount, Change::refused},
+    {"data", "document_mask", [](Config& c) { return Field(&c.data.document_mask); }, Range{}, Change::refused},
 
     {"optim", "optimizer", [](Config& c) { return choice(c.optim.optimizer, kOptimizers); }},
     {"optim", "lr", [](Config& c) { return Field(&c.optim.lr); }, above(0)},
@@ -88,8 +89,8 @@ constexpr Key kKeys[] = {
     {"loss", "memory_mib", [](Config& c) { return Field(&c.loss.memory_mib); }, between(1, 1 << 24)},
     {"loss", "label_smoothing", [](Config& c) { return Field(&c.loss.label_smoothing); }, kFraction},
     {"loss", "z_loss", [](Config& c) { return Field(&c.loss.z_loss); }, at_least(0)},
-    {"loss", "softcap", [](Config& c) { return Field(&c.loss.softcap); }, at_least(0)},
-    {"loss", "temperature", [](Config& c) { return Field(&c.loss.temperature); }, above(0)},
+    {"loss", "softcap", [](Config& c) { return Field(&c.loss.softcap); }, at_least(0), Change::refused},
+    {"loss", "temperature", [](Config& c) { return Field(&c.loss.temperature); }, above(0), Change::refused},
     {"loss", "teacher", [](Config& c) { return Field(&c.teacher); }},
     {"loss", "distillation", [](Config& c) { return Field(&c.loss.distillation); }, between(0, 1)},
 
@@ -97,8 +98,10 @@ constexpr Key kKeys[] = {
     {"train", "eval_every", [](Config& c) { return Field(&c.train.eval_every); }},
     {"train", "eval_tokens", [](Config& c) { return Field(&c.train.eval_tokens); }},
     {"train", "checkpoint_every", [](Config& c) { return Field(&c.train.checkpoint_every); }},
+    {"train", "checkpoint_minutes", [](Config& c) { return Field(&c.train.checkpoint_minutes); }, at_least(0)},
     {"train", "keep", [](Config& c) { return Field(&c.train.keep); }},
-    {"train", "seed", [](Config& c) { return Field(&c.train.seed); }},
+    {"train", "keep_best", [](Config& c) { return Field(&c.train.keep_best); }},
+    {"train", "seed", [](Config& c) { return Field(&c.train.seed); }, Range{}, Change::refused},
     {"train", "recompute", [](Config& c) { return Field(&c.train.recompute); }},
     {"train", "precision", [](Config& c) { return choice(c.train.precision, kPrecisionNames); }},
 };
@@ -248,6 +251,16 @@ std::string nearest_section(std::string_view name) {
   const auto nearest =
       std::ranges::min_element(kKeys, [&](const Key& a, const Key& b) { return edit_distance(a.section, name) < edit_distance(b.section, name); });
   return nearest->section;
+}
+
+std::vector<Difference> differences(const Config& before, const Config& now) {
+  Config a = before, b = now;  // fields are found in something writable
+  std::vector<Difference> found;
+  for (const Key& key : kKeys) {
+    const std::string was = value_text(key.field(a)), is = value_text(key.field(b));
+    if (was != is) found.push_back({.key = &key, .before = was, .now = is});
+  }
+  return found;
 }
 
 std::string toml_string(std::string_view text) {

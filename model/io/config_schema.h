@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "model/transformer/config.h"
 
@@ -39,11 +40,15 @@ struct Range {
   std::string to_string() const;      // "at least 0 and below 1"
 };
 
+// Whether a run may be resumed with another value of the key. Keys that say what is trained, on which stream of data, make it the run it is.
+enum class Change { allowed, refused };
+
 struct Key {
   const char* section;
   const char* name;
   Field (*field)(Config&);
   Range range{};
+  Change on_resume = Change::allowed;
 
   std::string path() const { return std::string(section) + "." + name; }
 };
@@ -52,6 +57,12 @@ std::span<const Key> keys();  // grouped by section
 const Key* find_key(std::string_view section, std::string_view name);
 std::string nearest_key(std::string_view section, std::string_view name);  // "model.layers"
 std::string nearest_section(std::string_view name);
+
+struct Difference {
+  const Key* key;
+  std::string before, now;  // as TOML
+};
+std::vector<Difference> differences(const Config& before, const Config& now);
 
 // As TOML: 3, 0.001, true, "a\"b".
 std::string toml_string(std::string_view text);

@@ -7,6 +7,7 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/json.h"
+#include "engine/base/staged_folder.h"
 #include "model/io/safetensors.h"
 #include "model/transformer/parameters.h"
 #include "tokenizer/text/tokenizer.h"
@@ -158,14 +159,11 @@ void export_safetensors(const LoadedCheckpoint& checkpoint, const std::filesyste
   const std::filesystem::path tokenizer_path = checkpoint.folder / "tokenizer.model";
   const ordered_json config = hugging_face_config(model, arch, Tokenizer(tokenizer_path));
 
-  std::error_code failure;
-  std::filesystem::create_directories(out_dir, failure);
-  if (failure) throw Error("cannot make the folder '{}': {}", out_dir.string(), failure.message());
-  write_weights(out_dir / "model.safetensors", table, arch, checkpoint.state.values);
-  write_file_atomically(out_dir / "config.json", json_text(config, 2) + "\n");
-  AtomicFile tokenizer(out_dir / "tokenizer.model");
-  tokenizer.write(read_binary_file(tokenizer_path));
-  tokenizer.commit();
+  StagedFolder staged(out_dir);
+  write_weights(staged / "model.safetensors", table, arch, checkpoint.state.values);
+  write_file_atomically(staged / "config.json", json_text(config, 2) + "\n");
+  copy_file_atomically(tokenizer_path, staged / "tokenizer.model");
+  staged.publish_files(kExportedNames);
 }
 
 }  // namespace lapilli

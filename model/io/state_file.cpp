@@ -1,6 +1,7 @@
 #include "model/io/state_file.h"
 
 #include <bit>
+#include <cstddef>
 #include <cstring>
 
 #include "engine/base/error.h"
@@ -16,7 +17,7 @@ static_assert(std::endian::native == std::endian::little, "files are written wit
 using Bytes = std::span<const std::byte>;
 
 constexpr char kMagic[8] = {'L', 'A', 'P', 'I', 'S', 'T', 'A', 'T'};
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 
 struct Header {
   char magic[8];
@@ -28,8 +29,15 @@ struct Header {
   double best_val_loss, loss_scale;
   uint32_t good_steps, skipped_steps;
   uint64_t tokenizer_hash, config_hash, tokenizer_file_hash;
+  // Since version 3:
+  uint64_t updates, best_step, evaluated_step, data_fingerprint;
+  TrendState loss_trend, norm_trend;
+  uint32_t not_finite_in_a_row, reserved;
 };
-static_assert(sizeof(Header) == 120 && std::is_trivially_copyable_v<Header>);
+constexpr size_t kHeaderBytes = 208, kHeaderBytesOfVersion2 = 120;
+static_assert(sizeof(Header) == kHeaderBytes && offsetof(Header, updates) == kHeaderBytesOfVersion2 && std::is_trivially_copyable_v<Header>);
+
+size_t header_bytes(uint32_t version) { return version == 2 ? kHeaderBytesOfVersion2 : kHeaderBytes; }
 
 Bytes bytes_of(const std::vector<float>& values) { return std::as_bytes(std::span(values)); }
 
@@ -54,7 +62,7 @@ std::vector<std::byte> encode_table(const ParameterTable& table) {
 }
 
 // The bytes have a good checksum, so a table that does not parse was written by a broken program.
-std::vector<NamedShape> decode_table(Bytes encoded, uint32_t parameters, const std::filesystem::path& path) {
+std::vector<NamedShape> decode_table(Bytes encoded, uint32_t parameters, uint64_t elements, const std::filesystem::path& path) {
   const auto take = [&](size_t size) {
     if (size > encoded.size()) throw Error("'{}' is damaged: its table of parameters ends early", path.string());
     const Bytes taken = encoded.first(size);
@@ -67,14 +75,20 @@ std::vector<NamedShape> decode_table(Bytes encoded, uint32_t parameters, const s
     return word;
   };
   std::vector<NamedShape> table;
+  uint64_t sum = 0;
   for (uint32_t i = 0; i < parameters; ++i) {
     const Bytes name = take(take_word());
     const uint32_t rank = take_word();
     uint32_t dims[2] = {};
     if (rank < 1 || rank > 2) throw Error("'{}' is damaged: a parameter has rank {}", path.string(), rank);
-    for (uint32_t d = 0; d < rank; ++d) dims[d] = take_word();
+    uint64_t size = 1;
+    for (uint32_t d = 0; d < rank; ++d) size *= dims[d] = take_word();  // two 32-bit numbers
+    if (size == 0 || size > elements - sum) break;
+    sum += size;
     table.push_back({std::string(reinterpret_cast<const char*>(name.data()), name.size()), rank == 1 ? Shape{dims[0]} : Shape{dims[0], dims[1]}});
   }
+  if (sum != elements || table.size() != parameters)
+    throw Error("'{}' is damaged: its table of {} parameters does not make up its {} elements", path.string(), parameters, elements);
   return table;
 }
 
@@ -87,17 +101,21 @@ Header checked_header(Bytes file, const std::filesystem::path& path) {
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) {
     throw Error("'{}' is not the state of a lapilli checkpoint, or its first bytes are damaged", name);
   }
-  if (file.size() < sizeof header + sizeof(uint64_t)) {
-    throw Error("'{}' is cut short: it has {} bytes", name, file.size());
-  }
-  if (header.version != kVersion) {
-    throw Error("'{}' is of format version {}, this program reads version {}: use the lapilli that wrote it", name, header.version, kVersion);
+  if (file.size() >= offsetof(Header, vocab_size) && header.version != 2 && header.version != kVersion)
+    throw Error("'{}' is of format version {}, this program reads versions 2 and {}: use the lapilli that wrote it", name, header.version, kVersion);
+  if (file.size() < header_bytes(header.version) + sizeof(uint64_t)) throw Error("'{}' is cut short: it has {} bytes", name, file.size());
+  if (header.version == 2) {
+    header.updates = header.step - std::min<uint64_t>(header.step, header.skipped_steps);
+    header.evaluated_step = header.step;
+    header.best_step = header.data_fingerprint = 0;
+    header.loss_trend = header.norm_trend = {};
+    header.not_finite_in_a_row = 0;
   }
   constexpr uint64_t kLimit = uint64_t{1} << 40;  // keeps the sum below in 64 bits
-  if (header.elements > kLimit || header.table_bytes > kLimit || (header.arrays != 1 && header.arrays != 3)) {
+  if (header.elements > kLimit || header.table_bytes > kLimit || (header.arrays != 1 && header.arrays != 3) || header.vocab_size == 0) {
     throw Error("'{}' is damaged: its header has impossible sizes", name);
   }
-  const uint64_t size_bytes = sizeof header + header.table_bytes + header.arrays * header.elements * sizeof(float) + sizeof(uint64_t);
+  const uint64_t size_bytes = header_bytes(header.version) + header.table_bytes + header.arrays * header.elements * sizeof(float) + sizeof(uint64_t);
   if (file.size() < size_bytes) throw Error("'{}' is cut short: {} of {} bytes", name, file.size(), size_bytes);
   if (file.size() > size_bytes) {
     throw Error("'{}' is damaged: {} bytes, expected {} from its header", name, file.size(), size_bytes);
@@ -134,6 +152,13 @@ void write_state_file(const std::filesystem::path& path, const ParameterTable& t
   header.tokenizer_hash = state.tokenizer_hash;
   header.config_hash = config_hash;
   header.tokenizer_file_hash = tokenizer_file_hash;
+  header.updates = state.updates;
+  header.best_step = state.best_step;
+  header.evaluated_step = state.evaluated_step;
+  header.data_fingerprint = state.data_fingerprint;
+  header.loss_trend = state.loss_trend;
+  header.norm_trend = state.norm_trend;
+  header.not_finite_in_a_row = state.not_finite_in_a_row;
 
   AtomicFile file(path);
   StreamingHash hash;
@@ -165,21 +190,29 @@ StateFile read_state_file(const std::filesystem::path& path) {
     throw Error("'{}' is damaged: its bytes do not match its checksum", path.string());
   }
 
+  const size_t table_offset = header_bytes(header.version);
   StateFile result{.vocab_size = header.vocab_size,
                    .config_hash = header.config_hash,
                    .tokenizer_file_hash = header.tokenizer_file_hash,
-                   .table = decode_table(body.subspan(sizeof header, header.table_bytes), header.parameters, path),
+                   .table = decode_table(body.subspan(table_offset, header.table_bytes), header.parameters, header.elements, path),
                    .state = {.step = header.step,
+                             .updates = header.updates,
                              .next_batch = header.next_batch,
                              .seed = header.seed,
                              .tokens = header.tokens,
                              .loss_scale = {.value = header.loss_scale, .good_steps = header.good_steps, .skipped = header.skipped_steps},
                              .best_val_loss = header.best_val_loss,
+                             .best_step = header.best_step,
+                             .evaluated_step = header.evaluated_step,
+                             .loss_trend = header.loss_trend,
+                             .norm_trend = header.norm_trend,
+                             .not_finite_in_a_row = header.not_finite_in_a_row,
                              .tokenizer_hash = header.tokenizer_hash,
+                             .data_fingerprint = header.data_fingerprint,
                              .values = {},
                              .first_moment = {},
                              .second_moment = {}}};
-  Bytes payload = body.subspan(sizeof header + header.table_bytes);
+  Bytes payload = body.subspan(table_offset + header.table_bytes);
   const auto take = [&](std::vector<float>& values) {
     values.resize(header.elements);
     const size_t size_bytes = values.size() * sizeof(float);

@@ -1,9 +1,9 @@
 #pragma once
-// state.bin of a checkpoint. Layout of version 2, little-endian:
+// state.bin of a checkpoint. Layout of version 3, little-endian:
 //
 //   offset  bytes
 //        0  8       "LAPISTAT"
-//        8  4       version, 2
+//        8  4       version, 3
 //       12  4       vocabulary size
 //       16  8       elements of one array
 //       24  4       arrays: 1 (values) or 3 (values, first moment, second moment)
@@ -20,11 +20,20 @@
 //       96  8       TrainingState::tokenizer_hash
 //      104  8       XXH3 of config.toml beside it
 //      112  8       XXH3 of tokenizer.model beside it
-//      120          table: for each parameter, in the order of the flat array: u32 length of the name, the name, u32
+//      120  8       updates
+//      128  8       best_step
+//      136  8       evaluated_step
+//      144  8       data_fingerprint
+//      152  24      trend of the loss: mean f64, variance f64, count u64
+//      176  24      trend of the logarithm of the gradient norm, the same
+//      200  4       not_finite_in_a_row
+//      204  4       zero
+//      208          table: for each parameter, in the order of the flat array: u32 length of the name, the name, u32
 //                   rank, u32 for each dimension; zeros up to a multiple of 8
 //                   the arrays, f32
 //      end-8  8     XXH3 of all bytes before
 //
+// Version 2 has no bytes 120 to 207; it is read, and its updates are its steps without those that overflowed.
 // The same state gives the same bytes: nothing depends on time, path or machine.
 
 #include <filesystem>

@@ -17,15 +17,12 @@ void LossScale::note_good_step() {
   state_.good_steps = 0;
 }
 
-void LossScale::note_overflow() {
-  CHECK(dynamic_, "overflow of unscaled gradients");
-  if (state_.value <= 1)
-    throw Error(
-        "gradients overflow f16 even without a loss scale; lower optim.lr, lengthen optim.warmup, or set train.precision to "
-        "\"bf16\" or \"f32\"");
+bool LossScale::note_overflow() {
+  if (!dynamic_ || state_.value <= 1) return false;
   state_.value /= 2;
   state_.good_steps = 0;
   ++state_.skipped;
+  return true;
 }
 
 }  // namespace lapilli

@@ -31,8 +31,8 @@ class LossScale {
   const LossScaleState& state() const { return state_; }
   // To be called after a step with finite, or non-finite, gradients.
   void note_good_step();
-  // Throws Error when the scale is already 1: no scale helps.
-  void note_overflow();
+  // False when no scale helps: it is already 1.
+  bool note_overflow();
 
  private:
   bool dynamic_;

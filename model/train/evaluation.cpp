@@ -81,19 +81,24 @@ std::vector<float> EvaluationPass::run_batch(const Batch& batch, LossSums* sums)
   return nll;
 }
 
-EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targets, uint32_t stride) {
+EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targets, uint32_t stride, const std::atomic<bool>* stop) {
   const EvalWindows windows(shard, {.batch = batch_, .context = context_, .document_mask = document_mask_}, stride, max_targets);
   Prefetcher prefetcher([&](uint64_t index) { return windows.batch(std::min(index, windows.batch_count() - 1)); });
   double nats = 0, squares = 0, top1_correct = 0;
   uint64_t bytes = 0;
   EvaluationResult result;
   for (uint64_t i = 0; i < windows.batch_count(); ++i) {
+    if (stop != nullptr && stop->load()) {
+      result.is_complete = false;
+      return result;
+    }
     const Batch batch = prefetcher.next();
     LossSums sums;
     const std::vector<float> nll = run_batch(batch, &sums);
     for (size_t n = 0; n < nll.size(); ++n) {
       if (batch.weights[n] == 0) continue;
       const auto value = static_cast<double>(nll[n]);
+      result.not_finite += std::isfinite(value) ? 0 : 1;
       nats += value;
       squares += value * value;
     }

@@ -1,6 +1,8 @@
 #pragma once
 // Loss on held-out tokens: consecutive windows, every token but the first predicted exactly once.
 
+#include <atomic>
+
 #include "model/loss/linear_cross_entropy.h"
 #include "model/train/batch_inputs.h"
 #include "model/transformer/transformer.h"
@@ -14,6 +16,8 @@ struct EvaluationResult {
   double top1 = 0;           // share of targets that are the largest logit
   double standard_error = 0; // of loss, assuming independent targets
   uint64_t tokens = 0;       // valid targets
+  uint64_t not_finite = 0;   // of them, those whose loss is not finite
+  bool is_complete = true;   // false: stopped early; the figures above are of no meaning
 };
 
 // The recorded forward pass and loss for batches of B windows of T tokens.
@@ -31,8 +35,9 @@ class EvaluationPass {
   // Blocks until the kernels are compiled; otherwise the first run() does. Throws Error when one cannot be compiled.
   void prepare() { current().prepare(); }
 
-  // Scores every window. The host sums in double. Throws Error for a target outside the vocabulary.
-  EvaluationResult run(const TokenShard& shard, uint64_t max_targets = UINT64_MAX, uint32_t stride = 0);
+  // Scores every window, until `stop` is set by another thread or a signal. The host sums in double. Throws Error for a target outside the
+  // vocabulary.
+  EvaluationResult run(const TokenShard& shard, uint64_t max_targets = UINT64_MAX, uint32_t stride = 0, const std::atomic<bool>* stop = nullptr);
 
   // Nats of each token of one batch (0 where it has no target); for tests and tools.
   std::vector<float> run_batch(const Batch& batch, LossSums* sums = nullptr);

@@ -15,6 +15,18 @@ constexpr uint64_t kScalarsWord = 0, kRandomWord = 4, kGradientFactorWord = 8, k
 constexpr uint64_t kNormWords = 2;
 constexpr uint64_t kResultWords = args::kSumCount + args::kStatusWords;  // per micro-batch
 
+// Before the device sees them: a file may change under a run.
+void require_tokens_below(const Batch& batch, uint32_t vocab, uint64_t step) {
+  for (size_t row = 0; row < batch.inputs.size(); ++row) {
+    const uint32_t input = batch.inputs[row], target = batch.weights[row] == 0 ? args::kIgnoreIndex : batch.targets[row];
+    const bool is_input = input >= vocab;
+    if (!is_input && (target < vocab || target == args::kIgnoreIndex)) continue;
+    throw Error(
+        "step {}, micro-batch {}: the {} of row {} is {}, but the vocabulary has {} tokens; the data was made for another vocabulary, or changed",
+        step, batch.index, is_input ? "input" : "target", row, is_input ? input : target, vocab);
+  }
+}
+
 }  // namespace
 
 TrainingStep::TrainingStep(Device& device, Arena& kept, Arena& scratch, const Config& config, const ParameterTable& table,
@@ -123,12 +135,19 @@ Program& TrainingStep::current() {
   return quick_ ? *quick_ : *program_;
 }
 
-void TrainingStep::load_moments(const std::vector<float>& first_moment, const std::vector<float>& second_moment) {
+void TrainingStep::load(const TrainingState& state) {
   const auto put = [&](const ParameterArray& array, const std::vector<float>& source) {
     array.write(device_, source.empty() ? std::vector<float>(table_.count()) : source);
   };
-  put(first_moment_, first_moment);
-  put(second_moment_, second_moment);
+  put(first_moment_, state.first_moment);
+  put(second_moment_, state.second_moment);
+  loss_scale_ = LossScale(config_.train.precision, state.loss_scale);
+  updates_ = state.updates;
+}
+
+void TrainingStep::store_counters(TrainingState& state) const {
+  state.loss_scale = loss_scale_.state();
+  state.updates = updates_;
 }
 
 std::vector<float> TrainingStep::read_values() const { return weights_.parameters().read(device_); }
@@ -152,11 +171,12 @@ StepResult TrainingStep::run(std::span<const Batch> batches, uint64_t step, doub
   };
   double weight = 0;
   for (uint32_t m = 0; m < batches.size(); ++m) {
-    inputs_.write(m, batches[m]);
+    require_tokens_below(batches[m], config_.model.vocab_size, step);
     for (size_t n = 0; n < batches[m].weights.size(); ++n)
       if (batches[m].targets[n] != args::kIgnoreIndex) weight += static_cast<double>(batches[m].weights[n]);
   }
-  const auto t = static_cast<double>(step - loss_scale_.state().skipped);  // parameter updates, including this one
+  for (uint32_t m = 0; m < batches.size(); ++m) inputs_.write(m, batches[m]);
+  const auto t = static_cast<double>(updates_ + 1);
   run_scale_ = loss_scale_.value();
   const float floats[] = {static_cast<float>(lr), static_cast<float>(1 / (1 - std::pow(config_.optim.beta1, t))),
                           static_cast<float>(1 / (1 - std::pow(config_.optim.beta2, t))), weight > 0 ? 1.0F : 0.0F};
@@ -184,7 +204,6 @@ StepResult TrainingStep::read_results(std::span<const Batch> batches, uint64_t s
   float norm = 0;
   std::memcpy(&norm, words, sizeof norm);
   StepResult result{.grad_norm = static_cast<double>(norm)};
-  std::string trouble;
   for (uint32_t m = 0; m < config_.data.accumulate; ++m) {
     float sums[args::kSumCount];
     uint32_t status[args::kStatusWords];
@@ -192,19 +211,22 @@ StepResult TrainingStep::read_results(std::span<const Batch> batches, uint64_t s
     std::memcpy(sums, at, sizeof sums);
     std::memcpy(status, at + sizeof sums, sizeof status);
     require_good_targets(status, config_.model.vocab_size, fmt::format("step {}, micro-batch {}", step, batches[m].index));
-    if (const auto row = non_finite_row(status); row && trouble.empty())
-      trouble = fmt::format("step {}: the loss of row {} of micro-batch {} is not finite", step, *row, batches[m].index);
+    if (const auto row = non_finite_row(status); row && result.not_finite.empty())
+      result.not_finite = fmt::format("the loss of row {} of micro-batch {}", *row, batches[m].index);
     result.sums += read_loss_sums(sums);
   }
-  if (trouble.empty() && loss_scale_.is_dynamic()) {
-    result.overflowed = !std::isfinite(result.grad_norm);
-    if (result.overflowed) loss_scale_.note_overflow();
-    else loss_scale_.note_good_step();
-    return result;
+  const bool is_finite = std::isfinite(result.grad_norm);  // as the optimizer sees it: otherwise it changes nothing
+  if (result.sums.rows == 0) {
+    result.skipped = Skipped::no_targets;
+  } else if (is_finite) {
+    ++updates_;
+    loss_scale_.note_good_step();
+  } else if (result.not_finite.empty() && loss_scale_.note_overflow()) {
+    result.skipped = Skipped::overflow;
+  } else {
+    result.skipped = Skipped::not_finite;
+    if (result.not_finite.empty()) result.not_finite = "the gradient norm";
   }
-  if (trouble.empty() && !std::isfinite(result.grad_norm)) trouble = fmt::format("step {}: the gradient norm is not finite", step);
-  if (!trouble.empty())
-    throw Error("{}; the parameters are unchanged by this step. Lower optim.lr, lengthen optim.warmup or set optim.clip", trouble);
   return result;
 }
 

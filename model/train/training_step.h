@@ -2,8 +2,10 @@
 // One optimizer step, recorded once and replayed: A micro-batches forward and backward, gradient norm, clipping, AdamW.
 
 #include <optional>
+#include <string>
 
 #include "engine/program/step_profile.h"
+#include "model/io/training_state.h"
 #include "model/loss/linear_cross_entropy.h"
 #include "model/loss/loss_scale.h"
 #include "model/ops/optimizer.h"
@@ -12,10 +14,20 @@
 
 namespace lapilli {
 
+// Why a step left parameters and moments unchanged.
+enum class Skipped {
+  no,
+  no_targets,  // none of the batch counts
+  overflow,    // gradients overflowed f16; the loss scale was halved
+  not_finite,  // a loss or the gradient norm was not finite
+};
+constexpr const char* kSkippedNames[] = {"no", "no_targets", "overflow", "not_finite"};
+
 struct StepResult {
   LossSums sums;         // over all micro-batches of the step
   double grad_norm = 0;  // before clipping
-  bool overflowed = false;  // gradients overflowed f16: parameters and moments are unchanged, the loss scale was halved
+  Skipped skipped = Skipped::no;
+  std::string not_finite = {};  // what was not finite: "the loss of row 3 of micro-batch 117"
   double loss() const { return sums.weight > 0 ? sums.nll / sums.weight : 0; }  // nats per valid token
 };
 
@@ -37,21 +49,20 @@ class TrainingStep {
   // cannot be compiled.
   void prepare() { current().prepare(); }
 
-  // The state of loss scaling, for checkpoints.
   const LossScale& loss_scale() const { return loss_scale_; }
-  void load_loss_scale(const LossScaleState& state) { loss_scale_ = LossScale(config_.train.precision, state); }
 
-  // Writes the optimizer's moments, reads moments and weights, as flat arrays for checkpoints. Empty moments mean
-  // zeros.
-  void load_moments(const std::vector<float>& first_moment, const std::vector<float>& second_moment);
+  // The optimizer's part of a checkpoint: moments (empty: zeros), updates and loss scale. load() takes all of it, store_counters() gives the last
+  // two; moments and weights are read as flat arrays.
+  void load(const TrainingState& state);
+  void store_counters(TrainingState& state) const;
   std::vector<float> read_values() const;
   std::vector<float> read_first_moment() const;
   std::vector<float> read_second_moment() const;
   std::vector<float> read_gradients() const;  // of the last step, before clipping
 
   // Runs optimizer step number `step` (1, 2, ...) on A batches of B*T tokens with this learning rate. The divisor of the
-  // loss is the weight of all micro-batches together. A step without any valid target leaves parameters and moments
-  // unchanged. Throws Error naming batch and row for a target outside the vocabulary or a loss that is not finite.
+  // loss is the weight of all micro-batches together. Adam's bias correction counts updates: steps that were not skipped. Throws Error naming
+  // batch and row for a target outside the vocabulary: of the batches, with everything unchanged, or as the device saw them.
   StepResult run(std::span<const Batch> batches, uint64_t step, double lr, uint64_t seed);
 
   const Program& program() const { return *program_; }
@@ -86,6 +97,7 @@ class TrainingStep {
   Tensor workspace_;        // for split-K
   std::unique_ptr<Program> program_, quick_;  // quick_: null if not recorded or no longer needed
   LossScale loss_scale_;
+  uint64_t updates_ = 0;
   double run_scale_ = 1;  // loss scale of the gradients on the device
   uint64_t last_step_ = 0;
   std::vector<HostSpan> host_;  // of the last step: upload, submit, wait, read results

@@ -70,7 +70,9 @@ struct TrainConfig {
   uint64_t eval_every = 250;      // steps; 0: only at the end
   uint64_t eval_tokens = 0;       // validation tokens scored each time; 0: all
   uint64_t checkpoint_every = 0;  // steps; 0: only at the end
-  uint32_t keep = 2;              // checkpoints kept; 0: all
+  double checkpoint_minutes = 10;  // also one after this time without; 0: none
+  uint32_t keep = 2;              // newest checkpoints kept; 0: all
+  bool keep_best = true;          // a checkpoint at each best evaluation; the newest of them is kept, too
   uint64_t seed = 1;
   bool recompute = false;         // recompute norms and activations in backward instead of keeping them
   Precision precision = Precision::f32;  // of GEMM operands

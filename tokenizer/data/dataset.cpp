@@ -1,7 +1,5 @@
 #include "tokenizer/data/dataset.h"
 
-#include <unistd.h>
-
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -124,6 +122,7 @@ SplitSummary write_split(const std::filesystem::path& path, const TokenShard& al
     }
   }
   writer.finish(split_nats);
+  summary.checksum = TokenShard(path, TokenShard::Verify::kHeader).checksum();
   summary.tokens = end - begin;
   summary.text_bytes = all.bytes_of_range(begin, end);
   summary.source_entropy_nats = split_nats;
@@ -131,7 +130,8 @@ SplitSummary write_split(const std::filesystem::path& path, const TokenShard& al
 }
 
 nlohmann::ordered_json to_json(const SplitSummary& split) {
-  nlohmann::ordered_json json = {{"tokens", split.tokens}, {"documents", split.documents}, {"text_bytes", split.text_bytes}};
+  nlohmann::ordered_json json = {
+      {"tokens", split.tokens}, {"documents", split.documents}, {"text_bytes", split.text_bytes}, {"checksum", to_hex(split.checksum)}};
   if (!std::isnan(split.source_entropy_nats)) {
     json["source_entropy_nats"] = split.source_entropy_nats;
     json["source_entropy_nats_per_token"] = split.source_entropy_nats / static_cast<double>(split.tokens);
@@ -156,6 +156,21 @@ void write_dataset_json(const std::filesystem::path& path, const DatasetSummary&
 
 }  // namespace
 
+void require_one_dataset(const std::filesystem::path& dir, const TokenShard& train, const TokenShard& val) {
+  const std::filesystem::path path = dir / kDatasetJsonName;
+  if (std::error_code ignored; !std::filesystem::exists(path, ignored))
+    throw Error("the data set '{}' is not whole: {} is missing; build it again", dir.string(), kDatasetJsonName);
+  const nlohmann::ordered_json json = parse_json(read_text_file(path));
+  for (const auto& [name, shard] : {std::pair("train", &train), std::pair("val", &val)}) {
+    const nlohmann::ordered_json* split = json.is_object() && json.contains(name) ? &json[name] : nullptr;
+    if (split == nullptr || !split->is_object())
+      throw Error("'{}' is damaged: it says nothing about \"{}\"; build the data again", path.string(), name);
+    if (!split->contains("checksum")) continue;  // of a program before checksums were written
+    if ((*split)["checksum"] != to_hex(shard->checksum()))
+      throw Error("'{}' is not of the same data set as '{}': build the data again", shard->path().string(), path.string());
+  }
+}
+
 DatasetSummary build_dataset(const std::filesystem::path& tokenizer_path, std::span<const std::filesystem::path> inputs,
                              const std::filesystem::path& out_dir, double val_fraction) {
   if (!(val_fraction > 0 && val_fraction < 1)) {
@@ -164,8 +179,7 @@ DatasetSummary build_dataset(const std::filesystem::path& tokenizer_path, std::s
   const Tokenizer tokenizer(tokenizer_path);
   const std::string model = read_text_file(tokenizer_path);
   const CorpusReader check_inputs(inputs);  // missing or empty files are found before a folder is made
-  // All files are written to a folder inside the data set's and renamed into place at the end.
-  const StagedFolder staging(out_dir / fmt::format(".building-{}", getpid()));
+  StagedFolder staging(out_dir);
 
   TokenShardWriter writer(staging / kAllTokensName, shard_options(tokenizer));
   const std::vector<uint64_t> documents_per_input = CorpusEncoder(tokenizer, writer).encode(inputs);
@@ -189,8 +203,8 @@ DatasetSummary build_dataset(const std::filesystem::path& tokenizer_path, std::s
   summary.bytes_per_token = static_cast<double>(all.text_bytes()) / static_cast<double>(n);
   write_file_atomically(staging / kTokenizerName, model);
   write_dataset_json(staging / kDatasetJsonName, summary, tokenizer, inputs, val_fraction);
-  for (const char* name : {kTrainShardName, kValShardName, kTokenizerName, kDatasetJsonName}) staging.publish_file(name, out_dir);
-  sync_directory(out_dir);
+  std::filesystem::remove(staging / kAllTokensName);
+  staging.publish_files(kDatasetNames);
   return summary;
 }
 

@@ -14,16 +14,20 @@
 #include <filesystem>
 #include <span>
 
+#include "tokenizer/data/shard.h"
+
 namespace lapilli {
 
 inline constexpr const char* kTrainShardName = "train.bin";
 inline constexpr const char* kValShardName = "val.bin";
 inline constexpr const char* kDatasetJsonName = "dataset.json";
 inline constexpr const char* kTokenizerName = "tokenizer.model";
+inline constexpr const char* kDatasetNames[] = {kTrainShardName, kValShardName, kTokenizerName, kDatasetJsonName};
 
 struct SplitSummary {
   uint64_t tokens = 0, documents = 0, text_bytes = 0;
   double source_entropy_nats = 0;  // NaN unless synthetic
+  uint64_t checksum = 0;           // TokenShard::checksum()
 };
 
 struct DatasetSummary {
@@ -33,9 +37,13 @@ struct DatasetSummary {
   double bytes_per_token = 0;
 };
 
+// Throws Error unless the folder is whole: its dataset.json is there and names the checksums of these two shards.
+void require_one_dataset(const std::filesystem::path& dir, const TokenShard& train, const TokenShard& val);
+
 // Memory use does not depend on the size of the inputs, except for 8 bytes (synthetic: 16) per document. Needs twice
 // the shards' size on disk while it runs. Errors: those of CorpusReader and Tokenizer; a fraction outside (0, 1); a
-// split with fewer than 2 tokens. An error leaves the folder unchanged.
+// split with fewer than 2 tokens. An error leaves the folder unchanged; the files become visible together, and where the folder holds other files,
+// too, a crash leaves none of the parts that require_one_dataset() would take for a whole.
 DatasetSummary build_dataset(const std::filesystem::path& tokenizer_path, std::span<const std::filesystem::path> inputs,
                              const std::filesystem::path& out_dir, double val_fraction = 0.1);
 

@@ -41,6 +41,7 @@ void TokenShard::parse_header() {
   tokenizer_hash_ = header.tokenizer_hash;
   source_entropy_nats_ = header.source_entropy_nats;
   payload_checksum_ = header.payload_checksum;
+  checksum_ = header.header_checksum;
   const auto view = [&]<typename T>(std::span<const T>& out, uint64_t offset, uint64_t count) {
     out = {reinterpret_cast<const T*>(bytes.data() + offset), count};
   };

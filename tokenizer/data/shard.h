@@ -58,6 +58,7 @@ class TokenShard {
   std::optional<uint32_t> eos_id() const { return eos_id_; }
   uint64_t tokenizer_hash() const { return tokenizer_hash_; }
   uint64_t text_bytes() const { return text_bytes_; }
+  uint64_t checksum() const { return checksum_; }  // of the header, which holds the payload's
   // Sum of -ln p of the shard's text under its generating distribution, in nats; NaN unless the corpus is synthetic.
   double source_entropy_nats() const { return source_entropy_nats_; }
 
@@ -85,7 +86,7 @@ class TokenShard {
 
   std::filesystem::path path_;
   MappedFile file_;
-  uint64_t token_count_ = 0, text_bytes_ = 0, tokenizer_hash_ = 0, payload_checksum_ = 0;
+  uint64_t token_count_ = 0, text_bytes_ = 0, tokenizer_hash_ = 0, payload_checksum_ = 0, checksum_ = 0;
   uint32_t vocab_size_ = 0, token_width_bits_ = 0;
   std::optional<uint32_t> eos_id_;
   double source_entropy_nats_ = std::numeric_limits<double>::quiet_NaN();

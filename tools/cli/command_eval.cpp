@@ -1,7 +1,6 @@
 // lapilli eval: exact loss, perplexity and bits per byte of a checkpoint on tokens or text.
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -69,7 +68,7 @@ TokenShard open_data(const EvalOptions& options, const LoadedModel& model, std::
   if (!std::filesystem::exists(data)) throw Error("'{}' does not exist", options.data);
   if (!std::filesystem::is_directory(data)) {
     if (is_shard(data)) return TokenShard(data);
-    temporary.emplace(std::filesystem::temp_directory_path() / fmt::format("lapilli-eval-{}", getpid()));
+    temporary.emplace(std::filesystem::temp_directory_path() / "lapilli-eval");
     return tokenize_text(data, model.tokenizer(), temporary->path());
   }
   const std::filesystem::path shard = data / (options.split == "train" ? kTrainShardName : kValShardName);

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "model/io/export.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
@@ -22,11 +20,8 @@ void write_export(const ExportOptions& options) {
   require_other_output(options.output, {checkpoint.folder.string()});
   export_safetensors(checkpoint, options.output);
   print(fmt::format("{}: step {} as {}\n", options.output, checkpoint.state.step, options.format));
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(options.output)) files.push_back(entry.path());
-  std::ranges::sort(files);
-  for (const std::filesystem::path& file : files)
-    print(fmt::format("  {:<20} {}\n", file.filename().string(), format_bytes(std::filesystem::file_size(file))));
+  for (const char* name : kExportedNames)
+    print(fmt::format("  {:<20} {}\n", name, format_bytes(std::filesystem::file_size(std::filesystem::path(options.output) / name))));
 }
 
 }  // namespace

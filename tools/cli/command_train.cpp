@@ -3,12 +3,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <csignal>
 #include <cstdlib>
 
 #include "model/io/config_toml.h"
-#include "model/train/trainer.h"
+#include "model/run/trainer.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/tuning_flags.h"
@@ -27,15 +26,22 @@ struct TrainCommandOptions {
   uint64_t profile_steps = 0, stop_at = 0;
 };
 
-std::atomic<bool> stop_requested = false;
-static_assert(std::atomic<bool>::is_always_lock_free);
+StopControl stop;
 
-// The first signal finishes the step and writes a checkpoint; the second ends the program immediately: files being
-// written have temporary names.
+// Before training nothing is lost by ending at once. Later the first signal finishes the step and writes a checkpoint; the second ends the
+// program at once: files being written have temporary names.
 extern "C" void on_stop_signal(int signal) {
-  if (stop_requested.exchange(true)) std::_Exit(128 + signal);
-  constexpr std::string_view kMessage = "\nstopping after this step, with a checkpoint; a second signal stops at once\n";
-  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  constexpr std::string_view kNothingTrained = "\nstopping: nothing was trained yet\n";
+  constexpr std::string_view kAfterStep = "\nstopping after this step, with a checkpoint; a second signal stops at once\n";
+  constexpr std::string_view kFinishing = "\nthe last checkpoint is being written; a second signal stops at once\n";
+  const RunPhase phase = stop.phase;
+  const bool is_second = stop.requested.exchange(true);
+  const std::string_view message = phase == RunPhase::starting ? kNothingTrained : phase == RunPhase::training ? kAfterStep : kFinishing;
+  if (!is_second) [[maybe_unused]]
+    const ssize_t written = write(STDERR_FILENO, message.data(), message.size());
+  if (phase != RunPhase::starting && !is_second) return;
+  RunFolder::remove_unkept();
+  std::_Exit(128 + signal);
 }
 
 void catch_signals() {
@@ -46,33 +52,28 @@ void catch_signals() {
   std::signal(SIGPIPE, SIG_IGN);  // a closed output pipe does not end a run: its files have the same output
 }
 
-// runs/NAME-1, runs/NAME-2, ...: the first that does not exist.
-std::filesystem::path new_run_folder(const std::string& config) {
-  const std::string name = std::filesystem::path(config).stem().string();
-  for (uint32_t number = 1;; ++number) {
-    const std::filesystem::path folder = std::filesystem::path("runs") / fmt::format("{}-{}", name, number);
-    if (!std::filesystem::exists(folder)) return folder;
-  }
-}
-
 void train(const TrainCommandOptions& options) {
   StatusLine status([] { return "starting"; });
   // A run folder has its configuration: --resume needs only the folder.
   const std::string config_path = options.config.empty() ? options.run + "/config.toml" : options.config;
   const Config config = load_config(config_path, options.sets);
-  TrainOptions train_options{.run_dir = options.run.empty() ? new_run_folder(config_path) : std::filesystem::path(options.run),
+  catch_signals();
+  const bool is_named = !options.run.empty();
+  const std::filesystem::path run_dir =
+      is_named ? std::filesystem::path(options.run) : make_numbered_folder("runs", std::filesystem::path(config_path).stem().string());
+  TrainOptions train_options{.run_dir = run_dir,
+                             .just_made = !is_named,
                              .resume = options.resume,
                              .stop_at = options.stop_at,
                              .profile_steps = options.profile_steps,
                              .tuning = tuner_options(options.tuning, status, "preparing kernels"),
-                             .stop = &stop_requested,
+                             .stop = &stop,
                              .on_status = [&status](StatusLine::Text text) { status.set(std::move(text)); }};
   const std::filesystem::path own_choices = train_options.run_dir / kRunTuningName;
   if (options.resume && options.tuning.file.empty() && std::filesystem::exists(own_choices)) {
     train_options.tuning.file = own_choices;
     train_options.tuning.measure = false;  // unmeasured choices keep their defaults
   }
-  catch_signals();
   Device device({.selector = options.device, .kernel_class = options.kernels});
   train_options.ceilings = measure_ceilings(device, config.train.precision, options.profile_steps > 0 ? MeasureMemory::yes : MeasureMemory::no);
   Trainer trainer(device, config, train_options);

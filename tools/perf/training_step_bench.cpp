@@ -54,7 +54,7 @@ TrainingStepBench::TrainingStepBench(Device& device, KernelLibrary& kernels, Tun
   KernelTuner kernel_tuner(kernels, tuner);
   memory_.step->record(kernels, profiled, &kernel_tuner);
   memory_.weights->load(device, initial_values(table_, config.train.seed));
-  memory_.step->load_moments({}, {});
+  memory_.step->load({});
   for (uint32_t m = 0; m < config.data.accumulate; ++m) batches_.push_back(random_batch(config, m));
 }
 

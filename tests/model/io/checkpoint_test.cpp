@@ -11,6 +11,7 @@
 #include <random>
 
 #include "engine/base/file.h"
+#include "engine/base/staged_folder.h"
 #include "engine/base/version.h"
 #include "model/io/config_toml.h"
 #include "model/transformer/parameters.h"
@@ -23,6 +24,7 @@ Config small_config() {
   Config config;
   config.model = {.layers = 2, .heads = 2, .kv_heads = 2, .dim = 8, .ffn_dim = 32, .context = 4, .vocab_size = 11};
   config.data.dir = "data/x";
+  config.train.keep = 0;
   return config;
 }
 
@@ -36,12 +38,19 @@ std::vector<float> random_floats(uint64_t count, uint32_t seed) {
 TrainingState make_state(const Config& config, uint64_t step = 100) {
   const uint64_t count = ParameterTable(config.model).count();
   return {.step = step,
+          .updates = step - 4,
           .next_batch = 3 * step,
           .seed = 0xFFFFFFFFFFFFFFFF,
           .tokens = 12345678901,
           .loss_scale = {.value = 4096, .good_steps = 17, .skipped = 3},
           .best_val_loss = 1.25,
+          .best_step = 3,
+          .evaluated_step = step - 5,
+          .loss_trend = {.mean = 2, .variance = 0.5, .count = 60},
+          .norm_trend = {.mean = -1, .variance = 0.25, .count = 61},
+          .not_finite_in_a_row = 2,
           .tokenizer_hash = 77,
+          .data_fingerprint = 78,
           .values = random_floats(count, 1),
           .first_moment = random_floats(count, 2),
           .second_moment = random_floats(count, 3)};
@@ -49,12 +58,19 @@ TrainingState make_state(const Config& config, uint64_t step = 100) {
 
 void expect_same(const TrainingState& a, const TrainingState& b) {
   EXPECT_EQ(a.step, b.step);
+  EXPECT_EQ(a.updates, b.updates);
   EXPECT_EQ(a.next_batch, b.next_batch);
   EXPECT_EQ(a.seed, b.seed);
   EXPECT_EQ(a.tokens, b.tokens);
   EXPECT_EQ(a.loss_scale, b.loss_scale);
   EXPECT_EQ(a.best_val_loss, b.best_val_loss);
+  EXPECT_EQ(a.best_step, b.best_step);
+  EXPECT_EQ(a.evaluated_step, b.evaluated_step);
+  EXPECT_EQ(a.loss_trend, b.loss_trend);
+  EXPECT_EQ(a.norm_trend, b.norm_trend);
+  EXPECT_EQ(a.not_finite_in_a_row, b.not_finite_in_a_row);
   EXPECT_EQ(a.tokenizer_hash, b.tokenizer_hash);
+  EXPECT_EQ(a.data_fingerprint, b.data_fingerprint);
   EXPECT_EQ(a.values, b.values);
   EXPECT_EQ(a.first_moment, b.first_moment);
   EXPECT_EQ(a.second_moment, b.second_moment);
@@ -64,7 +80,12 @@ class Checkpoint : public ::testing::Test {
  protected:
   Checkpoint() { fs::create_directories(parent_); }
 
-  fs::path save(uint64_t step, uint32_t keep = 0) { return save_checkpoint(parent_, config_, make_state(config_, step), tokenizer_, keep); }
+  fs::path save(const TrainingState& state, uint32_t keep = 0) {
+    Config config = config_;
+    config.train.keep = keep;
+    return save_checkpoint(parent_, config, state, tokenizer_);
+  }
+  fs::path save(uint64_t step, uint32_t keep = 0) { return save(make_state(config_, step), keep); }
   std::string load_error(const fs::path& path) {
     return error_of([&] { load_checkpoint(path); });
   }
@@ -122,11 +143,11 @@ TEST_F(Checkpoint, SaveThenLoad_NoMomentsNoEvaluation) {
   TrainingState state = make_state(config_);
   state.first_moment.clear(), state.second_moment.clear();
   state.best_val_loss = INFINITY;
-  expect_same(load_checkpoint(save_checkpoint(parent_, config_, state, tokenizer_, 0)).state, state);
+  expect_same(load_checkpoint(save(state)).state, state);
 }
 
 TEST_F(Checkpoint, Save_SameState_SameBytes) {
-  const fs::path one = save(100), two = save_checkpoint(dir_ / "other", config_, make_state(config_), tokenizer_, 0);
+  const fs::path one = save(100), two = save_checkpoint(dir_ / "other", config_, make_state(config_), tokenizer_);
   for (const char* name : {"state.bin", "config.toml", "tokenizer.model"}) {
     EXPECT_EQ(read_text_file(one / name), read_text_file(two / name)) << name;
   }
@@ -162,27 +183,43 @@ TEST_F(Checkpoint, Save_SameStep_Replaces) {
   save(100);
   TrainingState state = make_state(config_);
   state.best_val_loss = 0.5;
-  save_checkpoint(parent_, config_, state, tokenizer_, 2);
+  save(state, 2);
   EXPECT_EQ(names(), Names{"step-00000100"});
   expect_same(load_checkpoint(run_).state, state);
 }
 
-TEST_F(Checkpoint, Save_UnfinishedFoldersOfEndedRuns_AreRemoved) {
-  fs::create_directories(parent_ / ".step-00000007.tmp-999999999");  // above Linux's largest process id
-  overwrite(parent_ / ".step-00000007.tmp-999999999" / "state.bin", "half");
-  fs::create_directories(parent_ / fmt::format(".step-00000008.tmp-{}", getpid()));
-  fs::create_directories(parent_ / fmt::format(".step-00000009.tmp-{}", getppid()));  // of a running process
-  fs::create_directories(parent_ / ".step-00000009.tmp-x");
+TEST_F(Checkpoint, Save_UnfinishedFoldersOfEndedProcesses_AreRemoved) {
+  fs::create_directories(parent_ / ".step-00000007.lapilli-0123abcd");
+  overwrite(parent_ / ".step-00000007.lapilli-0123abcd" / "state.bin", "half");
+  fs::create_directories(parent_ / ".step-notes");
+  const StagedFolder held(parent_ / "step-00000009", "step-");  // as of a running process
   save(100);
-  const std::string alive = fmt::format(".step-00000009.tmp-{}", getppid());
-  EXPECT_EQ(names(), (Names{alive, ".step-00000009.tmp-x", "step-00000100"}));  // digits sort before letters
+  EXPECT_EQ(names(), (Names{held.path().filename().string(), ".step-notes", "step-00000100"}));
+}
+
+TEST_F(Checkpoint, Save_KeepBest_StaysBesideTheNewest) {
+  const auto save_with_best = [&](uint64_t step, uint64_t best) {
+    TrainingState state = make_state(config_, step);
+    state.best_step = best;
+    save(state, 1);
+  };
+  save_with_best(10, 10);
+  save_with_best(20, 10);
+  save_with_best(30, 10);
+  EXPECT_EQ(names(), (Names{"step-00000010", "step-00000030"}));
+  save_with_best(40, 40);
+  save_with_best(50, 40);
+  EXPECT_EQ(names(), (Names{"step-00000040", "step-00000050"}));
+  config_.train.keep_best = false;
+  save_with_best(60, 40);
+  EXPECT_EQ(names(), Names{"step-00000060"});
 }
 
 TEST_F(Checkpoint, Save_CannotWrite_LeavesWhatWasThere) {
   const fs::path folder = save(100);
   const std::string before = read_text_file(folder / "state.bin");
-  EXPECT_ERROR_MENTIONS(error_of([&] { save_checkpoint(parent_, config_, make_state(config_, 200), dir_ / "no.model", 1); }), "no.model");
-  EXPECT_ERROR_MENTIONS(error_of([&] { save_checkpoint(tokenizer_ / "x", config_, make_state(config_), tokenizer_, 1); }), "some.model");
+  EXPECT_ERROR_MENTIONS(error_of([&] { save_checkpoint(parent_, config_, make_state(config_, 200), dir_ / "no.model"); }), "no.model");
+  EXPECT_ERROR_MENTIONS(error_of([&] { save_checkpoint(tokenizer_ / "x", config_, make_state(config_), tokenizer_); }), "some.model");
 
   signal(SIGXFSZ, SIG_IGN);  // writes beyond the limit fail as on a full disk
   rlimit unlimited{};
@@ -250,9 +287,9 @@ TEST_F(Checkpoint, Load_FlippedByte_Anywhere) {
 TEST_F(Checkpoint, Load_NotOurFileOrOtherVersion_SaysSo) {
   const fs::path state = save(100) / "state.bin";
   std::string bytes = read_text_file(state);
-  bytes[8] = 3;
+  bytes[8] = 4;
   overwrite(state, bytes);
-  EXPECT_ERROR_MENTIONS(load_error(state.parent_path()), "state.bin", "version 3", "version 2");
+  EXPECT_ERROR_MENTIONS(load_error(state.parent_path()), "state.bin", "version 4", "versions 2 and 3");
   overwrite(state, std::string(1000, 'x'));
   EXPECT_ERROR_MENTIONS(load_error(state.parent_path()), "state.bin", "not the state of a lapilli checkpoint");
 }

@@ -125,7 +125,9 @@ TEST(Config, ToToml_EveryKeyChanged_ReadsBackTheSame) {
                   .eval_every = 11,
                   .eval_tokens = 12,
                   .checkpoint_every = 13,
+                  .checkpoint_minutes = 0.5,
                   .keep = 14,
+                  .keep_best = false,
                   .seed = INT64_MAX,
                   .recompute = true,
                   .precision = Precision::bf16};

@@ -53,7 +53,7 @@ struct Session {
   }
   void load() {
     memory.weights->load(device, initial_values(table, 5));
-    memory.step->load_moments({}, {});
+    memory.step->load({});
   }
   StepResult step(uint64_t number) { return step(number, number); }
   StepResult step(uint64_t number, uint64_t first_batch) {

@@ -93,7 +93,7 @@ TEST_P(Golden, LossGradientsAndTenSteps_MatchTorch) {
     TrainingStep step(device(), arena, arena, config_, *table_, weights);
     arena.commit(device());
     weights.load(device(), read_flat("param"));
-    step.load_moments({}, {});
+    step.load({});
     step.record(kernels(), false);
     for (uint64_t s = 1; s <= losses.size(); ++s) {
       const StepResult result = step.run(batches_, s, config_.optim.lr, 1);

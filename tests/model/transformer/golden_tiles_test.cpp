@@ -149,7 +149,7 @@ TEST_P(GoldenTiles, GradientsAndTenSteps_MatchTorch) {
   }
   Arena::commit_all(device(), {&kept, &scratch});
   weights.load(device(), initial());
-  step->load_moments({}, {});
+  step->load({});
   step->record(kernels(), false);
   const std::vector<float> losses = file_.read<float>("loss/steps"), norms = file_.read<float>("grad_norm/steps");
   const auto seed = static_cast<uint64_t>(std::stoull(file_.metadata().at("seed")));
@@ -157,7 +157,7 @@ TEST_P(GoldenTiles, GradientsAndTenSteps_MatchTorch) {
     // Nothing that is alive during a step only may be read before the step has written it.
     write_slice(device(), poisoned, std::vector<std::byte>(poisoned.size_bytes(), std::byte{0xFF}));
     const StepResult result = step->run(batches_, s, config_.optim.lr, seed);
-    ASSERT_FALSE(result.overflowed) << "step " << s;
+    ASSERT_EQ(result.skipped, Skipped::no) << "step " << s;
     EXPECT_NEAR(result.loss() / static_cast<double>(losses[s - 1]), 1, tolerance("loss")) << "step " << s;
     EXPECT_NEAR(result.grad_norm / static_cast<double>(norms[s - 1]), 1, tolerance("grad_norm")) << "step " << s;
     if (s == 1) expect_each_close(step->read_gradients(), "grad");
@@ -183,7 +183,7 @@ TEST_P(GoldenTiles, Run_LearnsEvaluatesAndResumesFromACheckpointToTheSameBits) {
   const testing::TempDir dir;
   const auto run = [&](Session& session, uint64_t first, uint64_t last) {
     for (uint64_t s = first; s <= last; ++s)
-      ASSERT_FALSE(session.memory.step->run(documents(config_, s), s, config_.optim.lr, kSeed).overflowed) << "step " << s;
+      ASSERT_EQ(session.memory.step->run(documents(config_, s), s, config_.optim.lr, kSeed).skipped, Skipped::no) << "step " << s;
   };
   const auto evaluate = [&](Session& session) {
     LossSums sums;
@@ -197,14 +197,13 @@ TEST_P(GoldenTiles, Run_LearnsEvaluatesAndResumesFromACheckpointToTheSameBits) {
   const TrainingStep& step = *whole.memory.step;
   Config written = config_;
   written.loss.memory_mib = 1;  // a configuration file takes no 0
-  save_checkpoint(dir / "checkpoints", written,
-                  {.step = kHalf,
-                   .seed = kSeed,
-                   .loss_scale = step.loss_scale().state(),
-                   .values = step.read_values(),
-                   .first_moment = step.read_first_moment(),
-                   .second_moment = step.read_second_moment()},
-                  dir.write("tokenizer.model", "none"), 0);
+  TrainingState state{.step = kHalf,
+                      .seed = kSeed,
+                      .values = step.read_values(),
+                      .first_moment = step.read_first_moment(),
+                      .second_moment = step.read_second_moment()};
+  step.store_counters(state);
+  save_checkpoint(dir / "checkpoints", written, state, dir.write("tokenizer.model", "none"));
   run(whole, kHalf + 1, kSteps);
   const double after = evaluate(whole);
   EXPECT_LT(after, 0.75 * before);
@@ -212,8 +211,7 @@ TEST_P(GoldenTiles, Run_LearnsEvaluatesAndResumesFromACheckpointToTheSameBits) {
   const LoadedCheckpoint loaded = load_checkpoint(dir / "checkpoints");
   Session resumed(config_, device(), &kernels());
   resumed.memory.weights->load(device(), loaded.state.values);
-  resumed.memory.step->load_moments(loaded.state.first_moment, loaded.state.second_moment);
-  resumed.memory.step->load_loss_scale(loaded.state.loss_scale);
+  resumed.memory.step->load(loaded.state);
   run(resumed, loaded.state.step + 1, kSteps);
   EXPECT_EQ(evaluate(resumed), after);
   expect_same_bits(resumed.memory.step->read_values(), step.read_values(), "weights");

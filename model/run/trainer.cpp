@@ -1,4 +1,4 @@
-#include "model/train/trainer.h"
+#include "model/run/trainer.h"
 
 #include <chrono>
 #include <cmath>
@@ -6,13 +6,15 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/base/file.h"
+#include "engine/base/log.h"
 #include "engine/base/version.h"
 #include "engine/tuning/kernel_tuner.h"
 #include "model/io/config_schema.h"
 #include "model/io/config_toml.h"
 #include "model/loss/loss_plan_tuning.h"
+#include "model/run/failure_report.h"
+#include "model/run/trainer_report.h"
 #include "model/train/lr_schedule.h"
-#include "model/train/trainer_report.h"
 #include "shaders/embedded_shaders.h"
 #include "tokenizer/data/dataset.h"
 #include "tokenizer/text/tokenizer.h"
@@ -39,21 +41,30 @@ Config with_vocabulary(Config config, uint32_t vocab_size) {
   return config;
 }
 
-std::string duration(double seconds) {
-  const auto s = static_cast<uint64_t>(seconds);
-  return s >= 3600 ? fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60) : fmt::format("{}:{:02}", s / 60, s % 60);
-}
+// A run goes on after a step that was skipped, as one bad batch may cause it; parameters that make every loss infinite do not recover.
+constexpr uint32_t kMostNotFiniteInARow = 10;
 
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 }  // namespace
 
+// Where it will be found from any folder.
+Config with_absolute_paths(Config config) {
+  const auto make_absolute = [](std::string& path) {
+    if (!path.empty()) path = std::filesystem::absolute(path).lexically_normal().string();
+  };
+  make_absolute(config.data.dir);
+  make_absolute(config.teacher);
+  return config;
+}
+
 Trainer::Trainer(Device& device, Config config, TrainOptions options)
     : device_(device),
       options_(std::move(options)),
+      folder_(options_.run_dir, options_.resume, options_.just_made),
       train_shard_(open_shard(config, kTrainShardName)),
       val_shard_(open_shard(config, kValShardName)),
-      config_(with_vocabulary(std::move(config), train_shard_.vocab_size())),
+      config_(with_vocabulary(with_absolute_paths(std::move(config)), train_shard_.vocab_size())),
       tokenizer_path_(std::filesystem::path(config_.data.dir) / kTokenizerName),
       table_(config_.model),
       kernels_(device, embedded_shaders()),
@@ -61,6 +72,7 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
       kernel_tuner_(kernels_, tuner_) {
   validate_config(config_);
   val_shard_.require_tokenizer(train_shard_.tokenizer_hash(), "the training split");
+  require_one_dataset(config_.data.dir, train_shard_, val_shard_);
   const uint64_t needed = uint64_t{config_.model.context} + 1;
   if (train_shard_.token_count() < needed)
     throw Error("the training split has {} tokens, but model.context = {} needs at least {}", train_shard_.token_count(), config_.model.context,
@@ -70,6 +82,7 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
     train_shard_.require_tokenizer(teacher.state.tokenizer_hash, "the teacher");
     config_ = with_teacher(std::move(config_), teacher.config);
   }
+  load_or_make_state();
   choose_loss();
   show_status([] { return "allocating memory"; });
   allocate_memory();
@@ -78,7 +91,7 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
     const KernelLibrary::Progress done = kernels_.progress();
     return fmt::format("compiling kernels, {} of {} (only at the first start with this driver)", done.compiled, done.started);
   });
-  load_or_make_weights();
+  upload_state();
   memory_->step->prepare();
   memory_->evaluation->prepare();
 }
@@ -103,62 +116,82 @@ void Trainer::allocate_memory() {
   }
 }
 
-void Trainer::load_or_make_weights() {
-  const std::filesystem::path latest = find_latest_checkpoint(options_.run_dir);
-  if (!latest.empty() && !options_.resume)
-    throw Error("'{}' already holds a run; add --resume to continue it, or name another folder with --run", options_.run_dir.string());
+void Trainer::load_or_make_state() {
   if (options_.resume) {
-    if (latest.empty()) throw Error("there is no checkpoint to resume from in '{}'", options_.run_dir.string());
-    LoadedCheckpoint loaded = load_checkpoint(latest);
-    train_shard_.require_tokenizer(loaded.state.tokenizer_hash, "the checkpoint");
-    if (loaded.state.values.size() != table_.count() || loaded.config.model.vocab_size != config_.model.vocab_size)
-      throw Error("the checkpoint '{}' does not fit the configuration: it has {} parameters, the configuration {}", latest.string(),
-                  loaded.state.values.size(), table_.count());
+    LoadedCheckpoint loaded = load_checkpoint(find_latest_checkpoint(folder_.path()));
+    changed_keys_ = require_same_run(loaded, config_, train_shard_, val_shard_);
     state_ = std::move(loaded.state);
     resumed_commit_ = loaded.commit;
     resumed_ = true;
+    written_step_ = state_.step;
   } else {
     state_.seed = config_.train.seed;
     state_.best_val_loss = std::numeric_limits<double>::infinity();
     state_.tokenizer_hash = train_shard_.tokenizer_hash();
-    state_.values = initial_values(table_, state_.seed);
   }
+  state_.data_fingerprint = data_fingerprint(train_shard_, val_shard_);
+}
+
+void Trainer::upload_state() {
+  if (!resumed_) state_.values = initial_values(table_, state_.seed);
   memory_->weights->load(device_, state_.values);
-  memory_->step->load_moments(state_.first_moment, state_.second_moment);
-  memory_->step->load_loss_scale(state_.loss_scale);
+  memory_->step->load(state_);
   // From here on they are in device memory.
   state_.values = {};
   state_.first_moment = {};
   state_.second_moment = {};
+  last_good_ = state_;
 }
 
 void Trainer::run() {
-  std::filesystem::create_directories(options_.run_dir / "checkpoints");
-  log_ = std::make_unique<RunLog>(options_.run_dir, resumed_, state_.step);
-  write_file_atomically(options_.run_dir / "config.toml", to_toml(config_));
-  TuningFile(device_.caps(), embedded_shaders_hash(), options_.run_dir / kRunTuningName).add(tuner_.decisions(), tuner_.crashes());
-  std::filesystem::copy_file(tokenizer_path_, options_.run_dir / kTokenizerName, std::filesystem::copy_options::overwrite_existing);
+  folder_.keep();
+  const std::filesystem::path checkpoints = folder_ / kRunCheckpointsName;
+  std::filesystem::create_directories(checkpoints);
+  log_ = std::make_unique<RunLog>(folder_.path(), resumed_, state_.step);
+  step_log_ = std::make_unique<StepLog>(*log_, config_, options_.started);
+  writer_ = std::make_unique<CheckpointWriter>(checkpoints, config_, tokenizer_path_, [log = log_.get()] { log->sync(); });
+  write_file_atomically(folder_ / kRunConfigName, to_toml(config_));
+  TuningFile(device_.caps(), embedded_shaders_hash(), folder_ / kRunTuningName).add(tuner_.decisions(), tuner_.crashes());
+  copy_file_atomically(tokenizer_path_, folder_ / kTokenizerName);
 
-  const Clock::time_point start = Clock::now();
+  run_start_ = last_checkpoint_ = Clock::now();
   show_status(nullptr);
   log_start();
-  if (!resumed_) report_init(*log_, config_, table_, *memory_->evaluation, train_shard_, val_shard_);
+  try {
+    if (!resumed_) report_init(*log_, config_, table_, *memory_->evaluation, train_shard_, val_shard_);
+    train();
+  } catch (const std::exception& error) {
+    rescue(error.what());
+    throw;
+  }
+}
+
+void Trainer::train() {
   const BatchStream stream(train_shard_, {.batch = config_.data.batch, .context = config_.model.context, .document_mask = config_.data.document_mask},
                            state_.seed);
   Prefetcher batches([&](uint64_t index) { return stream.batch(index); }, state_.next_batch, 2 * size_t{config_.data.accumulate});
-  const TrainConfig& train = config_.train;
   const uint64_t first_step = state_.step + 1;
-  while (state_.step < train.steps && !stop_requested()) {
+  set_phase(RunPhase::training);
+  if (evaluation_is_due()) evaluate();  // one that was stopped when the checkpoint was written
+  while (state_.step < config_.train.steps && !stop_requested()) {
     train_one_step(batches);
     if (state_.step == first_step) {
       memory_->generator->prepare();  // has been compiled meanwhile
       kernels_.save_cache();
     }
-    const bool last = state_.step == train.steps;
-    if (last || (train.eval_every > 0 && state_.step % train.eval_every == 0)) evaluate();
-    if (last || stop_requested() || (train.checkpoint_every > 0 && state_.step % train.checkpoint_every == 0)) checkpoint();
+    if (evaluation_is_due()) evaluate();
+    report_checkpoint(/*wait=*/false);
+    if (checkpoint_is_due()) start_checkpoint(state_);
   }
-  log_end(seconds_since(start));
+  set_phase(RunPhase::finishing);
+  if (written_step_ != state_.step) start_checkpoint(state_);
+  report_checkpoint(/*wait=*/true);
+  if (written_step_ != state_.step) throw Error("the last checkpoint could not be written (see above)");
+  log_end(state_.step == config_.train.steps ? "finished" : "stopped");
+}
+
+void Trainer::set_phase(RunPhase phase) const {
+  if (options_.stop != nullptr) options_.stop->phase = phase;
 }
 
 void Trainer::show_status(std::function<std::string()> text) const {
@@ -166,7 +199,7 @@ void Trainer::show_status(std::function<std::string()> text) const {
 }
 
 bool Trainer::stop_requested() const {
-  return (options_.stop != nullptr && options_.stop->load()) || (options_.stop_at > 0 && state_.step >= options_.stop_at);
+  return (options_.stop != nullptr && options_.stop->requested) || (options_.stop_at > 0 && state_.step >= options_.stop_at);
 }
 
 void Trainer::train_one_step(Prefetcher& batches) {
@@ -176,17 +209,36 @@ void Trainer::train_one_step(Prefetcher& batches) {
   for (uint32_t m = 0; m < config_.data.accumulate; ++m) micro_batches.push_back(batches.next());
   const uint64_t step = state_.step + 1;
   const double lr = learning_rate(config_.optim, step, config_.train.steps);
+  parameters_are_known_ = false;
   const StepResult result = memory_->step->run(micro_batches, step, lr, state_.seed);
+  parameters_are_known_ = true;
   state_.step = step;
   state_.next_batch += config_.data.accumulate;
   state_.tokens += static_cast<uint64_t>(result.sums.rows);
+  state_.not_finite_in_a_row = result.skipped == Skipped::not_finite ? state_.not_finite_in_a_row + 1 : 0;
+  memory_->step->store_counters(state_);
   session_tokens_ += static_cast<uint64_t>(result.sums.rows);
-  if (result.sums.rows == 0) log_->warn(fmt::format("step {}: no targets in this batch; the optimizer was skipped", step));
-  if (result.overflowed)
-    log_->warn(fmt::format("step {}: gradients overflowed f16; the optimizer was skipped, the loss scale is now {:g}", step,
-                           memory_->step->loss_scale().value()));
-  log_step(result, lr, seconds_since(start));
+  const LossScale& scale = memory_->step->loss_scale();
+  step_log_->log(result,
+                 {.lr = lr,
+                  .seconds = seconds_since(start),
+                  .flops = memory_->step->step_flops(),
+                  .ceiling_flops_per_s = options_.ceilings.matmul_flops_per_s(),
+                  .host_ms = memory_->step->host_ns() * 1e-6,
+                  .loss_scale = scale.is_dynamic() ? std::optional(scale.value()) : std::nullopt},
+                 state_);
+  if (result.skipped != Skipped::not_finite) last_good_ = state_;
+  if (state_.not_finite_in_a_row >= kMostNotFiniteInARow) stop_after_failed_steps(result, micro_batches);
   if (options_.profile_steps > 0) collect_profile(std::move(batch_wait));
+}
+
+void Trainer::stop_after_failed_steps(const StepResult& result, std::span<const Batch> batches) {
+  const std::filesystem::path report =
+      write_failure_report(folder_.path(), state_.step, result, table_, memory_->step->read_values(), memory_->step->read_gradients(), batches);
+  throw Error(
+      "training diverged: {} is not finite in step {}, the {}th such step in a row; what is in parameters, gradients and batch is in '{}'. Lower "
+      "optim.lr, lengthen optim.warmup or set optim.clip",
+      result.not_finite, state_.step, kMostNotFiniteInARow, report.string());
 }
 
 // The time from the step's end until now is part of the step too: the host logged it.
@@ -235,68 +287,38 @@ void Trainer::log_start() {
                          val_shard_.token_count(), tokens_per_step,
                          static_cast<double>(tokens_per_step * config_.train.steps) / static_cast<double>(train_shard_.token_count())));
   if (!resumed_) return;
+  for (const std::string& changed : changed_keys_) log_->line("changed     " + changed);
   const bool same_program = resumed_commit_ == commit || resumed_commit_.empty() || commit.empty();
   log_->line(fmt::format("resumed     after step {} of {}{}", state_.step, config_.train.steps,
                          same_program ? "" : fmt::format("; the checkpoint was written by lapilli {}, this is {}", resumed_commit_, commit)));
 }
 
-void Trainer::log_step(const StepResult& result, double lr, double seconds) {
-  const double tokens_per_s = result.sums.rows / seconds;
-  const double ceiling = options_.ceilings.matmul_flops_per_s();
-  const double mfu = ceiling > 0 ? memory_->step->step_flops() / seconds / ceiling : 0;
-  Json event{{"event", "step"},
-             {"step", state_.step},
-             {"loss", result.sums.rows > 0 ? Json(result.loss()) : Json(nullptr)},
-             {"lr", lr},
-             {"grad_norm", finite_or_null(result.grad_norm)},
-             {"valid_tokens", static_cast<uint64_t>(result.sums.rows)},
-             {"tokens_per_s", tokens_per_s},
-             {"mfu", mfu > 0 ? Json(mfu) : Json(nullptr)},
-             {"ms", seconds * 1e3},
-             {"host_ms", memory_->step->host_ns() * 1e-6}};
-  if (memory_->step->loss_scale().is_dynamic()) event["loss_scale"] = memory_->step->loss_scale().value();
-  std::string teacher;
-  if (config_.teacher_dim > 0 && result.sums.weight > 0) {
-    const LossSums& sums = result.sums;
-    event.update({{"teacher_entropy", sums.teacher_entropy / sums.weight},
-                  {"teacher_cross_entropy", sums.teacher_cross_entropy / sums.weight},
-                  {"teacher_kl", sums.teacher_kl / sums.weight}});
-    teacher = fmt::format("  kl {:.4f}", sums.teacher_kl / sums.weight);
-  }
-  const bool first = seconds_per_step_ == 0;
-  std::string since_start;
-  if (first) {
-    const double waited = seconds_since(options_.started);
-    event["since_start_s"] = waited;
-    since_start = fmt::format("  {:.1f} s after the start", waited);
-  }
-  log_->event(event);
-  seconds_per_step_ = first ? seconds : 0.95 * seconds_per_step_ + 0.05 * seconds;
-  const double eta = seconds_per_step_ * static_cast<double>(config_.train.steps - state_.step);
-  const std::string text =
-      fmt::format("step {:>6}/{}  loss {:.4f}{}  lr {:.2e}  |g| {:.3f}  {:>7.0f} tok/s{}  eta {}{}", state_.step, config_.train.steps, result.loss(),
-                  teacher, lr, result.grad_norm, tokens_per_s, mfu > 0 ? fmt::format("  mfu {:.1f}%", 100 * mfu) : "", duration(eta), since_start);
-  const uint64_t every = std::max<uint64_t>(config_.train.steps / 40, 1);
-  if (state_.step % every == 0 || first) {
-    log_->line(text);
-  } else {
-    log_->progress(text);
-  }
+bool Trainer::evaluation_is_due() const {
+  const uint64_t every = config_.train.eval_every;
+  return state_.step > 0 && state_.evaluated_step < state_.step && (state_.step == config_.train.steps || (every > 0 && state_.step % every == 0));
 }
 
 void Trainer::evaluate() {
   const uint64_t limit = config_.train.eval_tokens == 0 ? UINT64_MAX : config_.train.eval_tokens;
-  last_evaluation_ = memory_->evaluation->run(val_shard_, limit);
-  const EvaluationResult& r = last_evaluation_;
-  state_.best_val_loss = std::min(state_.best_val_loss, r.loss);
+  const EvaluationResult r =
+      memory_->evaluation->run(val_shard_, limit, /*stride=*/0, options_.stop == nullptr ? nullptr : &options_.stop->requested);
+  if (!r.is_complete) return;  // is due again when the run is resumed
+  last_evaluation_ = r;
+  state_.evaluated_step = state_.step;
+  if (r.loss < state_.best_val_loss) {
+    state_.best_val_loss = r.loss;
+    state_.best_step = state_.step;
+  }
+  last_good_ = state_.not_finite_in_a_row == 0 ? state_ : last_good_;
+  if (r.not_finite > 0) log_->warn(fmt::format("step {}: the validation loss of {} of {} tokens is not finite", state_.step, r.not_finite, r.tokens));
   log_->event({{"event", "val"},
                {"step", state_.step},
-               {"loss", r.loss},
-               {"perplexity", r.perplexity},
-               {"bits_per_byte", r.bits_per_byte},
+               {"loss", finite_or_null(r.loss)},
+               {"perplexity", finite_or_null(r.perplexity)},
+               {"bits_per_byte", finite_or_null(r.bits_per_byte)},
                {"top1", r.top1},
                {"tokens", r.tokens},
-               {"stderr", r.standard_error}});
+               {"stderr", finite_or_null(r.standard_error)}});
   log_->line(fmt::format("validation  step {}: loss {:.4f} +- {:.4f}, perplexity {:.3f}, {:.4f} bits per byte, top-1 {:.1f}%", state_.step, r.loss,
                          r.standard_error, r.perplexity, r.bits_per_byte, 100 * r.top1));
   show_sample();
@@ -315,45 +337,100 @@ void Trainer::show_sample() {
   log_->line("sample      " + text);
 }
 
-void Trainer::checkpoint() {
-  TrainingState state = state_;
-  state.loss_scale = memory_->step->loss_scale().state();
+bool Trainer::checkpoint_is_due() const {
+  const TrainConfig& train = config_.train;
+  if (state_.step == written_step_ || state_.step == train.steps || stop_requested()) return false;  // those are written at the end
+  const bool is_best = train.keep_best && state_.best_step == state_.step;
+  const double minutes = seconds_since(last_checkpoint_) / 60;
+  return is_best || (train.checkpoint_every > 0 && state_.step % train.checkpoint_every == 0) ||
+         (train.checkpoint_minutes > 0 && minutes >= train.checkpoint_minutes);
+}
+
+// Training goes on while it is written. Waits for the one before it.
+void Trainer::start_checkpoint(const TrainingState& of) {
+  report_checkpoint(/*wait=*/true);
+  TrainingState state = of;
   state.values = memory_->step->read_values();
   state.first_moment = memory_->step->read_first_moment();
   state.second_moment = memory_->step->read_second_moment();
-  log_->sync();
-  const std::filesystem::path folder = save_checkpoint(options_.run_dir / "checkpoints", config_, state, tokenizer_path_, config_.train.keep);
-  log_->event({{"event", "checkpoint"}, {"step", state_.step}, {"path", std::filesystem::relative(folder, options_.run_dir).string()}});
-  log_->line(fmt::format("checkpoint  {}", folder.string()));
+  written_step_ = state.step;
+  last_checkpoint_ = Clock::now();
+  writer_->start(std::move(state));
+}
+
+void Trainer::report_checkpoint(bool wait) {
+  const std::optional<CheckpointWriter::Written> written = writer_->take(wait);
+  if (!written) return;
+  if (!written->error.empty()) {
+    written_step_ = 0;
+    log_->warn(fmt::format("no checkpoint of step {} was written: {}", written->step, written->error));
+    return;
+  }
+  log_->event({{"event", "checkpoint"},
+               {"step", written->step},
+               {"path", std::filesystem::relative(written->folder, folder_.path()).string()},
+               {"best", written->step == state_.best_step},
+               {"write_s", written->seconds}});
+  log_->line(fmt::format("checkpoint  {}{}", written->folder.string(), written->step == state_.best_step ? " (best validation loss so far)" : ""));
+}
+
+// Writes the last good step, whatever ended the run. Never throws.
+void Trainer::rescue(const std::string& error) {
+  set_phase(RunPhase::finishing);
+  try {
+    log_->note("ERROR: " + error);
+    report_checkpoint(/*wait=*/true);
+    if (!parameters_are_known_) {
+      log_->line("the step that failed may have changed parameters: they are not kept");
+    } else if (last_good_.step > 0 && last_good_.step != written_step_) {
+      start_checkpoint(last_good_);
+      report_checkpoint(/*wait=*/true);
+    }
+    const std::filesystem::path newest = find_latest_checkpoint(folder_.path());
+    log_->line(newest.empty() ? "failed      before a checkpoint was written"
+                              : fmt::format("failed      continue from {} with --resume", newest.string()));
+    log_end_event("failed", error);
+    log_->sync();
+  } catch (const std::exception& failure) {
+    log_warning("what ended the run could not be written to '{}': {}", folder_.path().string(), failure.what());
+  }
 }
 
 void Trainer::log_profile() {
   const std::vector<StepProfile> steps(profiles_.begin(), profiles_.end());
   const std::string table = profile_table(summarize(steps), options_.ceilings);
-  write_file_atomically(options_.run_dir / "profile.txt", table);
+  write_file_atomically(folder_.path() / "profile.txt", table);
   const DeviceCaps& caps = device_.caps();
-  write_file_atomically(options_.run_dir / "trace.json", trace_json(steps, options_.ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
+  write_file_atomically(folder_.path() / "trace.json", trace_json(steps, options_.ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
   log_->line(fmt::format("profile     steps {} to {}, also in profile.txt and (for Perfetto) trace.json\n{}", steps.front().step, steps.back().step,
                          table));
 }
 
-void Trainer::log_end(double seconds) {
+void Trainer::log_end(const std::string& reason) {
   if (!profiles_.empty()) log_profile();
-  if (state_.step < config_.train.steps) {
+  log_end_event(reason, "");
+  if (reason == "stopped") {
     log_->line(fmt::format("stopped     after step {} of {}; continue with --resume", state_.step, config_.train.steps));
-    log_->sync();
-    return;
+  } else {
+    const double seconds = seconds_since(run_start_);
+    log_->line(fmt::format("done        {} steps, {} tokens in {} ({:.0f} tok/s with evaluation); best validation loss {:.4f}, perplexity {:.3f}",
+                           state_.step, session_tokens_, duration_text(seconds), static_cast<double>(session_tokens_) / seconds, state_.best_val_loss,
+                           std::exp(state_.best_val_loss)));
   }
-  log_->event({{"event", "end"},
-               {"wall_s", seconds},
-               {"step", state_.step},
-               {"tokens", state_.tokens},
-               {"best_val_loss", finite_or_null(state_.best_val_loss)},
-               {"best_val_perplexity", finite_or_null(std::exp(state_.best_val_loss))}});
-  log_->line(fmt::format("done        {} steps, {} tokens in {} ({:.0f} tok/s with evaluation); best validation loss {:.4f}, perplexity {:.3f}",
-                         state_.step, session_tokens_, duration(seconds), static_cast<double>(session_tokens_) / seconds, state_.best_val_loss,
-                         std::exp(state_.best_val_loss)));
   log_->sync();
+}
+
+void Trainer::log_end_event(const std::string& reason, const std::string& error) {
+  Json event{{"event", "end"},
+             {"reason", reason},
+             {"wall_s", seconds_since(run_start_)},
+             {"step", state_.step},
+             {"tokens", state_.tokens},
+             {"best_val_loss", finite_or_null(state_.best_val_loss)},
+             {"best_val_perplexity", finite_or_null(std::exp(state_.best_val_loss))},
+             {"best_step", state_.best_step}};
+  if (!error.empty()) event["error"] = error;
+  log_->event(event);
 }
 
 }  // namespace lapilli

@@ -1,4 +1,4 @@
-#include "model/train/trainer_report.h"
+#include "model/run/trainer_report.h"
 
 #include <algorithm>
 #include <cmath>

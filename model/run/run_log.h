@@ -17,6 +17,7 @@ class RunLog {
 
   void event(const nlohmann::ordered_json& object);  // one line of metrics.jsonl, flushed
   void line(const std::string& text);                // terminal and log.txt
+  void note(const std::string& text);                // log.txt alone
   void warn(const std::string& text);                // the same with "WARNING", and a `warning` event
   // On a terminal the text replaces the last progress; elsewhere nothing is printed.
   void progress(const std::string& text);

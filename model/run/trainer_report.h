@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "model/run/run_log.h"
 #include "model/train/evaluation.h"
-#include "model/train/run_log.h"
 
 namespace lapilli {
 

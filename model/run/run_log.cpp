@@ -1,4 +1,4 @@
-#include "model/train/run_log.h"
+#include "model/run/run_log.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -9,6 +9,7 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/json.h"
+#include "model/run/run_folder.h"
 
 namespace lapilli {
 
@@ -37,7 +38,7 @@ void sync_file(const std::filesystem::path& path) {
 }  // namespace
 
 RunLog::RunLog(const std::filesystem::path& run_dir, bool resuming, uint64_t resume_step)
-    : metrics_path_(run_dir / "metrics.jsonl"), log_path_(run_dir / "log.txt"), terminal_(isatty(STDOUT_FILENO) == 1) {
+    : metrics_path_(run_dir / kRunMetricsName), log_path_(run_dir / kRunLogName), terminal_(isatty(STDOUT_FILENO) == 1) {
   if (resuming) drop_later_steps(metrics_path_, resume_step);
   const auto mode = resuming ? std::ios::app : std::ios::trunc;
   metrics_.open(metrics_path_, mode);
@@ -60,6 +61,10 @@ void RunLog::line(const std::string& text) {
   clear_progress();
   std::fputs((text + '\n').c_str(), stdout);
   std::fflush(stdout);
+  note(text);
+}
+
+void RunLog::note(const std::string& text) {
   log_ << text << '\n';
   log_.flush();
 }
