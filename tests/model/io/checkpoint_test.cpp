@@ -154,7 +154,7 @@ TEST_F(Checkpoint, Save_SameState_SameBytes) {
 }
 
 TEST_F(Checkpoint, Save_Keep_LeavesTheNewest) {
-  for (const uint64_t step : {10, 20, 30}) save(step, 2);
+  for (const uint64_t step : {10U, 20U, 30U}) save(step, 2);
   EXPECT_EQ(names(), (Names{"step-00000020", "step-00000030"}));
   save(40, 0);
   EXPECT_EQ(names().size(), 3U);
@@ -164,7 +164,7 @@ TEST_F(Checkpoint, Save_Keep_LeavesTheNewest) {
 }
 
 TEST_F(Checkpoint, Save_OlderStepThanThere_StaysBesideTheNewest) {
-  for (const uint64_t step : {10, 20, 30}) save(step);
+  for (const uint64_t step : {10U, 20U, 30U}) save(step);
   save(15, 2);
   EXPECT_EQ(names(), (Names{"step-00000015", "step-00000030"}));
 }
@@ -321,7 +321,7 @@ TEST_F(Checkpoint, Load_ChangedNeighbour_NamesIt) {
 }
 
 TEST_F(Checkpoint, FindLatest_PassesOverIncompleteOnes) {
-  for (const uint64_t step : {10, 20, 30, 40}) save(step);
+  for (const uint64_t step : {10U, 20U, 30U, 40U}) save(step);
   fs::remove(parent_ / "step-00000040" / "tokenizer.model");
   fs::resize_file(parent_ / "step-00000030" / "state.bin", 1000);
   EXPECT_EQ(find_latest_checkpoint(run_), parent_ / "step-00000020");

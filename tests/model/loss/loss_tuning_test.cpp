@@ -39,7 +39,7 @@ TEST(LossTuning, AllPlansFit_MeasuresThenRemembers) {
 
 TEST(LossTuning, ChosenOptions_GiveTheChosenPlanAgain) {
   const lapilli::testing::TempDir folder;
-  for (const uint64_t memory_mib : {64, 4, 1}) {
+  for (const uint64_t memory_mib : {64U, 4U, 1U}) {
     const TunedLoss tuned = tune(folder / "tuning.json", {.memory_mib = memory_mib});
     EXPECT_NE(tuned.options.strategy, LossStrategy::automatic);
     EXPECT_EQ(plan_loss(tuned.options, kShape, true).to_string(), tuned.plan.to_string()) << memory_mib << " MiB";

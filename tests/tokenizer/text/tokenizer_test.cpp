@@ -134,7 +134,7 @@ TEST_P(TokenizerTypes, EncodePrefix_AnyBlockSize_GivesTheIdsOfTheWhole) {
   text += "   \n  " + small_text(2) + std::string(9000, ' ') + "end";
   const std::vector<uint32_t> whole = tokenizer_.encode(text);
   EXPECT_EQ(tokenizer_.decode(whole), text);
-  for (const size_t block_bytes : {7, 64, 1000, 4096, 5000, 100000}) {
+  for (const size_t block_bytes : {7U, 64U, 1000U, 4096U, 5000U, 100000U}) {
     EXPECT_EQ(encode_in_blocks(tokenizer_, text, block_bytes), whole) << "blocks of " << block_bytes;
   }
 }
