@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "engine/base/file.h"
+#include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/kernel/device_cache.h"
 #include "engine/kernel/shader_objects.h"
@@ -17,12 +17,11 @@ std::filesystem::path cache_path(const DeviceCaps& caps) { return device_cache_p
 
 std::vector<std::byte> load_cache(const DeviceCaps& caps) {
   try {
-    const std::filesystem::path path = cache_path(caps);
-    if (std::filesystem::exists(path)) return read_binary_file(path);
+    return read_cached(cache_path(caps));
   } catch (const Error& error) {
     log_debug("pipeline cache not read: {}", error.what());
+    return {};
   }
-  return {};
 }
 
 constexpr VkPushConstantRange kPush{.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .offset = 0, .size = kMaxPushBytes};
@@ -205,9 +204,7 @@ void KernelLibrary::save_cache() {
   std::vector<std::byte> data(size);
   if (vkGetPipelineCacheData(device_.handle(), cache_, &size, data.data()) != VK_SUCCESS) return;
   try {
-    AtomicFile file(cache_path(device_.caps()));
-    file.write(data);
-    file.commit();
+    write_cached(cache_path(device_.caps()), data);
   } catch (const Error& error) {
     log_debug("pipeline cache not written: {}", error.what());
   }

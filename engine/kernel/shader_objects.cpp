@@ -1,10 +1,8 @@
 #include "engine/kernel/shader_objects.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "engine/base/error.h"
-#include "engine/base/file.h"
 #include "engine/base/hash.h"
 #include "engine/base/log.h"
 #include "engine/kernel/device_cache.h"
@@ -51,34 +49,6 @@ std::string name_of(std::span<const uint32_t> spirv, const VkSpecializationInfo&
   return to_hex(hash.digest()) + ".bin";
 }
 
-// File format: the checksum of the binary, then the binary. Drivers do not verify it themselves.
-std::vector<std::byte> read_kept(const fs::path& path) {
-  try {
-    if (!fs::exists(path)) return {};
-    std::vector<std::byte> file = read_binary_file(path);
-    uint64_t checksum = 0;
-    if (file.size() <= sizeof checksum) return {};
-    std::memcpy(&checksum, file.data(), sizeof checksum);
-    file.erase(file.begin(), file.begin() + sizeof checksum);
-    if (hash_bytes(file) == checksum) return file;
-  } catch (const std::exception& error) {
-    log_debug("compiled kernel not read: {}", error.what());
-  }
-  return {};
-}
-
-void keep(const fs::path& path, std::span<const std::byte> binary) {
-  try {
-    const uint64_t checksum = hash_bytes(binary);
-    AtomicFile file(path);
-    file.write(std::as_bytes(std::span(&checksum, 1)));
-    file.write(binary);
-    file.commit();
-  } catch (const Error& error) {
-    log_debug("compiled kernel not kept: {}", error.what());
-  }
-}
-
 }  // namespace
 
 ShaderObjects::ShaderObjects(const Device& device, DiskCache disk_cache)
@@ -115,7 +85,7 @@ bool ShaderObjects::is_cached(std::span<const uint32_t> spirv, const VkSpecializ
 VkShaderEXT ShaderObjects::create(const std::string& name, std::span<const uint32_t> spirv, const VkSpecializationInfo& specialization,
                                   const VkPushConstantRange& push) const {
   const fs::path path = folder_.empty() ? fs::path() : folder_ / name_of(spirv, specialization, push);
-  const std::vector<std::byte> binary = path.empty() ? std::vector<std::byte>() : read_kept(path);
+  const std::vector<std::byte> binary = path.empty() ? std::vector<std::byte>() : read_cached(path);
   if (!binary.empty())
     if (const VkShaderEXT known = create_from_binary(binary, specialization, push); known != VK_NULL_HANDLE) return known;
   VkShaderEXT object = VK_NULL_HANDLE;
@@ -123,7 +93,7 @@ VkShaderEXT ShaderObjects::create(const std::string& name, std::span<const uint3
            fmt::format("vkCreateShadersEXT ({})", name).c_str());
   const std::vector<std::byte> made = binary_of(object);
   if (!made.empty() && first_dispatch_) first_dispatch_->run(made, specialization, push);
-  if (!made.empty() && !path.empty()) keep(path, made);
+  if (!made.empty() && !path.empty()) write_cached(path, made);
   return object;
 }
 

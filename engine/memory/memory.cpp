@@ -14,7 +14,8 @@ constexpr uint64_t kAlignment = 256;
 
 uint64_t align_up(uint64_t bytes) { return round_up(bytes, kAlignment); }
 
-// The best memory type for the kind among those in `allowed`; UINT32_MAX when there is none.
+// The best memory type for the kind among those in `allowed`; UINT32_MAX when there is none. `unified`: one that the host can map, on the device
+// if there is such a one.
 uint32_t find_memory_type(VkPhysicalDevice physical, uint32_t allowed, MemoryKind kind, bool unified) {
   constexpr VkMemoryPropertyFlags kLocal = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
   constexpr VkMemoryPropertyFlags kVisible = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
@@ -22,8 +23,8 @@ uint32_t find_memory_type(VkPhysicalDevice physical, uint32_t allowed, MemoryKin
   std::vector<VkMemoryPropertyFlags> wishes;
   switch (kind) {
     case MemoryKind::device:
-      if (unified) wishes = {kLocal | kVisible | kCached, kLocal | kVisible};
-      wishes.push_back(kLocal);
+      if (unified) wishes = {kLocal | kVisible | kCached, kLocal | kVisible, kVisible | kCached, kVisible};
+      else wishes = {kLocal};
       break;
     case MemoryKind::upload: wishes = {kVisible}; break;
     case MemoryKind::download: wishes = {kVisible | kCached, kVisible}; break;
@@ -32,7 +33,8 @@ uint32_t find_memory_type(VkPhysicalDevice physical, uint32_t allowed, MemoryKin
   vkGetPhysicalDeviceMemoryProperties(physical, &memory);
   for (const VkMemoryPropertyFlags wish : wishes)
     for (uint32_t i = 0; i < memory.memoryTypeCount; ++i)
-      if (((allowed >> i) & 1U) != 0 && (memory.memoryTypes[i].propertyFlags & wish) == wish) return i;
+      if (((allowed >> i) & 1U) != 0 && (memory.memoryTypes[i].propertyFlags & wish) == wish)
+        return i;
   return UINT32_MAX;
 }
 
@@ -40,47 +42,61 @@ uint32_t find_memory_type(VkPhysicalDevice physical, uint32_t allowed, MemoryKin
 
 Buffer::Buffer(Device& device, uint64_t size_bytes, MemoryKind kind) : device_(device), size_bytes_(size_bytes) {
   if (device.record_only()) return;
+  try {
+    allocate(kind);
+  } catch (...) {
+    free_handles();
+    throw;
+  }
+  device_.track_allocation(static_cast<int64_t>(size_bytes_));
+}
+
+void Buffer::allocate(MemoryKind kind) {
   const VkBufferCreateInfo info{.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
-                                .size = std::max<uint64_t>(size_bytes, 1),
+                                .size = std::max<uint64_t>(size_bytes_, 1),
                                 .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
                                          VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT};
   vk_check(vkCreateBuffer(device_.handle(), &info, nullptr, &buffer_), "vkCreateBuffer");
   VkMemoryRequirements needs;
   vkGetBufferMemoryRequirements(device_.handle(), buffer_, &needs);
+  const bool maps = kind != MemoryKind::device || device_.caps().unified_memory;
+  const uint32_t type = find_memory_type(device_.physical(), needs.memoryTypeBits, kind, maps);
+  if (type == UINT32_MAX)
+    throw Error("the driver of {} has no memory that {} for a buffer of {:.0f} MiB", device_.caps().name,
+                maps ? "the host can map" : "is on the device", mib(size_bytes_));
   const VkMemoryAllocateFlagsInfo flags{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO, .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
-  const VkMemoryAllocateInfo allocate{
+  const VkMemoryAllocateInfo allocation{
       .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
       .pNext = &flags,
       .allocationSize = needs.size + (kind == MemoryKind::device ? device_.caps().overread_padding_bytes : 0),
-      .memoryTypeIndex = find_memory_type(device_.physical(), needs.memoryTypeBits, kind, device_.caps().unified_memory)};
-  const VkResult result =
-      allocate.memoryTypeIndex == UINT32_MAX ? VK_ERROR_OUT_OF_DEVICE_MEMORY : vkAllocateMemory(device_.handle(), &allocate, nullptr, &memory_);
-  if (result != VK_SUCCESS) {
-    vkDestroyBuffer(device_.handle(), buffer_, nullptr);
-    if (result == VK_ERROR_DEVICE_LOST) vk_check(result, "vkAllocateMemory");
-    throw Error("the device {} cannot allocate {:.0f} MiB of memory in one piece ({:.0f} MiB are free)", device_.caps().name, mib(size_bytes),
+      .memoryTypeIndex = type};
+  const VkResult result = vkAllocateMemory(device_.handle(), &allocation, nullptr, &memory_);
+  if (result == VK_ERROR_DEVICE_LOST) vk_check(result, "vkAllocateMemory");
+  if (result != VK_SUCCESS)
+    throw Error("the device {} cannot allocate {:.0f} MiB of memory in one piece ({:.0f} MiB are free)", device_.caps().name, mib(size_bytes_),
                 mib(device_.query_available_bytes()));
-  }
   vk_check(vkBindBufferMemory(device_.handle(), buffer_, memory_, 0), "vkBindBufferMemory");
   const VkBufferDeviceAddressInfo where{.sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = buffer_};
   address_ = vkGetBufferDeviceAddress(device_.handle(), &where);
-  if (kind != MemoryKind::device || device_.caps().unified_memory) {
-    void* mapped = nullptr;
-    vk_check(vkMapMemory(device_.handle(), memory_, 0, VK_WHOLE_SIZE, 0, &mapped), "vkMapMemory");
-    mapped_ = static_cast<std::byte*>(mapped);
-  }
-  device_.track_allocation(static_cast<int64_t>(size_bytes_));
+  if (!maps) return;
+  void* mapped = nullptr;
+  vk_check(vkMapMemory(device_.handle(), memory_, 0, VK_WHOLE_SIZE, 0, &mapped), "vkMapMemory");
+  mapped_ = static_cast<std::byte*>(mapped);
+}
+
+void Buffer::free_handles() {
+  vkDestroyBuffer(device_.handle(), buffer_, nullptr);
+  vkFreeMemory(device_.handle(), memory_, nullptr);
 }
 
 Buffer::~Buffer() {
   if (memory_ == VK_NULL_HANDLE) return;
-  vkDestroyBuffer(device_.handle(), buffer_, nullptr);
-  vkFreeMemory(device_.handle(), memory_, nullptr);
+  free_handles();
   device_.track_allocation(-static_cast<int64_t>(size_bytes_));
 }
 
 Slice Slice::sub(uint64_t offset_bytes, uint64_t size_bytes) const {
-  CHECK(offset_bytes + size_bytes <= size_bytes_, "{} + {} > {}", offset_bytes, size_bytes, size_bytes_);
+  CHECK(offset_bytes <= size_bytes_ && size_bytes <= size_bytes_ - offset_bytes, "{} + {} > {}", offset_bytes, size_bytes, size_bytes_);
   Slice part = *this;
   part.offset_bytes_ += offset_bytes;
   part.size_bytes_ = size_bytes;
@@ -162,8 +178,13 @@ void Arena::commit_all(Device& device, const std::vector<Arena*>& arenas) {
   if (planned > available && !device.record_only())
     throw Error("this needs {:.0f} MiB of device memory (MiB by kind: {}), but {} has {:.0f} MiB free", mib(planned), kinds, device.caps().name,
                 mib(available));
-  for (Arena* arena : arenas)
-    for (const uint64_t bytes : arena->peaks_) arena->blocks_.push_back(std::make_unique<Buffer>(device, bytes, arena->memory_));
+  try {
+    for (Arena* arena : arenas)
+      for (const uint64_t bytes : arena->peaks_) arena->blocks_.push_back(std::make_unique<Buffer>(device, bytes, arena->memory_));
+  } catch (...) {
+    for (Arena* arena : arenas) arena->blocks_.clear();  // all or none
+    throw;
+  }
 }
 
 void write_slice(Device& device, const Slice& destination, std::span<const std::byte> source) {

@@ -35,6 +35,9 @@ class Buffer {
   std::byte* mapped() const { return mapped_; }  // null when not host-visible
 
  private:
+  void allocate(MemoryKind kind);
+  void free_handles();
+
   Device& device_;
   VkBuffer buffer_ = VK_NULL_HANDLE;
   VkDeviceMemory memory_ = VK_NULL_HANDLE;
@@ -101,7 +104,8 @@ class Arena {
     std::vector<uint64_t> start_, most_;
   };
 
-  // Throws Error with the plan by kind, before anything is allocated, when the device has too little free memory.
+  // Throws Error with the plan by kind, before anything is allocated, when the device has too little free memory. An error leaves all of
+  // them uncommitted.
   void commit(Device& device) { commit_all(device, {this}); }
   static void commit_all(Device& device, const std::vector<Arena*>& arenas);  // checks that all fit together
   bool committed() const { return !blocks_.empty(); }

@@ -60,7 +60,10 @@ class ConstTensor {
     return (uint64_t{rows() - 1} * row_stride() + cols()) * lapilli::size_bytes(dtype_);
   }
   // All dimensions but the last, multiplied: the tensor as a matrix [rows, cols].
-  uint32_t cols() const { return shape_[shape_.rank() - 1]; }
+  uint32_t cols() const {
+    CHECK(shape_.rank() > 0, "a tensor without dimensions is no matrix");
+    return shape_[shape_.rank() - 1];
+  }
   uint32_t rows() const { return static_cast<uint32_t>(elements() / cols()); }
   uint32_t row_stride() const { return row_stride_ != 0 ? row_stride_ : cols(); }  // elements from a row to the next
   bool is_contiguous() const { return row_stride() == cols() || rows() == 1; }

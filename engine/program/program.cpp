@@ -13,6 +13,7 @@ namespace lapilli {
 namespace {
 
 // Work is split into submissions of at most kSegmentSeconds; watchdogs kill after 2 s or more.
+constexpr uint32_t kMostSpans = 65535;
 constexpr double kSegmentSeconds = 0.25;
 
 // Conservative throughput of a device for any kernel. Not too low: the device may idle between submissions.
@@ -50,7 +51,7 @@ Program::Program(Device& device, std::string name, bool profiled)
   const VkSemaphoreCreateInfo info{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
   if (!device_.record_only()) vk_check(vkCreateSemaphore(device_.handle(), &info, nullptr, &timeline_), "vkCreateSemaphore");
   if (profiled_) {
-    const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = 65536};
+    const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = kMostSpans + 1};
     vk_check(vkCreateQueryPool(device_.handle(), &queries, nullptr, &queries_), "vkCreateQueryPool");
   }
   begin_segment();
@@ -115,7 +116,8 @@ void Program::add_cost(Cost cost) {
 
 void Program::mark_scope() {
   if (!profiled_ || (!spans_.empty() && spans_.back().scope == scope_)) return;
-  CHECK(spans_.size() < 65535, "{} has too many scopes to profile", name_);
+  if (spans_.size() == kMostSpans)
+    throw Error("{} has more than {} parts to profile: train with a smaller data.accumulate, or without --profile", name_, kMostSpans);
   record_timestamp();
   spans_.push_back({.scope = scope_});
 }
@@ -166,6 +168,8 @@ void Program::copy(const Slice& destination, const Slice& source) {
 }
 
 void Program::fill(const Slice& destination, uint32_t word) {
+  CHECK(destination.size_bytes() % sizeof word == 0 && destination.buffer_offset_bytes() % sizeof word == 0, "{} bytes at {} are not whole words",
+        destination.size_bytes(), destination.buffer_offset_bytes());
   if (destination.size_bytes() == 0) return;
   add_cost({.bytes = static_cast<double>(destination.size_bytes())});
   barrier_on_hazards({}, {destination}, DeviceWork::kernels_and_transfers);

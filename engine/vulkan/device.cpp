@@ -182,25 +182,32 @@ Device::Device(const DeviceOptions& options) {
   if (options.validation || environment("LAPILLI_VALIDATION").value_or("0") != "0") validation_ = std::make_unique<Validation>();
   instance_ = create_instance(validation_ ? &validation_->messages : nullptr);
   try {
-    if (validation_) {
-      const auto create = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(instance_, "vkCreateDebugUtilsMessengerEXT"));
-      const VkDebugUtilsMessengerCreateInfoEXT info = messenger_info(&validation_->messages);
-      vk_check(create(instance_, &info, nullptr, &validation_->messenger), "vkCreateDebugUtilsMessengerEXT");
-    }
-    physical_ = choose_physical_device(instance_, usable_devices(instance_), options.selector);
-    if (options.pipeline_statistics) require_pipeline_statistics(instance_, physical_);
-    caps_ = query_caps(instance_, physical_);
-    if (options.kernel_class) force_kernel_class(caps_, *options.kernel_class);
+    choose(options);
+    create();
   } catch (...) {
-    destroy_instance();
+    destroy();
     throw;
   }
+}
+
+void Device::choose(const DeviceOptions& options) {
+  if (validation_) {
+    const auto make = reinterpret_cast<PFN_vkCreateDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(instance_, "vkCreateDebugUtilsMessengerEXT"));
+    const VkDebugUtilsMessengerCreateInfoEXT info = messenger_info(&validation_->messages);
+    vk_check(make(instance_, &info, nullptr, &validation_->messenger), "vkCreateDebugUtilsMessengerEXT");
+  }
+  physical_ = choose_physical_device(instance_, usable_devices(instance_), options.selector);
+  if (options.pipeline_statistics) require_pipeline_statistics(instance_, physical_);
+  caps_ = query_caps(instance_, physical_);
+  if (options.kernel_class) force_kernel_class(caps_, *options.kernel_class);
   if (options.staging) caps_.unified_memory = false;
   if (caps_.shader_objects && (options.pipeline_statistics || is_validated(instance_, physical_))) caps_.shader_objects = false;
   pipeline_statistics_ = options.pipeline_statistics;
   record_only_ = options.record_only;
   queue_family_ = find_compute_queue_family(physical_);
+}
 
+void Device::create() {
   const float priority = 1.0F;
   const VkDeviceQueueCreateInfo queue_info{
       .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = queue_family_, .queueCount = 1, .pQueuePriorities = &priority};
@@ -255,11 +262,11 @@ Device::Device(const DeviceOptions& options) {
 
 Device::~Device() {
   CHECK(allocated_bytes_ == 0, "{} bytes of device memory outlive their device", allocated_bytes_);
-  vkDestroyDevice(device_, nullptr);
-  destroy_instance();
+  destroy();
 }
 
-void Device::destroy_instance() {
+void Device::destroy() {
+  vkDestroyDevice(device_, nullptr);
   if (validation_ && validation_->messenger != VK_NULL_HANDLE) {
     const auto destroy = reinterpret_cast<PFN_vkDestroyDebugUtilsMessengerEXT>(vkGetInstanceProcAddr(instance_, "vkDestroyDebugUtilsMessengerEXT"));
     destroy(instance_, validation_->messenger, nullptr);

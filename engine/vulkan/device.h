@@ -76,7 +76,9 @@ class Device {
  private:
   friend class Buffer;
   void track_allocation(int64_t bytes);
-  void destroy_instance();
+  void choose(const DeviceOptions& options);
+  void create();
+  void destroy();  // device, messenger and instance, as far as they exist
 
   struct Validation;
   std::unique_ptr<Validation> validation_;

@@ -135,6 +135,10 @@ LoadedCheckpoint load_folder(const fs::path& folder) {
                           .state = std::move(file.state),
                           .commit = read_commit(folder)};
   loaded.config.model.vocab_size = file.vocab_size;
+  // A layer has parameters: no table is made for more layers than the file can have.
+  if (loaded.config.model.layers > file.table.size())
+    throw Error("'{}' does not fit '{}': it has {} parameters, the configuration {} layers", (folder / kState).string(), (folder / kConfig).string(),
+                file.table.size(), loaded.config.model.layers);
   require_shapes(file.table, ParameterTable(loaded.config.model), folder);
   const auto require_hash = [&](const char* name, uint64_t actual, uint64_t written) {
     if (actual == written) return;

@@ -312,6 +312,16 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace schema
 
+// Kernels count elements in 31 bits.
+void validate_micro_batch(const ModelConfig& m, const DataConfig& data, uint32_t context, std::string_view whose) {
+  const uint64_t widest = std::max<uint64_t>({(m.mlp == MlpKind::swiglu ? 2 : 1) * uint64_t{m.ffn_dim}, m.qkv_width(), m.dim});
+  if (uint64_t{data.batch} * context * widest < uint64_t{1} << 31) return;
+  throw Error(
+      "data.batch = {} times model.context = {} is too large a micro-batch for {}layers {} wide (2^31 elements and "
+      "more); lower data.batch and raise data.accumulate",
+      data.batch, context, whose, widest);
+}
+
 void validate_config(const Config& config) {
   Config copy = config;
   for (const Key& key : schema::keys()) std::visit(RangeCheck{key}, key.field(copy));
@@ -330,14 +340,7 @@ void validate_config(const Config& config) {
   if (uint64_t{config.data.batch} * m.context >= uint64_t{1} << 31) {
     throw Error("data.batch = {} times model.context = {} must be below 2^31 tokens", config.data.batch, m.context);
   }
-  // Kernels count elements in 31 bits.
-  const uint64_t widest = std::max({m.mlp == MlpKind::swiglu ? 2 * m.ffn_dim : m.ffn_dim, m.qkv_width(), m.dim});
-  if (uint64_t{config.data.batch} * m.context * widest >= uint64_t{1} << 31) {
-    throw Error(
-        "data.batch = {} times model.context = {} is too large a micro-batch for layers {} wide (2^31 elements and "
-        "more); lower data.batch and raise data.accumulate",
-        config.data.batch, m.context, widest);
-  }
+  validate_micro_batch(m, config.data, m.context, "");
   const OptimConfig& o = config.optim;
   if (o.schedule != Schedule::constant && o.min_lr > o.lr) {
     throw Error("optim.min_lr = {} is above optim.lr = {}", o.min_lr, o.lr);

@@ -16,6 +16,8 @@ namespace lapilli {
 
 // Throws Error naming key and value when one is out of range or two exclude each other.
 void validate_config(const Config& config);
+// The part of it that says how large a micro-batch of a model may be. `whose`: "" or "the teacher's ".
+void validate_micro_batch(const ModelConfig& model, const DataConfig& data, uint32_t context, std::string_view whose);
 
 namespace schema {
 

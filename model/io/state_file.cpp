@@ -1,6 +1,7 @@
 #include "model/io/state_file.h"
 
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstring>
 
@@ -115,6 +116,9 @@ Header checked_header(Bytes file, const std::filesystem::path& path) {
   if (header.elements > kLimit || header.table_bytes > kLimit || (header.arrays != 1 && header.arrays != 3) || header.vocab_size == 0) {
     throw Error("'{}' is damaged: its header has impossible sizes", name);
   }
+  for (const double number : {header.loss_scale, header.loss_trend.mean, header.loss_trend.variance, header.norm_trend.mean, header.norm_trend.variance})
+    if (!std::isfinite(number)) throw Error("'{}' is damaged: its header has a number that is not finite", name);
+  if (header.loss_scale < 0 || std::isnan(header.best_val_loss)) throw Error("'{}' is damaged: its header has impossible numbers", name);
   const uint64_t size_bytes = header_bytes(header.version) + header.table_bytes + header.arrays * header.elements * sizeof(float) + sizeof(uint64_t);
   if (file.size() < size_bytes) throw Error("'{}' is cut short: {} of {} bytes", name, file.size(), size_bytes);
   if (file.size() > size_bytes) {

@@ -124,7 +124,9 @@ std::string LossPlan::to_string() const {
 }
 
 LossPlan plan_loss(const LossOptions& options, const LossShape& shape, bool training) {
-  CHECK(shape.tokens > 0 && shape.dim > 0 && shape.vocab > 0 && shape.vocab <= kMaxVocab, "N {}, D {}, V {}", shape.tokens, shape.dim, shape.vocab);
+  CHECK(shape.tokens > 0 && shape.dim > 0 && shape.vocab > 0, "N {}, D {}, V {}", shape.tokens, shape.dim, shape.vocab);
+  if (shape.vocab > kMaxVocab)
+    throw Error("the vocabulary of {} tokens is larger than the {} that the loss can number: train a smaller tokenizer", shape.vocab, kMaxVocab);
   const uint64_t budget = options.memory_mib * 1024 * 1024;
   if (!training) {
     CHECK(shape.teacher_dim == 0, "a teacher is only for training");

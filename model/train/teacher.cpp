@@ -1,5 +1,7 @@
 #include "model/train/teacher.h"
 
+#include "model/io/config_schema.h"
+
 namespace lapilli {
 
 LoadedCheckpoint load_teacher(const Config& config) {
@@ -10,6 +12,7 @@ LoadedCheckpoint load_teacher(const Config& config) {
                 teacher.vocab_size, config.model.vocab_size);
   if (teacher.context < config.model.context)
     throw Error("the teacher '{}' has a context of {} tokens; model.context = {} is longer", config.teacher, teacher.context, config.model.context);
+  validate_micro_batch(teacher, config.data, config.model.context, "the teacher's ");
   return checkpoint;
 }
 

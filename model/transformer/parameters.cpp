@@ -157,6 +157,9 @@ ParameterTable::ParameterTable(const ModelConfig& c) {
     count_ += spec.shape.elements();
     if (spec.decay) decayed_count_ = count_;
   }
+  if (count_ > UINT32_MAX)
+    throw Error("the model has {} parameters, more than the {} that this version can number: lower model.dim, model.ffn_dim or model.layers", count_,
+                UINT32_MAX);
 }
 
 std::vector<std::pair<std::string, Shape>> layer_matrices(const ModelConfig& config) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "engine/base/error.h"
 #include "tokenizer/data/shard_layout.h"
@@ -30,8 +31,12 @@ void TokenShard::parse_header() {
   if (bytes.size() != header.file_bytes) {
     throw Error("'{}' is cut short or has grown: it has {} bytes and should have {}; build the data again", name, bytes.size(), header.file_bytes);
   }
+  if (!fits_in_file(header.vocab_size, header.token_width_bits, header.token_count, header.document_count, header.file_bytes))
+    throw Error("'{}' is damaged (it cannot hold {} tokens in {} documents): build the data again", name, header.token_count, header.document_count);
   const ShardLayout layout(header.vocab_size, header.token_width_bits, header.token_count, header.document_count);
   if (layout.file_bytes != header.file_bytes) throw Error("'{}' is damaged (sizes disagree): build the data again", name);
+  if (header.eos_id != kNoToken && header.eos_id >= header.vocab_size)
+    throw Error("'{}' is damaged (its end-of-text token is {}, its vocabulary {}): build the data again", name, header.eos_id, header.vocab_size);
 
   vocab_size_ = header.vocab_size;
   token_width_bits_ = header.token_width_bits;
@@ -60,6 +65,11 @@ void TokenShard::verify_payload() const {
   if (std::max(largest(tokens16_), largest(tokens32_)) >= vocab_size_) {
     throw Error("'{}' holds tokens outside its vocabulary of {}: build the data again", name, vocab_size_);
   }
+  // Rising starts from 0 are what makes document_of() right.
+  const bool starts_at_0 = document_starts_.empty() ? token_count_ == 0 : document_starts_.front() == 0;
+  const bool rises = std::ranges::adjacent_find(document_starts_, std::ranges::greater_equal()) == document_starts_.end();
+  if (!starts_at_0 || !rises || (!document_starts_.empty() && document_starts_.back() >= token_count_))
+    throw Error("'{}' is damaged (its documents do not start where they should): build the data again", name);
 }
 
 void TokenShard::read(std::span<uint32_t> out, uint64_t begin) const {

@@ -41,7 +41,13 @@ inline uint64_t header_checksum(const ShardHeader& header) {
 
 inline uint64_t round_up_to_8(uint64_t bytes) { return (bytes + 7) & ~uint64_t{7}; }
 
-// Offsets of the parts of the payload, and the file size.
+// Whether so many tokens and documents can be in a file of that size at all: then nothing below overflows.
+inline bool fits_in_file(uint32_t vocab_size, uint32_t token_width_bits, uint64_t token_count, uint64_t document_count, uint64_t file_bytes) {
+  return vocab_size <= file_bytes / sizeof(uint16_t) && token_count <= file_bytes / (token_width_bits / 8) &&
+         document_count <= file_bytes / sizeof(uint64_t);
+}
+
+// Offsets of the parts of the payload, and the file size. REQUIRES: fits_in_file(), or numbers of our own.
 struct ShardLayout {
   ShardLayout(uint32_t vocab_size, uint32_t token_width_bits, uint64_t token_count, uint64_t document_count)
       : token_bytes_offset(sizeof(ShardHeader)),
