@@ -22,7 +22,9 @@ void drop_later_steps(const std::filesystem::path& path, uint64_t last_step) {
   for (std::string line; std::getline(lines, line);) {
     const auto object = parse_json(line);
     if (!object.is_object()) continue;  // truncated by a power failure
-    if (object.value("event", "") == "end" || object.value("step", uint64_t{0}) > last_step) continue;
+    const auto event = object.find("event"), step = object.find("step");
+    if (event == object.end() || *event == "end") continue;
+    if (step != object.end() && (!step->is_number_unsigned() || step->get<uint64_t>() > last_step)) continue;
     kept += line + '\n';
   }
   write_file_atomically(path, kept);

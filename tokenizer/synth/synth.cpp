@@ -114,7 +114,7 @@ std::optional<std::vector<double>> read_synth_nats(const std::filesystem::path& 
     return Error("'{}' does not belong to '{}' (or is damaged): make the corpus again, or remove that file", path.string(), corpus.string());
   };
   nlohmann::ordered_json json = parse_json(read_text_file(json_path));  // not const: a key that is missing reads as null
-  if (!json.is_object() || json.value("format", "") != "lapilli synthetic corpus") return std::nullopt;
+  if (!json.is_object() || json["format"] != "lapilli synthetic corpus") return std::nullopt;
   if (!json["bytes"].is_number_unsigned() || json["bytes"] != std::filesystem::file_size(corpus)) throw foreign(json_path);
 
   const std::vector<std::byte> bytes = read_binary_file(nats_path);

@@ -1,0 +1,11 @@
+# The parsers of files from outside under libFuzzer, with sanitizers (clang). Built and run by tools/scripts/fuzz.sh.
+set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "")
+find_program(found_clang NAMES clang++-22 clang++-21 clang++-20 clang++-19 clang++-18 clang++-17 clang++-16 clang++)
+if(NOT found_clang)
+  message(FATAL_ERROR "This needs clang 16 or newer with libFuzzer (Debian 12: apt install clang-16 libclang-rt-16-dev)")
+endif()
+set(CMAKE_CXX_COMPILER ${found_clang} CACHE FILEPATH "")
+set(CMAKE_CXX_FLAGS "-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" CACHE STRING "")
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g" CACHE STRING "")
+set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON CACHE BOOL "")
+set(LAPILLI_FUZZ ON CACHE BOOL "")
