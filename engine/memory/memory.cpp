@@ -33,8 +33,7 @@ uint32_t find_memory_type(VkPhysicalDevice physical, uint32_t allowed, MemoryKin
   vkGetPhysicalDeviceMemoryProperties(physical, &memory);
   for (const VkMemoryPropertyFlags wish : wishes)
     for (uint32_t i = 0; i < memory.memoryTypeCount; ++i)
-      if (((allowed >> i) & 1U) != 0 && (memory.memoryTypes[i].propertyFlags & wish) == wish)
-        return i;
+      if (((allowed >> i) & 1U) != 0 && (memory.memoryTypes[i].propertyFlags & wish) == wish) return i;
   return UINT32_MAX;
 }
 
@@ -65,11 +64,10 @@ void Buffer::allocate(MemoryKind kind) {
     throw Error("the driver of {} has no memory that {} for a buffer of {:.0f} MiB", device_.caps().name,
                 maps ? "the host can map" : "is on the device", mib(size_bytes_));
   const VkMemoryAllocateFlagsInfo flags{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO, .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
-  const VkMemoryAllocateInfo allocation{
-      .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
-      .pNext = &flags,
-      .allocationSize = needs.size + (kind == MemoryKind::device ? device_.caps().overread_padding_bytes : 0),
-      .memoryTypeIndex = type};
+  const VkMemoryAllocateInfo allocation{.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+                                        .pNext = &flags,
+                                        .allocationSize = needs.size + (kind == MemoryKind::device ? device_.caps().overread_padding_bytes : 0),
+                                        .memoryTypeIndex = type};
   const VkResult result = vkAllocateMemory(device_.handle(), &allocation, nullptr, &memory_);
   if (result == VK_ERROR_DEVICE_LOST) vk_check(result, "vkAllocateMemory");
   if (result != VK_SUCCESS)

@@ -51,7 +51,8 @@ Program::Program(Device& device, std::string name, bool profiled)
   const VkSemaphoreCreateInfo info{.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
   if (!device_.record_only()) vk_check(vkCreateSemaphore(device_.handle(), &info, nullptr, &timeline_), "vkCreateSemaphore");
   if (profiled_) {
-    const VkQueryPoolCreateInfo queries{.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = kMostSpans + 1};
+    const VkQueryPoolCreateInfo queries{
+        .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO, .queryType = VK_QUERY_TYPE_TIMESTAMP, .queryCount = kMostSpans + 1};
     vk_check(vkCreateQueryPool(device_.handle(), &queries, nullptr, &queries_), "vkCreateQueryPool");
   }
   begin_segment();

@@ -116,7 +116,8 @@ Header checked_header(Bytes file, const std::filesystem::path& path) {
   if (header.elements > kLimit || header.table_bytes > kLimit || (header.arrays != 1 && header.arrays != 3) || header.vocab_size == 0) {
     throw Error("'{}' is damaged: its header has impossible sizes", name);
   }
-  for (const double number : {header.loss_scale, header.loss_trend.mean, header.loss_trend.variance, header.norm_trend.mean, header.norm_trend.variance})
+  for (const double number :
+       {header.loss_scale, header.loss_trend.mean, header.loss_trend.variance, header.norm_trend.mean, header.norm_trend.variance})
     if (!std::isfinite(number)) throw Error("'{}' is damaged: its header has a number that is not finite", name);
   if (header.loss_scale < 0 || std::isnan(header.best_val_loss)) throw Error("'{}' is damaged: its header has impossible numbers", name);
   const uint64_t size_bytes = header_bytes(header.version) + header.table_bytes + header.arrays * header.elements * sizeof(float) + sizeof(uint64_t);

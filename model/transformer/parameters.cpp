@@ -151,7 +151,7 @@ ParameterTable::ParameterTable(const ModelConfig& c) {
   if (!c.tie_embeddings) table.embedding("head.weight", c.vocab_size, "lm_head.weight", "lm_head.weight");
 
   specs_ = table.take();
-  std::ranges::stable_partition(specs_, [](const ParameterSpec& spec) { return spec.decay; });
+  std::stable_partition(specs_.begin(), specs_.end(), [](const ParameterSpec& spec) { return spec.decay; });
   for (ParameterSpec& spec : specs_) {
     spec.offset = count_;
     count_ += spec.shape.elements();

@@ -47,7 +47,8 @@ class Mutator {
       case 2: bytes.resize(at); break;
       case 3: bytes.insert(begin, 1 + below(9), static_cast<uint8_t>(random_())); break;
       case 4: {  // a number at the edge of its type
-        constexpr uint64_t kEdges[] = {0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 1ULL << 61, 1ULL << 63};
+        constexpr uint64_t kEdges[] = {
+            0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 1ULL << 61, 1ULL << 63};
         const uint64_t edge = kEdges[below(std::size(kEdges))] + below(3);
         for (size_t i = 0; i < 8 && at + i < bytes.size(); ++i) bytes[at + i] = static_cast<uint8_t>(edge >> (8 * i));
         break;

@@ -185,7 +185,11 @@ std::vector<Buffer> tokenizer_seeds() {
   std::vector<Buffer> seeds;
   for (const ModelKind kind : {ModelKind::kUnigram, ModelKind::kBpe, ModelKind::kChar}) {
     ModelProto model{.pieces = base_pieces(), .kind = kind};
-    for (const char* piece : {"a", "b", "\xE2\x96\x81", "\xE2\x96\x81" "b", "ab"}) model.pieces.push_back({piece, -1});
+    for (const char* piece : {"a", "b", "\xE2\x96\x81",
+                              "\xE2\x96\x81"
+                              "b",
+                              "ab"})
+      model.pieces.push_back({piece, -1});
     const std::string text = serialize_model(model);
     seeds.emplace_back(text.begin(), text.end());
   }

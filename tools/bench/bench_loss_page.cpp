@@ -209,9 +209,10 @@ ChartTable table_of(const Json& runs, const std::vector<std::string>& swept) {
 // Common to all runs: "tokens 1024, dim 256".
 std::string common_values(const Json& runs) {
   Json common;
-  for (const auto& [key, value] : runs[0]["shape"].items()) {
-    const bool is_common = std::ranges::all_of(runs, [&](const Json& run) { return run["shape"].value(key, Json()) == value; });
-    if (is_common && key != "valid_tokens" && key != "matmul_columns") common[key] = value;
+  for (const auto& field : runs[0]["shape"].items()) {
+    const std::string& key = field.key();
+    const bool is_common = std::ranges::all_of(runs, [&](const Json& run) { return run["shape"].value(key, Json()) == field.value(); });
+    if (is_common && key != "valid_tokens" && key != "matmul_columns") common[key] = field.value();
   }
   return shape_text(common, ", ");
 }

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <map>
-#include <ranges>
 #include <vector>
 
 namespace lapilli {
@@ -115,13 +114,14 @@ void add(VectorWork& sum, const VectorWork& work, double times) {
 // Work of an iteration that takes every branch over code without multiply-adds: that code handles divergent lanes and
 // edges.
 VectorWork work_of(const Code& code, const Range& range, uint32_t subgroup_size) {
-  const auto multiplies = [&](size_t i) { return work_of(code[i], subgroup_size).multiply_adds > 0; };
   VectorWork sum;
   for (size_t i = range.begin; i < range.end; ++i) {
     add(sum, work_of(code[i], subgroup_size), 1);
     if (!code[i].opcode.starts_with("s_cbranch") || !code[i].jumps_ahead(i) || *code[i].target > range.end) continue;
-    const auto skipped = std::views::iota(i + 1, *code[i].target);
-    if (code[i].is_divergent() || std::ranges::none_of(skipped, multiplies)) i = *code[i].target - 1;
+    const size_t target = *code[i].target;
+    bool skips_work = false;
+    for (size_t skipped = i + 1; skipped < target && !skips_work; ++skipped) skips_work = work_of(code[skipped], subgroup_size).multiply_adds > 0;
+    if (code[i].is_divergent() || !skips_work) i = target - 1;
   }
   return sum;
 }

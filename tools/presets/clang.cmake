@@ -5,8 +5,8 @@ find_program(found_clang NAMES clang++-22 clang++-21 clang++-20 clang++-19 clang
 if(found_clang)
   execute_process(COMMAND ${found_clang} -dumpversion OUTPUT_VARIABLE clang_version OUTPUT_STRIP_TRAILING_WHITESPACE)
 endif()
-if(NOT found_clang OR clang_version VERSION_LESS 16)  # older ones do not let a lambda use a structured binding
-  message(FATAL_ERROR "This needs clang 16 or newer (Debian 12: apt install clang-16; Debian 13, Ubuntu 24.04: clang)")
+if(NOT found_clang OR clang_version VERSION_LESS 14)
+  message(FATAL_ERROR "This needs clang 14 or newer (Debian, Ubuntu: apt install clang)")
 endif()
 set(CMAKE_CXX_COMPILER ${found_clang} CACHE FILEPATH "")
 set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON CACHE BOOL "")

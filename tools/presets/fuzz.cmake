@@ -2,7 +2,7 @@
 set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "")
 find_program(found_clang NAMES clang++-22 clang++-21 clang++-20 clang++-19 clang++-18 clang++-17 clang++-16 clang++)
 if(NOT found_clang)
-  message(FATAL_ERROR "This needs clang 16 or newer with libFuzzer (Debian 12: apt install clang-16 libclang-rt-16-dev)")
+  message(FATAL_ERROR "This needs clang with libFuzzer (Debian, Ubuntu: apt install clang libclang-rt-dev)")
 endif()
 set(CMAKE_CXX_COMPILER ${found_clang} CACHE FILEPATH "")
 set(CMAKE_CXX_FLAGS "-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" CACHE STRING "")

@@ -44,8 +44,8 @@ TEST_P(Swiglu, Forward_MatchesReference) {
   const auto values = awkward_values(2 * rows * width, 3);
   Bench bench;
   const Tensor gate_up = bench.input({rows, 2 * width}, values), y = bench.output({rows, width});
-  bench.run([&](Ops& ops) {
-    ops.row_subgroups = row_subgroups;
+  bench.run([&, subgroups = row_subgroups](Ops& ops) {
+    ops.row_subgroups = subgroups;
     swiglu_forward(ops, y, gate_up);
   });
   std::vector<Bounded> expected;

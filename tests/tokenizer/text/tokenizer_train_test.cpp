@@ -147,7 +147,7 @@ TEST(TokenizerTrain, UnusableInput_NamesFileAndReasonAndWritesNothing) {
   const std::vector<std::string> before = dir.names();
   for (const auto& [path, parts] : cases) {
     for (const TokenizerType type : {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
-      const std::string message = error_of([&] { train(type, 300, {good, path}, dir / "t.model"); });
+      const std::string message = error_of([&, bad = path] { train(type, 300, {good, bad}, dir / "t.model"); });
       for (const std::string& part : parts) EXPECT_ERROR_MENTIONS(message, part);
       EXPECT_EQ(dir.names(), before);
     }
