@@ -1,7 +1,6 @@
 #include "engine/base/file.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -110,32 +109,6 @@ void sync_directory(const std::filesystem::path& directory) {
   const Descriptor folder(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.is_open()) throw system_error("open folder", directory);
   fsync(folder.get());  // some file systems refuse this on a folder; the rename itself is atomic all the same
-}
-
-MappedFile::MappedFile(const std::filesystem::path& path) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.is_open()) throw system_error("open", path);
-  struct stat info{};
-  if (fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) throw Error("cannot map '{}': it is not a plain file", path.string());
-  size_bytes_ = static_cast<size_t>(info.st_size);
-  if (size_bytes_ == 0) return;
-  data_ = mmap(nullptr, size_bytes_, PROT_READ, MAP_SHARED, file.get(), 0);
-  if (data_ == MAP_FAILED) {
-    data_ = nullptr;
-    throw system_error("map", path);
-  }
-}
-
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(data_, size_bytes_);
-}
-
-MappedFile::MappedFile(MappedFile&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_bytes_(std::exchange(other.size_bytes_, 0)) {}
-
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(size_bytes_, other.size_bytes_);
-  return *this;
 }
 
 }  // namespace lapilli

@@ -44,19 +44,4 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view t
 void copy_file_atomically(const std::filesystem::path& from, const std::filesystem::path& to);
 void sync_directory(const std::filesystem::path& directory);
 
-// A read-only memory map of a whole file. Pages are read when touched.
-class MappedFile {
- public:
-  explicit MappedFile(const std::filesystem::path& path);
-  ~MappedFile();
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&& other) noexcept;
-
-  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_bytes_}; }
-
- private:
-  void* data_ = nullptr;
-  size_t size_bytes_ = 0;
-};
-
 }  // namespace lapilli

@@ -9,6 +9,7 @@
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
 #include "engine/base/json.h"
+#include "engine/base/mapped_file.h"
 #include "engine/base/staged_folder.h"
 #include "engine/base/version.h"
 #include "model/io/config_toml.h"
@@ -89,11 +90,18 @@ std::string read_commit(const fs::path& folder) {
 
 uint64_t hash_of(std::string_view text) { return hash_bytes(std::as_bytes(std::span(text))); }
 
-void require_shapes(const std::vector<NamedShape>& stored, const ParameterTable& table, const fs::path& folder) {
+void require_shapes(const std::vector<NamedShape>& stored, const ModelConfig& config, const fs::path& folder) {
   const auto fail = [&](const std::string& difference) {
     throw Error("'{}' does not fit '{}': {}", (folder / kState).string(), (folder / kConfig).string(), difference);
   };
-  const std::vector<ParameterSpec>& wanted = table.specs();
+  // A layer has parameters: no table is made for more layers than the file can have.
+  if (config.layers > stored.size()) fail(fmt::format("it has {} parameters, the configuration {} layers", stored.size(), config.layers));
+  std::vector<ParameterSpec> wanted;
+  try {
+    wanted = ParameterTable(config).specs();
+  } catch (const Error& error) {
+    fail(error.what());
+  }
   for (size_t i = 0; i < std::min(stored.size(), wanted.size()); ++i) {
     if (stored[i].name != wanted[i].name) {
       fail(fmt::format("parameter {} is {} there, the configuration has {}", i, stored[i].name, wanted[i].name));
@@ -135,11 +143,7 @@ LoadedCheckpoint load_folder(const fs::path& folder) {
                           .state = std::move(file.state),
                           .commit = read_commit(folder)};
   loaded.config.model.vocab_size = file.vocab_size;
-  // A layer has parameters: no table is made for more layers than the file can have.
-  if (loaded.config.model.layers > file.table.size())
-    throw Error("'{}' does not fit '{}': it has {} parameters, the configuration {} layers", (folder / kState).string(), (folder / kConfig).string(),
-                file.table.size(), loaded.config.model.layers);
-  require_shapes(file.table, ParameterTable(loaded.config.model), folder);
+  require_shapes(file.table, loaded.config.model, folder);
   const auto require_hash = [&](const char* name, uint64_t actual, uint64_t written) {
     if (actual == written) return;
     throw Error("'{}' is damaged: its bytes do not match the checksum in {}", (folder / name).string(), kState);

@@ -156,9 +156,11 @@ std::span<const std::byte> SafetensorsFile::bytes_as(TensorType type, std::strin
 template <>
 std::vector<float> SafetensorsFile::read(std::string_view name) const {
   const TensorInfo& tensor = info(name);
-  if (tensor.type == TensorType::f16) return convert<uint16_t, float>(bytes(tensor), widen_f16);
-  if (tensor.type == TensorType::bf16) return convert<uint16_t, float>(bytes(tensor), widen_bf16);
-  return convert<float, float>(bytes_as(TensorType::f32, name), std::identity());
+  std::vector<float> values = tensor.type == TensorType::f16    ? convert<uint16_t, float>(bytes(tensor), widen_f16)
+                              : tensor.type == TensorType::bf16 ? convert<uint16_t, float>(bytes(tensor), widen_bf16)
+                                                                : convert<float, float>(bytes_as(TensorType::f32, name), std::identity());
+  file_.require_whole();
+  return values;
 }
 
 template <>

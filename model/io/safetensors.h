@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/base/file.h"
+#include "engine/base/mapped_file.h"
 
 namespace lapilli {
 

@@ -8,6 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
+#include "engine/base/mapped_file.h"
 
 namespace lapilli {
 
@@ -229,6 +230,7 @@ StateFile read_state_file(const std::filesystem::path& path) {
     take(result.state.first_moment);
     take(result.state.second_moment);
   }
+  mapped.require_whole();
   return result;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // The readers of files from outside, each as a function of bytes: for libFuzzer (fuzz_main.cpp) and for the test that replays the kept inputs.
-// A reader may refuse bytes with Error, or accept them; then everything that it gives is used. Anything else is a fault: another exception, an abort, a
-// read past the end.
+// A reader may refuse bytes with Error, or accept them; then everything that it gives is used. Anything else is a fault: another exception, an
+// abort, a read past the end.
 
 #include <cstdint>
 #include <span>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "engine/base/error.h"
@@ -139,9 +140,16 @@ NgramReference ngram_reference(const TokenShard& train, const TokenShard& val, u
   reference.scored_tokens = val.token_count() - 1;
   std::vector<uint64_t> val_counts(val.vocab_size(), 0);
   double bigram_nats = 0;
-  for (uint64_t i = 0; i < val.token_count(); ++i) {
-    ++val_counts[val.token(i)];
-    if (i > 0) bigram_nats -= std::log(bigram.probability(val.token(i - 1), val.token(i)));
+  std::optional<uint32_t> previous;
+  std::vector<uint32_t> block;
+  for (uint64_t position = 0; position < val.token_count(); position += block.size()) {
+    block.resize(std::min<uint64_t>(val.token_count() - position, 1 << 16));
+    val.read(block, position);
+    for (const uint32_t token : block) {
+      ++val_counts[token];
+      if (previous) bigram_nats -= std::log(bigram.probability(*previous, token));
+      previous = token;
+    }
   }
   const double n = static_cast<double>(val.token_count());
   for (size_t w = 0; w < val_counts.size(); ++w) {

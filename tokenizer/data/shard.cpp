@@ -47,18 +47,23 @@ void TokenShard::parse_header() {
   source_entropy_nats_ = header.source_entropy_nats;
   payload_checksum_ = header.payload_checksum;
   checksum_ = header.header_checksum;
-  const auto view = [&]<typename T>(std::span<const T>& out, uint64_t offset, uint64_t count) {
-    out = {reinterpret_cast<const T*>(bytes.data() + offset), count};
+  const auto view = [&]<typename T>(const T*, uint64_t offset, uint64_t count) {
+    return std::span(reinterpret_cast<const T*>(bytes.data() + offset), count);
   };
-  view(token_bytes_, layout.token_bytes_offset, vocab_size_);
-  if (token_width_bits_ == 16) view(tokens16_, layout.tokens_offset, token_count_);
-  if (token_width_bits_ == 32) view(tokens32_, layout.tokens_offset, token_count_);
-  view(document_starts_, layout.documents_offset, header.document_count);
+  const auto sizes = view(static_cast<const uint16_t*>(nullptr), layout.token_bytes_offset, vocab_size_);
+  token_bytes_.assign(sizes.begin(), sizes.end());
+  if (token_width_bits_ == 16) tokens16_ = view(static_cast<const uint16_t*>(nullptr), layout.tokens_offset, token_count_);
+  if (token_width_bits_ == 32) tokens32_ = view(static_cast<const uint32_t*>(nullptr), layout.tokens_offset, token_count_);
+  const auto starts = view(static_cast<const uint64_t*>(nullptr), layout.documents_offset, header.document_count);
+  document_starts_.assign(starts.begin(), starts.end());
+  file_.require_whole();
 }
 
 void TokenShard::verify_payload() const {
   const std::string name = path_.string();
-  if (hash_bytes(file_.bytes().subspan(sizeof(ShardHeader))) != payload_checksum_) {
+  const auto hash = hash_bytes(file_.bytes().subspan(sizeof(ShardHeader)));
+  file_.require_whole();
+  if (hash != payload_checksum_) {
     throw Error("'{}' is damaged (its contents do not match its checksum): build the data again", name);
   }
   const auto largest = [](const auto& tokens) -> uint32_t { return tokens.empty() ? 0 : *std::max_element(tokens.begin(), tokens.end()); };
@@ -73,15 +78,31 @@ void TokenShard::verify_payload() const {
 }
 
 void TokenShard::read(std::span<uint32_t> out, uint64_t begin) const {
-  CHECK(begin + out.size() <= token_count_, "tokens [{}, {}) of {}", begin, begin + out.size(), token_count_);
+  CHECK(begin <= token_count_ && out.size() <= token_count_ - begin, "{} tokens from {} of {}", out.size(), begin, token_count_);
+  if (out.empty()) return;
   if (token_width_bits_ == 16) std::ranges::copy(tokens16_.subspan(begin, out.size()), out.begin());
   if (token_width_bits_ == 32) std::ranges::copy(tokens32_.subspan(begin, out.size()), out.begin());
+  file_.require_whole();
+  const uint32_t largest = *std::ranges::max_element(out);
+  if (largest >= vocab_size_)
+    throw Error("'{}' has changed since it was opened: it holds the token {}, and its vocabulary has {}", path_.string(), largest, vocab_size_);
+}
+
+uint32_t TokenShard::token(uint64_t index) const {
+  uint32_t token = 0;
+  read({&token, 1}, index);
+  return token;
 }
 
 uint64_t TokenShard::bytes_of_range(uint64_t begin, uint64_t end) const {
   CHECK(begin <= end && end <= token_count_, "tokens [{}, {}) of {}", begin, end, token_count_);
+  std::vector<uint32_t> block;
   uint64_t bytes = 0;
-  for (uint64_t i = begin; i < end; ++i) bytes += token_bytes_[token(i)];
+  for (uint64_t position = begin; position < end; position += block.size()) {
+    block.resize(std::min<uint64_t>(end - position, 1 << 16));
+    read(block, position);
+    for (const uint32_t token : block) bytes += token_bytes_[token];
+  }
   return bytes;
 }
 

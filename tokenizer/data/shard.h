@@ -37,6 +37,7 @@
 
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
+#include "engine/base/mapped_file.h"
 
 namespace lapilli {
 
@@ -62,10 +63,10 @@ class TokenShard {
   // Sum of -ln p of the shard's text under its generating distribution, in nats; NaN unless the corpus is synthetic.
   double source_entropy_nats() const { return source_entropy_nats_; }
 
-  // REQUIRES index < token_count().
-  uint32_t token(uint64_t index) const { return token_width_bits_ == 16 ? tokens16_[index] : tokens32_[index]; }
-  // Copies tokens [begin, begin + out.size()). REQUIRES the range to lie in the shard.
+  // Copies tokens [begin, begin + out.size()). REQUIRES the range to lie in the shard. Throws Error if the file has become shorter since it was
+  // opened, or holds ids outside its vocabulary.
   void read(std::span<uint32_t> out, uint64_t begin) const;
+  uint32_t token(uint64_t index) const;  // read() of one
 
   std::span<const uint16_t> token_bytes() const { return token_bytes_; }  // [V]
   // UTF-8 bytes of tokens [begin, end).
@@ -90,10 +91,11 @@ class TokenShard {
   uint32_t vocab_size_ = 0, token_width_bits_ = 0;
   std::optional<uint32_t> eos_id_;
   double source_entropy_nats_ = std::numeric_limits<double>::quiet_NaN();
-  std::span<const uint16_t> token_bytes_;  // [V]
+  // Copies, so that they stay what was verified.
+  std::vector<uint16_t> token_bytes_;      // [V]
   std::span<const uint16_t> tokens16_;     // [n], when 16 bits wide
   std::span<const uint32_t> tokens32_;     // [n], when 32 bits wide
-  std::span<const uint64_t> document_starts_;
+  std::vector<uint64_t> document_starts_;
 };
 
 // Writes a shard sequentially; the file appears at `path` only after finish().

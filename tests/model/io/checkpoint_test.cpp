@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "engine/base/file.h"
+#include "engine/base/hash.h"
 #include "engine/base/staged_folder.h"
 #include "engine/base/version.h"
 #include "model/io/config_toml.h"
@@ -292,6 +294,53 @@ TEST_F(Checkpoint, Load_NotOurFileOrOtherVersion_SaysSo) {
   EXPECT_ERROR_MENTIONS(load_error(state.parent_path()), "state.bin", "version 4", "versions 2 and 3");
   overwrite(state, std::string(1000, 'x'));
   EXPECT_ERROR_MENTIONS(load_error(state.parent_path()), "state.bin", "not the state of a lapilli checkpoint");
+}
+
+// The checksum is made right again: what is behind it must find the damage.
+TEST_F(Checkpoint, Load_ImpossibleNumbersUnderAGoodChecksum_AreRefused) {
+  const fs::path state = save(100) / "state.bin";
+  const std::string good = read_text_file(state);
+  const auto error_with = [&](size_t at, uint64_t value, size_t width) {
+    std::string bytes = good;
+    std::memcpy(bytes.data() + at, &value, width);
+    const uint64_t hash = hash_bytes(std::as_bytes(std::span(bytes)).first(bytes.size() - sizeof hash));
+    std::memcpy(bytes.data() + bytes.size() - sizeof hash, &hash, sizeof hash);
+    overwrite(state, bytes);
+    return load_error(state.parent_path());
+  };
+  const uint64_t nan = 0x7FF8000000000000;
+  EXPECT_EQ(error_with(40, 7, 8), "");                                                        // another step is no damage
+  EXPECT_ERROR_MENTIONS(error_with(12, 0, 4), "state.bin", "damaged");                        // vocabulary
+  EXPECT_ERROR_MENTIONS(error_with(12, 0xFFFFFFFF, 4), "state.bin", "does not fit");          // another one than the table's
+  for (const uint64_t elements : {uint64_t{0}, uint64_t{1}, (uint64_t{1} << 62) + 1, ~uint64_t{0}})
+    EXPECT_ERROR_MENTIONS(error_with(16, elements, 8), "state.bin");
+  for (const uint64_t arrays : {0, 1, 2, 4}) EXPECT_ERROR_MENTIONS(error_with(24, arrays, 4), "state.bin", "damaged");
+  for (const uint64_t parameters : {uint64_t{0}, uint64_t{1}, uint64_t{0xFFFFFFFF}})
+    EXPECT_ERROR_MENTIONS(error_with(28, parameters, 4), "state.bin", "damaged");
+  for (const uint64_t bytes : {uint64_t{0}, uint64_t{8}, (uint64_t{1} << 63) + 8}) EXPECT_ERROR_MENTIONS(error_with(32, bytes, 8), "state.bin");
+  for (const size_t number : {72, 80, 152, 160, 176, 184}) EXPECT_ERROR_MENTIONS(error_with(number, nan, 8), "state.bin", "damaged");
+  // The table: length of the first name, its rank, its dimensions.
+  EXPECT_ERROR_MENTIONS(error_with(208, 0xFFFFFFFF, 4), "state.bin", "damaged");
+  EXPECT_ERROR_MENTIONS(error_with(212 + 10, 9, 4), "state.bin", "damaged");
+  EXPECT_ERROR_MENTIONS(error_with(212 + 14, 0xFFFFFFFF, 4), "state.bin", "damaged");
+  EXPECT_ERROR_MENTIONS(error_with(212 + 14, 0, 4), "state.bin", "damaged");
+}
+
+// As programs before this one wrote it.
+TEST_F(Checkpoint, Load_Version2_CountsItsUpdates) {
+  const fs::path state = save(100) / "state.bin";
+  std::string bytes = read_text_file(state);
+  bytes.erase(120, 88);
+  bytes[8] = 2;
+  const uint64_t hash = hash_bytes(std::as_bytes(std::span(bytes)).first(bytes.size() - sizeof hash));
+  std::memcpy(bytes.data() + bytes.size() - sizeof hash, &hash, sizeof hash);
+  overwrite(state, bytes);
+  const TrainingState loaded = load_checkpoint(run_).state, saved = make_state(config_);
+  EXPECT_EQ(loaded.updates, 97U);  // three overflowed
+  EXPECT_EQ(loaded.evaluated_step, 100U);
+  EXPECT_EQ(loaded.data_fingerprint, 0U);
+  EXPECT_EQ(loaded.values, saved.values);
+  EXPECT_EQ(loaded.second_moment, saved.second_moment);
 }
 
 TEST_F(Checkpoint, Load_OtherShapes_NamesTheParameter) {

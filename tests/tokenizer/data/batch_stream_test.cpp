@@ -15,7 +15,7 @@ namespace {
 TokenShard counting_shard(const TempDir& dir, uint32_t count, std::vector<size_t> documents = {}) {
   std::vector<uint32_t> tokens(count);
   std::iota(tokens.begin(), tokens.end(), 0u);
-  return TokenShard(write_shard(dir / "s.bin", tokens, count, std::move(documents)));
+  return TokenShard(write_shard(dir / "s.bin", tokens, std::max(count, 3U), std::move(documents)));
 }
 
 // Known answers of Random123's own test vectors.

@@ -99,6 +99,54 @@ TEST(TokenShard, CutShortAnywhere_IsNoticedWithoutReadingThePayload) {
   EXPECT_ERROR_MENTIONS(error_of([&] { TokenShard(path, TokenShard::Verify::kHeader); }), "s.bin", "has grown");
 }
 
+// The checksums are made right again: what is behind them must find the damage.
+std::string resealed(std::string bytes, size_t at, uint64_t value, size_t width) {
+  std::memcpy(bytes.data() + at, &value, width);
+  const auto seal = [&](size_t where, std::string_view of) {
+    const uint64_t hash = hash_bytes(std::as_bytes(std::span(of)));
+    std::memcpy(bytes.data() + where, &hash, sizeof hash);
+  };
+  seal(72, std::string_view(bytes).substr(128));
+  seal(80, std::string_view(bytes).substr(0, 80));
+  return bytes;
+}
+
+TEST(TokenShard, ImpossibleNumbersUnderGoodChecksums_AreRefused) {
+  const TempDir dir;
+  const fs::path path = write_shard(dir / "s.bin", some_tokens(40, 50), 50, {10, 30});
+  const std::string good = read_text_file(path);
+  const auto error_with = [&](size_t at, uint64_t value, size_t width) {
+    dir.write("s.bin", resealed(good, at, value, width));
+    return error_of([&] { TokenShard{path}; });
+  };
+  const uint64_t documents = good.size() - 2 * sizeof(uint64_t);
+  EXPECT_EQ(error_with(16, 50, 4), "");
+  for (const uint64_t count : {(uint64_t{1} << 63) + 40, (uint64_t{1} << 62) + 40, uint64_t{41}, uint64_t{0}, ~uint64_t{0}})
+    EXPECT_ERROR_MENTIONS(error_with(24, count, 8), "s.bin", "damaged");
+  for (const uint64_t count : {(uint64_t{1} << 61) + 2, (uint64_t{1} << 63) + 2, uint64_t{0}, uint64_t{1}, uint64_t{3}})
+    EXPECT_ERROR_MENTIONS(error_with(32, count, 8), "s.bin", "damaged");
+  for (const uint64_t vocab : {uint64_t{0}, uint64_t{0xFFFFFFFF}, uint64_t{1000}})
+    EXPECT_ERROR_MENTIONS(error_with(16, vocab, 4), "s.bin", "damaged");
+  EXPECT_ERROR_MENTIONS(error_with(20, 50, 4), "s.bin", "end-of-text token is 50");
+  EXPECT_ERROR_MENTIONS(error_with(documents, 1, 8), "s.bin", "documents do not start");       // the first
+  EXPECT_ERROR_MENTIONS(error_with(documents + 8, 0, 8), "s.bin", "documents do not start");   // the second: not after the first
+  EXPECT_ERROR_MENTIONS(error_with(documents + 8, 40, 8), "s.bin", "documents do not start");  // beyond the end
+}
+
+TEST(TokenShard, ChangedOrCutWhileOpen_IsAnError) {
+  const TempDir dir;
+  const std::vector<uint32_t> tokens = some_tokens(100000, 50);
+  const fs::path path = write_shard(dir / "s.bin", tokens, 50);
+  const TokenShard shard(path);
+  std::vector<uint32_t> read(1000);
+  shard.read(read, 99000);
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary).seekp(128 + 104 + 2 * 99500).write("\xFF\xFF", 2);
+  EXPECT_ERROR_MENTIONS(error_of([&] { shard.read(read, 99000); }), "s.bin", "has changed", "65535");
+  fs::resize_file(path, 5000);
+  EXPECT_ERROR_MENTIONS(error_of([&] { shard.read(read, 90000); }), "s.bin", "cut short");
+  EXPECT_ERROR_MENTIONS(error_of([&] { shard.bytes_of_range(0, 100000); }), "s.bin", "cut short");
+}
+
 TEST(TokenShard, OtherTokenizerOrVocabulary_IsAClearError) {
   const TempDir dir;
   const TokenShard shard(write_shard(dir / "s.bin", some_tokens(40, 50), 50));
