@@ -17,7 +17,7 @@ struct In {
 
 template <typename T>
 struct Out {
-  Slice slice;  // written only, all of it
+  Slice slice;  // written only: all of it, or what the kernel says
 };
 
 template <typename T>

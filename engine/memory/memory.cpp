@@ -101,6 +101,13 @@ Slice Slice::sub(uint64_t offset_bytes, uint64_t size_bytes) const {
   return part;
 }
 
+Slice Slice::part(uint32_t number) const {
+  CHECK(number > 0 && part_ == 0, "part {} of part {}", number, part_);
+  Slice part = *this;
+  part.part_ = number;
+  return part;
+}
+
 const Buffer& Slice::buffer() const {
   CHECK(arena_ != nullptr && arena_->committed(), "a slice is used before its arena is committed");
   return *arena_->blocks_[block_];

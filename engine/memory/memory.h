@@ -62,8 +62,12 @@ class Slice {
   const Buffer& buffer() const;
   uint64_t buffer_offset_bytes() const { return offset_bytes_; }
   std::byte* mapped() const;  // null when not host-visible
+  // The bytes of the slice that belong to a part, 1 or above, where several kernels share a range and none touches another's bytes: as columns of a
+  // matrix. Parts of different numbers do not overlap; a slice that is no part overlaps them all.
+  Slice part(uint32_t number) const;
   bool overlaps(const Slice& other) const {
-    return arena_ == other.arena_ && block_ == other.block_ && offset_bytes_ < other.offset_bytes_ + other.size_bytes_ &&
+    const bool are_parts = part_ != 0 && other.part_ != 0 && part_ != other.part_;
+    return !are_parts && arena_ == other.arena_ && block_ == other.block_ && offset_bytes_ < other.offset_bytes_ + other.size_bytes_ &&
            other.offset_bytes_ < offset_bytes_ + size_bytes_;
   }
 
@@ -72,6 +76,7 @@ class Slice {
   const Arena* arena_ = nullptr;
   uint32_t block_ = 0;
   uint64_t offset_bytes_ = 0, size_bytes_ = 0;
+  uint32_t part_ = 0;
 };
 
 // Memory planned first and allocated once: reserve() returns slices, commit() allocates them all. Groups of
@@ -119,7 +124,7 @@ class Arena {
   std::string name_;
   MemoryKind memory_;
   uint64_t block_limit_bytes_;
-  std::vector<uint64_t> tops_;   // next free byte of each block
+  std::vector<uint64_t> tops_;  // next free byte of each block
   std::vector<uint64_t> peaks_;  // size of each block
   std::map<std::string, uint64_t> bytes_by_kind_;
   std::vector<std::unique_ptr<Buffer>> blocks_;

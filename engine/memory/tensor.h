@@ -123,6 +123,13 @@ class Tensor : public ConstTensor {
   Tensor range(uint32_t first, uint32_t count) const { return as_writable(ConstTensor::range(first, count)); }
   Tensor columns(uint32_t count) const { return as_writable(ConstTensor::columns(count)); }
 
+  // The same memory for a kernel that writes only its part of it: Slice::part().
+  Tensor part(uint32_t number) const {
+    Tensor part(*this);
+    part.slice_ = slice_.part(number);
+    return part;
+  }
+
   operator Out<float>() const { return {typed_slice(DType::f32)}; }
   operator Out<uint32_t>() const { return {typed_slice(DType::u32)}; }
   operator InOut<float>() const { return {typed_slice(DType::f32)}; }

@@ -105,6 +105,9 @@ void dispatch(Ops& ops, const std::string& name, const Args& args, const Attenti
   }
 }
 
+// The columns of d_qkv that each backward kernel writes: neither waits for the other.
+constexpr uint32_t kKeysAndValues = 1, kQueries = 2;
+
 }  // namespace
 
 void attention_forward(Ops& ops, Tensor out, Tensor lse, ConstTensor qkv, ConstTensor document_start, const AttentionShape& s) {
@@ -148,22 +151,25 @@ void attention_backward(Ops& ops, Tensor d_qkv, Tensor delta, ConstTensor d_out,
   ops.program.dispatch(delta_kernel, delta_arguments, ceil_div(rows, workgroup / subgroup),
                        {.flops = 2.0 * static_cast<double>(out.elements()), .bytes = static_cast<double>(d_out.size_bytes() + out.size_bytes())});
 
-  const args::AttentionBackwardArgs arguments{.d_qkv = d_qkv,
-                                              .qkv = qkv,
-                                              .d_attended = d_out,
-                                              .lse = lse,
-                                              .delta = delta,
-                                              .document_start = document_start,
-                                              .cos_sin_table = cos_sin_table,
-                                              .batch = s.batch,
-                                              .context = s.context,
-                                              .heads = s.heads,
-                                              .kv_heads = s.kv_heads,
-                                              .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(s.head_width)))};
+  // 16-bit elements are written in words of two, and one word must not be of both.
+  const bool separate = size_bytes(d_qkv.dtype()) == 4 || uint64_t{s.heads} * s.head_width % 2 == 0;
+  args::AttentionBackwardArgs arguments{.d_qkv = separate ? d_qkv.part(kKeysAndValues) : d_qkv,
+                                        .qkv = qkv,
+                                        .d_attended = d_out,
+                                        .lse = lse,
+                                        .delta = delta,
+                                        .document_start = document_start,
+                                        .cos_sin_table = cos_sin_table,
+                                        .batch = s.batch,
+                                        .context = s.context,
+                                        .heads = s.heads,
+                                        .kv_heads = s.kv_heads,
+                                        .scale = static_cast<float>(1 / std::sqrt(static_cast<double>(s.head_width)))};
   const Memory memory{.a = qkv, .b = d_out, .c = d_qkv, .cos_sin_table = cos_sin_table};
   const auto read = static_cast<double>(qkv.size_bytes() + d_out.size_bytes());
   const double written = static_cast<double>(d_qkv.size_bytes()) / (s.heads + 2.0 * s.kv_heads);  // of a head
   dispatch(ops, "attention_d_kv", arguments, s, config, s.kv_heads, memory, cost_of(s, 4, read + 2 * s.kv_heads * written));
+  if (separate) arguments.d_qkv = d_qkv.part(kQueries);
   dispatch(ops, "attention_d_q", arguments, s, config, s.heads, memory, cost_of(s, 3, read + s.heads * written));
 }
 

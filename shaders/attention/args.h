@@ -29,7 +29,7 @@ struct AttentionDeltaArgs {
 
 // ---- attention_d_kv_*.comp (the key and value heads of d_qkv), attention_d_q_*.comp (its query heads) ----
 struct AttentionBackwardArgs {
-  OutReal d_qkv;           // [N, (H + 2G)E]
+  OutReal d_qkv;           // [N, (H + 2G)E]: the columns of d_q, or those of d_k and d_v
   InReal qkv, d_attended;  // [N, (H + 2G)E], [N, H*E]
   InF32 lse, delta;        // [B, H, T]
   InU32 document_start;    // as in AttentionArgs

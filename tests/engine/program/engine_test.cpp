@@ -83,6 +83,22 @@ TEST(Program, DependentDispatches_AreOrdered_IndependentOnesAreNot) {
   EXPECT_EQ(bench.read(y), expected);
 }
 
+TEST(Program, PartsOfOneRange_DoNotWaitForEachOther_WhatReadsThemDoes) {
+  Bench bench;
+  const Tensor x = bench.input({64}, random_values(64, 1)), y = bench.output({64}), z = bench.output({64});
+  bench.run([&](Ops& ops) {
+    add(ops, y.part(1), x, x);
+    add(ops, y.part(2), x, x);
+    EXPECT_EQ(ops.program.barrier_count(), 0U);
+    add(ops, y.part(2), x, x);
+    EXPECT_EQ(ops.program.barrier_count(), 1U);
+    add(ops, z, y, x);
+    EXPECT_EQ(ops.program.barrier_count(), 2U);
+    add(ops, y.part(1), x, x);  // after the read
+    EXPECT_EQ(ops.program.barrier_count(), 3U);
+  });
+}
+
 TEST(Program, OverlappingSlices_AreSeenAsOne) {
   Bench bench;
   const Tensor x = bench.input({4, 8}, random_values(32, 2)), y = bench.output({2, 8});
