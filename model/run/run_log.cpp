@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -49,9 +51,10 @@ RunLog::RunLog(const std::filesystem::path& run_dir, bool resuming, uint64_t res
 }
 
 void RunLog::event(const nlohmann::ordered_json& object) {
+  errno = 0;
   metrics_ << json_text(object) << '\n';
   metrics_.flush();
-  if (!metrics_) throw Error("cannot write '{}': is the disk full?", metrics_path_.string());
+  if (!metrics_) throw Error("cannot write '{}': {}", metrics_path_.string(), errno == 0 ? "the disk refuses it" : std::strerror(errno));
 }
 
 void RunLog::clear_progress() {
