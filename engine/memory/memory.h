@@ -62,8 +62,8 @@ class Slice {
   const Buffer& buffer() const;
   uint64_t buffer_offset_bytes() const { return offset_bytes_; }
   std::byte* mapped() const;  // null when not host-visible
-  // The bytes of the slice that belong to a part, 1 or above, where several kernels share a range and none touches another's bytes: as columns of a
-  // matrix. Parts of different numbers do not overlap; a slice that is no part overlaps them all.
+  // The bytes of the slice that belong to a part, 1 or above, where several kernels share a range and none touches another's bytes, such as
+  // columns of a matrix. Parts of different numbers do not overlap; a slice that is no part overlaps them all.
   Slice part(uint32_t number) const;
   bool overlaps(const Slice& other) const {
     const bool are_parts = part_ != 0 && other.part_ != 0 && part_ != other.part_;

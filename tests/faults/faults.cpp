@@ -51,9 +51,9 @@ struct State {
   std::string root = getenv("FAULT_ROOT") == nullptr ? "" : getenv("FAULT_ROOT");
   long kill = setting("FAULT_KILL"), disk = setting("FAULT_DISK"), operations = 0, written = 0;
   bool power = setting("FAULT_POWER") != 0;
-  std::map<int, std::string> open;           // descriptor -> path, of files open to write
-  std::map<std::string, off_t> synced;       // path -> size at the last fsync, of files written since
-  std::vector<Rename> renames;               // whose folder was not synced since
+  std::map<int, std::string> open;  // descriptor -> path, of files open to write
+  std::map<std::string, off_t> synced;  // path -> size at the last fsync, of files written since
+  std::vector<Rename> renames;  // whose folder was not synced since
 };
 
 // Never destroyed: files are closed until the very end.
@@ -73,7 +73,8 @@ bool counts(const std::string& path) { return !state().root.empty() && path.star
 
 [[noreturn]] void cut_power() {
   State& s = state();
-  for (auto last = s.renames.rbegin(); last != s.renames.rend(); ++last) real<int (*)(const char*, const char*)>("rename")(last->to.c_str(), last->from.c_str());
+  for (auto last = s.renames.rbegin(); last != s.renames.rend(); ++last)
+    real<int (*)(const char*, const char*)>("rename")(last->to.c_str(), last->from.c_str());
   for (const auto& [path, size] : s.synced) {
     std::string now = path;
     for (auto last = s.renames.rbegin(); last != s.renames.rend(); ++last)
