@@ -8,7 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
-#include "tokenizer/text/corpus.h"
+#include "engine/base/utf8.h"
 #include "tokenizer/text/model_proto.h"
 #include "tokenizer/text/sentencepiece_bridge.h"
 
