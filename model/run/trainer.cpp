@@ -7,6 +7,7 @@
 
 #include "engine/base/file.h"
 #include "engine/base/log.h"
+#include "engine/base/utf8.h"
 #include "engine/base/version.h"
 #include "engine/tuning/kernel_tuner.h"
 #include "model/io/config_schema.h"
@@ -332,6 +333,7 @@ void Trainer::show_sample() {
   std::vector<uint32_t> all = prompt;
   all.insert(all.end(), drawn.begin(), drawn.end());
   std::string text = tokenizer.decode(all);
+  text.resize(text.size() - unfinished_utf8_bytes(text));
   for (char& c : text)
     if (c == '\n' || c == '\r') c = ' ';
   log_->line("sample      " + text);
