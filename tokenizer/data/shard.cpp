@@ -8,14 +8,15 @@
 
 namespace lapilli {
 
-TokenShard::TokenShard(const std::filesystem::path& path, Verify verify) : path_(path), file_(path) {
+TokenShard::TokenShard(const std::filesystem::path& path, Verify verify, std::string name)
+    : path_(path), name_(name.empty() ? path.string() : std::move(name)), file_(path) {
   parse_header();
   if (verify == Verify::kAll) verify_payload();
 }
 
 void TokenShard::parse_header() {
   const std::span<const std::byte> bytes = file_.bytes();
-  const std::string name = path_.string();
+  const std::string& name = name_;
   ShardHeader header;
   if (bytes.size() < sizeof header || std::memcmp(bytes.data(), kShardMagic, sizeof header.magic) != 0) {
     throw Error("'{}' is not a token shard; make one with `lapilli data build`", name);
@@ -51,8 +52,8 @@ void TokenShard::parse_header() {
   view(document_starts_, layout.documents_offset, header.document_count);
 }
 
-void TokenShard::verify_payload() const {
-  const std::string name = path_.string();
+void TokenShard::verify_payload() {
+  const std::string& name = name_;
   if (hash_bytes(file_.bytes().subspan(sizeof(ShardHeader))) != payload_checksum_) {
     throw Error("'{}' is damaged (its contents do not match its checksum): build the data again", name);
   }
@@ -60,6 +61,7 @@ void TokenShard::verify_payload() const {
   if (std::max(largest(tokens16_), largest(tokens32_)) >= vocab_size_) {
     throw Error("'{}' holds tokens outside its vocabulary of {}: build the data again", name, vocab_size_);
   }
+  sum_of_token_bytes_ = bytes_of_range(0, token_count_);
 }
 
 void TokenShard::read(std::span<uint32_t> out, uint64_t begin) const {
@@ -75,6 +77,14 @@ uint64_t TokenShard::bytes_of_range(uint64_t begin, uint64_t end) const {
   return bytes;
 }
 
+double TokenShard::text_bytes_of(uint64_t token_bytes, uint64_t tokens) const {
+  const uint64_t all = sum_of_token_bytes_ ? *sum_of_token_bytes_ : bytes_of_range(0, token_count_);
+  if (all == text_bytes_) return static_cast<double>(token_bytes);
+  const double share = all > 0 ? static_cast<double>(token_bytes) / static_cast<double>(all)
+                               : static_cast<double>(tokens) / static_cast<double>(std::max<uint64_t>(token_count_, 1));
+  return share * static_cast<double>(text_bytes_);
+}
+
 uint64_t TokenShard::document_of(uint64_t token_index) const {
   CHECK(token_index < token_count_, "token {} of {}", token_index, token_count_);
   const auto after = std::ranges::upper_bound(document_starts_, token_index);
@@ -83,14 +93,13 @@ uint64_t TokenShard::document_of(uint64_t token_index) const {
 
 void TokenShard::require_tokenizer(uint64_t tokenizer_hash, std::string_view user) const {
   if (tokenizer_hash == tokenizer_hash_) return;
-  throw Error("'{}' was made with another tokenizer than {} (hash {} against {}): build the data with that tokenizer", path_.string(), user,
+  throw Error("'{}' was made with another tokenizer than {} (hash {} against {}): build the data with that tokenizer", name_, user,
               to_hex(tokenizer_hash_), to_hex(tokenizer_hash));
 }
 
 void TokenShard::require_vocab_size(uint32_t vocab_size, std::string_view user) const {
   if (vocab_size == vocab_size_) return;
-  throw Error("'{}' was made with a vocabulary of {}, and {} has {}: build the data with the same tokenizer", path_.string(), vocab_size_, user,
-              vocab_size);
+  throw Error("'{}' was made with a vocabulary of {}, and {} has {}: build the data with the same tokenizer", name_, vocab_size_, user, vocab_size);
 }
 
 }  // namespace lapilli
