@@ -48,8 +48,11 @@ CorpusReader::CorpusReader(std::span<const std::filesystem::path> inputs, size_t
     : inputs_(inputs.begin(), inputs.end()), block_bytes_(std::max<size_t>(block_bytes, 64)) {
   if (inputs_.empty()) throw Error("no text given: name at least one input file (-i FILE)");
   for (const std::filesystem::path& path : inputs_) {
-    if (std::filesystem::is_directory(path)) throw Error("cannot read '{}' as text: it is a folder", path.string());
     std::error_code failure;
+    const std::filesystem::file_status status = std::filesystem::status(path, failure);
+    if (is_directory(status)) throw Error("cannot read '{}' as text: it is a folder", path.string());
+    if (exists(status) && !is_regular_file(status))
+      throw Error("cannot read '{}' as text: it is a pipe or a device, and only a file can be read more than once", path.string());
     const uint64_t size_bytes = std::filesystem::file_size(path, failure);
     if (failure) throw Error("cannot read '{}': {}", path.string(), failure.message());
     if (size_bytes == 0) throw Error("'{}' is empty: there is no text in it to learn from", path.string());

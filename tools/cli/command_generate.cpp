@@ -8,6 +8,7 @@
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/loaded_model.h"
+#include "tools/common/text_warnings.h"
 
 namespace lapilli {
 
@@ -23,7 +24,10 @@ void generate(const GenerateOptions& options) {
     throw UsageError("--prompt", fmt::format("is not UTF-8: malformed character at byte {}", bad));
   LoadedModel model(options.checkpoint, {.selector = options.device});
   const Tokenizer tokenizer = model.tokenizer();
-  std::vector<uint32_t> prompt = tokenizer.encode(options.prompt);
+  std::vector<uint32_t> prompt;
+  uint64_t lost_bytes = 0;
+  tokenizer.encode_prefix(prompt, options.prompt, /*is_end=*/true, &lost_bytes);
+  warn_of_lost_text("the prompt", lost_bytes, options.prompt.size());
   // An empty prompt: start a new document after an end-of-text token.
   if (prompt.empty() && tokenizer.eos_id()) prompt.push_back(*tokenizer.eos_id());
   if (prompt.empty()) throw UsageError("--prompt", "must not be empty: this tokenizer has no end-of-text token to start from");

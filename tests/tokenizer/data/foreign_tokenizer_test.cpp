@@ -83,7 +83,9 @@ TEST(ForeignTokenizer, EncodePrefix_CountsWhatIsUnknown) {
   EXPECT_EQ(lost_in(tokenizer, "Upper Upper Upper"), 3U) << "words from the cache count too";
   // With a piece that spans words, a whole line is encoded at once.
   std::vector<std::string> pieces = letters();
-  pieces.emplace_back("a\xE2\x96\x81" "b");
+  pieces.emplace_back(
+      "a\xE2\x96\x81"
+      "b");
   EXPECT_EQ(lost_in(foreign_tokenizer(dir, pieces), "Upper a b \xF0\x9F\x8C\xB1 caf\xC3\xA9 Z\n"), 1U + 4U + 2U + 1U + 1U);
 }
 
