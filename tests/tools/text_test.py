@@ -56,11 +56,11 @@ class Text(CommandTest):
 
     def test_Separator_OfAWindowsFile_Separates(self):
         self.byte_tokenizer()
-        self.write("w.txt", "\ufeffone story\r\n<|endoftext|>\r\nother\r\n<|endoftext|> \t\n")
-        self.build("-i", "w.txt", "--val-fraction", 0.4)
+        self.write("w.txt", "\ufeffone story\r\n<|endoftext|>\r\nother story\r\n<|endoftext|> \t\n")
+        self.build("-i", "w.txt", "--val-fraction", 0.3)
         about = self.about()
         self.assertEqual((about["train"]["documents"], about["val"]["documents"]), (1, 1))
-        self.assertEqual((about["train"]["text_bytes"], about["val"]["text_bytes"]), (len("one story\r\n"), len("other\r\n")))
+        self.assertEqual((about["train"]["text_bytes"], about["val"]["text_bytes"]), (len("one story\r\n"), len("other story\r\n")))
 
     def test_TextWithoutText_IsOneSentence_AndLeavesNothing(self):
         self.byte_tokenizer()

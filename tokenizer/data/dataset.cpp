@@ -46,10 +46,14 @@ std::vector<double> document_nats(std::span<const std::filesystem::path> inputs,
 uint64_t split_position(const TokenShard& all, double val_fraction) {
   const uint64_t n = all.token_count();
   const auto wanted = static_cast<uint64_t>((1.0 - val_fraction) * static_cast<double>(n));
-  const std::span<const uint64_t> boundaries = all.document_starts().subspan(1);
   const auto distance = [&](uint64_t position) { return position > wanted ? position - wanted : wanted - position; };
-  const auto nearest = std::ranges::min_element(boundaries, {}, distance);
-  return nearest != boundaries.end() && 2 * distance(*nearest) <= std::min(wanted, n - wanted) ? *nearest : wanted;
+  const auto is_near = [](uint64_t part, uint64_t wanted_part) { return 2 * part >= wanted_part && part <= 2 * wanted_part; };
+  std::optional<uint64_t> best;
+  for (const uint64_t boundary : all.document_starts().subspan(1)) {
+    if (!is_near(boundary, wanted) || !is_near(n - boundary, n - wanted)) continue;
+    if (!best || distance(boundary) < distance(*best)) best = boundary;
+  }
+  return best.value_or(wanted);
 }
 
 SplitSummary summarize(const std::filesystem::path& path, uint64_t lost_bytes) {

@@ -4,9 +4,9 @@
 //
 // Split, with n tokens in all and fraction f; validation is the end of the text:
 //   one document       by position: the first floor((1-f)*n) tokens for training, the rest for validation
-//   several documents  between two documents, at the boundary nearest to token floor((1-f)*n), if it is no farther from there than half of
-//                      the smaller part (so for f <= 0.5 validation has between f/2 and 3f/2 of the tokens). Else inside the document
-//                      that holds that token, exactly there; that document counts in both parts
+//   several documents  between two documents, at the boundary nearest to token floor((1-f)*n) of those that leave each part between half
+//                      and twice the tokens wanted for it. Without one, inside the document that holds that token, exactly there; that
+//                      document counts in both parts
 //   files for validation  their whole text, and f is not used
 //
 // A corpus from `corpus synth` has side files with the exact -ln p of every story; when all inputs have them, both

@@ -94,7 +94,7 @@ TEST(BuildDataset, NoDocumentEndsNearTheFraction_CutsInsideOneAtTheWantedToken) 
   }
 }
 
-TEST(BuildDataset, Boundary_IsTakenUpToHalfTheSmallerPartAway) {
+TEST(BuildDataset, Boundary_IsTakenIfEachPartIsBetweenHalfAndTwiceTheWanted) {
   const TempDir dir;
   const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
   const auto build = [&](size_t first_tokens, double fraction) {  // of 1000 tokens in two documents
@@ -104,12 +104,23 @@ TEST(BuildDataset, Boundary_IsTakenUpToHalfTheSmallerPartAway) {
     EXPECT_EQ(summary.split == SplitKind::between_documents, summary.train.tokens == first_tokens);
     return summary.train.tokens;
   };
-  EXPECT_EQ(build(700, 0.2), 700u);
-  EXPECT_EQ(build(699, 0.2), 800u);
+  EXPECT_EQ(build(600, 0.2), 600u);
+  EXPECT_EQ(build(599, 0.2), 800u);
   EXPECT_EQ(build(900, 0.2), 900u);
   EXPECT_EQ(build(901, 0.2), 800u);
-  EXPECT_EQ(build(375, 0.75), 375u);
-  EXPECT_EQ(build(376, 0.75), 250u);
+  EXPECT_EQ(build(125, 0.75), 125u);
+  EXPECT_EQ(build(124, 0.75), 250u);
+  EXPECT_EQ(build(500, 0.75), 500u);
+  EXPECT_EQ(build(501, 0.75), 250u);
+}
+
+TEST(BuildDataset, NearestBoundaryLeavesTooLittle_TheNextIsTaken) {
+  const TempDir dir;
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
+  // 1000 tokens, 900 wanted for training: the boundary at 955 is nearer than that at 835, but leaves 45 of 100.
+  const std::vector<fs::path> inputs = {dir.write("a.txt", std::string(834, 'a')), dir.write("b.txt", std::string(119, 'b')),
+                                        dir.write("c.txt", std::string(44, 'c'))};
+  EXPECT_EQ(build_dataset(tokenizer.path(), inputs, dir / "data", 0.1).train.tokens, 835u);
 }
 
 TEST(BuildDataset, FilesForValidation_AreAllOfIt) {
