@@ -59,8 +59,7 @@ StagedFolder::StagedFolder(const fs::path& destination, std::string_view family)
   std::error_code failure;
   made_parent_ = fs::create_directories(parent, failure);
   if (failure) throw Error("cannot make the folder '{}': {}", destination.string(), failure.message());
-  const std::string start = "." + (family.empty() ? destination_.filename().string() : std::string(family));
-  remove_stale(parent, [&](std::string_view name) { return name.starts_with(start) && name.find(kMark) != std::string_view::npos; });
+  remove_stale_folders(parent, family.empty() ? destination_.filename().string() : std::string(family));
   while (true) {
     path_ = temporary_name(destination_);
     fs::create_directory(path_, failure);
@@ -110,6 +109,11 @@ void StagedFolder::publish_files(std::span<const char* const> names) {
     else remove_or_throw(destination_ / name);
   }
   sync_directory(destination_);
+}
+
+void remove_stale_folders(const fs::path& parent, std::string_view family) {
+  const std::string start = "." + std::string(family);
+  remove_stale(parent, [&](std::string_view name) { return name.starts_with(start) && name.find(kMark) != std::string_view::npos; });
 }
 
 void remove_folder(const fs::path& folder) {

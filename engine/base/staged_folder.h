@@ -40,6 +40,9 @@ class StagedFolder {
   bool made_parent_ = false;
 };
 
+// Removes what dead processes left of folders in `parent` whose names start with `family`.
+void remove_stale_folders(const std::filesystem::path& parent, std::string_view family);
+
 // Removes a folder that is no longer wanted: renamed to a temporary name first, so that nobody finds half of it. What cannot be
 // removed stays. Unfinished removals are cleaned up like staged folders.
 void remove_folder(const std::filesystem::path& folder);

@@ -155,6 +155,8 @@ LoadedCheckpoint load_folder(const fs::path& folder) {
 
 }  // namespace
 
+void remove_unfinished_checkpoints(const fs::path& parent) { remove_stale_folders(parent, kPrefix); }
+
 fs::path checkpoint_folder(const fs::path& parent, uint64_t step) { return parent / fmt::format("{}{:08}", kPrefix, step); }
 
 fs::path save_checkpoint(const fs::path& parent, const Config& config, const TrainingState& state, const fs::path& tokenizer_model) {

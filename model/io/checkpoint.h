@@ -31,6 +31,9 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const
 // configuration.
 LoadedCheckpoint load_checkpoint(const std::filesystem::path& path);
 
+// Removes what crashed runs left unfinished in the folder of checkpoints.
+void remove_unfinished_checkpoints(const std::filesystem::path& parent);
+
 // parent/step-XXXXXXXX, whether it exists or not.
 std::filesystem::path checkpoint_folder(const std::filesystem::path& parent, uint64_t step);
 

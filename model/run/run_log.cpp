@@ -11,6 +11,7 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/json.h"
+#include "engine/base/utf8.h"
 #include "model/run/run_folder.h"
 
 namespace lapilli {
@@ -64,13 +65,13 @@ void RunLog::clear_progress() {
 
 void RunLog::line(const std::string& text) {
   clear_progress();
-  std::fputs((text + '\n').c_str(), stdout);
+  std::fputs((printable(text) + '\n').c_str(), stdout);
   std::fflush(stdout);
   note(text);
 }
 
 void RunLog::note(const std::string& text) {
-  log_ << text << '\n';
+  log_ << printable(text) << '\n';
   log_.flush();
 }
 

@@ -16,7 +16,8 @@ class RunLog {
   RunLog(const std::filesystem::path& run_dir, bool resuming, uint64_t resume_step);
 
   void event(const nlohmann::ordered_json& object);  // one line of metrics.jsonl, flushed
-  void line(const std::string& text);                // terminal and log.txt
+  // Terminal and log.txt. What is no text for a terminal (control bytes, broken UTF-8) is escaped: log.txt is UTF-8.
+  void line(const std::string& text);
   void note(const std::string& text);                // log.txt alone
   void warn(const std::string& text);                // the same with "WARNING", and a `warning` event
   // On a terminal the text replaces the last progress; elsewhere nothing is printed.

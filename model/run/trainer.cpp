@@ -7,6 +7,7 @@
 
 #include "engine/base/file.h"
 #include "engine/base/log.h"
+#include "engine/base/utf8.h"
 #include "engine/base/version.h"
 #include "engine/tuning/kernel_tuner.h"
 #include "model/io/config_schema.h"
@@ -147,6 +148,7 @@ void Trainer::run() {
   folder_.keep();
   const std::filesystem::path checkpoints = folder_ / kRunCheckpointsName;
   std::filesystem::create_directories(checkpoints);
+  remove_unfinished_checkpoints(checkpoints);
   log_ = std::make_unique<RunLog>(folder_.path(), resumed_, state_.step);
   step_log_ = std::make_unique<StepLog>(*log_, config_, options_.started);
   writer_ = std::make_unique<CheckpointWriter>(checkpoints, config_, tokenizer_path_, [log = log_.get()] { log->sync(); });
@@ -332,6 +334,7 @@ void Trainer::show_sample() {
   std::vector<uint32_t> all = prompt;
   all.insert(all.end(), drawn.begin(), drawn.end());
   std::string text = tokenizer.decode(all);
+  text.resize(text.size() - unfinished_utf8_bytes(text));
   for (char& c : text)
     if (c == '\n' || c == '\r') c = ' ';
   log_->line("sample      " + text);

@@ -85,7 +85,7 @@ EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targe
   const EvalWindows windows(shard, {.batch = batch_, .context = context_, .document_mask = document_mask_}, stride, max_targets);
   Prefetcher prefetcher([&](uint64_t index) { return windows.batch(std::min(index, windows.batch_count() - 1)); });
   double nats = 0, squares = 0, top1_correct = 0;
-  uint64_t bytes = 0;
+  uint64_t token_bytes = 0;
   EvaluationResult result;
   for (uint64_t i = 0; i < windows.batch_count(); ++i) {
     if (stop != nullptr && stop->load()) {
@@ -103,14 +103,15 @@ EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targe
       squares += value * value;
     }
     top1_correct += sums.top1_correct;
-    bytes += batch.target_bytes;
+    token_bytes += batch.target_bytes;
     result.tokens += batch.valid_targets;
   }
-  if (result.tokens == 0) throw Error("'{}' has no target to score", shard.path().string());
+  if (result.tokens == 0) throw Error("'{}' has no target to score", shard.name());
   const auto count = static_cast<double>(result.tokens);
   result.loss = nats / count;
   result.perplexity = std::exp(result.loss);
-  result.bits_per_byte = bytes == 0 ? 0 : nats / std::log(2.0) / static_cast<double>(bytes);
+  const double bytes = shard.text_bytes_of(token_bytes, result.tokens);
+  result.bits_per_byte = bytes > 0 ? nats / std::log(2.0) / bytes : 0;
   result.top1 = top1_correct / count;
   const double variance = std::max(0.0, squares / count - result.loss * result.loss);
   result.standard_error = count > 1 ? std::sqrt(variance / (count - 1)) : 0;

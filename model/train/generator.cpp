@@ -74,7 +74,8 @@ std::vector<uint32_t> Generator::generate(const std::vector<uint32_t>& prompt, c
   CHECK(!prompt.empty());
   for (const uint32_t id : prompt)
     if (id >= config_.vocab_size) throw Error("the prompt holds token {}, but the model's vocabulary has {}", id, config_.vocab_size);
-  std::vector<uint32_t> seen = prompt, drawn;
+  const size_t most = std::min<size_t>(prompt.size(), config_.context);
+  std::vector<uint32_t> seen(prompt.end() - static_cast<std::ptrdiff_t>(most), prompt.end()), drawn;
   for (uint32_t i = 0; i < options.tokens; ++i) {
     if (seen.size() > config_.context) seen.erase(seen.begin(), seen.end() - std::max<std::ptrdiff_t>(config_.context / 2, 1));
     const uint32_t token = sample_token(next_logits(seen), options, philox_uniform(options.seed, i, 0, 0));

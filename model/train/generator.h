@@ -29,8 +29,9 @@ class Generator {
   // Blocks until the kernels are compiled; otherwise the first call does. Throws Error when one cannot be compiled.
   void prepare();
 
-  // Continues `prompt` (not empty). `on_token` gets each new token and may stop by returning false. Beyond the context
-  // the model sees the last T/2 to T tokens. The id `stop` (end of text) also ends generation and is not returned.
+  // Continues `prompt` (not empty), of which the model sees the last T tokens. `on_token` gets each new token and may stop by returning
+  // false. When prompt and new tokens exceed T, the model goes on with the last T/2 of them, so that most passes are over fewer than T
+  // tokens. The id `stop` (end of text) also ends generation and is not returned.
   std::vector<uint32_t> generate(const std::vector<uint32_t>& prompt, const SamplingOptions& options,
                                  const std::function<bool(uint32_t)>& on_token = {}, std::optional<uint32_t> stop = std::nullopt);
 

@@ -55,9 +55,9 @@ class CommandTest(unittest.TestCase):
     def own_lines(stderr):
         return [line for line in stderr.splitlines() if not line.startswith(CHATTER)]
 
-    def fails(self, *arguments, says=""):
+    def fails(self, *arguments, says="", **options):
         """A runtime or user error: exit code 1 and one sentence on stderr."""
-        done = self.run_lapilli(*arguments, code=1)
+        done = self.run_lapilli(*arguments, code=1, **options)
         lines = self.own_lines(done.stderr)
         self.assertEqual(len(lines), 1, done.stderr)
         self.assertTrue(lines[0].startswith("lapilli: "), lines[0])

@@ -74,8 +74,8 @@ void sort_by_token(Batch& batch) {
 BatchStream::BatchStream(const TokenShard& shard, const WindowOptions& options, uint64_t seed) : shard_(shard), options_(options), seed_(seed) {
   check_options(options);
   if (shard.token_count() <= options.context) {
-    throw Error("'{}' has {} tokens, and a context of {} needs at least {}: give more text or a shorter context", shard.path().string(),
-                shard.token_count(), options.context, uint64_t{options.context} + 1);
+    throw Error("'{}' has {} tokens, and a context of {} needs at least {}: give more text or a shorter context", shard.name(), shard.token_count(),
+                options.context, uint64_t{options.context} + 1);
   }
 }
 
@@ -104,7 +104,7 @@ EvalWindows::EvalWindows(const TokenShard& shard, const WindowOptions& options, 
     : shard_(shard), options_(options), stride_(stride == 0 ? options.context : stride) {
   check_options(options);
   if (shard.token_count() < 2) {
-    throw Error("'{}' has {} token(s): evaluation needs at least 2", shard.path().string(), shard.token_count());
+    throw Error("'{}' has {} token(s): evaluation needs at least 2", shard.name(), shard.token_count());
   }
   if (stride_ > options.context) {
     throw Error("a stride of {} would skip tokens: it must not be larger than the context of {}", stride_, options.context);

@@ -9,14 +9,15 @@
 
 namespace lapilli {
 
-TokenShard::TokenShard(const std::filesystem::path& path, Verify verify) : path_(path), file_(path) {
+TokenShard::TokenShard(const std::filesystem::path& path, Verify verify, std::string name)
+    : path_(path), name_(name.empty() ? path.string() : std::move(name)), file_(path) {
   parse_header();
   if (verify == Verify::kAll) verify_payload();
 }
 
 void TokenShard::parse_header() {
   const std::span<const std::byte> bytes = file_.bytes();
-  const std::string name = path_.string();
+  const std::string& name = name_;
   ShardHeader header;
   if (bytes.size() < sizeof header || std::memcmp(bytes.data(), kShardMagic, sizeof header.magic) != 0) {
     throw Error("'{}' is not a token shard; make one with `lapilli data build`", name);
@@ -59,8 +60,8 @@ void TokenShard::parse_header() {
   file_.require_whole();
 }
 
-void TokenShard::verify_payload() const {
-  const std::string name = path_.string();
+void TokenShard::verify_payload() {
+  const std::string& name = name_;
   const auto hash = hash_bytes(file_.bytes().subspan(sizeof(ShardHeader)));
   file_.require_whole();
   if (hash != payload_checksum_) {
@@ -75,6 +76,7 @@ void TokenShard::verify_payload() const {
   const bool rises = std::ranges::adjacent_find(document_starts_, std::ranges::greater_equal()) == document_starts_.end();
   if (!starts_at_0 || !rises || (!document_starts_.empty() && document_starts_.back() >= token_count_))
     throw Error("'{}' is damaged (its documents do not start where they should): build the data again", name);
+  sum_of_token_bytes_ = bytes_of_range(0, token_count_);
 }
 
 void TokenShard::read(std::span<uint32_t> out, uint64_t begin) const {
@@ -85,7 +87,7 @@ void TokenShard::read(std::span<uint32_t> out, uint64_t begin) const {
   file_.require_whole();
   const uint32_t largest = *std::ranges::max_element(out);
   if (largest >= vocab_size_)
-    throw Error("'{}' has changed since it was opened: it holds the token {}, and its vocabulary has {}", path_.string(), largest, vocab_size_);
+    throw Error("'{}' has changed since it was opened: it holds the token {}, and its vocabulary has {}", name_, largest, vocab_size_);
 }
 
 uint32_t TokenShard::token(uint64_t index) const {
@@ -106,6 +108,14 @@ uint64_t TokenShard::bytes_of_range(uint64_t begin, uint64_t end) const {
   return bytes;
 }
 
+double TokenShard::text_bytes_of(uint64_t token_bytes, uint64_t tokens) const {
+  const uint64_t all = sum_of_token_bytes_ ? *sum_of_token_bytes_ : bytes_of_range(0, token_count_);
+  if (all == text_bytes_) return static_cast<double>(token_bytes);
+  const double share = all > 0 ? static_cast<double>(token_bytes) / static_cast<double>(all)
+                               : static_cast<double>(tokens) / static_cast<double>(std::max<uint64_t>(token_count_, 1));
+  return share * static_cast<double>(text_bytes_);
+}
+
 uint64_t TokenShard::document_of(uint64_t token_index) const {
   CHECK(token_index < token_count_, "token {} of {}", token_index, token_count_);
   const auto after = std::ranges::upper_bound(document_starts_, token_index);
@@ -114,14 +124,13 @@ uint64_t TokenShard::document_of(uint64_t token_index) const {
 
 void TokenShard::require_tokenizer(uint64_t tokenizer_hash, std::string_view user) const {
   if (tokenizer_hash == tokenizer_hash_) return;
-  throw Error("'{}' was made with another tokenizer than {} (hash {} against {}): build the data with that tokenizer", path_.string(), user,
+  throw Error("'{}' was made with another tokenizer than {} (hash {} against {}): build the data with that tokenizer", name_, user,
               to_hex(tokenizer_hash_), to_hex(tokenizer_hash));
 }
 
 void TokenShard::require_vocab_size(uint32_t vocab_size, std::string_view user) const {
   if (vocab_size == vocab_size_) return;
-  throw Error("'{}' was made with a vocabulary of {}, and {} has {}: build the data with the same tokenizer", path_.string(), vocab_size_, user,
-              vocab_size);
+  throw Error("'{}' was made with a vocabulary of {}, and {} has {}: build the data with the same tokenizer", name_, vocab_size_, user, vocab_size);
 }
 
 }  // namespace lapilli

@@ -11,7 +11,7 @@
 //       20      4  EOS id, u32; 0xFFFFFFFF: the tokenizer has none
 //       24      8  token count n, u64
 //       32      8  document count D, u64
-//       40      8  UTF-8 bytes of the tokens' text, u64
+//       40      8  UTF-8 bytes of the text, u64: the tokens' own, and what a tokenizer that is not lossless leaves out
 //       48      8  tokenizer hash (XXH3 of its model file), u64
 //       56      8  source entropy of the whole shard in nats, f64; NaN if unknown
 //       64      8  size of the whole file in bytes, u64
@@ -25,13 +25,14 @@
 //                    zeros up to a multiple of 8
 //                    u64 document_starts[D]  index of each document's first token, rising, [0] = 0
 //
-// Several documents: each ends with EOS, which belongs to the document it ends. A single text has no EOS.
+// Several documents: each ends with EOS, which belongs to the document it ends (not where a split cut one in two). A single text has no EOS.
 
 #include <cstdint>
 #include <filesystem>
 #include <limits>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -50,9 +51,11 @@ class TokenShard {
   };
 
   // Errors, each naming the file: not a shard, another version, truncated, corrupt (checksum).
-  explicit TokenShard(const std::filesystem::path& path, Verify verify = Verify::kAll);
+  // `name`: what messages call it, where that is not its path.
+  explicit TokenShard(const std::filesystem::path& path, Verify verify = Verify::kAll, std::string name = {});
 
   const std::filesystem::path& path() const { return path_; }
+  const std::string& name() const { return name_; }
   uint64_t token_count() const { return token_count_; }
   uint32_t vocab_size() const { return vocab_size_; }
   uint32_t token_width_bits() const { return token_width_bits_; }
@@ -71,6 +74,10 @@ class TokenShard {
   std::span<const uint16_t> token_bytes() const { return token_bytes_; }  // [V]
   // UTF-8 bytes of tokens [begin, end).
   uint64_t bytes_of_range(uint64_t begin, uint64_t end) const;
+  // Bytes of text behind `tokens` tokens whose token_bytes() sum to `token_bytes`: the same, unless the tokenizer loses or changes text. Then
+  // text_bytes() is spread over the shard in proportion to token_bytes, so that all tokens together have exactly text_bytes(). O(n)
+  // for a shard opened with kHeader.
+  double text_bytes_of(uint64_t token_bytes, uint64_t tokens) const;
 
   std::span<const uint64_t> document_starts() const { return document_starts_; }  // [D]
   // Index of the document that holds the token. O(log D).
@@ -83,13 +90,15 @@ class TokenShard {
 
  private:
   void parse_header();
-  void verify_payload() const;
+  void verify_payload();
 
   std::filesystem::path path_;
+  std::string name_;
   MappedFile file_;
   uint64_t token_count_ = 0, text_bytes_ = 0, tokenizer_hash_ = 0, payload_checksum_ = 0, checksum_ = 0;
   uint32_t vocab_size_ = 0, token_width_bits_ = 0;
   std::optional<uint32_t> eos_id_;
+  std::optional<uint64_t> sum_of_token_bytes_;
   double source_entropy_nats_ = std::numeric_limits<double>::quiet_NaN();
   // Copies, so that they stay what was verified.
   std::vector<uint16_t> token_bytes_;      // [V]
@@ -110,6 +119,8 @@ class TokenShardWriter {
 
   void begin_document();  // REQUIRED before the first token
   void append(std::span<const uint32_t> tokens);
+  // Bytes of text that no token stands for; negative where tokens stand for more than the text had.
+  void add_text_bytes(int64_t beyond_tokens) { text_bytes_ += static_cast<uint64_t>(beyond_tokens); }
   uint64_t token_count() const { return token_count_; }
   void finish(double source_entropy_nats = std::numeric_limits<double>::quiet_NaN());
 

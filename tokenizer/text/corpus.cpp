@@ -5,62 +5,54 @@
 #include <cstring>
 
 #include "engine/base/error.h"
+#include "engine/base/utf8.h"
 
 namespace lapilli {
 
 namespace {
 
-uint8_t byte_at(std::string_view text, size_t i) { return static_cast<uint8_t>(text[i]); }
+enum class LineKind { text, separator, undecided };
+struct LineStart {
+  LineKind kind = LineKind::text;
+  size_t separator_bytes = 0;  // its newline included
+};
 
-// Length of the character with this first byte, 0 if it cannot be a first byte.
-size_t sequence_length(uint8_t lead) {
-  if (lead < 0x80) return 1;
-  if (lead >= 0xC2 && lead <= 0xDF) return 2;
-  if (lead >= 0xE0 && lead <= 0xEF) return 3;
-  if (lead >= 0xF0 && lead <= 0xF4) return 4;
-  return 0;
-}
-
-// Well-formed second bytes (Unicode standard, table 3-7): no overlong forms, surrogates, or values above U+10FFFF.
-bool is_second_byte(uint8_t lead, uint8_t second) {
-  const uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-  const uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-  return second >= low && second <= high;
-}
-
-bool is_ascii8(const char* bytes) {
-  uint64_t word;
-  std::memcpy(&word, bytes, sizeof word);
-  return (word & 0x8080808080808080ull) == 0;
+// What the line at the start of `text` is; undecided where that depends on what follows the text.
+LineStart classify_line(std::string_view text, bool is_end_of_file) {
+  const LineStart cut_short{is_end_of_file ? LineKind::text : LineKind::undecided};
+  size_t at = 0;
+  for (const std::string_view part : {kByteOrderMark, kDocumentSeparator}) {
+    const std::string_view rest = text.substr(at);
+    if (rest.starts_with(part)) {
+      at += part.size();
+    } else if (part.starts_with(rest)) {
+      return cut_short;
+    } else if (part == kDocumentSeparator) {
+      return {};
+    }
+  }
+  const size_t end = std::min(text.find_first_not_of(" \t\r", at), text.size());
+  if (end - at > kMaxBlanksAfterSeparator) return {};
+  if (end < text.size()) return text[end] == '\n' ? LineStart{LineKind::separator, end + 1} : LineStart{};
+  return is_end_of_file ? LineStart{LineKind::separator, end} : cut_short;
 }
 
 }  // namespace
 
-size_t find_invalid_utf8(std::string_view text, bool is_partial) {
-  size_t i = 0;
-  while (i < text.size()) {
-    while (i + 8 <= text.size() && is_ascii8(text.data() + i)) i += 8;
-    if (i == text.size()) break;
-    const uint8_t lead = byte_at(text, i);
-    const size_t length = sequence_length(lead);
-    if (length == 0) return i;
-    const size_t present = std::min(length, text.size() - i);
-    for (size_t k = 1; k < present; ++k) {
-      const uint8_t next = byte_at(text, i + k);
-      if (k == 1 ? !is_second_byte(lead, next) : (next & 0xC0) != 0x80) return i;
-    }
-    if (present < length) return is_partial ? std::string_view::npos : i;
-    i += length;
-  }
-  return std::string_view::npos;
+std::string names_of(std::span<const std::filesystem::path> inputs) {
+  if (inputs.size() == 1) return fmt::format("'{}'", inputs[0].string());
+  return fmt::format("'{}' and {} more file{}", inputs[0].string(), inputs.size() - 1, inputs.size() == 2 ? "" : "s");
 }
 
 CorpusReader::CorpusReader(std::span<const std::filesystem::path> inputs, size_t block_bytes)
     : inputs_(inputs.begin(), inputs.end()), block_bytes_(std::max<size_t>(block_bytes, 64)) {
   if (inputs_.empty()) throw Error("no text given: name at least one input file (-i FILE)");
   for (const std::filesystem::path& path : inputs_) {
-    if (std::filesystem::is_directory(path)) throw Error("cannot read '{}' as text: it is a folder", path.string());
     std::error_code failure;
+    const std::filesystem::file_status status = std::filesystem::status(path, failure);
+    if (is_directory(status)) throw Error("cannot read '{}' as text: it is a folder", path.string());
+    if (exists(status) && !is_regular_file(status))
+      throw Error("cannot read '{}' as text: it is a pipe or a device, and only a file can be read more than once", path.string());
     const uint64_t size_bytes = std::filesystem::file_size(path, failure);
     if (failure) throw Error("cannot read '{}': {}", path.string(), failure.message());
     if (size_bytes == 0) throw Error("'{}' is empty: there is no text in it to learn from", path.string());
@@ -94,6 +86,7 @@ bool CorpusReader::fill() {
   buffer_.resize(old_size + read_bytes);
   file_ended_ = read_bytes < block_bytes_;
   check_block(old_size);
+  if (buffer_offset_ + old_size == 0 && buffer_.starts_with(kByteOrderMark)) begin_ = kByteOrderMark.size();
   return read_bytes > 0;
 }
 
@@ -110,20 +103,9 @@ void CorpusReader::check_block(size_t begin) {
     throw Error(
         "'{}' is not UTF-8 text: malformed character (byte 0x{:02X}) at offset {}; convert it first, for example with "
         "iconv -t UTF-8",
-        name, byte_at(unchecked, bad), buffer_offset_ + checked_ + bad);
+        name, static_cast<uint8_t>(unchecked[bad]), buffer_offset_ + checked_ + bad);
   }
-  size_t end = buffer_.size();
-  if (!file_ended_) {
-    size_t last = end;  // start of the last character
-    while (last > checked_ && end - last < 4) {
-      --last;
-      if ((byte_at(buffer_, last) & 0xC0) != 0x80) {
-        if (last + sequence_length(byte_at(buffer_, last)) > end) end = last;
-        break;
-      }
-    }
-  }
-  checked_ = end;
+  checked_ = buffer_.size() - (file_ended_ ? 0 : unfinished_utf8_bytes(unchecked));
 }
 
 // Returns validated text up to the next separator line. False if more must be read first (or nothing is left).
@@ -133,14 +115,10 @@ bool CorpusReader::take_line_block(Piece& piece) {
   bool separated = false;
   while (position < text.size()) {
     if (at_line_start_) {
-      const std::string_view line = text.substr(position, kDocumentSeparator.size() + 1);
-      const bool is_complete = line.size() > kDocumentSeparator.size() || file_ended_;
-      if (!is_complete && kDocumentSeparator.starts_with(line)) break;
-      if (is_complete && line.starts_with(kDocumentSeparator) && (line.size() == kDocumentSeparator.size() || line.back() == '\n')) {
-        skip = line.size();
-        separated = true;
-        break;
-      }
+      const LineStart line = classify_line(text.substr(position), file_ended_);
+      skip = line.separator_bytes;
+      separated = line.kind == LineKind::separator;
+      if (line.kind != LineKind::text) break;
     }
     const size_t newline = text.find('\n', position);
     at_line_start_ = newline != std::string_view::npos;
@@ -160,7 +138,10 @@ bool CorpusReader::take_line_block(Piece& piece) {
 bool CorpusReader::next(Piece& piece) {
   while (true) {
     if (!file_open_) {
-      if (next_file_ == inputs_.size()) return false;
+      if (next_file_ == inputs_.size()) {
+        if (document_count_ == 0) throw Error("{} {} no text", names_of(inputs_), inputs_.size() == 1 ? "holds" : "hold");
+        return false;
+      }
       open_next_file();
     }
     while (take_line_block(piece)) {

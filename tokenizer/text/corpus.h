@@ -1,9 +1,10 @@
 #pragma once
 // Reads text files of any size in bounded memory and validates them.
 //
-// Documents: every input file begins a new document, and inside a file a line that is exactly "<|endoftext|>" separates
-// documents (the TinyStories convention). The separator line, its newline included, is not text; the newline before it
-// is. A document without any text does not count.
+// Documents: every input file begins a new document, and inside a file a line "<|endoftext|>" separates documents (the
+// TinyStories convention). The line may begin with a byte-order mark and end with up to 64 spaces, tabs and carriage
+// returns; with more, or with anything else, it is text. The separator line, its newline included, is not text; the
+// newline before it is. A document without any text does not count. A byte-order mark at the start of a file is not text.
 
 #include <cstdint>
 #include <filesystem>
@@ -16,10 +17,10 @@
 namespace lapilli {
 
 inline constexpr std::string_view kDocumentSeparator = "<|endoftext|>";
+inline constexpr size_t kMaxBlanksAfterSeparator = 64;  // bounds how far ahead of a line's begin the reader must look
 
-// Offset of the first byte that is not part of a well-formed UTF-8 character, or npos. With `is_partial`, a character
-// cut off by the end of `text` is not an error.
-size_t find_invalid_utf8(std::string_view text, bool is_partial = false);
+// 'a.txt', or 'a.txt' and 2 more files: for messages. REQUIRES an input.
+std::string names_of(std::span<const std::filesystem::path> inputs);
 
 class CorpusReader {
  public:
@@ -32,7 +33,7 @@ class CorpusReader {
   };
 
   // The next piece of text, in order; false at the end of the last file. Error, naming the file and the byte offset, at
-  // the first NUL or malformed character.
+  // the first NUL or malformed character; Error at the end when no input had any text.
   bool next(Piece& piece);
 
   uint64_t document_count() const { return document_count_; }  // documents started so far

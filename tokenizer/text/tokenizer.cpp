@@ -8,9 +8,10 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/hash.h"
-#include "tokenizer/text/corpus.h"
+#include "engine/base/utf8.h"
 #include "tokenizer/text/model_proto.h"
 #include "tokenizer/text/sentencepiece_bridge.h"
+#include "tokenizer/text/text_loss.h"
 
 namespace lapilli {
 
@@ -104,18 +105,22 @@ struct Tokenizer::Impl {
     }
   }
 
-  void encode_cached(std::vector<uint32_t>& ids, std::string_view word) {
-    if (word.size() > kMaxCachedWordBytes) return encode_word(ids, word);
+  // Returns the bytes of the word that its ids do not decode to.
+  uint64_t encode_cached(std::vector<uint32_t>& ids, std::string_view word) {
     if (const auto found = words.find(word); found != words.end()) {
-      const auto [begin, count] = found->second;
-      ids.insert(ids.end(), word_ids.begin() + begin, word_ids.begin() + begin + count);
-      return;
+      const CachedWord& cached = found->second;
+      ids.insert(ids.end(), word_ids.begin() + cached.begin, word_ids.begin() + cached.begin + cached.count);
+      return cached.lost_bytes;
     }
     const size_t begin = ids.size();
     encode_word(ids, word);
-    if (words.size() >= kMaxCachedWords) return;
-    words.emplace(word, std::pair(static_cast<uint32_t>(word_ids.size()), static_cast<uint32_t>(ids.size() - begin)));
+    std::string decoded;
+    for (size_t i = begin; i < ids.size(); ++i) decoded += piece_bytes[ids[i]];
+    const uint64_t lost = lost_bytes(word, decoded);
+    if (word.size() > kMaxCachedWordBytes || words.size() >= kMaxCachedWords) return lost;
+    words.emplace(word, CachedWord{static_cast<uint32_t>(word_ids.size()), static_cast<uint32_t>(ids.size() - begin), static_cast<uint32_t>(lost)});
     word_ids.insert(word_ids.end(), ids.begin() + static_cast<ptrdiff_t>(begin), ids.end());
+    return lost;
   }
 
   std::filesystem::path path;
@@ -127,7 +132,11 @@ struct Tokenizer::Impl {
   uint32_t byte_piece_count = 0;
   bool words_are_separate = true;
 
-  std::unordered_map<std::string, std::pair<uint32_t, uint32_t>, StringHash, std::equal_to<>> words;  // -> word_ids
+  struct CachedWord {
+    uint32_t begin, count;  // in word_ids
+    uint32_t lost_bytes;
+  };
+  std::unordered_map<std::string, CachedWord, StringHash, std::equal_to<>> words;
   std::vector<uint32_t> word_ids;
 };
 
@@ -156,12 +165,13 @@ std::vector<uint32_t> Tokenizer::encode(std::string_view text) const {
   return ids;
 }
 
-size_t Tokenizer::encode_prefix(std::vector<uint32_t>& ids, std::string_view text, bool is_end) const {
+size_t Tokenizer::encode_prefix(std::vector<uint32_t>& ids, std::string_view text, bool is_end, uint64_t* lost_bytes) const {
   size_t begin = 0;
   while (begin < text.size()) {
     const size_t end = word_end(text, begin, impl_->words_are_separate, is_end);
     if (end == std::string_view::npos) break;
-    impl_->encode_cached(ids, text.substr(begin, end - begin));
+    const uint64_t lost = impl_->encode_cached(ids, text.substr(begin, end - begin));
+    if (lost_bytes != nullptr) *lost_bytes += lost;
     begin = end;
   }
   return begin;

@@ -42,7 +42,7 @@ struct TokenizerSpec {
 // texts, or too small.
 void train_tokenizer(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs, const std::filesystem::path& output);
 
-// A loaded model. Also loads SentencePiece models made elsewhere (these may not be lossless). encode() has a cache of
+// A loaded model. Also loads SentencePiece models made elsewhere (these may not be lossless: text_loss.h). encode() has a cache of
 // words: one thread at a time per object.
 class Tokenizer {
  public:
@@ -59,7 +59,8 @@ class Tokenizer {
   // returns the length of that prefix in bytes; the caller prepends the rest to its next block. With `is_end` consumes
   // everything. The ids are those of encode() over the whole text, independent of the block boundaries.
   // REQUIRES: valid UTF-8 without NUL (CorpusReader checks that). At most about 4 KiB stay unconsumed.
-  size_t encode_prefix(std::vector<uint32_t>& ids, std::string_view text, bool is_end) const;
+  // Adds to `lost_bytes` how much of the prefix its ids do not decode back to, word by word (text_loss.h).
+  size_t encode_prefix(std::vector<uint32_t>& ids, std::string_view text, bool is_end, uint64_t* lost_bytes = nullptr) const;
 
   // The bytes of the ids. Specials give nothing. Ids sampled from a model may contain an incomplete character, so the
   // result of an arbitrary id sequence need not be valid UTF-8. REQUIRES ids < vocab_size().
@@ -73,7 +74,7 @@ class Tokenizer {
   // The piece as written in the model ("▁the", "<0x0A>", "</s>"), and the bytes it decodes to (" the", "\n", "").
   const std::string& piece(uint32_t id) const;
   const std::string& piece_bytes(uint32_t id) const;
-  // [vocab_size] bytes of text of each id: a special 0, a byte piece 1. The sum over encode(x) is x.size().
+  // [vocab_size] bytes of text of each id: a special 0, a byte piece 1. The sum over encode(x) is x.size() if the model is lossless.
   std::vector<uint16_t> token_bytes() const;
 
   // XXH3 of the model file: identifies the tokenizer.

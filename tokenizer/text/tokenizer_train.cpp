@@ -23,11 +23,6 @@ constexpr uint32_t kSpecialPieces = 3;  // <unk>, <s>, </s>
 constexpr uint32_t kBasePieces = kSpecialPieces + 256;
 constexpr uint64_t kSampleSeed = 0x5EED;
 
-std::string names_of(std::span<const std::filesystem::path> inputs) {
-  if (inputs.size() == 1) return fmt::format("'{}'", inputs[0].string());
-  return fmt::format("'{}' and {} more file{}", inputs[0].string(), inputs.size() - 1, inputs.size() == 2 ? "" : "s");
-}
-
 // The lines of a corpus, without their newlines; long ones in parts. Of a corpus larger than `sample_bytes` each line
 // is kept with the same probability, which depends only on its number.
 class SentenceReader {

@@ -7,15 +7,17 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+
 #include "engine/base/json.h"
 #include "engine/base/log.h"
 #include "engine/base/staged_folder.h"
 #include "model/train/evaluation.h"
+#include "tokenizer/data/corpus_encoder.h"
 #include "tokenizer/data/dataset.h"
-#include "tokenizer/text/corpus.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/loaded_model.h"
+#include "tools/common/text_warnings.h"
 
 namespace lapilli {
 
@@ -34,54 +36,40 @@ bool is_shard(const std::filesystem::path& path) {
   return std::memcmp(magic, "LAPSHRD\n", sizeof magic) == 0;
 }
 
-// A whole text, tokenized as by `data build`: with several documents each ends with EOS.
-TokenShard tokenize_text(const std::filesystem::path& text, const Tokenizer& tokenizer, const std::filesystem::path& folder) {
-  TokenShardWriter writer(folder / "text.bin",
-                          {.token_bytes = tokenizer.token_bytes(), .eos_id = tokenizer.eos_id(), .tokenizer_hash = tokenizer.hash()});
-  const std::filesystem::path inputs[] = {text};
-  CorpusReader reader(inputs);
-  std::string pending;
-  const auto flush = [&](bool is_end) {
-    std::vector<uint32_t> ids;
-    pending.erase(0, tokenizer.encode_prefix(ids, pending, is_end));
-    writer.append(ids);
-  };
-  const auto end_document = [&] {
-    flush(true);
-    if (reader.document_count() > 1 && tokenizer.eos_id()) writer.append(std::vector<uint32_t>{*tokenizer.eos_id()});
-  };
-  for (CorpusReader::Piece piece; reader.next(piece);) {
-    if (piece.starts_document) {
-      if (reader.document_count() > 1) end_document();
-      writer.begin_document();
-    }
-    pending.append(piece.text);
-    flush(false);
-  }
-  end_document();
+// What is scored, and how much of its text the tokens lose: known only for a text, which is tokenized here as by `data build`.
+struct EvalData {
+  TokenShard shard;
+  uint64_t lost_bytes = 0;
+};
+
+EvalData tokenize_text(const std::filesystem::path& text, const Tokenizer& tokenizer, const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "text.bin";
+  TokenShardWriter writer(path, shard_options(tokenizer));
+  const EncodedCorpus encoded = encode_corpus(writer, tokenizer, {&text, 1});
+  const uint64_t lost_bytes = encoded.text_bytes(0, writer.token_count()).lost;
   writer.finish();
-  return TokenShard(folder / "text.bin", TokenShard::Verify::kHeader);
+  return {TokenShard(path, TokenShard::Verify::kAll, text.string()), lost_bytes};
 }
 
-TokenShard open_data(const EvalOptions& options, const LoadedModel& model, std::optional<StagedFolder>& temporary) {
+EvalData open_data(const EvalOptions& options, const LoadedModel& model, std::optional<StagedFolder>& temporary) {
   const std::filesystem::path data = options.data;
   if (!std::filesystem::exists(data)) throw Error("'{}' does not exist", options.data);
   if (!std::filesystem::is_directory(data)) {
-    if (is_shard(data)) return TokenShard(data);
+    if (is_shard(data)) return {TokenShard(data)};
     temporary.emplace(std::filesystem::temp_directory_path() / "lapilli-eval");
     return tokenize_text(data, model.tokenizer(), temporary->path());
   }
   const std::filesystem::path shard = data / (options.split == "train" ? kTrainShardName : kValShardName);
   if (!std::filesystem::exists(shard))
     throw Error("'{}' does not exist; --data takes a folder made by `lapilli data build`, a token shard or a text file", shard.string());
-  return TokenShard(shard);
+  return {TokenShard(shard)};
 }
 
-nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel& model, const TokenShard& shard, const std::string& named,
-                               uint32_t stride) {
+nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel& model, const EvalData& data, uint32_t stride) {
+  const TokenShard& shard = data.shard;
   nlohmann::ordered_json json{{"checkpoint", model.checkpoint().folder.string()},
                               {"step", model.checkpoint().state.step},
-                              {"data", named},
+                              {"data", shard.name()},
                               {"context", model.config().model.context},
                               {"stride", stride},
                               {"tokens", result.tokens},
@@ -90,6 +78,7 @@ nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel
                               {"bits_per_byte", result.bits_per_byte},
                               {"top1", result.top1},
                               {"stderr", result.standard_error}};
+  if (data.lost_bytes > 0) json["lost_bytes"] = data.lost_bytes;
   if (const double nats = shard.source_entropy_nats(); std::isfinite(nats)) json["source_entropy"] = nats / static_cast<double>(shard.token_count());
   return json;
 }
@@ -112,10 +101,9 @@ void evaluate(const EvalOptions& options) {
   if (stride > config.model.context)
     throw UsageError("--stride", fmt::format("{} is more than the model's context of {}", stride, config.model.context));
   std::optional<StagedFolder> temporary;
-  const TokenShard shard = open_data(options, model, temporary);
-  // The user's name for the data, not that of the temporary shard.
-  const std::string named = temporary ? options.data : shard.path().string();
-  if (shard.token_count() < 2) throw Error("'{}' has {} token(s): evaluation needs at least 2", named, shard.token_count());
+  const EvalData data = open_data(options, model, temporary);
+  const TokenShard& shard = data.shard;
+  if (shard.token_count() < 2) throw Error("'{}' has {} token(s): evaluation needs at least 2", shard.name(), shard.token_count());
   shard.require_tokenizer(model.checkpoint().state.tokenizer_hash, "the checkpoint");
 
   const Precision precision = scoring_precision(model.device().caps(), config.train.precision);
@@ -123,8 +111,9 @@ void evaluate(const EvalOptions& options) {
                       config.data.document_mask);
   model.commit();
   pass.record(model.kernels(), model.weights());
+  warn_of_lost_text(shard.name(), data.lost_bytes, shard.text_bytes());
   const EvaluationResult result = pass.run(shard, UINT64_MAX, stride);
-  if (options.as_json) return print(json_text(to_json(result, model, shard, named, stride), 2) + "\n");
+  if (options.as_json) return print(json_text(to_json(result, model, data, stride), 2) + "\n");
   print(fmt::format("checkpoint     {} (step {})\n", model.checkpoint().folder.string(), model.checkpoint().state.step));
   print(fmt::format("data           {}: {} tokens scored, context {}, stride {}\n", options.data, group_digits(result.tokens), config.model.context,
                     stride));

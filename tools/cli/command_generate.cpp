@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "engine/base/log.h"
+#include "engine/base/utf8.h"
 #include "model/train/generator.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/loaded_model.h"
+#include "tools/common/text_warnings.h"
 
 namespace lapilli {
 
@@ -17,9 +20,14 @@ struct GenerateOptions {
 };
 
 void generate(const GenerateOptions& options) {
+  if (const size_t bad = find_invalid_utf8(options.prompt); bad != std::string_view::npos)
+    throw UsageError("--prompt", fmt::format("is not UTF-8: malformed character at byte {}", bad));
   LoadedModel model(options.checkpoint, {.selector = options.device});
   const Tokenizer tokenizer = model.tokenizer();
-  std::vector<uint32_t> prompt = tokenizer.encode(options.prompt);
+  std::vector<uint32_t> prompt;
+  uint64_t lost_bytes = 0;
+  tokenizer.encode_prefix(prompt, options.prompt, /*is_end=*/true, &lost_bytes);
+  warn_of_lost_text("the prompt", lost_bytes, options.prompt.size());
   // An empty prompt: start a new document after an end-of-text token.
   if (prompt.empty() && tokenizer.eos_id()) prompt.push_back(*tokenizer.eos_id());
   if (prompt.empty()) throw UsageError("--prompt", "must not be empty: this tokenizer has no end-of-text token to start from");
@@ -27,13 +35,15 @@ void generate(const GenerateOptions& options) {
   Generator generator(model.device(), model.kept(), model.scratch(), model.config().model, model.config().loss);
   model.commit();
   generator.record(model.kernels(), model.weights());
-  print(options.prompt);
-  flush_output();
+  if (const uint32_t context = model.config().model.context; prompt.size() > context)
+    log_warning("the prompt has {} tokens, more than the model's context of {}: the first {} are left out", prompt.size(), context,
+                prompt.size() - context);
+  TextStream text;
+  text.print(options.prompt);
   generator.generate(
       prompt, options.sampling,
       [&](uint32_t token) {
-        print(tokenizer.piece_bytes(token));
-        flush_output();
+        text.print(tokenizer.piece_bytes(token));
         return true;
       },
       tokenizer.eos_id());
@@ -46,6 +56,8 @@ void add_generate_command(Command& program) {
   Command* command = program.add_subcommand("generate", "Continue a text");
   command->footer(
       "The same seed, checkpoint, prompt and device give the same text. It ends after --tokens, or at an end-of-text token.\n"
+      "The model sees the last tokens of the prompt, as many as its context. On a terminal, control characters and broken UTF-8 are shown as \\x1B\n"
+      "and the like; a pipe or a file gets the bytes as they are. An unfinished character at the end is left out.\n"
       "Example: lapilli generate runs/first --prompt 'Once upon a time' --tokens 100");
   const auto options = std::make_shared<GenerateOptions>();
   SamplingOptions& sampling = options->sampling;

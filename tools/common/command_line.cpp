@@ -1,9 +1,15 @@
 #include "tools/common/command_line.h"
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <charconv>
 #include <cmath>
+#include <cstdio>
+#include <sstream>
+
+#include "engine/base/utf8.h"
+#include "tools/common/console.h"
 
 namespace lapilli {
 
@@ -144,7 +150,12 @@ int Command::parse(int argc, char** argv) {
     app_->parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& error) {
-    return app_->exit(error) == 0 ? 0 : 2;  // --help and --version come this way too
+    // --help and --version come this way too.
+    std::ostringstream out, err;
+    const int code = app_->exit(error, out, err);
+    print(out.str());
+    fmt::print(stderr, "{}", printable(err.str()));
+    return code == 0 ? 0 : 2;
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -9,6 +10,7 @@
 #include <cstring>
 
 #include "engine/base/error.h"
+#include "engine/base/utf8.h"
 
 namespace lapilli {
 
@@ -20,7 +22,8 @@ class PlainFormatter : public spdlog::formatter {
   void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& out) override {
     const std::string_view level = message.level >= spdlog::level::err ? "error: " : message.level >= spdlog::level::warn ? "warning: " : "";
     out.append(level.data(), level.data() + level.size());
-    out.append(message.payload.data(), message.payload.data() + message.payload.size());
+    const std::string sentence = printable({message.payload.data(), message.payload.size()});
+    out.append(sentence.data(), sentence.data() + sentence.size());
     out.push_back('\n');
   }
   std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<PlainFormatter>(); }
@@ -38,9 +41,20 @@ void set_up_logging() {
   spdlog::set_default_logger(std::move(logger));
 }
 
-void print_error(std::string_view sentence) { fmt::print(stderr, "lapilli: {}\n", sentence); }
+void print_error(std::string_view sentence) { fmt::print(stderr, "lapilli: {}\n", printable(sentence)); }
 
 void print(std::string_view text) { require_written(std::fwrite(text.data(), 1, text.size(), stdout) == text.size()); }
+
+TextStream::TextStream() : on_terminal_(isatty(STDOUT_FILENO) == 1) {}
+
+void TextStream::print(std::string_view piece) {
+  std::string text = std::move(held_back_);
+  text += piece;
+  held_back_ = text.substr(text.size() - unfinished_utf8_bytes(text));
+  text.resize(text.size() - held_back_.size());
+  lapilli::print(on_terminal_ ? printable(text) : text);
+  flush_output();
+}
 
 void flush_output() { require_written(std::fflush(stdout) == 0); }
 

@@ -8,7 +8,8 @@
 
 namespace lapilli {
 
-// Prints log messages as plain sentences on stderr; warnings and errors have a prefix.
+// Prints log messages as plain sentences on stderr; warnings and errors have a prefix. Control bytes and broken UTF-8 in them are escaped, as in
+// print_error().
 void set_up_logging();
 
 // Prints an error message on stderr.
@@ -17,6 +18,18 @@ void print_error(std::string_view sentence);
 // Throws Error when the text cannot be written (a full disk); a closed pipe ends the program silently.
 void print(std::string_view text);
 void flush_output();
+
+// Text that arrives in pieces which may end inside a character, such as tokens, printed as it arrives. To a terminal it goes as
+// printable() text; anywhere else, as a pipe or a file, as it is. A character that is unfinished at the end is never printed.
+class TextStream {
+ public:
+  TextStream();
+  void print(std::string_view piece);
+
+ private:
+  bool on_terminal_;
+  std::string held_back_;  // the begin of a character
+};
 
 std::string group_digits(uint64_t value);    // "1,234,567"
 std::string format_bytes(uint64_t bytes);    // "147.2 MiB"

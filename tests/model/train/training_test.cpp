@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "engine/base/philox.h"
 #include "model/run/trainer_report.h"
 #include "model/train/training_memory.h"
 #include "shaders/embedded_shaders.h"
@@ -174,6 +175,24 @@ TEST(Generation, ContextGrowsBeyondAPass_AndIsRepeatable) {
   EXPECT_EQ(greedy[0], (5U * 7 + 3) % 61);  // the fixed rule of the text
   const SamplingOptions options{.tokens = 40, .temperature = 1.0, .top_k = 10, .top_p = 0.9, .seed = 3};
   EXPECT_EQ(session.memory.generator->generate(prompt, options), session.memory.generator->generate(prompt, options));
+}
+
+TEST(Generation, PromptLongerThanTheContext_FirstTokenIsPredictedFromTheWholeContext) {
+  Session session(small_config());
+  Generator& generator = *session.memory.generator;
+  const uint32_t context = session.config.model.context;
+  std::vector<uint32_t> prompt;
+  for (uint32_t i = 0; i < context + 5; ++i) prompt.push_back((i * i + 3) % session.config.model.vocab_size);
+  const auto from_last = [&](uint32_t count) { return generator.next_logits(std::span(prompt).last(count)); };
+  const std::vector<float> whole = from_last(context), half = from_last(context / 2);
+  uint32_t half_differs = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const SamplingOptions options{.tokens = 1, .temperature = 0.05, .seed = seed};
+    const double uniform = philox_uniform(seed, 0, 0, 0);
+    EXPECT_EQ(generator.generate(prompt, options).at(0), sample_token(whole, options, uniform));
+    half_differs += sample_token(half, options, uniform) != sample_token(whole, options, uniform) ? 1 : 0;
+  }
+  EXPECT_GT(half_differs, 0U) << "the test cannot tell half a context from a whole one";
 }
 
 TEST(Sampling, TopKTopPAndTemperature_SelectTheExpectedTokens) {

@@ -212,5 +212,16 @@ TEST(EvalWindows, ImpossibleSettings_AreErrors) {
   EXPECT_ERROR_MENTIONS(error_of([&] { EvalWindows(single, {.batch = 1, .context = 8}); }), "s.bin", "at least 2");
 }
 
+TEST(Windows, ShardOfAnotherName_ErrorsSayThatName) {
+  const TempDir dir;
+  const TokenShard shard(write_shard(dir / "temporary.bin", {1}, 8), TokenShard::Verify::kAll, "story.txt");
+  const std::string errors[] = {error_of([&] { EvalWindows(shard, {}); }), error_of([&] { BatchStream(shard, {}, 1); }),
+                                error_of([&] { shard.require_tokenizer(1, "x"); }), error_of([&] { shard.require_vocab_size(1, "x"); })};
+  for (const std::string& error : errors) {
+    EXPECT_ERROR_MENTIONS(error, "'story.txt'");
+    EXPECT_EQ(error.find("temporary"), std::string::npos) << error;
+  }
+}
+
 }  // namespace
 }  // namespace lapilli::testing

@@ -55,29 +55,106 @@ TEST(BuildDataset, SeveralDocuments_EachEndsWithEosAndStaysWhole) {
   EXPECT_EQ(train.text_bytes() + val.text_bytes(), 8u + 6u);
 }
 
-TEST(BuildDataset, SeveralDocuments_ValidationHoldsAtLeastTheFraction) {
+TEST(BuildDataset, ManyDocuments_SplitAtTheBoundaryNearestToTheFraction) {
   const TempDir dir;
   const fs::path input = dir / "synth.txt";
   write_synth_corpus(input, 60000, 3);
   const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
-  for (const double fraction : {0.01, 0.1, 0.5, 0.9}) {
+  for (const double fraction : {0.1, 0.5, 0.9}) {
     const DatasetSummary summary = build_dataset(tokenizer.path(), {&input, 1}, dir / "data", fraction);
-    const double total = static_cast<double>(summary.train.tokens + summary.val.tokens);
-    EXPECT_GE(static_cast<double>(summary.val.tokens), fraction * total);
-    EXPECT_LT(static_cast<double>(summary.val.tokens), fraction * total + 2000);
+    EXPECT_EQ(summary.split, SplitKind::between_documents);
     const TokenShard val(dir / "data" / kValShardName), train(dir / "data" / kTrainShardName);
+    const auto wanted = static_cast<uint64_t>((1 - fraction) * static_cast<double>(train.token_count() + val.token_count()));
+    const uint64_t last_of_train = train.document_starts().back(), after_first_of_val = train.token_count() + val.document_starts()[1];
+    const auto distance = [&](uint64_t boundary) { return std::max(boundary, wanted) - std::min(boundary, wanted); };
+    EXPECT_LE(distance(train.token_count()), distance(last_of_train));
+    EXPECT_LE(distance(train.token_count()), distance(after_first_of_val));
     EXPECT_EQ(train.token(train.token_count() - 1), 2u);
     EXPECT_EQ(train.document_starts().size(), summary.train.documents);
   }
 }
 
-TEST(BuildDataset, OneDocumentCorpus_FirstAlwaysTrains) {
+TEST(BuildDataset, NoDocumentEndsNearTheFraction_CutsInsideOneAtTheWantedToken) {
   const TempDir dir;
-  const fs::path input = dir.write("in.txt", std::string(1000, 'a') + "\n<|endoftext|>\nbbb\n");
+  const fs::path short_text = dir.write("a.txt", "a short note\n"), book = dir.write("b.txt", std::string(9986, 'b'));
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");  // one token a byte, and one EOS each: 14 + 9987
+  for (const bool short_first : {true, false}) {
+    const std::vector<fs::path> inputs = short_first ? std::vector{short_text, book} : std::vector{book, short_text};
+    const DatasetSummary summary = build_dataset(tokenizer.path(), inputs, dir / "data", 0.1);
+    EXPECT_EQ(summary.split, SplitKind::inside_a_document);
+    EXPECT_EQ(summary.train.tokens, 9000u);
+    EXPECT_EQ(summary.val.tokens, 1001u);
+    EXPECT_EQ(summary.train.documents, short_first ? 2u : 1u);
+    EXPECT_EQ(summary.val.documents, short_first ? 1u : 2u);
+    const TokenShard val(dir / "data" / kValShardName), train(dir / "data" / kTrainShardName);
+    EXPECT_EQ(tokenizer.decode(tokens_of(train)) + tokenizer.decode(tokens_of(val)),
+              short_first ? "a short note\n" + std::string(9986, 'b') : std::string(9986, 'b') + "a short note\n");
+    EXPECT_EQ(val.document_starts()[0], 0u);
+    EXPECT_EQ(nlohmann::json::parse(read_text_file(dir / "data" / kDatasetJsonName))["split"], "inside a document");
+  }
+}
+
+TEST(BuildDataset, Boundary_IsTakenIfEachPartIsBetweenHalfAndTwiceTheWanted) {
+  const TempDir dir;
   const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
-  const DatasetSummary summary = build_dataset(tokenizer.path(), {&input, 1}, dir / "data", 0.5);
-  EXPECT_EQ(summary.train.tokens, 1002u);
-  EXPECT_EQ(summary.val.tokens, 5u);
+  const auto build = [&](size_t first_tokens, double fraction) {  // of 1000 tokens in two documents
+    const std::vector<fs::path> inputs = {dir.write("a.txt", std::string(first_tokens - 1, 'a')),
+                                          dir.write("b.txt", std::string(999 - first_tokens, 'b'))};
+    const DatasetSummary summary = build_dataset(tokenizer.path(), inputs, dir / "data", fraction);
+    EXPECT_EQ(summary.split == SplitKind::between_documents, summary.train.tokens == first_tokens);
+    return summary.train.tokens;
+  };
+  EXPECT_EQ(build(600, 0.2), 600u);
+  EXPECT_EQ(build(599, 0.2), 800u);
+  EXPECT_EQ(build(900, 0.2), 900u);
+  EXPECT_EQ(build(901, 0.2), 800u);
+  EXPECT_EQ(build(125, 0.75), 125u);
+  EXPECT_EQ(build(124, 0.75), 250u);
+  EXPECT_EQ(build(500, 0.75), 500u);
+  EXPECT_EQ(build(501, 0.75), 250u);
+}
+
+TEST(BuildDataset, NearestBoundaryLeavesTooLittle_TheNextIsTaken) {
+  const TempDir dir;
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
+  // 1000 tokens, 900 wanted for training: the boundary at 955 is nearer than that at 835, but leaves 45 of 100.
+  const std::vector<fs::path> inputs = {dir.write("a.txt", std::string(834, 'a')), dir.write("b.txt", std::string(119, 'b')),
+                                        dir.write("c.txt", std::string(44, 'c'))};
+  EXPECT_EQ(build_dataset(tokenizer.path(), inputs, dir / "data", 0.1).train.tokens, 835u);
+}
+
+TEST(BuildDataset, FilesForValidation_AreAllOfIt) {
+  const TempDir dir;
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
+  const std::vector<fs::path> one = {dir.write("a.txt", "aaaa")}, two = {one[0], dir.write("b.txt", "bb")}, val = {dir.write("v.txt", "vvv")};
+  const auto build = [&](const std::vector<fs::path>& train) { return build_dataset(tokenizer.path(), train, dir / "data", 0.1, val); };
+  const DatasetSummary singles = build(one);
+  EXPECT_EQ(singles.split, SplitKind::own_files);
+  EXPECT_EQ(tokenizer.decode(tokens_of(TokenShard(dir / "data" / kTrainShardName))), "aaaa");
+  EXPECT_EQ(tokenizer.decode(tokens_of(TokenShard(dir / "data" / kValShardName))), "vvv");
+  EXPECT_EQ(singles.val.tokens, 3u) << "a single text has no EOS";
+  const DatasetSummary several = build(two);
+  EXPECT_EQ(several.train.tokens, 5u + 3u);
+  EXPECT_EQ(several.val.tokens, 4u) << "in training each document ends with EOS";
+  const auto json = nlohmann::json::parse(read_text_file(dir / "data" / kDatasetJsonName));
+  EXPECT_EQ(json["split"], "own files");
+  EXPECT_EQ(json["val_inputs"], nlohmann::json::array({"v.txt"}));
+  EXPECT_FALSE(json.contains("val_fraction"));
+  EXPECT_ERROR_MENTIONS(error_of([&] { build({one[0], val[0]}); }), "v.txt", "for training and for validation");
+}
+
+TEST(BuildDataset, SyntheticFilesForValidation_BothPartsHaveTheirEntropy) {
+  const TempDir dir;
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kByte, 0, "x");
+  const fs::path train = dir / "t.txt", val = dir / "v.txt";
+  const SynthSummary of_train = write_synth_corpus(train, 20000, 3), of_val = write_synth_corpus(val, 5000, 4);
+  const DatasetSummary summary = build_dataset(tokenizer.path(), {&train, 1}, dir / "data", 0.1, {&val, 1});
+  EXPECT_NEAR(summary.train.source_entropy_nats, of_train.nats, 1e-8 * of_train.nats);
+  EXPECT_NEAR(summary.val.source_entropy_nats, of_val.nats, 1e-8 * of_val.nats);
+  // A document in two parts: the entropy of a part is not known.
+  const DatasetSummary cut = build_dataset(tokenizer.path(), {&val, 1}, dir / "data", 0.005);
+  ASSERT_EQ(cut.split, SplitKind::inside_a_document);
+  EXPECT_TRUE(std::isnan(cut.train.source_entropy_nats) && std::isnan(cut.val.source_entropy_nats));
 }
 
 TEST(BuildDataset, SyntheticCorpus_SplitsCarryTheirExactSourceEntropy) {
@@ -114,7 +191,10 @@ TEST(BuildDataset, Failure_LeavesTheFolderAsItWas) {
   const auto build = [&](const fs::path& input, double fraction) {
     return error_of([&] { build_dataset(tokenizer.path(), {&input, 1}, dir / "data", fraction); });
   };
-  EXPECT_ERROR_MENTIONS(build(tiny, 0.1), "too short to split", "3 tokens");
+  const fs::path only = dir.write("only.txt", "<|endoftext|>\n<|endoftext|>\n");
+  EXPECT_ERROR_MENTIONS(build(only, 0.1), "only.txt' holds no text");
+  EXPECT_ERROR_MENTIONS(build(tiny, 0.1), "tiny.txt", "too short to split", "3 tokens");
+  EXPECT_ERROR_MENTIONS(error_of([&] { build_dataset(tokenizer.path(), {&good, 1}, dir / "data", 0.1, {&only, 1}); }), "only.txt' holds no text");
   EXPECT_ERROR_MENTIONS(build(bad, 0.1), "bad.txt", "offset 9");
   EXPECT_ERROR_MENTIONS(build(dir / "missing.txt", 0.1), "missing.txt");
   for (const double fraction : {0.0, 1.0, -1.0, std::nan("")}) EXPECT_ERROR_MENTIONS(build(good, fraction), "between 0 and 1");

@@ -1,5 +1,6 @@
 #include "tokenizer/text/corpus.h"
 
+#include "engine/base/utf8.h"
 #include "tests/tokenizer/support.h"
 
 namespace lapilli::testing {
@@ -69,36 +70,44 @@ TEST(CorpusReader, BadByteFarIn_OffsetIsThatOfTheFile) {
   EXPECT_ERROR_MENTIONS(error_of([&] { read_documents({input}, 64); }), "in.txt", "NUL", "offset 4321");
 }
 
-TEST(FindInvalidUtf8, EveryCodePointAndEveryShortSequence_MatchesTheDefinition) {
-  // By the definition: decode by bit patterns, then reject overlong forms, surrogates and values above U+10FFFF.
-  const auto is_valid = [](const std::string& s) {
-    const auto byte = [&](size_t i) { return static_cast<uint8_t>(s[i]); };
-    const size_t length = byte(0) < 0x80 ? 1 : byte(0) >> 5 == 6 ? 2 : byte(0) >> 4 == 14 ? 3 : byte(0) >> 3 == 30 ? 4 : 0;
-    if (length != s.size()) return false;
-    uint32_t c = length == 1 ? byte(0) : byte(0) & (0xFFu >> (length + 1));
-    for (size_t i = 1; i < length; ++i) {
-      if (byte(i) >> 6 != 2) return false;
-      c = c << 6 | (byte(i) & 63u);
-    }
-    constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
-    return c >= kLeast[length] && c <= 0x10FFFF && (c < 0xD800 || c > 0xDFFF);
-  };
-  const std::string tails[] = {"\x80", "\x8F", "\x90", "\x9F", "\xA0", "\xBF", "a", "\xC3"};
-  for (int lead = 1; lead < 256; ++lead) {
-    const std::string one(1, static_cast<char>(lead));
-    for (const std::string& a : tails) {
-      EXPECT_EQ(find_invalid_utf8(one) == std::string_view::npos, is_valid(one));
-      if (lead < 0xC0 || a == "a") continue;
-      EXPECT_EQ(find_invalid_utf8(one + a) == std::string_view::npos, is_valid(one + a)) << lead;
-      for (const std::string& b : tails) {
-        if (lead < 0xE0) continue;
-        EXPECT_EQ(find_invalid_utf8(one + a + b) == std::string_view::npos, is_valid(one + a + b)) << lead;
-        if (lead < 0xF0) continue;
-        const std::string four = one + a + b + "\x80";
-        EXPECT_EQ(find_invalid_utf8(four) == std::string_view::npos, is_valid(four)) << lead;
-      }
-    }
+TEST(CorpusReader, SeparatorAsOtherProgramsWriteIt_AnyBlockSize_StillSeparates) {
+  const TempDir dir;
+  const std::string most(64, ' '), too_many(65, ' ');
+  const std::string text =
+      "\xEF\xBB\xBF"
+      "one\r\n<|endoftext|>\r\n"
+      "two\n<|endoftext|> \t \n"
+      "three\n<|endoftext|>\t\r\n"
+      "four\n\xEF\xBB\xBF<|endoftext|>\r\n"
+      "five\n<|endoftext|>" +
+      most +
+      "\n"
+      "six\n<|endoftext|>" +
+      too_many +
+      "\n\xEF\xBB\xBF of a file that was appended\n<|endoftext|>\r and more\n\xEF\xBB\xBF\xEF\xBB\xBF<|endoftext|>\n<|endoftext|>\r\n"
+      "seven\r\n<|endoftext|> \r";
+  const fs::path input = dir.write("in.txt", text);
+  const std::string six = "six\n<|endoftext|>" + too_many +
+                          "\n\xEF\xBB\xBF of a file that was appended\n<|endoftext|>\r and more\n\xEF\xBB\xBF\xEF\xBB\xBF<|endoftext|>\n";
+  const Documents expected = {"one\r\n", "two\n", "three\n", "four\n", "five\n", six, "seven\r\n"};
+  for (size_t block_bytes = 64; block_bytes < text.size() + 2; ++block_bytes) {
+    EXPECT_EQ(read_documents({input}, block_bytes), expected) << "blocks of " << block_bytes;
   }
+}
+
+TEST(CorpusReader, ByteOrderMarkAtTheStartOfAFile_IsNotText) {
+  const TempDir dir;
+  const std::vector<fs::path> inputs = {dir.write("a.txt", "\xEF\xBB\xBFtext"), dir.write("b.txt", "\xEF\xBB\xBF<|endoftext|>\r\nb"),
+                                        dir.write("c.txt", "\xEF\xBB\xBF")};
+  EXPECT_EQ(read_documents(inputs, 64), (Documents{"text", "b"}));
+}
+
+TEST(CorpusReader, NoTextAtAll_IsAnErrorThatNamesTheInputs) {
+  const TempDir dir;
+  const fs::path only = dir.write("only.txt", "<|endoftext|>\n<|endoftext|>\r\n"), mark = dir.write("mark.txt", "\xEF\xBB\xBF");
+  EXPECT_ERROR_MENTIONS(error_of([&] { read_documents({only}, 64); }), "only.txt' holds no text");
+  EXPECT_ERROR_MENTIONS(error_of([&] { read_documents({mark}, 64); }), "mark.txt' holds no text");
+  EXPECT_ERROR_MENTIONS(error_of([&] { read_documents({only, mark}, 64); }), "only.txt' and 1 more file hold no text");
 }
 
 }  // namespace
