@@ -255,41 +255,19 @@ void Trainer::collect_profile(HostSpan batch_wait) {
 }
 
 void Trainer::log_start() {
-  const DeviceCaps& caps = device_.caps();
-  const uint64_t tokens_per_step = uint64_t{config_.data.batch} * config_.data.accumulate * config_.model.context;
-  const std::string& commit = build_version().commit;
-  Json event{{"event", "start"},
-             {"lapilli", build_version().version},
-             {"commit", commit},
-             {"device", caps.name},
-             {"driver", caps.driver},
-             {"version", caps.api_version},
-             {"parameters", table_.count()},
-             {"tokens_per_step", tokens_per_step},
-             {"memory_bytes", memory_->planned_bytes()},
-             {"loss_plan", memory_->step->loss_plan().to_string()},
-             {"seed", state_.seed}};
-  if (resumed_) event["resumed_from"] = state_.step;
-  log_->event(event);
-  log_->line(fmt::format("device      {} ({}), {} kernels", caps.name, caps.driver, to_string(caps.kernel_class)));
-  log_->line(fmt::format("model       {} {}: {} parameters; {} layers, width {}, {} heads, context {}, vocabulary {}", to_string(config_.model.arch),
-                         to_string(config_.train.precision), table_.count(), config_.model.layers, config_.model.dim, config_.model.heads,
-                         config_.model.context, config_.model.vocab_size));
-  std::string kinds;
-  for (const auto& [kind, bytes] : memory_->kept.bytes_by_kind()) kinds += fmt::format("{} {:.1f}, ", kind, mib(bytes));
-  log_->line(fmt::format("memory      {:.1f} MiB ({}activations and loss {:.1f})", mib(memory_->planned_bytes()), kinds,
-                         mib(memory_->scratch.planned_bytes())));
-  const LossPlan& loss = memory_->step->loss_plan();
-  if (!config_.teacher.empty()) log_->line(fmt::format("teacher     {}, {:g} of the objective", config_.teacher, config_.loss.distillation));
-  log_->line("loss        " + loss.to_string() + (loss_reason_.empty() ? "" : " (" + loss_reason_ + ")"));
-  if (!tuner_.decisions().empty())
-    log_->line(fmt::format("kernels     {} chosen by measurement{}; lapilli bench --explain lists their alternatives", tuner_.decisions().size(),
-                           tuner_.seconds_spent() > 0 ? fmt::format(" in {:.1f} s", tuner_.seconds_spent()) : ", all of them remembered"));
-  log_->line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", train_shard_.token_count(),
-                         val_shard_.token_count(), tokens_per_step,
-                         static_cast<double>(tokens_per_step * config_.train.steps) / static_cast<double>(train_shard_.token_count())));
+  report_start(*log_, {.caps = device_.caps(),
+                       .config = config_,
+                       .table = table_,
+                       .memory = *memory_,
+                       .tuner = tuner_,
+                       .train = train_shard_,
+                       .val = val_shard_,
+                       .seed = state_.seed,
+                       .resumed_from = resumed_ ? std::optional(state_.step) : std::nullopt,
+                       .loss_reason = loss_reason_});
   if (!resumed_) return;
   for (const std::string& changed : changed_keys_) log_->line("changed     " + changed);
+  const std::string& commit = build_version().commit;
   const bool same_program = resumed_commit_ == commit || resumed_commit_.empty() || commit.empty();
   log_->line(fmt::format("resumed     after step {} of {}{}", state_.step, config_.train.steps,
                          same_program ? "" : fmt::format("; the checkpoint was written by lapilli {}, this is {}", resumed_commit_, commit)));
@@ -323,21 +301,7 @@ void Trainer::evaluate() {
                {"stderr", finite_or_null(r.standard_error)}});
   log_->line(fmt::format("validation  step {}: loss {:.4f} +- {:.4f}, perplexity {:.3f}, {:.4f} bits per byte, top-1 {:.1f}%", state_.step, r.loss,
                          r.standard_error, r.perplexity, r.bits_per_byte, 100 * r.top1));
-  show_sample();
-}
-
-void Trainer::show_sample() {
-  const Tokenizer tokenizer(tokenizer_path_);
-  std::vector<uint32_t> prompt(std::min<uint64_t>(4, val_shard_.token_count()));
-  val_shard_.read(prompt, 0);
-  const std::vector<uint32_t> drawn = memory_->generator->generate(prompt, {.tokens = 48, .seed = state_.seed}, {}, val_shard_.eos_id());
-  std::vector<uint32_t> all = prompt;
-  all.insert(all.end(), drawn.begin(), drawn.end());
-  std::string text = tokenizer.decode(all);
-  text.resize(text.size() - unfinished_utf8_bytes(text));
-  for (char& c : text)
-    if (c == '\n' || c == '\r') c = ' ';
-  log_->line("sample      " + text);
+  log_->line("sample      " + draw_sample(*memory_->generator, Tokenizer(tokenizer_path_), val_shard_, state_.seed));
 }
 
 bool Trainer::checkpoint_is_due() const {
@@ -399,18 +363,8 @@ void Trainer::rescue(const std::string& error) {
   }
 }
 
-void Trainer::log_profile() {
-  const std::vector<StepProfile> steps(profiles_.begin(), profiles_.end());
-  const std::string table = profile_table(summarize(steps), options_.ceilings);
-  write_file_atomically(folder_.path() / "profile.txt", table);
-  const DeviceCaps& caps = device_.caps();
-  write_file_atomically(folder_.path() / "trace.json", trace_json(steps, options_.ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
-  log_->line(fmt::format("profile     steps {} to {}, also in profile.txt and (for Perfetto) trace.json\n{}", steps.front().step, steps.back().step,
-                         table));
-}
-
 void Trainer::log_end(const std::string& reason) {
-  if (!profiles_.empty()) log_profile();
+  if (!profiles_.empty()) report_profile(*log_, folder_.path(), {profiles_.begin(), profiles_.end()}, options_.ceilings, device_.caps());
   log_end_event(reason, "");
   if (reason == "stopped") {
     log_->line(fmt::format("stopped     after step {} of {}; continue with --resume", state_.step, config_.train.steps));

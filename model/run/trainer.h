@@ -72,10 +72,8 @@ class Trainer {
   void train_one_step(Prefetcher& batches);
   void stop_after_failed_steps(const StepResult& result, std::span<const Batch> batches);
   void collect_profile(HostSpan batch_wait);
-  void log_profile();
   bool evaluation_is_due() const;
   void evaluate();
-  void show_sample();
   bool checkpoint_is_due() const;
   void start_checkpoint(const TrainingState& state);
   void report_checkpoint(bool wait);

@@ -4,6 +4,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "engine/base/file.h"
+#include "engine/base/utf8.h"
+#include "engine/base/version.h"
+#include "engine/program/step_profile.h"
 #include "model/transformer/flops.h"
 #include "tokenizer/data/ngram.h"
 
@@ -31,6 +35,63 @@ std::string describe_baselines(std::vector<std::pair<std::string, double>> basel
   std::string text;
   for (const auto& [name, nats] : baselines) text += fmt::format("{}{} {:.3f}", text.empty() ? "" : " > ", name, nats);
   return text;
+}
+
+void report_start(RunLog& log, const StartFacts& facts) {
+  const Config& config = facts.config;
+  const ModelConfig& model = config.model;
+  const LossPlan& loss = facts.memory.step->loss_plan();
+  const uint64_t tokens_per_step = uint64_t{config.data.batch} * config.data.accumulate * model.context;
+  nlohmann::ordered_json event{{"event", "start"},
+                               {"lapilli", build_version().version},
+                               {"commit", build_version().commit},
+                               {"device", facts.caps.name},
+                               {"driver", facts.caps.driver},
+                               {"version", facts.caps.api_version},
+                               {"parameters", facts.table.count()},
+                               {"tokens_per_step", tokens_per_step},
+                               {"memory_bytes", facts.memory.planned_bytes()},
+                               {"loss_plan", loss.to_string()},
+                               {"seed", facts.seed}};
+  if (facts.resumed_from) event["resumed_from"] = *facts.resumed_from;
+  log.event(event);
+  log.line(fmt::format("device      {} ({}), {} kernels", facts.caps.name, facts.caps.driver, to_string(facts.caps.kernel_class)));
+  log.line(fmt::format("model       {} {}: {} parameters; {} layers, width {}, {} heads, context {}, vocabulary {}", to_string(model.arch),
+                       to_string(config.train.precision), facts.table.count(), model.layers, model.dim, model.heads, model.context,
+                       model.vocab_size));
+  std::string kinds;
+  for (const auto& [kind, bytes] : facts.memory.kept.bytes_by_kind()) kinds += fmt::format("{} {:.1f}, ", kind, mib(bytes));
+  log.line(fmt::format("memory      {:.1f} MiB ({}activations and loss {:.1f})", mib(facts.memory.planned_bytes()), kinds,
+                       mib(facts.memory.scratch.planned_bytes())));
+  if (!config.teacher.empty()) log.line(fmt::format("teacher     {}, {:g} of the objective", config.teacher, config.loss.distillation));
+  log.line("loss        " + loss.to_string() + (facts.loss_reason.empty() ? "" : " (" + facts.loss_reason + ")"));
+  if (!facts.tuner.decisions().empty())
+    log.line(fmt::format("kernels     {} chosen by measurement{}; lapilli bench --explain lists their alternatives", facts.tuner.decisions().size(),
+                         facts.tuner.seconds_spent() > 0 ? fmt::format(" in {:.1f} s", facts.tuner.seconds_spent()) : ", all of them remembered"));
+  log.line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", facts.train.token_count(),
+                       facts.val.token_count(), tokens_per_step,
+                       static_cast<double>(tokens_per_step * config.train.steps) / static_cast<double>(facts.train.token_count())));
+}
+
+std::string draw_sample(Generator& generator, const Tokenizer& tokenizer, const TokenShard& val, uint64_t seed) {
+  std::vector<uint32_t> tokens(std::min<uint64_t>(4, val.token_count()));
+  val.read(tokens, 0);
+  const std::vector<uint32_t> drawn = generator.generate(tokens, {.tokens = 48, .seed = seed}, {}, val.eos_id());
+  tokens.insert(tokens.end(), drawn.begin(), drawn.end());
+  std::string text = tokenizer.decode(tokens);
+  text.resize(text.size() - unfinished_utf8_bytes(text));
+  for (char& c : text)
+    if (c == '\n' || c == '\r') c = ' ';
+  return text;
+}
+
+void report_profile(RunLog& log, const std::filesystem::path& folder, const std::vector<StepProfile>& steps, const Ceilings& ceilings,
+                    const DeviceCaps& caps) {
+  const std::string table = profile_table(summarize(steps), ceilings);
+  write_file_atomically(folder / "profile.txt", table);
+  write_file_atomically(folder / "trace.json", trace_json(steps, ceilings, {{"device", caps.name}, {"driver", caps.driver}}));
+  log.line(fmt::format("profile     steps {} to {}, also in profile.txt and (for Perfetto) trace.json\n{}", steps.front().step, steps.back().step,
+                       table));
 }
 
 // Logits of unit-RMS features against N(0, s^2) rows have variance s2 = D s^2, and E ln sum exp of V of them is about

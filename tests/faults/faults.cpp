@@ -1,12 +1,12 @@
-// Faults done to a program from outside (LD_PRELOAD): a process killed or a power cut at one file operation, a full disk, a lost or hanging device, no
-// device memory. Nothing of it is in the program.
+// Faults done to a program from outside (LD_PRELOAD): a process killed or a power cut at one file operation, a full disk, a lost or hanging
+// device, no device memory. Nothing of it is in the program.
 //
 //   c++ -std=c++20 -O2 -fPIC -shared tests/faults/faults.cpp -o /tmp/faults.so -ldl
 //   FAULT_ROOT=DIR FAULT_KILL=17 LD_PRELOAD=/tmp/faults.so build/lapilli train ...
 //
 //   FAULT_ROOT=DIR       only files below DIR count; required for the faults of files
 //   FAULT_COUNT=FILE     writes the number of file operations to FILE at the end
-//   FAULT_KILL=K         SIGKILL in place of the K-th operation that changes files or folders (open to write, write, sync, rename, unlink, mkdir, ...)
+//   FAULT_KILL=K         SIGKILL in place of the K-th operation that changes files or folders (open to write, write, sync, rename, unlink ...)
 //   FAULT_POWER=1        with it: what was not synced is lost: contents back to the last fsync, renames undone whose folder was not synced
 //   FAULT_DISK=N         after N bytes every write fails with ENOSPC
 //   FAULT_SUBMIT=K       from the K-th vkQueueSubmit2 on, the device is lost

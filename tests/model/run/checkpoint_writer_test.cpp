@@ -76,7 +76,9 @@ TEST(RunFolder, NumberedFolders_AreMadeOnce) {
 
 TEST(RunFolder, NotKept_LeavesNoTrace_Kept_Stays) {
   const TempDir dir;
-  { const RunFolder folder(dir / "a", /*resume=*/false); }
+  {
+    const RunFolder folder(dir / "a", /*resume=*/false);
+  }
   EXPECT_TRUE(dir.names().empty());
   {
     RunFolder folder(dir / "a", /*resume=*/false);
