@@ -23,7 +23,7 @@ build() {
   export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
   {
     cmake -S . -B "$folder" -G Ninja -DLAPILLI_HOST_ONLY=ON -DCMAKE_BUILD_TYPE=Debug "${launcher[@]}" \
-      -DCMAKE_CXX_FLAGS="${flags[$sanitizer]} -fno-sanitize-recover=all -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS" -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g1" &&
+      -DCMAKE_CXX_FLAGS="${flags[$sanitizer]} -fno-sanitize-recover=all -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS" -DCMAKE_CXX_FLAGS_DEBUG="-O0 -g1" &&
       nice ninja -C "$folder" "$@"
   } >"$probe/log" 2>&1 || {
     cat "$probe/log"
