@@ -3,6 +3,7 @@
 #include "model/transformer/config.h"
 #include "model/io/config_toml.h"
 #include "model/train/lr_schedule.h"
+#include "model/transformer/parameters.h"
 
 #include <cmath>
 #include <tuple>
@@ -331,6 +332,21 @@ TEST(LearningRate, Warmup_NoneOrLongerThanTheRun) {
   EXPECT_DOUBLE_EQ(learning_rate(optim, 4, 4), 0);
   optim.warmup = 100;
   EXPECT_DOUBLE_EQ(learning_rate(optim, 20, 20), 2e-4);
+}
+
+// What only shows once the vocabulary is known.
+TEST(Limits, MoreParametersThanCanBeNumbered_IsAnError) {
+  ModelConfig model{.layers = 48, .heads = 32, .kv_heads = 32, .dim = 4096, .ffn_dim = 16384, .context = 8, .vocab_size = 50257};
+  EXPECT_ERROR_MENTIONS(error_of([&] { const ParameterTable table(model); }), "4294967295", "model.dim");
+  model.layers = 4;
+  EXPECT_EQ(error_of([&] { const ParameterTable table(model); }), "");
+}
+
+TEST(Limits, TooLargeAMicroBatchOfATeacher_IsAnError) {
+  const ModelConfig teacher{.heads = 16, .kv_heads = 16, .dim = 4096, .ffn_dim = 16384, .context = 4096};
+  EXPECT_EQ(error_of([&] { validate_micro_batch(teacher, {.batch = 31}, 4096, "the teacher's "); }), "");
+  EXPECT_ERROR_MENTIONS(error_of([&] { validate_micro_batch(teacher, {.batch = 32}, 4096, "the teacher's "); }), "the teacher's layers 16384 wide",
+                        "data.accumulate");
 }
 
 }  // namespace

@@ -184,5 +184,16 @@ TEST(LossMemory, HugeVocabulary_StaysWithinItsChunkBudget) {
   EXPECT_LT(taken * 50, uint64_t{kTokens} * kVocab * 4);  // all logits would be 2 GiB
 }
 
+// Limits that a tokenizer or a configuration can reach: an Error with the limit, not an abort.
+TEST(LossPlan, VocabularyBeyondTheLimit_IsAnError) {
+  EXPECT_NO_THROW(plan_loss({}, {.tokens = 4, .dim = 4, .vocab = 1U << 24}, true));
+  try {
+    plan_loss({}, {.tokens = 4, .dim = 4, .vocab = (1U << 24) + 1}, true);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("16777217"), std::string::npos) << error.what();
+  }
+}
+
 }  // namespace
 }  // namespace lapilli::test
