@@ -40,21 +40,23 @@ void remove_or_throw(const fs::path& path) {
 }
 
 // Whether it has entries that are none of `names`. Throws Error where one of the names is a folder.
-bool has_others(const fs::path& folder, std::span<const char* const> names) {
+bool has_others(const fs::path& folder, const fs::path& named, std::span<const char* const> names) {
   std::error_code failure;
   bool found = false;
   for (auto entry = fs::directory_iterator(folder, failure); !failure && entry != fs::directory_iterator(); entry.increment(failure)) {
     const bool is_ours = std::ranges::find(names, entry->path().filename().string()) != names.end();
-    if (is_ours && entry->is_directory(failure)) throw Error("'{}' is a folder, and a file is to be written there", entry->path().string());
+    if (is_ours && entry->is_directory(failure))
+      throw Error("'{}' is a folder, and a file is to be written there", (named / entry->path().filename()).string());
     found = found || !is_ours;
   }
-  if (failure) throw Error("cannot read the folder '{}': {}", folder.string(), failure.message());
+  if (failure) throw Error("cannot read the folder '{}': {}", named.string(), failure.message());
   return found;
 }
 
 }  // namespace
 
-StagedFolder::StagedFolder(const fs::path& destination, std::string_view family) : destination_(absolute_without_slash(destination)) {
+StagedFolder::StagedFolder(const fs::path& destination, std::string_view family)
+    : named_(destination), destination_(absolute_without_slash(destination)) {
   const fs::path parent = destination_.parent_path();
   std::error_code failure;
   made_parent_ = fs::create_directories(parent, failure);
@@ -97,7 +99,7 @@ void StagedFolder::publish() {
 
 void StagedFolder::publish_files(std::span<const char* const> names) {
   std::error_code ignored;
-  if (!fs::exists(destination_, ignored) || !has_others(destination_, names)) return publish();
+  if (!fs::exists(destination_, ignored) || !has_others(destination_, named_, names)) return publish();
   // Two processes that publish into the same folder do so one after the other.
   const Descriptor open_destination(open(destination_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (open_destination.is_open()) wait_for_lock(open_destination);

@@ -35,7 +35,7 @@ class StagedFolder {
  private:
   void rename_or_exchange();
 
-  std::filesystem::path destination_, path_;
+  std::filesystem::path named_, destination_, path_;  // named_: as the user named it
   Descriptor open_;
   bool made_parent_ = false;
 };
