@@ -20,9 +20,7 @@ struct AttentionCase {
   AttentionSize size;
   bool documents;
   std::vector<uint32_t> start() const { return documents ? document_starts(size) : std::vector<uint32_t>{}; }
-  std::string to_string() const {
-    return fmt::format("B {} T {} H {} G {}{}", size.B, size.T, size.H, size.G, documents ? ", documents" : "");
-  }
+  std::string to_string() const { return fmt::format("B {} T {} H {} G {}{}", size.B, size.T, size.H, size.G, documents ? ", documents" : ""); }
 };
 
 AttentionShape shape_of(const AttentionVariant& variant, const AttentionSize& size) {
@@ -71,7 +69,8 @@ Verify prepare_backward(KernelBench& bench, const AttentionVariant& variant, con
     attention_backward(ops, turned, delta, d_out, qkv, out, lse, documents, table, shape_of(variant, size));
   });
   return [=, &bench](CaseReport& report) {
-    auto gradient = reference::attention_backward(p.size, widen(d_out_values), as_operands(values, form.precision), forward, start, arithmetic_of(form));
+    auto gradient =
+        reference::attention_backward(p.size, widen(d_out_values), as_operands(values, form.precision), forward, start, arithmetic_of(form));
     report.close(bench.read(d_qkv), gradient.d_qkv, in_memory(gradient.d_qkv, gradient.bound, form), p.to_string() + ", d_qkv");
     const AttentionSize& s = p.size;
     const reference::Rope rope{uint64_t{s.B} * s.T, s.T, s.H + s.G, s.E, uint64_t{s.H + 2 * s.G} * s.E, kTheta};

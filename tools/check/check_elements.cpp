@@ -1,7 +1,6 @@
 // Operations on elements: activations, dropout, sums, rotary embedding, gradients of biases.
 
 #include <array>
-#include <bit>
 #include <cmath>
 
 #include "model/ops/activation.h"
@@ -19,7 +18,8 @@ namespace {
 
 // The bound after one more rounding, to memory of this type.
 Doubles in_memory(const Doubles& value, Doubles bound, DType dtype) {
-  for (size_t i = 0; i < value.size() && dtype != DType::f32; ++i) bound[i] += storage_rounding(dtype) * (std::abs(value[i]) + bound[i]) + storage_floor(dtype);
+  for (size_t i = 0; i < value.size() && dtype != DType::f32; ++i)
+    bound[i] += storage_rounding(dtype) * (std::abs(value[i]) + bound[i]) + storage_floor(dtype);
   return bound;
 }
 
@@ -163,7 +163,10 @@ std::vector<KernelCheck> element_checks(const DeviceCaps& device) {
     const DType dtype = storage_type(precision);
     const uint32_t grain = precision == Precision::f32 ? 1 : 2;  // rows of 16 bits are whole words
     const auto add_check = [&](const char* kernel, std::vector<PrepareCase> cases) {
-      checks.push_back({.kernel = kernel, .variant = fmt::format("{} memory", to_string(precision)), .precision = precision, .cases = std::move(cases)});
+      checks.push_back({.kernel = kernel,
+                        .variant = fmt::format("{} memory", to_string(precision)),
+                        .precision = precision,
+                        .cases = std::move(cases)});
     };
     std::vector<PrepareCase> gelu, swiglu, dropout, rotary, bias, columns;
     for (const uint32_t count : {1031U, 1U, 97U, 255U, 257U, 4099U}) {

@@ -37,6 +37,8 @@ struct KernelCheck {
   Precision precision = Precision::f32;  // of training that uses it
   // For variants that tuning chooses among: words that every key of such a choice has, and the candidate. Else empty.
   std::string tuning_key, candidate;
+  bool always_used = false;  // also before or without tuning
+  bool in_quick = true;
   std::vector<PrepareCase> cases;  // the most telling first
 };
 

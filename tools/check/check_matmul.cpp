@@ -23,7 +23,7 @@ struct MatmulVariant {
   DType operands() const { return kernel.kernel_class == KernelClass::coopmat2 ? storage_type(kernel.precision) : memory; }
   std::string to_string() const {
     std::string text = fmt::format("{} {}", lapilli::to_string(kernel.precision), kernel.to_string());
-    if (kernel.kernel_class == KernelClass::cpu && !kernel.load64) text += ", odd rows";
+    if (kernel.kernel_class == KernelClass::cpu && !kernel.load64) text += ", 32-bit loads";
     return kernel.precision == Precision::f32 ? text : text + (memory == DType::f32 ? ", f32 memory" : ", 16-bit memory");
   }
 };
@@ -43,6 +43,8 @@ KernelCheck check_of(const MatmulVariant& variant, Layout layout, const std::str
   if (variant.kernel.tile == 0) return check;  // there is only one
   check.tuning_key = fmt::format("matmul {} {}{}", name, to_string(variant.kernel.precision), fused);
   check.candidate = variant.kernel.to_string();
+  // Evaluations and samples start with small tiles, which compile fastest.
+  check.always_used = variant.kernel.kernel_class == KernelClass::cpu && variant.kernel.tile == quick_matmul_kernel({KernelClass::cpu}).tile;
   return check;
 }
 
@@ -113,7 +115,8 @@ struct Product {
   }
 };
 
-void close_when_stored(CaseReport& report, const std::vector<float>& actual, const std::vector<Bounded>& expected, DType dtype, const std::string& what) {
+void close_when_stored(CaseReport& report, const std::vector<float>& actual, const std::vector<Bounded>& expected, DType dtype,
+                       const std::string& what) {
   Doubles value, bound;
   for (const Bounded& element : expected) {
     value.push_back(element.value);
@@ -186,26 +189,42 @@ std::pair<uint32_t, uint32_t> tile_of(const DeviceCaps& device, const MatmulKern
 
 std::vector<KernelCheck> matmul_checks(const DeviceCaps& device) {
   std::vector<KernelCheck> checks;
+  using Sizes = std::vector<std::array<uint32_t, 3>>;
+  const auto add = [&](const MatmulVariant& variant, KernelCheck check, Layout layout, const Sizes& sizes, auto prepare_case) {
+    for (const auto& [m, n, k] : sizes)
+      check.cases.push_back([=, p = MatmulCase{layout, m, n, k}](KernelBench& bench) { return prepare_case(bench, variant, p); });
+    checks.push_back(std::move(check));
+  };
   for (const MatmulVariant& variant : variants(device))
     for (const Layout layout : {Layout::nn, Layout::nt, Layout::tn}) {
       if (variant.kernel.transposes && layout == Layout::nt) continue;  // nothing to transpose
-      KernelCheck check = check_of(variant, layout, "");
       const auto [rows, cols] = tile_of(device, variant.kernel);
-      std::vector<std::array<uint32_t, 3>> sizes{
-          {rows + 1, cols + 1, 33}, {rows + 2, cols + 2, 34}, {1, 1, 1}, {rows - 1, cols - 1, 65}, {97, 61, 101}, {2, 257, 8}, {rows, cols, 64}};
-      if (variant.kernel.kernel_class == KernelClass::cpu) sizes.push_back({17, 34, 4130});  // adds up pieces of the depth
-      if (!variant.kernel.load64) std::swap(sizes[0], sizes[4]);
-      for (const auto& [m, n, k] : sizes)
-        check.cases.push_back([=, p = MatmulCase{layout, m, n, k}](KernelBench& bench) { return prepare_sums(bench, variant, p); });
-      checks.push_back(std::move(check));
-      if (variant.kernel.kernel_class == KernelClass::cpu || variant.memory != DType::f32) continue;
+      const Sizes odd{{97, 61, 101}, {rows + 1, cols + 1, 33}, {1, 1, 1}, {2, 257, 9}, {rows - 1, cols - 1, 65}};
+      const uint32_t above = layout == Layout::tn ? 2 : 1;  // rows of a stay even
+      Sizes even{{rows + above, cols + 2, 34}, {2, 2, 2}, {rows - above, cols - 2, 66}, {98, 62, 102}, {rows, cols, 64}};
+      const KernelCheck check = check_of(variant, layout, "");
+      if (variant.kernel.kernel_class == KernelClass::cpu) {
+        // A driver compiles each mixture of odd and even rows for seconds: odd rows run in the smallest tile, which stands for all.
+        even.push_back({17, 34, 4130});  // adds up pieces of the depth
+        if (layout == Layout::tn) even.back()[0] = 18;
+        add(variant, check, layout, variant.kernel.load64 ? even : odd, prepare_sums);
+        if (variant.kernel.load64 && std::pair(variant.kernel.tile, variant.kernel.tile_cols) == matmul_tiles(device, variant.kernel).back()) {
+          KernelCheck of_odd_rows = check;
+          of_odd_rows.variant += ", odd rows";
+          of_odd_rows.in_quick = false;
+          add(variant, of_odd_rows, layout, odd, prepare_sums);
+        }
+        continue;
+      }
+      Sizes all = even;
+      all.insert(all.end(), odd.begin(), odd.end());
+      add(variant, check, layout, all, prepare_sums);
+      if (variant.memory != DType::f32) continue;
       MatmulVariant split = variant;
       split.kernel.splits = 2;
-      check = check_of(split, layout, "");
-      check.candidate = variant.kernel.to_string() + " in";  // however many parts
-      for (const auto& [m, n, k] : std::vector<std::array<uint32_t, 3>>{{33, 36, 1025}, {rows + 1, 31, 1537}})
-        check.cases.push_back([=, p = MatmulCase{layout, m, n, k}](KernelBench& bench) { return prepare_split(bench, split, p); });
-      checks.push_back(std::move(check));
+      KernelCheck of_split = check_of(split, layout, "");
+      of_split.candidate = variant.kernel.to_string() + " in";  // however many parts
+      add(split, of_split, layout, {{33, 36, 1025}, {rows + 1, 31, 1537}}, prepare_split);
     }
   return checks;
 }
@@ -227,8 +246,11 @@ std::vector<KernelCheck> nonlinear_matmul_checks(const DeviceCaps& device) {
       KernelCheck check = check_of(variant, fused.layout, fused.what, fused.key);
       const auto [rows, cols] = tile_of(device, variant.kernel);
       // Columns in pairs of pairs: gate and up of 16 bits are whole words in each row.
-      for (const auto& [m, n, k] : std::vector<std::array<uint32_t, 3>>{{rows + 1, cols + 4, 18}, {rows - 1, std::max(cols - 4, 12U), 40}, {67, 72, 19}})
-        check.cases.push_back([=, f = fused.f, p = MatmulCase{fused.layout, m, n, k}](KernelBench& bench) { return prepare_fused(bench, variant, p, f); });
+      for (const auto& [m, n, k] :
+           std::vector<std::array<uint32_t, 3>>{{rows + 1, cols + 4, 18}, {rows - 1, std::max(cols - 4, 12U), 40}, {67, 72, 19}})
+        check.cases.push_back([=, f = fused.f, p = MatmulCase{fused.layout, m, n, k}](KernelBench& bench) {
+          return prepare_fused(bench, variant, p, f);
+        });
       checks.push_back(std::move(check));
     }
   return checks;

@@ -30,7 +30,8 @@ Doubles with_storage(const Doubles& value, Doubles bound, DType dtype) {
 }
 
 Verify prepare_forward(KernelBench& bench, const NormCase& p) {
-  const auto x_values = with_mean(random_values(uint64_t{p.rows} * p.dim, 1, 2.0F)), weights = random_values(p.dim, 2), biases = random_values(p.dim, 3);
+  const auto x_values = with_mean(random_values(uint64_t{p.rows} * p.dim, 1, 2.0F)), weights = random_values(p.dim, 2),
+             biases = random_values(p.dim, 3);
   const Tensor x = bench.input({p.rows, p.dim}, x_values), weight = bench.input({p.dim}, weights), bias = bench.input({p.dim}, biases);
   const Tensor y = bench.output({p.rows, p.dim}, p.memory), mean = bench.output({p.rows}), rstd = bench.output({p.rows});
   double roundings = 0;

@@ -67,8 +67,7 @@ Verify prepare_adamw(KernelBench& bench, uint32_t count, DType copy_type) {
 
 std::vector<KernelCheck> optimizer_checks(const DeviceCaps& device) {
   KernelCheck norm{.kernel = "gradient norm", .variant = "f32"};
-  for (const uint32_t count : {4097U, 1U, 97U, 4095U, 100003U})
-    norm.cases.push_back([=](KernelBench& bench) { return prepare_norm(bench, count); });
+  for (const uint32_t count : {4097U, 1U, 97U, 4095U, 100003U}) norm.cases.push_back([=](KernelBench& bench) { return prepare_norm(bench, count); });
   std::vector<KernelCheck> checks{std::move(norm)};
   for (const Precision precision : precisions(device)) {
     const DType copy = storage_type(precision);

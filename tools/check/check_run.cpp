@@ -89,6 +89,7 @@ std::vector<KernelResult> run_checks(KernelLibrary& kernels, const std::vector<K
     try {
       pending.front().run(report);
     } catch (const DeviceLost& lost) {
+      if (hooks.on_device_lost) hooks.on_device_lost();
       throw DeviceLost(fmt::format("{} ({}) crashed the device: {}; run again, the next check skips it", check.kernel, check.variant, lost.what()));
     }
     if (hooks.after_run) hooks.after_run();
@@ -113,14 +114,6 @@ std::string to_table(const std::vector<KernelResult>& results) {
   return text + "(the worst error as a share of what rounding explains)\n";
 }
 
-std::string verdict(const std::string& device, const std::vector<KernelResult>& results) {
-  std::vector<std::string> wrong;
-  for (const KernelResult& result : results)
-    if (!result.ok()) wrong.push_back(fmt::format("{} ({})", result.kernel, result.variant));
-  if (wrong.empty()) return fmt::format("{}: {} kernel variants, all right", device, results.size());
-  return fmt::format("{}: {} of {} kernel variants are wrong: {}", device, wrong.size(), results.size(), fmt::join(wrong, ", "));
-}
-
 nlohmann::ordered_json to_json(const DeviceCaps& device, const std::vector<KernelResult>& results, double seconds) {
   auto checks = nlohmann::ordered_json::array();
   for (const KernelResult& result : results)
@@ -130,12 +123,8 @@ nlohmann::ordered_json to_json(const DeviceCaps& device, const std::vector<Kerne
                       {"worst", std::isfinite(result.worst) ? nlohmann::ordered_json(result.worst) : nlohmann::ordered_json(nullptr)},
                       {"ok", result.ok()},
                       {"message", result.message}});
-  return {{"device", device.name},
-          {"driver", device.driver},
-          {"version", build_version().to_string()},
-          {"seconds", seconds},
-          {"checks", std::move(checks)},
-          {"ok", std::ranges::all_of(results, &KernelResult::ok)}};
+  return {{"device", device.name}, {"driver", device.driver},     {"version", build_version().to_string()},
+          {"seconds", seconds},    {"checks", std::move(checks)}, {"ok", std::ranges::all_of(results, &KernelResult::ok)}};
 }
 
 }  // namespace lapilli::check

@@ -27,7 +27,7 @@ struct CheckHooks {
   std::function<void(const CheckProgress&)> on_progress = {};
   std::function<bool(const KernelCheck&)> crashed_before = {};          // such a variant is wrong, and not run again
   std::function<void(const KernelCheck&)> before_run = {};              // the process may die in the driver from now on
-  std::function<void()> after_run = {};
+  std::function<void()> after_run = {}, on_device_lost = {};
 };
 
 // One result for each check, in order. The kernels of the next cases are compiled while earlier ones run. Throws DeviceLost, with
@@ -36,8 +36,6 @@ std::vector<KernelResult> run_checks(KernelLibrary& kernels, const std::vector<K
 
 // At most 100 columns: a line for each kernel and variant, and what is wrong below it.
 std::string to_table(const std::vector<KernelResult>& results);
-// "llvmpipe ...: 143 kernel variants, all right"
-std::string verdict(const std::string& device, const std::vector<KernelResult>& results);
 // {device, driver, version, seconds, checks: [{kernel, variant, cases, worst, ok, message}], ok}
 nlohmann::ordered_json to_json(const DeviceCaps& device, const std::vector<KernelResult>& results, double seconds);
 

@@ -91,8 +91,9 @@ std::string KernelBench::run() {
   std::vector<Guarded> guarded;
   for (const Slice& block : arena_.all_memory()) {
     if (block.size_bytes() > kMostGuardedBytes) continue;
-    guarded.push_back(
-        {.block = block, .ranges = untouched_ranges(block, program_->declared_writes()), .before = read_slice<std::byte>(device, block)});
+    guarded.push_back({.block = block,
+                       .ranges = untouched_ranges(block, program_->declared_writes()),
+                       .before = read_slice<std::byte>(device, block)});
   }
   program_->run();
   for (const Guarded& guard : guarded) {

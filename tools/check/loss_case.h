@@ -150,13 +150,13 @@ class LossCase {
 
   void record(Ops& ops) {
     ops.row_subgroups = row_subgroups_;
-    if (plan_.logits_buffers > 0)
-      loss_->forward_backward(ops, outputs_, {.d_x = d_x_, .d_w = d_w_, .into_d_w = into_}, inputs_, inverse_weight_);
+    if (plan_.logits_buffers > 0) loss_->forward_backward(ops, outputs_, {.d_x = d_x_, .d_w = d_w_, .into_d_w = into_}, inputs_, inverse_weight_);
     else loss_->forward(ops, outputs_, inputs_);
   }
 
   LossRun read(const KernelBench& bench) const {
-    return {bench.read(outputs_.nll), bench.read(d_x_), bench.read(d_w_), read_loss_sums(bench.read(outputs_.sums)), bench.read_words(outputs_.status)};
+    return {bench.read(outputs_.nll), bench.read(d_x_), bench.read(d_w_), read_loss_sums(bench.read(outputs_.sums)),
+            bench.read_words(outputs_.status)};
   }
 
  private:

@@ -86,7 +86,7 @@ Comparison compare(const std::vector<float>& actual, const Doubles& expected, co
     const double error = std::abs(static_cast<double>(actual[i]) - expected[i]);
     const bool right = error <= bound[i];  // false for NaN
     const double share = error == 0 || bound[i] == std::numeric_limits<double>::infinity() ? 0
-                         : std::isnan(error) || bound[i] == 0                             ? std::numeric_limits<double>::infinity()
+                         : std::isnan(error) || bound[i] == 0                              ? std::numeric_limits<double>::infinity()
                                                                                            : error / bound[i];
     if (!right && result.wrong++ == 0) result.first = result.worst = i;
     if (share <= result.worst_share) continue;

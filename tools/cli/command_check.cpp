@@ -9,7 +9,7 @@
 #include "engine/base/error.h"
 #include "engine/base/json.h"
 #include "shaders/embedded_shaders.h"
-#include "tools/check/check_run.h"
+#include "tools/check/check_memory.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/status_line.h"
@@ -31,18 +31,18 @@ void check_device(const CheckCommandOptions& options) {
   Device device({.selector = options.device});
   KernelLibrary kernels(device, embedded_shaders());
   const std::vector<check::KernelCheck> checks = check::all_checks(device.caps(), options.quick);
-  const check::CheckHooks hooks{.on_progress = [&](const check::CheckProgress& at) {
+  const auto on_progress = [&](const check::CheckProgress& at) {
     const double left = at.done == 0 ? 0 : seconds() / static_cast<double>(at.done) * static_cast<double>(at.total - at.done);
     std::string text = fmt::format("checking kernels: {} of {} shapes, about {:.0f} s left, {}", at.done, at.total, left, at.kernel);
     status.set([text = std::move(text)] { return text; });
-  }};
-  const std::vector<check::KernelResult> results = check::run_checks(kernels, checks, hooks);
+  };
+  const std::vector<check::KernelResult> results = check::run_and_remember(kernels, embedded_shaders_hash(), checks, options.quick, {}, on_progress);
   status.set(nullptr);
   const bool ok = std::ranges::all_of(results, &check::KernelResult::ok);
   if (options.as_json) print(json_text(check::to_json(device.caps(), results, seconds()), 2) + "\n");
   else print(check::to_table(results));
   flush_output();
-  const std::string verdict = check::verdict(fmt::format("{}, {}", device.caps().name, device.caps().driver), results);
+  const std::string verdict = check::verdict(device.caps(), checks, results);
   if (!ok) throw Error(verdict);
   if (!options.as_json) print(verdict + "\n");
 }
