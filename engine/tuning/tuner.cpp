@@ -118,7 +118,9 @@ std::string describe_remembered(const TuningRecord& record) {
 Tuner::Tuner(const DeviceCaps& caps, const std::string& kernels, TunerOptions options)
     : options_(std::move(options)), device_name_(caps.name), file_(caps, kernels, options_.file), remembered_(file_.read()) {
   // `lapilli check` writes to the device's own file.
-  if (!options_.file.empty()) remembered_.wrong = TuningFile(caps, kernels, {}).read().wrong;
+  if (options_.file.empty()) return;
+  const std::vector<WrongKernel> wrong = TuningFile(caps, kernels, {}).read().wrong;
+  remembered_.wrong.insert(remembered_.wrong.end(), wrong.begin(), wrong.end());
 }
 
 TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, std::optional<double> seconds_budget,

@@ -47,7 +47,8 @@ void LinearCrossEntropy::logit_gradients(Ops& ops, const RowChunk& row_chunk, co
   if (!chunk.kept) return recompute_logit_gradients(ops, row_chunk, chunk, inputs);
   const Program::Scope scope(ops.program, "logit gradients");
   auto arguments = gradient_args<args::LossGradientArgs>(row_chunk, chunk, inputs);
-  arguments.logits = chunk.logits_buffer;
+  // All of the rows: with an odd number of columns, pairs reach into the gap behind the last one.
+  arguments.logits = {chunk.logits_buffer.slice()};
   ops.program.dispatch(ops.kernel(uses_load64() ? "loss_gradient_cpu_load64" : "loss_gradient", ops.row_workgroup(), gradient_constants()), arguments,
                        row_chunk.rows, {.bytes = gradient_bytes(chunk, 1)});
 }

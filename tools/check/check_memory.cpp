@@ -73,7 +73,8 @@ std::vector<KernelResult> run_and_remember(KernelLibrary& kernels, const std::st
                         const auto found = crashes.find(crash_key(check));
                         return found != crashes.end() && found->second.contains(crash_name(check));
                       },
-                  .before_run = [&](const KernelCheck& check) { marker.set(file.marker_text(crash_key(check), crash_name(check)), /*synced=*/false); },
+                  .before_run =
+                      [&](const KernelCheck& check) { marker.set(file.marker_text(crash_key(check), crash_name(check)), /*synced=*/false); },
                   .after_run = [&] { marker.clear(); },
                   .on_device_lost = [&] { marker.leave(); }});
   file.set_wrong(wrong_kernels(checks, results), quick);

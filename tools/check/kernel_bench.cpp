@@ -102,7 +102,7 @@ std::string KernelBench::run() {
       if (std::memcmp(&after[range.begin], &guard.before[range.begin], range.end - range.begin) == 0) continue;
       uint64_t at = range.begin;
       while (after[at] == guard.before[at]) ++at;
-      return describe(guard.block, at);
+      return describe(guard.block, std::max(range.begin, at / 4 * 4));
     }
   }
   return {};
