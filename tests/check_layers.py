@@ -15,7 +15,7 @@ ORDER = {
     "shaders": ["common", "ops", "matmul", "attention", "loss", "bench"],
     "tokenizer": ["text", "synth", "data"],
     "model": ["ops", "matmul", "attention", "loss", "transformer", "io", "train", "run"],
-    "tools": ["common", "html", "perf", "bench", "cli"],
+    "tools": ["common", "html", "perf", "bench", "check", "cli"],
 }
 # Folders of other layers that each may include.
 MAY_INCLUDE = {

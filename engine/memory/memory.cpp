@@ -164,6 +164,18 @@ Arena::AliasScope::~AliasScope() {
   arena_.tops_ = most_;
 }
 
+std::vector<Slice> Arena::all_memory() const {
+  std::vector<Slice> all;
+  for (const auto& block : blocks_) {
+    Slice slice;
+    slice.arena_ = this;
+    slice.block_ = static_cast<uint32_t>(all.size());
+    slice.size_bytes_ = block->size_bytes();
+    all.push_back(slice);
+  }
+  return all;
+}
+
 uint64_t Arena::planned_bytes() const {
   uint64_t sum = 0;
   for (const uint64_t bytes : peaks_) sum += bytes;

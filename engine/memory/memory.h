@@ -114,6 +114,8 @@ class Arena {
   void commit(Device& device) { commit_all(device, {this}); }
   static void commit_all(Device& device, const std::vector<Arena*>& arenas);  // checks that all fit together
   bool committed() const { return !blocks_.empty(); }
+  // All memory of the arena, one slice for each of its buffers. REQUIRES: committed.
+  std::vector<Slice> all_memory() const;
 
   uint64_t planned_bytes() const;
   // Sum of the reservations of each kind; together larger than planned_bytes() where reservations share memory.

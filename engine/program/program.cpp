@@ -135,6 +135,7 @@ void Program::barrier_on_hazards(const std::vector<Slice>& reads, const std::vec
   if (work == DeviceWork::kernels_and_transfers) pending_work_ = work;
   pending_reads_.insert(pending_reads_.end(), reads.begin(), reads.end());
   pending_writes_.insert(pending_writes_.end(), writes.begin(), writes.end());
+  declared_writes_.insert(declared_writes_.end(), writes.begin(), writes.end());
 }
 
 void Program::dispatch_packed(const Kernel& kernel, const PushBytes& push, uint64_t groups, Cost cost) {

@@ -80,6 +80,9 @@ class Program {
   // Time per scope of the last run. REQUIRES: profiled, run at least once, waited for.
   Profile take_profile() const;
 
+  // The memory that the recorded work declares to write: all else is unchanged after a run, if kernels keep to it.
+  const std::vector<Slice>& declared_writes() const { return declared_writes_; }
+
   uint64_t dispatch_count() const { return dispatch_count_; }
   uint64_t barrier_count() const { return barrier_count_; }
   uint64_t submission_count() const { return segments_.size(); }
@@ -145,6 +148,7 @@ class Program {
   double segment_seconds_ = 0, seconds_ = 0;  // at conservative throughput: of the last submission, of all
   bool finished_ = false, prepared_ = false, in_flight_ = false;
 
+  std::vector<Slice> declared_writes_;
   std::vector<Slice> pending_reads_, pending_writes_;  // since the last barrier
   DeviceWork pending_work_ = DeviceWork::kernels;      // what did these accesses
   uint64_t dispatch_count_ = 0, barrier_count_ = 0;

@@ -32,10 +32,8 @@ class Candidate {
       run_once();
     });
   }
-  // A candidate that crashed in an earlier run: excluded without a trial.
-  Candidate(std::string label, CrashMarker& marker) : label_(std::move(label)), marker_(marker) {
-    fail("it crashed the device or the program in an earlier run");
-  }
+  // A candidate that is excluded without a trial.
+  Candidate(std::string label, CrashMarker& marker, const char* why) : label_(std::move(label)), marker_(marker) { fail(why); }
 
   double run() {
     double seconds = kFailed;
@@ -117,8 +115,13 @@ std::string describe_remembered(const TuningRecord& record) {
 
 }  // namespace
 
-Tuner::Tuner(const DeviceCaps& caps, std::string kernels, TunerOptions options)
-    : options_(std::move(options)), device_name_(caps.name), file_(caps, std::move(kernels), options_.file), remembered_(file_.read()) {}
+Tuner::Tuner(const DeviceCaps& caps, const std::string& kernels, TunerOptions options)
+    : options_(std::move(options)), device_name_(caps.name), file_(caps, kernels, options_.file), remembered_(file_.read()) {
+  // `lapilli check` writes to the device's own file.
+  if (options_.file.empty()) return;
+  const std::vector<WrongKernel> wrong = TuningFile(caps, kernels, {}).read().wrong;
+  remembered_.wrong.insert(remembered_.wrong.end(), wrong.begin(), wrong.end());
+}
 
 TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, std::optional<double> seconds_budget,
                           const Compile& compile) {
@@ -129,9 +132,9 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
     return {.index = known->chosen, .reason = describe_remembered(*known)};
   }
   if (!options_.measure) return {.index = fallback_candidate(key, names), .reason = "not measured"};
-  if (all_crashed(key, names)) {
-    log_warning("{}: all candidates crashed when they were measured; taking {} as it is (what crashed is remembered in '{}')", key, names.front(),
-                file_.path().string());
+  if (all_excluded(key, names)) {
+    log_warning("{}: all candidates crashed when they were measured, or were found wrong; taking {} as it is (what crashed is remembered in '{}')",
+                key, names.front(), file_.path().string());
     return {.index = 0, .reason = "not measured: all crashed before"};
   }
   if (!has_time_left())
@@ -157,27 +160,29 @@ TunedChoice Tuner::choose(const std::string& key, const std::vector<std::string>
 const TuningRecord* Tuner::recall(const std::string& key, const std::vector<std::string>& names) const {
   for (const TuningRecords* records : {&measured_, &remembered_.choices}) {
     const auto known = records->find(key);
-    if (known != records->end() && std::ranges::equal(known->second.candidates, names, {}, &TunedCandidate::name)) return &known->second;
+    if (known == records->end() || !std::ranges::equal(known->second.candidates, names, {}, &TunedCandidate::name)) continue;
+    if (!is_wrong(remembered_.wrong, key, names[known->second.chosen])) return &known->second;
   }
   return nullptr;
 }
 
-bool Tuner::crashed(const std::string& key, const std::vector<std::string>& names, size_t index) const {
+bool Tuner::excluded(const std::string& key, const std::vector<std::string>& names, size_t index) const {
   const auto same_operation = [&](const std::string& other) { return other.substr(0, other.find(' ')) == key.substr(0, key.find(' ')); };
+  if (is_wrong(remembered_.wrong, key, names[index])) return true;
   return std::ranges::any_of(remembered_.crashes, [&](const auto& crash) {
     return crash.second.contains(names[index]) && (crash.first == key || (index != 0 && same_operation(crash.first)));
   });
 }
 
-bool Tuner::all_crashed(const std::string& key, const std::vector<std::string>& names) const {
+bool Tuner::all_excluded(const std::string& key, const std::vector<std::string>& names) const {
   for (size_t i = 0; i < names.size(); ++i)
-    if (!crashed(key, names, i)) return false;
+    if (!excluded(key, names, i)) return false;
   return true;
 }
 
 size_t Tuner::fallback_candidate(const std::string& key, const std::vector<std::string>& names) const {
   size_t index = 0;
-  while (index < names.size() && crashed(key, names, index)) ++index;
+  while (index < names.size() && excluded(key, names, index)) ++index;
   return index % names.size();
 }
 
@@ -198,7 +203,7 @@ TuningRecord Tuner::measure(const std::string& key, const std::vector<std::strin
     if (options_.on_measuring) options_.on_measuring({key, 1, names.size(), seconds_spent_, options_.seconds_in_all});
     std::vector<size_t> trusted;
     for (size_t i = 0; i < names.size(); ++i)
-      if (!crashed(key, names, i)) trusted.push_back(i);
+      if (!excluded(key, names, i)) trusted.push_back(i);
     marker.set(file_.marker_text(key, kCompiling), /*synced=*/true);
     slowest_compile_seconds_ = std::max(slowest_compile_seconds_, wall_seconds([&] { compile(trusted); }));
     marker.clear();
@@ -208,7 +213,8 @@ TuningRecord Tuner::measure(const std::string& key, const std::vector<std::strin
   for (size_t i = 0; i < names.size(); ++i) {
     if (options_.on_measuring) options_.on_measuring({key, i + 1, names.size(), seconds_spent_, options_.seconds_in_all});
     const std::string label = fmt::format("{}: {}", key, names[i]);
-    if (crashed(key, names, i)) candidates.emplace_back(label, marker);
+    if (is_wrong(remembered_.wrong, key, names[i])) candidates.emplace_back(label, marker, "lapilli check found it wrong");
+    else if (excluded(key, names, i)) candidates.emplace_back(label, marker, "it crashed the device or the program in an earlier run");
     else candidates.emplace_back(label, marker, file_.marker_text(key, names[i]), [&] { return prepare(i); });
   }
   std::vector<BenchmarkCase> benchmark_cases;

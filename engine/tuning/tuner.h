@@ -51,7 +51,7 @@ class Tuner {
 
   // A file that cannot be read or written costs measurements and never ends a run.
   // `kernels`: hash_shaders() of the measured kernels; results of other kernels are ignored.
-  Tuner(const DeviceCaps& caps, std::string kernels, TunerOptions options = {});
+  Tuner(const DeviceCaps& caps, const std::string& kernels, TunerOptions options = {});
 
   // `key` names operation and shape ("loss 1024x256x32000 f32"); `names` the candidates, the preferred first: it wins
   // unless another is more than 2 % faster, so that noise does not change a choice. `prepare` is called only to
@@ -67,7 +67,7 @@ class Tuner {
 
   // Whether choose() would measure now.
   bool would_measure(const std::string& key, const std::vector<std::string>& names) const {
-    return names.size() > 1 && options_.measure && has_time_left() && recall(key, names) == nullptr && !all_crashed(key, names);
+    return names.size() > 1 && options_.measure && has_time_left() && recall(key, names) == nullptr && !all_excluded(key, names);
   }
 
   // The choice without a measurement: the first candidate that has not crashed, or the first of all when all have.
@@ -83,8 +83,8 @@ class Tuner {
  private:
   // Compiling cannot be interrupted: a choice begins only if compiling for it may end in time, judged by the slowest so far.
   bool has_time_left() const { return seconds_spent_ + slowest_compile_seconds_ < options_.seconds_in_all; }
-  bool crashed(const std::string& key, const std::vector<std::string>& names, size_t index) const;
-  bool all_crashed(const std::string& key, const std::vector<std::string>& names) const;
+  bool excluded(const std::string& key, const std::vector<std::string>& names, size_t index) const;
+  bool all_excluded(const std::string& key, const std::vector<std::string>& names) const;
   const TuningRecord* recall(const std::string& key, const std::vector<std::string>& names) const;
   bool compiling_crashed() const;
   TuningRecord measure(const std::string& key, const std::vector<std::string>& names, const Prepare& prepare, double seconds_budget,

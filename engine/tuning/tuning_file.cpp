@@ -4,9 +4,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
@@ -41,6 +44,26 @@ TuningRecord record_from_json(const Json& json) {
   }
   if (!found) throw Error("'{}' is chosen but not among the candidates", chosen);
   return record;
+}
+
+Json to_json(const WrongKernel& wrong) {
+  return {{"kernel", wrong.kernel}, {"variant", wrong.variant},     {"precision", wrong.precision},
+          {"key", wrong.key},       {"candidate", wrong.candidate}, {"essential", wrong.essential}};
+}
+WrongKernel wrong_from_json(const Json& json) {
+  return {.kernel = json.at("kernel"),
+          .variant = json.at("variant"),
+          .precision = json.at("precision"),
+          .key = json.at("key"),
+          .candidate = json.at("candidate"),
+          .essential = json.at("essential")};
+}
+
+// The words of a key, without the commas between some.
+std::set<std::string> words_of(std::string key) {
+  std::ranges::replace(key, ',', ' ');
+  std::istringstream stream(key);
+  return {std::istream_iterator<std::string>(stream), {}};
 }
 
 // One process at a time; without exclusion on file systems without locks.
@@ -95,6 +118,8 @@ void TuningFile::read_file(TuningMemory& memory) const {
     TuningMemory found;
     for (const auto& [key, record] : json.at("choices").items()) found.choices.emplace(key, record_from_json(record));
     if (json.contains("crashes")) found.crashes = json.at("crashes").get<TuningCrashes>();
+    if (json.contains("wrong"))
+      for (const Json& wrong : json.at("wrong")) found.wrong.push_back(wrong_from_json(wrong));
     memory = std::move(found);
   } catch (const std::exception& error) {  // Error, or an exception of the JSON parser or the file system
     log_debug("tuning results in '{}' not read: {}", path_.string(), error.what());
@@ -117,18 +142,36 @@ void TuningFile::read_crash_markers(TuningMemory& memory, const std::vector<Stal
 }
 
 void TuningFile::add(const TuningRecords& records, const TuningCrashes& crashes) {
+  update([&](TuningMemory& memory) {
+    for (const auto& [key, record] : records) memory.choices.insert_or_assign(key, record);
+    for (const auto& [key, names] : crashes) memory.crashes[key].insert(names.begin(), names.end());
+  });
+}
+
+void TuningFile::set_wrong(const std::vector<WrongKernel>& wrong, bool keep_others) {
+  update([&](TuningMemory& memory) {
+    const auto is_new = [&](const WrongKernel& old) {
+      return std::ranges::any_of(wrong, [&](const WrongKernel& kernel) { return kernel.kernel == old.kernel && kernel.variant == old.variant; });
+    };
+    if (keep_others) std::erase_if(memory.wrong, is_new);
+    else memory.wrong.clear();
+    memory.wrong.insert(memory.wrong.end(), wrong.begin(), wrong.end());
+  });
+}
+
+void TuningFile::update(const std::function<void(TuningMemory&)>& change) {
   if (path_.empty()) return;
   const FolderLock lock(path_.has_parent_path() ? path_.parent_path() : ".");
   const std::vector<StaleCrashMarker> markers = stale_crash_markers(path_);
   TuningMemory all;
   read_file(all);
   read_crash_markers(all, markers);
-  for (const auto& [key, record] : records) all.choices.insert_or_assign(key, record);
-  for (const auto& [key, names] : crashes) all.crashes[key].insert(names.begin(), names.end());
+  change(all);
   auto choices = Json::object();
   for (const auto& [key, record] : all.choices) choices[key] = to_json(record);
   Json json{{"device", device_}, {"identity", identity_}, {"kernels", kernels_}, {"choices", std::move(choices)}};
   if (!all.crashes.empty()) json["crashes"] = all.crashes;
+  for (const WrongKernel& wrong : all.wrong) json["wrong"].push_back(to_json(wrong));
   try {
     write_file_atomically(path_, json_text(json, 1) + "\n");
     for (const StaleCrashMarker& marker : markers) unlink(marker.path.c_str());
@@ -136,6 +179,14 @@ void TuningFile::add(const TuningRecords& records, const TuningCrashes& crashes)
     log_warning("tuning results are not remembered: {}", error.what());
     path_.clear();
   }
+}
+
+bool is_wrong(const std::vector<WrongKernel>& wrong, const std::string& key, const std::string& candidate) {
+  const std::set<std::string> words = words_of(key);
+  return std::ranges::any_of(wrong, [&](const WrongKernel& kernel) {
+    return !kernel.candidate.empty() && (candidate == kernel.candidate || candidate.starts_with(kernel.candidate + " ")) &&
+           std::ranges::includes(words, words_of(kernel.key));
+  });
 }
 
 }  // namespace lapilli

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -29,10 +30,24 @@ using TuningRecords = std::map<std::string, TuningRecord>;  // by key
 // Names of the candidates that crashed: the device was lost or the process died in their trial.
 using TuningCrashes = std::map<std::string, std::set<std::string>>;  // by key
 
+// A kernel that `lapilli check` found wrong on this device and driver.
+struct WrongKernel {
+  std::string kernel, variant;  // for messages: "matmul nt", "f32 tiled 64x64"
+  std::string precision;        // of training that uses it
+  // Where tuning chooses among candidates: words that each key of such a choice has ("matmul nt f32"), and the candidate, which
+  // stands also for those whose name continues it ("tiled 64x64 in 4 parts"). Else empty.
+  std::string key, candidate;
+  bool essential = false;       // nothing else does its work, or it is used without tuning
+};
+
 struct TuningMemory {
   TuningRecords choices = {};
   TuningCrashes crashes = {};
+  std::vector<WrongKernel> wrong = {};
 };
+
+// Whether a candidate of the choice `key` was found wrong.
+bool is_wrong(const std::vector<WrongKernel>& wrong, const std::string& key, const std::string& candidate);
 
 class TuningFile {
  public:
@@ -48,11 +63,15 @@ class TuningFile {
   // removed. Writes atomically; concurrent processes wait for each other.
   void add(const TuningRecords& records, const TuningCrashes& crashes = {});
 
+  // Replaces the wrong kernels (`keep_others`: only adds). Choices and crashes stay. Else as add().
+  void set_wrong(const std::vector<WrongKernel>& wrong, bool keep_others);
+
   const std::filesystem::path& path() const { return path_; }  // empty: not used any more
   // The content of the crash marker during a candidate's trial.
   std::string marker_text(const std::string& key, const std::string& name) const;
 
  private:
+  void update(const std::function<void(TuningMemory&)>& change);
   void read_file(TuningMemory& memory) const;
   void read_crash_markers(TuningMemory& memory, const std::vector<StaleCrashMarker>& markers) const;
 

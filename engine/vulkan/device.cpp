@@ -96,21 +96,19 @@ VkInstance create_instance(std::atomic<uint64_t>* validation_counter) {
   return instance;
 }
 
-std::vector<VkPhysicalDevice> usable_devices(VkInstance instance) {
+std::vector<VkPhysicalDevice> usable_devices(VkInstance instance, std::vector<std::string>* refused = nullptr) {
   uint32_t count = 0;
   vk_check(vkEnumeratePhysicalDevices(instance, &count, nullptr), "vkEnumeratePhysicalDevices");
   std::vector<VkPhysicalDevice> all(count), usable;
   vk_check(vkEnumeratePhysicalDevices(instance, &count, all.data()), "vkEnumeratePhysicalDevices");
-  std::string reasons;
+  std::vector<std::string> reasons;
   for (const VkPhysicalDevice physical : all) {
-    if (const auto reason = why_unusable(physical)) {
-      reasons += (reasons.empty() ? "" : "; ") + *reason;
-    } else {
-      usable.push_back(physical);
-    }
+    if (auto reason = why_unusable(physical)) reasons.push_back(std::move(*reason));
+    else usable.push_back(physical);
   }
   if (all.empty()) throw Error(kNoDriver);
-  if (usable.empty()) throw Error("no Vulkan device here can run Lapilli: {}", reasons);
+  if (usable.empty()) throw Error("no Vulkan device here can run Lapilli: {}", fmt::join(reasons, "; "));
+  if (refused != nullptr) *refused = std::move(reasons);
   return usable;
 }
 
@@ -163,12 +161,12 @@ struct Device::Validation {
   VkDebugUtilsMessengerEXT messenger = VK_NULL_HANDLE;
 };
 
-std::vector<DeviceCaps> list_devices() {
+std::vector<DeviceCaps> list_devices(std::vector<std::string>* refused) {
   prepare_driver_environment();
   const VkInstance instance = create_instance(nullptr);
   std::vector<DeviceCaps> found;
   try {
-    for (const VkPhysicalDevice physical : usable_devices(instance)) found.push_back(query_caps(instance, physical));
+    for (const VkPhysicalDevice physical : usable_devices(instance, refused)) found.push_back(query_caps(instance, physical));
   } catch (...) {
     vkDestroyInstance(instance, nullptr);
     throw;

@@ -29,8 +29,9 @@ struct DeviceOptions {
 };
 
 // Every Vulkan device that can run Lapilli, in the loader's order (the index of --device).
-// Throws Error with how to install a driver when there is none.
-std::vector<DeviceCaps> list_devices();
+// Throws Error with how to install a driver when there is none. `refused`, if not null, receives a sentence for every
+// device that cannot run Lapilli.
+std::vector<DeviceCaps> list_devices(std::vector<std::string>* refused = nullptr);
 
 class Device {
  public:

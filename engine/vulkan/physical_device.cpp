@@ -8,6 +8,7 @@
 #include "engine/vulkan/cooperative_matrix.h"
 #include "engine/vulkan/device_policy.h"
 #include "engine/vulkan/driver_quirks.h"
+#include "engine/vulkan/suitability.h"
 
 namespace lapilli {
 
@@ -68,19 +69,28 @@ uint32_t find_compute_queue_family(VkPhysicalDevice physical) {
 }
 
 std::optional<std::string> why_unusable(VkPhysicalDevice physical) {
-  VkPhysicalDeviceProperties properties;
-  vkGetPhysicalDeviceProperties(physical, &properties);
-  if (properties.apiVersion < VK_API_VERSION_1_3)
-    return fmt::format("{} has Vulkan {}, 1.3 is needed", properties.deviceName, format_version(properties.apiVersion));
-  VkPhysicalDeviceVulkan12Features v12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
-  VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v12};
+  VkPhysicalDeviceProperties core;
+  vkGetPhysicalDeviceProperties(physical, &core);
+  ReportedLimits limits{.name = core.deviceName, .api_version = core.apiVersion, .type = core.deviceType};
+  if (core.apiVersion < VK_API_VERSION_1_3) return why_unsuitable(limits);  // it does not know the structures below
+  VkPhysicalDeviceVulkan13Properties p13{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES};
+  VkPhysicalDeviceVulkan11Properties p11{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES, .pNext = &p13};
+  VkPhysicalDeviceProperties2 properties{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &p11};
+  vkGetPhysicalDeviceProperties2(physical, &properties);
+  VkPhysicalDeviceVulkan12Features f12{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES};
+  VkPhysicalDeviceFeatures2 features{.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &f12};
   vkGetPhysicalDeviceFeatures2(physical, &features);
-  if (!v12.bufferDeviceAddress) return fmt::format("{} has no buffer device addresses", properties.deviceName);
-  if (find_compute_queue_family(physical) == UINT32_MAX) return fmt::format("{} has no compute queue", properties.deviceName);
-  const uint32_t shared_bytes = properties.limits.maxComputeSharedMemorySize;
-  if (properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU && shared_bytes < kTiledSharedBytes)
-    return fmt::format("{} has {} KiB of shared memory, {} are needed", properties.deviceName, shared_bytes / 1024, kTiledSharedBytes / 1024);
-  return std::nullopt;
+  limits.buffer_device_address = f12.bufferDeviceAddress == VK_TRUE;
+  limits.compute_queue = find_compute_queue_family(physical) != UINT32_MAX;
+  limits.subgroup_operations = p11.subgroupSupportedOperations;
+  limits.subgroup_stages = p11.subgroupSupportedStages;
+  limits.min_subgroup_size = p13.minSubgroupSize;
+  limits.max_subgroup_size = p13.maxSubgroupSize;
+  limits.required_subgroup_size_stages = p13.requiredSubgroupSizeStages;
+  limits.max_workgroup_invocations = core.limits.maxComputeWorkGroupInvocations;
+  limits.max_workgroup_size_x = core.limits.maxComputeWorkGroupSize[0];
+  limits.max_shared_bytes = core.limits.maxComputeSharedMemorySize;
+  return why_unsuitable(limits);
 }
 
 uint64_t query_available_bytes(VkPhysicalDevice physical) {

@@ -208,8 +208,9 @@ void LinearCrossEntropy::multiply(Ops& ops, const RowChunk& row_chunk, const Chu
   MatmulTile tile = this->tile(model.x, model.w);
   tile.constants.push_back({args::SPEC_VARIANT, (model.logits_buffer ? 1U : 0U) | (model.needs_logit_sum ? 2U : 0U)});
   tile.constants.push_back({args::SPEC_VOCAB_BLOCK, vocab_block_columns(caps_, plan_, kernel_)});
+  // All of the rows of the logits: with an odd number of columns, pairs reach into the gap behind the last one.
   ops.program.dispatch(ops.kernel("loss_logits_" + tile.form, tile.workgroup, tile.constants),
-                       args::LossLogitsArgs{.logits = model.logits_buffer,
+                       args::LossLogitsArgs{.logits = {model.logits_buffer.slice()},
                                             .vocab_blocks = vocab_blocks_,
                                             .state = model.state,
                                             .x = model.x,

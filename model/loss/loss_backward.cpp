@@ -33,7 +33,7 @@ void LinearCrossEntropy::teacher_logit_gradients(Ops& ops, const RowChunk& row_c
   }
   const Program::Scope scope(ops.program, "logit gradients");
   auto arguments = gradient_args<args::LossTeacherGradientArgs>(row_chunk, chunk, inputs);
-  arguments.logits = chunk.logits_buffer;
+  arguments.logits = {chunk.logits_buffer.slice()};  // with the gap of the last row, see multiply()
   arguments.teacher_logits = chunk.teacher_logits_buffer;
   arguments.teacher_state = row_chunk.teacher_state;
   arguments.teacher_softcap = options_.teacher_softcap;
@@ -47,7 +47,7 @@ void LinearCrossEntropy::logit_gradients(Ops& ops, const RowChunk& row_chunk, co
   if (!chunk.kept) return recompute_logit_gradients(ops, row_chunk, chunk, inputs);
   const Program::Scope scope(ops.program, "logit gradients");
   auto arguments = gradient_args<args::LossGradientArgs>(row_chunk, chunk, inputs);
-  arguments.logits = chunk.logits_buffer;
+  arguments.logits = {chunk.logits_buffer.slice()};  // with the gap of the last row, see multiply()
   ops.program.dispatch(ops.kernel(uses_load64() ? "loss_gradient_cpu_load64" : "loss_gradient", ops.row_workgroup(), gradient_constants()), arguments,
                        row_chunk.rows, {.bytes = gradient_bytes(chunk, 1)});
 }

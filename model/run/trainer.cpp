@@ -239,8 +239,9 @@ void Trainer::stop_after_failed_steps(const StepResult& result, std::span<const 
       write_failure_report(folder_.path(), state_.step, result, table_, memory_->step->read_values(), memory_->step->read_gradients(), batches);
   throw Error(
       "training diverged: {} is not finite in step {}, the {}th such step in a row; what is in parameters, gradients and batch is in '{}'. Lower "
-      "optim.lr, lengthen optim.warmup or set optim.clip",
-      result.not_finite, state_.step, kMostNotFiniteInARow, report.string());
+      "optim.lr, lengthen optim.warmup{}",
+      result.not_finite, state_.step, kMostNotFiniteInARow, report.string(),
+      config_.train.precision == Precision::f16 ? ", set optim.clip, or set train.precision to \"bf16\" or \"f32\"" : " or set optim.clip");
 }
 
 // The time from the step's end until now is part of the step too: the host logged it.

@@ -116,7 +116,8 @@ std::string device_text(size_t index, const DeviceCaps& caps) {
 }
 
 void list(bool as_json) {
-  const std::vector<DeviceCaps> devices = list_devices();
+  std::vector<std::string> refused;
+  const std::vector<DeviceCaps> devices = list_devices(&refused);
   if (as_json) {
     auto array = nlohmann::ordered_json::array();
     for (size_t i = 0; i < devices.size(); ++i) {
@@ -128,6 +129,7 @@ void list(bool as_json) {
     return;
   }
   for (size_t i = 0; i < devices.size(); ++i) print(device_text(i, devices[i]));
+  for (const std::string& why : refused) print(fmt::format("not offered: {}\n", why));
 }
 
 }  // namespace

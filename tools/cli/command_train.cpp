@@ -8,6 +8,8 @@
 
 #include "model/io/config_toml.h"
 #include "model/run/trainer.h"
+#include "shaders/embedded_shaders.h"
+#include "tools/check/check_memory.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/tuning_flags.h"
@@ -75,6 +77,7 @@ void train(const TrainCommandOptions& options) {
     train_options.tuning.measure = false;  // unmeasured choices keep their defaults
   }
   Device device({.selector = options.device, .kernel_class = options.kernels});
+  check::require_right_kernels(device.caps(), embedded_shaders_hash(), config.train.precision);
   train_options.ceilings = measure_ceilings(device, config.train.precision, options.profile_steps > 0 ? MeasureMemory::yes : MeasureMemory::no);
   Trainer trainer(device, config, train_options);
   trainer.run();

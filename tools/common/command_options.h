@@ -14,6 +14,7 @@
 namespace lapilli {
 
 void add_devices_command(Command& program);
+void add_check_command(Command& program);
 void add_corpus_command(Command& program);
 void add_tokenizer_command(Command& program);
 void add_data_command(Command& program);

@@ -4,24 +4,18 @@
 
 #include "model/ops/rope.h"
 #include "tests/common/support.h"
-#include "tests/reference/attention.h"
-#include "tests/reference/rope.h"
+#include "tools/check/attention_case.h"
+#include "tools/check/reference/reference_rope.h"
 
 namespace lapilli::test {
 namespace {
-
-using reference::AttentionSize;
 
 struct Case {
   AttentionSize size;
   bool documents;
 };
 
-// A family of kernels, and its memory types.
-struct Form {
-  KernelClass kernel_class;
-  Precision precision = Precision::f32;
-  DType inputs = DType::f32, outputs = DType::f32;
+struct Form : AttentionForm {
   uint32_t candidate = 0;  // index among the tuning candidates; 0: the device's default
 };
 std::string to_string(const Form& form) {
@@ -37,7 +31,7 @@ class Attention : public testing::TestWithParam<Param> {
  protected:
   const Form form = std::get<Form>(GetParam());
   const AttentionSize size = std::get<Case>(GetParam()).size;
-  const std::vector<uint32_t> start = std::get<Case>(GetParam()).documents ? document_starts() : std::vector<uint32_t>{};
+  const std::vector<uint32_t> start = std::get<Case>(GetParam()).documents ? document_starts(size) : std::vector<uint32_t>{};
 
   void SetUp() override {
     // SwiftShader takes a minute to compile the tiled kernels for one head width, and every test is a process of its own: one
@@ -88,13 +82,10 @@ class Attention : public testing::TestWithParam<Param> {
     return bench.read(d_qkv);
   }
 
-  // 16-bit operands and memory have the values rounded once: the reference starts from rounded values. d_out is rounded
-  // beforehand, because delta reads it from memory without rounding.
+  // d_out is rounded beforehand, because delta reads it from memory without rounding.
   void check_against_reference(float scale, bool turned = false) const {
     const auto qkv = random_qkv(scale);
-    const reference::Arithmetic arithmetic = form.kernel_class == KernelClass::coopmat
-                                                 ? reference::matrix_arithmetic(operand_rounding(form.precision), tiny(form.precision))
-                                                 : reference::Arithmetic{};
+    const reference::Arithmetic arithmetic = arithmetic_of(form);
     auto expected = reference::attention_forward(size, as_operands(qkv), start, arithmetic);
     const Forward actual = forward(qkv);
     expect_close(actual.out, expected.out, in_memory(expected.out, expected.out_bound), "out");
@@ -111,44 +102,13 @@ class Attention : public testing::TestWithParam<Param> {
     expect_close(backward(d_out, qkv, out, narrow(expected.lse), make_cos_sin_table(size.T + 2, size.E, 50)), gradient.d_qkv,
                  in_memory(gradient.d_qkv, gradient.bound), "d_qkv turned back");
   }
-  static double tiny(Precision precision) { return precision == Precision::f16 ? 0x1p-25 : reference::kUnderflow; }
-  Doubles as_operands(const std::vector<float>& values) const {
-    Doubles rounded = widen(values);
-    const DType dtype = form.precision == Precision::f16 ? DType::f16 : DType::bf16;
-    if (form.precision != Precision::f32)
-      for (size_t i = 0; i < values.size(); ++i) rounded[i] = widen_bits(round_to_bits(values[i], dtype), dtype);
-    return rounded;
-  }
-  // The bound after one more rounding, to 16-bit memory.
-  Doubles in_memory(const Doubles& values, Doubles bound) const {
-    if (form.outputs != DType::f32)
-      for (size_t i = 0; i < values.size(); ++i)
-        bound[i] += operand_rounding(form.precision) * (std::abs(values[i]) + bound[i]) + tiny(form.precision);
-    return bound;
-  }
-  // Queries and keys within [-scale, scale], values within [-1, 1].
-  std::vector<float> random_qkv(float scale) const {
-    auto qkv = random_values(size.qkv_size(), 11);
-    const uint64_t row = uint64_t{size.H + 2 * size.G} * size.E, scaled = uint64_t{size.H + size.G} * size.E;
-    for (uint64_t i = 0; i < qkv.size(); ++i)
-      if (i % row < scaled) qkv[i] *= scale;
-    return qkv;
-  }
+  Doubles as_operands(const std::vector<float>& values) const { return check::as_operands(values, form.precision); }
+  Doubles in_memory(const Doubles& values, const Doubles& bound) const { return check::in_memory(values, bound, form); }
+  std::vector<float> random_qkv(float scale) const { return check::random_qkv(size, scale); }
 
  private:
   Shape qkv_shape() const { return {size.B * size.T, (size.H + 2 * size.G) * size.E}; }
   Tensor start_tensor(Bench& bench) const { return start.empty() ? Tensor() : bench.input({size.B * size.T}, start); }
-  // Documents of random lengths, mostly a third of the context; the first may begin anywhere.
-  std::vector<uint32_t> document_starts() const {
-    std::mt19937 generator(5);
-    std::vector<uint32_t> starts;
-    for (uint32_t b = 0; b < size.B; ++b)
-      for (uint32_t t = 0, first = 0; t < size.T; ++t) {
-        if (generator() % (size.T / 3 + 1) == 0) first = t;
-        starts.push_back(first);
-      }
-    return starts;
-  }
 };
 
 TEST_P(Attention, RandomInputs_ForwardAndBackwardMatchReference) { check_against_reference(2.0F); }
@@ -280,21 +240,21 @@ std::vector<Case> coopmat_wide_cases() {
 std::vector<Form> coopmat_forms(bool mixed) {
   std::vector<Form> forms;
   for (const auto& [precision, own] : {std::pair{Precision::f16, DType::f16}, std::pair{Precision::bf16, DType::bf16}}) {
-    forms.push_back({KernelClass::coopmat, precision, mixed ? DType::f32 : own, own});
-    forms.push_back({KernelClass::coopmat, precision, mixed ? own : DType::f32, DType::f32});
+    forms.push_back({{KernelClass::coopmat, precision, mixed ? DType::f32 : own, own}});
+    forms.push_back({{KernelClass::coopmat, precision, mixed ? own : DType::f32, DType::f32}});
   }
   return forms;
 }
 // An odd width: heads begin at any element.
-std::vector<Form> coopmat_f32_forms() { return {{KernelClass::coopmat, Precision::f16}, {KernelClass::coopmat, Precision::bf16}}; }
+std::vector<Form> coopmat_f32_forms() { return {{{KernelClass::coopmat, Precision::f16}}, {{KernelClass::coopmat, Precision::bf16}}}; }
 
-const auto kBoth = testing::Values(Form{KernelClass::cpu}, Form{KernelClass::tiled});
+const auto kBoth = testing::Values(Form{{KernelClass::cpu}}, Form{{KernelClass::tiled}});
 
 class RotaryAttention : public Attention {};
 TEST_P(RotaryAttention, RandomInputs_GradientsOfQAndKRotateBack) { check_against_reference(1, true); }
 INSTANTIATE_TEST_SUITE_P(F32, RotaryAttention, testing::Combine(kBoth, testing::Values(Case{{2, 17, 4, 2, 10}, true})), case_name);
 INSTANTIATE_TEST_SUITE_P(F32Wide, RotaryAttention,
-                         testing::Combine(testing::Values(Form{KernelClass::cpu}),
+                         testing::Combine(testing::Values(Form{{KernelClass::cpu}}),
                                           testing::Values(Case{{1, 35, 2, 1, 34}, false}, Case{{1, 35, 2, 1, 66}, true})),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Coopmat, RotaryAttention,
@@ -303,12 +263,12 @@ INSTANTIATE_TEST_SUITE_P(Coopmat, RotaryAttention,
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Sizes, Attention, testing::Combine(kBoth, testing::ValuesIn(cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Widths, Attention, testing::Combine(kBoth, testing::ValuesIn(width_cases())), case_name);
-INSTANTIATE_TEST_SUITE_P(Wide, Attention, testing::Combine(testing::Values(Form{KernelClass::cpu}), testing::ValuesIn(wide_cases())), case_name);
+INSTANTIATE_TEST_SUITE_P(Wide, Attention, testing::Combine(testing::Values(Form{{KernelClass::cpu}}), testing::ValuesIn(wide_cases())), case_name);
 INSTANTIATE_TEST_SUITE_P(Coopmat, Attention, testing::Combine(testing::ValuesIn(coopmat_forms(false)), testing::ValuesIn(coopmat_cases())),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(CoopmatWide, Attention,
-                         testing::Combine(testing::Values(Form{KernelClass::coopmat, Precision::f16, DType::f16, DType::f16},
-                                                          Form{KernelClass::coopmat, Precision::bf16, DType::bf16, DType::bf16}),
+                         testing::Combine(testing::Values(Form{{KernelClass::coopmat, Precision::f16, DType::f16, DType::f16}},
+                                                          Form{{KernelClass::coopmat, Precision::bf16, DType::bf16, DType::bf16}}),
                                           testing::ValuesIn(coopmat_wide_cases())),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(CoopmatMixed, Attention,
@@ -326,7 +286,7 @@ INSTANTIATE_TEST_SUITE_P(F32, AttentionTiles, testing::Combine(kBoth, kTiles), c
 INSTANTIATE_TEST_SUITE_P(Coopmat, AttentionTiles, testing::Combine(testing::ValuesIn(coopmat_forms(false)), kTiles), case_name);
 
 Form coopmat_candidate(uint32_t candidate) {
-  return {.kernel_class = KernelClass::coopmat, .precision = Precision::f16, .inputs = DType::f16, .outputs = DType::f16, .candidate = candidate};
+  return {{.kernel_class = KernelClass::coopmat, .precision = Precision::f16, .inputs = DType::f16, .outputs = DType::f16}, candidate};
 }
 INSTANTIATE_TEST_SUITE_P(CoopmatCandidates, Attention,
                          testing::Combine(testing::Values(coopmat_candidate(1), coopmat_candidate(2), coopmat_candidate(3)),

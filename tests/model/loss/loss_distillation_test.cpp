@@ -3,9 +3,9 @@
 
 #include "model/loss/linear_cross_entropy.h"
 #include "shaders/loss/args.h"
+#include "tests/common/finite_difference.h"
 #include "tests/common/support.h"
-#include "tests/reference/finite_difference.h"
-#include "tests/reference/loss.h"
+#include "tools/check/reference/reference_loss.h"
 
 namespace lapilli::test {
 namespace {

@@ -1,6 +1,6 @@
 // The loss against worked values and the double reference: every cut of the logits, every matmul kernel, every option.
+#include "tests/common/finite_difference.h"
 #include "tests/model/loss/loss_support.h"
-#include "tests/reference/finite_difference.h"
 
 namespace lapilli::test {
 namespace {

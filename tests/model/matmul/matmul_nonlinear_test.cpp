@@ -7,7 +7,7 @@
 #include "model/ops/rope.h"
 #include "tests/model/matmul/matmul_support.h"
 #include "tests/model/ops/activation_support.h"
-#include "tests/reference/rope.h"
+#include "tools/check/reference/reference_rope.h"
 
 namespace lapilli::test {
 namespace {

@@ -1,42 +1,12 @@
 #pragma once
-// Helpers for matmul tests: shapes in all three layouts, and expected results.
+// Helpers for matmul tests: shapes in all three layouts.
 
-#include "model/matmul/matmul.h"
 #include "tests/common/support.h"
-#include "tests/reference/matmul.h"
+#include "tools/check/matmul_case.h"
 
 namespace lapilli::test {
 
-enum class Layout { nn, nt, tn };
-struct Case {
-  Layout layout;
-  uint32_t m, n, k;
-};
-
-// Inputs of small integers make every product and sum exact, so that a wrong element cannot hide in a tolerance.
-inline std::vector<float> small_integers(uint64_t count, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::vector<float> values(count);
-  for (float& value : values) value = static_cast<float>(static_cast<int>(generator() % 7) - 3);
-  return values;
-}
-
-inline void record(Ops& ops, Layout layout, Tensor c, ConstTensor a, ConstTensor b, Into into, const MatmulOptions& options) {
-  switch (layout) {
-    case Layout::nn: return matmul_nn(ops, c, a, b, into, options);
-    case Layout::nt: return matmul_nt(ops, c, a, b, into, options);
-    case Layout::tn: return matmul_tn(ops, c, a, b, into, options);
-  }
-}
-
-inline Shape a_shape(const Case& p) { return p.layout == Layout::tn ? Shape{p.k, p.m} : Shape{p.m, p.k}; }
-inline Shape b_shape(const Case& p) { return p.layout == Layout::nt ? Shape{p.n, p.k} : Shape{p.k, p.n}; }
-
-inline reference::MatmulResult expected(const Case& p, const Doubles& a, const Doubles& b) {
-  const reference::Strided as = p.layout == Layout::tn ? reference::Strided{a, 1, p.m} : reference::Strided{a, p.k, 1};
-  const reference::Strided bs = p.layout == Layout::nt ? reference::Strided{b, 1, p.k} : reference::Strided{b, p.n, 1};
-  return reference::matmul(as, bs, p.m, p.n, p.k);
-}
+using Case = MatmulCase;
 
 inline std::vector<Case> cases() {
   std::vector<Case> all;

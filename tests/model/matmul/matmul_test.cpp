@@ -33,18 +33,7 @@ void expect_epilogue_and_accumulate(const MatmulKernel& force, const Case& p, St
     record(ops, p.layout, tc, ta, tb, Into::overwrite, {.bias = tbias, .addend = tresidual, .alpha = 2.0F, .scale = quarter, .force = force});
     record(ops, p.layout, tc, ta, tb, Into::accumulate, {.force = force});
   });
-  const auto product = expected(p, widen(a), widen(b));
-  const double factor = operand_rounding(force.precision), store = storage_rounding(tc.dtype()), least = storage_floor(tc.dtype());
-  Doubles value(product.value.size()), bound(value.size());
-  for (size_t i = 0; i < value.size(); ++i) {
-    const double extra = std::abs(static_cast<double>(bias[i % p.n])) + std::abs(static_cast<double>(residual[i]));
-    value[i] = 1.5 * product.value[i] + static_cast<double>(bias[i % p.n]) + static_cast<double>(residual[i]);
-    // Two dot products of k terms, then four more roundings of values no larger than the sum of magnitudes; and the operands'.
-    bound[i] = kEpsilon * ((p.k + 1.0) * 1.5 * product.magnitude[i] + 4 * (1.5 * product.magnitude[i] + extra)) +
-               (2 * factor + factor * factor) * 1.5 * product.magnitude[i] * (1 + (p.k + 1.0) * kEpsilon);
-    // c is stored twice, and the error of the first store propagates through the second.
-    bound[i] += store * (2 + store) * (1.5 * product.magnitude[i] + extra + bound[i]) + 2 * least;
-  }
+  const auto [value, bound] = bias_addend_and_accumulate(p, a, b, bias, residual, force.precision, tc.dtype());
   expect_close(bench.read(tc), value, bound, "c");
 }
 

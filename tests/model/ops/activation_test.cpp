@@ -1,7 +1,7 @@
 #include "model/ops/activation.h"
 
+#include "tests/common/finite_difference.h"
 #include "tests/model/ops/activation_support.h"
-#include "tests/reference/finite_difference.h"
 
 namespace lapilli::test {
 namespace {

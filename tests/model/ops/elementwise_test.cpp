@@ -4,9 +4,9 @@
 #include "model/ops/column_sum.h"
 #include "model/ops/embedding.h"
 #include "model/ops/optimizer.h"
+#include "tests/common/finite_difference.h"
 #include "tests/common/support.h"
-#include "tests/reference/elementwise.h"
-#include "tests/reference/finite_difference.h"
+#include "tools/check/reference/reference_elementwise.h"
 
 namespace lapilli::test {
 namespace {
@@ -143,11 +143,10 @@ TEST_P(BiasBackward, ColumnSums_MatchReferenceAndRerunToTheBit) {
   });
   const RowBlocks blocks(rows);
   const reference::ColumnSum expected(widen(values), cols);
-  Doubles value = expected.value, bound(cols), sum_bound(cols);
+  // Through one block's additions, then the blocks'; one more for the previous value.
+  const Doubles bound = expected.bound(blocks.rows_per_block + blocks.count);
+  Doubles value = expected.value, sum_bound(cols);
   for (uint32_t i = 0; i < cols; ++i) {
-    // Through one block's additions, then the blocks'; one more for the previous value.
-    const double roundings = 1.01 * kEpsilon * (blocks.rows_per_block + blocks.count);
-    bound[i] = roundings * expected.magnitude[i];
     value[i] += static_cast<double>(old[i]);
     sum_bound[i] = 1.01 * (bound[i] + kEpsilon * std::abs(value[i]));
   }

@@ -1,8 +1,8 @@
 #include "model/ops/embedding.h"
 
+#include "tests/common/finite_difference.h"
 #include "tests/common/support.h"
-#include "tests/reference/embedding.h"
-#include "tests/reference/finite_difference.h"
+#include "tools/check/reference/reference_embedding.h"
 
 namespace lapilli::test {
 namespace {
@@ -26,18 +26,7 @@ std::vector<uint32_t> random_tokens(const Case& p, bool with_strangers) {
   return tokens;
 }
 
-struct Segments {
-  std::vector<uint32_t> order, start, count;
-  explicit Segments(const std::vector<uint32_t>& tokens) : order(tokens.size()), start(tokens.size() + 1, 0xFFFFFFFFU) {
-    for (uint32_t n = 0; n < order.size(); ++n) order[n] = n;
-    std::ranges::stable_sort(order, {}, [&](uint32_t n) { return tokens[n]; });
-    uint32_t segments = 0;
-    for (uint32_t i = 0; i < order.size(); ++i)
-      if (i == 0 || tokens[order[i]] != tokens[order[i - 1]]) start[segments++] = i;
-    start[segments] = static_cast<uint32_t>(order.size());
-    count = {segments};
-  }
-};
+using Segments = reference::Segments;
 
 TEST_P(Embedding, Forward_AddsTokenAndPosition) {
   const Case p = GetParam();
@@ -77,17 +66,11 @@ TEST_P(Embedding, Backward_SumsEachTokensRowsAndRerunsToTheBit) {
     position_embedding_backward(ops, sum_wpe, d_x, p.context, Into::accumulate);
   });
   const auto expected = p.reference().backward(tokens, widen(gradients));
-  // A sum of k terms takes k - 1 roundings after the first, and one for the previous value.
   const auto check = [&](const Tensor& actual, const Doubles& sum, const Doubles& magnitude, const Doubles& terms, const std::vector<float>* before,
                          const char* what) {
-    Doubles value = sum, bound(sum.size());
-    for (size_t i = 0; i < sum.size(); ++i) {
-      const double there = before ? static_cast<double>((*before)[i]) : 0;
-      value[i] += there;
-      bound[i] = 1.01 * kEpsilon * (terms[i / p.dim] + 1) * (magnitude[i] + std::abs(there));
-      if (terms[i / p.dim] == 0) bound[i] = 0;  // untouched
-    }
-    expect_close(bench.read(actual), value, bound, what);
+    Doubles value = sum;
+    for (size_t i = 0; i < sum.size() && before; ++i) value[i] += static_cast<double>((*before)[i]);
+    expect_close(bench.read(actual), value, p.reference().bound(magnitude, terms, before), what);
   };
   check(d_wte, expected.d_wte, expected.d_wte_magnitude, expected.token_count, &old, "d_wte");
   const Doubles positions(p.context, p.sequences);

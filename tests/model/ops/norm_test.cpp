@@ -1,8 +1,8 @@
 #include "model/ops/norm.h"
 
+#include "tests/common/finite_difference.h"
 #include "tests/common/support.h"
-#include "tests/reference/finite_difference.h"
-#include "tests/reference/norm.h"
+#include "tools/check/reference/reference_norm.h"
 
 namespace lapilli::test {
 namespace {

@@ -1,7 +1,7 @@
 #include "model/ops/optimizer.h"
 
 #include "tests/common/support.h"
-#include "tests/reference/optimizer.h"
+#include "tools/check/reference/reference_optimizer.h"
 
 namespace lapilli::test {
 namespace {
@@ -31,30 +31,18 @@ NormResult run_norm(const std::vector<float>& values, float clip, uint32_t row_s
   return {read[0], read[1]};
 }
 
-double exact_norm(const std::vector<float>& values) {
-  double sum = 0;
-  for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
-  return std::sqrt(sum);
-}
-
 TEST_P(GradientNorm, NormAndScale_WithinTheDerivedBound) {
   const NormCase p = GetParam();
   const auto values = random_values(p.count, 1);
   const DeviceCaps& caps = device().caps();
   const uint32_t device_workgroup = caps.kernel_class == KernelClass::cpu ? caps.subgroup_size : std::max(256U, caps.subgroup_size);
   const double workgroup = p.row_subgroups != 0 ? p.row_subgroups * caps.subgroup_size : device_workgroup;
-  const double blocks = static_cast<double>(gradient_norm_scratch_floats(p.count)), block = std::ceil(p.count / blocks);
-  // The square, a chunk of 64, a lane's chunks, the workgroup; the lanes' blocks, the workgroup. Half of it through the
-  // root, which may be off by 4.5 ULP = 9u itself.
-  const double additions = 1 + 64 + std::ceil(block / workgroup / 64) + workgroup + std::ceil(blocks / workgroup) + workgroup;
-  const double relative = 1.01 * kEpsilon * (additions / 2 + 9);
-  const double norm = exact_norm(values);
+  const reference::GradientNorm reference(values, static_cast<double>(gradient_norm_scratch_floats(p.count)), workgroup);
   for (const float clip : {0.0F, 1e-3F, 1e9F}) {
     const NormResult result = run_norm(values, clip, p.row_subgroups);
-    EXPECT_NEAR(result.norm, norm, relative * norm);
-    const double scale = clip > 0 ? std::min(1.0, static_cast<double>(clip) / (norm + 1e-6)) : 1.0;
-    // 1e-6 and its addition, the division.
-    EXPECT_NEAR(result.scale, scale, scale == 1.0 ? 0 : scale * (relative + 1.01 * (2 * kEpsilon + 5 * kEpsilon)));
+    const auto limit = static_cast<double>(clip);
+    EXPECT_NEAR(result.norm, reference.norm, reference.relative * reference.norm);
+    EXPECT_NEAR(result.scale, reference.scale(limit), reference.scale_bound(limit));
     const NormResult again = run_norm(values, clip, p.row_subgroups), sliced = run_norm(values, clip, p.row_subgroups, 2 * 4096);
     EXPECT_EQ(result.norm, again.norm);
     EXPECT_EQ(result.norm, sliced.norm) << "slices change what a dispatch takes, not the order of the sum";

@@ -1,8 +1,8 @@
 #include "model/ops/rope.h"
 
+#include "tests/common/finite_difference.h"
 #include "tests/common/support.h"
-#include "tests/reference/finite_difference.h"
-#include "tests/reference/rope.h"
+#include "tools/check/reference/reference_rope.h"
 
 namespace lapilli::test {
 namespace {

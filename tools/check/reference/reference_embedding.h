@@ -1,6 +1,7 @@
 #pragma once
 // Token and position embeddings in double, with the magnitudes that bound the rounding errors of their gradients.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -24,6 +25,15 @@ struct Embedding {
     Doubles d_wte_magnitude, d_wpe_magnitude;  // sums of |d_x|
     Doubles token_count;                       // [vocab] terms of each sum
   };
+  // Of f32 sums of terms[row] terms each that are added to `before` (or to nothing): `terms` roundings, one for the previous value.
+  // A sum of no terms is not touched.
+  Doubles bound(const Doubles& magnitude, const Doubles& terms, const std::vector<float>* before) const {
+    Doubles bounds(magnitude.size());
+    for (size_t i = 0; i < magnitude.size(); ++i)
+      if (terms[i / dim] != 0)
+        bounds[i] = 1.01 * 0x1p-24 * (terms[i / dim] + 1) * (magnitude[i] + (before ? std::abs(static_cast<double>((*before)[i])) : 0));
+    return bounds;
+  }
   Backward backward(const std::vector<uint32_t>& tokens, const Doubles& d_x) const {
     Backward b{Doubles(vocab * dim), Doubles(context * dim), Doubles(vocab * dim), Doubles(context * dim), Doubles(vocab)};
     for (uint64_t n = 0; n < rows; ++n) {
@@ -38,6 +48,20 @@ struct Embedding {
       }
     }
     return b;
+  }
+};
+
+// The order of embedding_backward(): positions sorted by token, and where each token begins.
+struct Segments {
+  std::vector<uint32_t> order, start, count;
+  explicit Segments(const std::vector<uint32_t>& tokens) : order(tokens.size()), start(tokens.size() + 1, 0xFFFFFFFFU) {
+    for (uint32_t n = 0; n < order.size(); ++n) order[n] = n;
+    std::ranges::stable_sort(order, {}, [&](uint32_t n) { return tokens[n]; });
+    uint32_t segments = 0;
+    for (uint32_t i = 0; i < order.size(); ++i)
+      if (i == 0 || tokens[order[i]] != tokens[order[i - 1]]) start[segments++] = i;
+    start[segments] = static_cast<uint32_t>(order.size());
+    count = {segments};
   }
 };
 

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "tests/reference/norm.h"
+#include "tools/check/reference/reference_norm.h"
 
 namespace lapilli::reference {
 

@@ -1,9 +1,11 @@
 #pragma once
 // One step of AdamW in double, by PyTorch's documentation of torch.optim.AdamW, with bounds for the f32 kernel.
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
-#include "tests/reference/norm.h"
+#include "tools/check/reference/reference_norm.h"
 
 namespace lapilli::reference {
 
@@ -41,6 +43,25 @@ struct AdamW {
     e.p_bound = kSecondOrder * (std::abs(p) * u * (2 * lr * weight_decay + 2) + update_error + u * std::abs(e.p));
     return e;
   }
+};
+
+// The norm of gradients, and the relative bound of an f32 kernel that sums squares in chunks of 64 by workgroups, one for each of
+// `blocks`.
+struct GradientNorm {
+  double norm, relative;
+  GradientNorm(const std::vector<float>& values, double blocks, double workgroup) {
+    double sum = 0;
+    for (const float value : values) sum += static_cast<double>(value) * static_cast<double>(value);
+    norm = std::sqrt(sum);
+    // The square, a chunk of 64, a lane's chunks, the workgroup; the lanes' blocks, the workgroup. Half of it through the
+    // root, which may be off by 4.5 ULP = 9u itself.
+    const double block = std::ceil(static_cast<double>(values.size()) / blocks);
+    const double additions = 1 + 64 + std::ceil(block / workgroup / 64) + workgroup + std::ceil(blocks / workgroup) + workgroup;
+    relative = 1.01 * kUnit * (additions / 2 + 9);
+  }
+  double scale(double clip) const { return clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1.0; }
+  // 1e-6 and its addition, the division.
+  double scale_bound(double clip) const { return scale(clip) == 1.0 ? 0 : scale(clip) * (relative + 1.01 * 7 * kUnit); }
 };
 
 }  // namespace lapilli::reference

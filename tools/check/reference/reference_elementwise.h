@@ -28,6 +28,12 @@ struct Dropout {
 
 struct ColumnSum {
   std::vector<double> value, magnitude;
+  // Of an f32 sum in which no term passes through more than `additions`.
+  std::vector<double> bound(double additions) const {
+    std::vector<double> bounds;
+    for (const double size : magnitude) bounds.push_back(1.01 * 0x1p-24 * additions * size);
+    return bounds;
+  }
   ColumnSum(const std::vector<double>& values, uint64_t cols) : value(cols), magnitude(cols) {
     for (uint64_t i = 0; i < values.size(); ++i) value[i % cols] += values[i], magnitude[i % cols] += std::abs(values[i]);
   }
