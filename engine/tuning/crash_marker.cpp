@@ -14,6 +14,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/file_lock.h"
 
 namespace lapilli {
 
@@ -49,13 +50,17 @@ bool has_name(int descriptor) {
 
 CrashMarker::CrashMarker(const std::filesystem::path& beside) {
   if (beside.empty() || is_ending) return;
-  path_ = beside.string() + std::string(kSuffix) + "XXXXXX";
-  descriptor_ = mkostemp(path_.data(), O_CLOEXEC);
-  if (descriptor_ < 0) {
-    path_.clear();
-    return;
+  while (true) {
+    path_ = beside.string() + std::string(kSuffix) + "XXXXXX";
+    descriptor_ = mkostemp(path_.data(), O_CLOEXEC);
+    if (descriptor_ < 0) {
+      path_.clear();
+      return;
+    }
+    flock(descriptor_, LOCK_EX);  // waits for processes that inspect it in stale_crash_markers()
+    if (has_name(descriptor_)) break;
+    close(descriptor_);  // one of them took it for stale before it was locked, and removed it
   }
-  flock(descriptor_, LOCK_EX);  // waits for processes that inspect it in stale_crash_markers()
   try {
     sync_directory(beside.has_parent_path() ? beside.parent_path() : ".");
   } catch (const Error&) {  // then it survives a crash of the process but not of the machine
@@ -139,6 +144,11 @@ std::vector<StaleCrashMarker> stale_crash_markers(const std::filesystem::path& b
     close(descriptor);
   }
   return markers;
+}
+
+void remove_stale_crash_marker(const std::filesystem::path& path) {
+  const Descriptor marker(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (marker.is_open() && try_lock(marker) == LockState::held && still_names(path, marker)) unlink(path.c_str());
 }
 
 }  // namespace lapilli

@@ -44,5 +44,7 @@ struct StaleCrashMarker {
 };
 // The markers of processes that have ended.
 std::vector<StaleCrashMarker> stale_crash_markers(const std::filesystem::path& beside);
+// Removes a marker if it is still stale: a process that was just making it may hold it by now.
+void remove_stale_crash_marker(const std::filesystem::path& path);
 
 }  // namespace lapilli

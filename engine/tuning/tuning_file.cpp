@@ -174,7 +174,7 @@ void TuningFile::update(const std::function<void(TuningMemory&)>& change) {
   for (const WrongKernel& wrong : all.wrong) json["wrong"].push_back(to_json(wrong));
   try {
     write_file_atomically(path_, json_text(json, 1) + "\n");
-    for (const StaleCrashMarker& marker : markers) unlink(marker.path.c_str());
+    for (const StaleCrashMarker& marker : markers) remove_stale_crash_marker(marker.path);
   } catch (const Error& error) {
     log_warning("tuning results are not remembered: {}", error.what());
     path_.clear();

@@ -151,6 +151,22 @@ class Faults(CommandTest):
             shutil.rmtree(self.folder / "out" / "run", ignore_errors=True)
             self.run_lapilli("train", "small.toml", "--set", "data.dir=out/it", "--no-tune", "--stop-at", 1, "--run", "out/run")
 
+    def test_TwoBuildsIntoOneFolder_LeaveOneOfThem(self):
+        build = ["data", "build", "--tokenizer", "t.model", "-i", "text", "-o", "out/it"]
+        both = [[*build, "--val-fraction", fraction] for fraction in ("0.1", "0.3")]
+        alone = []
+        for arguments in both:
+            self.run_lapilli(*arguments)
+            alone.append(self.files(self.folder / "out" / "it"))
+        for _ in range(POINTS):
+            processes = [subprocess.Popen([LAPILLI, *arguments], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                         for arguments in both]
+            for process in processes:
+                _, errors = process.communicate()
+                self.assertEqual(process.returncode, 0, errors)
+            self.assertIn(self.files(self.folder / "out" / "it"), alone)
+            self.assert_no_leftovers("two builds")
+
     # Disks
 
     def test_FullDisk_IsOneSentence_AndLeavesNothing(self):

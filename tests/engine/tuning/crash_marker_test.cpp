@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
+#include <thread>
 
 #include "tests/common/files.h"
 
@@ -50,6 +52,23 @@ TEST_F(CrashMarkerTest, SetAndDead_IsLeft_ClearedAndDead_IsEmpty) {
     marker.clear();
   });
   EXPECT_EQ(left(), (std::vector<std::string>{""}));
+}
+
+// Between its creation and its lock a marker looks as if its process had died.
+TEST_F(CrashMarkerTest, MadeWhileOthersRemoveStaleOnes_IsThere) {
+  std::atomic<bool> ends = false;
+  std::thread remover([&] {
+    while (!ends)
+      for (const StaleCrashMarker& marker : stale_crash_markers(beside_)) remove_stale_crash_marker(marker.path);
+  });
+  int missing = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const CrashMarker marker(beside_);
+    missing += dir_.names().size() == 1 ? 0 : 1;
+  }
+  ends = true;
+  remover.join();
+  EXPECT_EQ(missing, 0);
 }
 
 TEST_F(CrashMarkerTest, OfARunningProcess_IsNotStale_AndItsEndRemovesIt) {
