@@ -20,6 +20,7 @@ namespace {
 
 struct CheckCommandOptions {
   std::string device;
+  std::optional<KernelClass> kernels;
   bool quick = false, as_json = false;
 };
 
@@ -28,7 +29,7 @@ void check_device(const CheckCommandOptions& options) {
   const auto begin = Clock::now();
   const auto seconds = [begin] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   StatusLine status([] { return "starting"; });
-  Device device({.selector = options.device});
+  Device device({.selector = options.device, .kernel_class = options.kernels});
   KernelLibrary kernels(device, embedded_shaders());
   const std::vector<check::KernelCheck> checks = check::all_checks(device.caps(), options.quick);
   const auto on_progress = [&](const check::CheckProgress& at) {
@@ -56,6 +57,7 @@ void add_check_command(Command& program) {
       "where there is no other.");
   const auto options = std::make_shared<CheckCommandOptions>();
   add_device_option(*command, options->device);
+  add_kernels_option(*command, options->kernels);
   command->add_flag("--quick", options->quick, "One shape for each kernel");
   command->add_flag("--json", options->as_json, "Print a JSON object instead of text");
   command->callback([options] { check_device(*options); });
