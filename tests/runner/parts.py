@@ -31,7 +31,7 @@ VALIDATION = (
 )
 
 PARTS = (
-    Part("host", "tests that need no device", label="", share=10, wide=1, minimum=80),
+    Part("host", "tests that need no device, and sanitizers over them", label="", share=20, wide=1, minimum=200),
     Part("lavapipe", "all tests under the Khronos validation layer, core and synchronization", label="device", share=50, wide=8, minimum=400,
          driver="LAPILLI_LAVAPIPE_ICD", environment=VALIDATION),
     Part("mesa-26", "16-bit training and cooperative matrices, on the lavapipe of Mesa 26.1", label="device", share=16, wide=16, minimum=60,
