@@ -6,10 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
+#include <thread>
 
 #include "engine/base/mapped_file.h"
 #include "engine/base/staged_folder.h"
+#include "engine/kernel/device_cache.h"
 #include "tests/common/files.h"
 
 namespace lapilli::testing {
@@ -131,6 +134,41 @@ TEST(LockFile, AnotherProcessHoldsIt_IsBusyUntilItDies) {
   EXPECT_EQ(lock_file(dir / "lock").state, LockState::held);
   close(pipes[0]);
   close(pipes[1]);
+}
+
+// Whoever holds it removes the file, as a run does at its end: one that had opened it before holds a lock of nothing.
+TEST(LockFile, RemovedByItsHolder_IsNeverHeldTwice) {
+  const TempDir dir;
+  std::atomic<int> holders = 0, twice = 0;
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 5000; ++i) {
+        const LockedFile lock = lock_file(dir / "lock");
+        if (lock.state != LockState::held) continue;
+        if (holders.fetch_add(1) != 0) ++twice;
+        std::this_thread::yield();
+        --holders;
+        fs::remove(dir / "lock");
+      }
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(twice, 0);
+}
+
+// The driver may notice what is damaged, too, and then a run does not show who did.
+TEST(CachedFile, AnyFlippedByte_IsNotUsed) {
+  const TempDir dir;
+  const std::vector<std::byte> bytes(20, std::byte{7});
+  write_cached(dir / "kernel", bytes);
+  ASSERT_EQ(read_cached(dir / "kernel"), bytes);
+  const std::string whole = read_text_file(dir / "kernel");
+  for (size_t i = 0; i < whole.size(); ++i) {
+    std::string damaged = whole;
+    damaged[i] = static_cast<char>(damaged[i] ^ 1);
+    EXPECT_TRUE(read_cached(dir.write("kernel", damaged)).empty()) << i;
+  }
 }
 
 // A file that is cut short while it is mapped: an Error, not a signal.
