@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
@@ -54,12 +56,14 @@ RunFolder::RunFolder(fs::path path, bool resume, bool just_made) : path_(std::mo
     throw Error("another process{} is training in '{}'; wait for it, or name another folder with --run", owner.empty() ? "" : " (" + owner + ")",
                 path_.string());
   }
-  if (lock_.state == LockState::unsupported) log_warning("the file system of '{}' has no locks: do not start a second process there", path_.string());
-  const std::string text = fmt::format("pid {}", getpid());
-  if (ftruncate(lock_.open.get(), 0) != 0 || pwrite(lock_.open.get(), text.data(), text.size(), 0) < 0) throw Error("cannot write '{}'", lock_path_);
   unkept_folder = made_path_.empty() ? nullptr : made_path_.c_str();
   unkept_lock = lock_path_.c_str();
   try {
+    if (lock_.state == LockState::unsupported)
+      log_warning("the file system of '{}' has no locks: do not start a second process there", path_.string());
+    const std::string text = fmt::format("pid {}", getpid());
+    if (ftruncate(lock_.open.get(), 0) != 0 || pwrite(lock_.open.get(), text.data(), text.size(), 0) < 0)
+      throw Error("cannot write '{}': {}", lock_path_, std::strerror(errno));
     require_run(resume);  // again: it may have become one meanwhile
   } catch (...) {
     remove_unkept();

@@ -158,7 +158,8 @@ class Trust(CommandTest):
 
     def test_SignalBeforeTheFirstStep_SaysThatNothingWasTrained(self):
         process = self.start("train", "small.toml", "--set", "data.dir=data", "--run", "new/run")
-        while not (self.folder / "new" / "run" / ".lock").exists():
+        lock = self.folder / "new" / "run" / ".lock"
+        while not (lock.exists() and lock.read_text()):
             self.assertIsNone(process.poll())
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate()
