@@ -5,7 +5,9 @@ import os
 import pathlib
 import unittest
 
-from support import SMALL_CONFIG, CommandTest
+from support import SMALL_CONFIG, CommandTest, without_validation
+
+without_validation()
 
 KERNELS = ("matmul nn", "matmul nt", "matmul tn", "matmul nt + gelu", "matmul nn + swiglu backward", "matmul nt + rotary", "attention forward",
            "attention backward", "loss full", "loss tokens", "loss vocab", "layernorm forward", "rmsnorm backward", "gelu", "swiglu", "dropout",

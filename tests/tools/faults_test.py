@@ -12,7 +12,9 @@ import subprocess
 import tempfile
 import unittest
 
-from support import LAPILLI, ROOT, SMALL_CONFIG, CommandTest
+from support import LAPILLI, ROOT, SMALL_CONFIG, CommandTest, without_validation
+
+without_validation()
 
 POINTS = int(os.environ.get("FAULT_POINTS", "6"))
 TEMPORARY = (".tmp-", ".lapilli-")

@@ -35,6 +35,12 @@ seed = 3
 """
 
 
+def without_validation():
+    """For scripts that start the program many times: every kernel is validated by its own tests."""
+    for name in [name for name in os.environ if name.startswith(("VK_LAYER_", "VK_INSTANCE_LAYERS", "VK_LOADER_LAYERS", "LAPILLI_VALIDATION"))]:
+        del os.environ[name]
+
+
 class CommandTest(unittest.TestCase):
     maxDiff = None
 
