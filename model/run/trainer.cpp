@@ -342,26 +342,31 @@ void Trainer::report_checkpoint(bool wait) {
   log_->line(fmt::format("checkpoint  {}{}", written->folder.string(), written->step == state_.best_step ? " (best validation loss so far)" : ""));
 }
 
-// Writes the last good step, whatever ended the run. Never throws.
+// Writes the last good step, whatever ended the run. Never throws: each part is tried, whatever became of those before it.
 void Trainer::rescue(const std::string& error) {
-  set_phase(RunPhase::finishing);
-  try {
-    log_->note("ERROR: " + error);
-    report_checkpoint(/*wait=*/true);
-    if (!parameters_are_known_) {
-      log_->line("the step that failed may have changed parameters: they are not kept");
-    } else if (last_good_.step > 0 && last_good_.step != written_step_) {
-      start_checkpoint(last_good_);
-      report_checkpoint(/*wait=*/true);
+  const auto attempt = [&](const char* what, const std::function<void()>& part) {
+    try {
+      part();
+    } catch (const std::exception& failure) {
+      log_warning("{} in '{}': {}", what, folder_.path().string(), failure.what());
     }
+  };
+  set_phase(RunPhase::finishing);
+  attempt("the error could not be logged", [&] { log_->note("ERROR: " + error); });
+  attempt("a checkpoint could not be reported", [&] { report_checkpoint(/*wait=*/true); });
+  const bool is_newer = last_good_.step > 0 && last_good_.step != written_step_;
+  if (parameters_are_known_ && is_newer) {
+    attempt("the last good step could not be written", [&] { start_checkpoint(last_good_); });
+    attempt("a checkpoint could not be reported", [&] { report_checkpoint(/*wait=*/true); });
+  }
+  attempt("the end of the run could not be logged", [&] {
+    if (!parameters_are_known_) log_->line("the step that failed may have changed parameters: they are not kept");
     const std::filesystem::path newest = find_latest_checkpoint(folder_.path());
     log_->line(newest.empty() ? "failed      before a checkpoint was written"
                               : fmt::format("failed      continue from {} with --resume", newest.string()));
     log_end_event("failed", error);
     log_->sync();
-  } catch (const std::exception& failure) {
-    log_warning("what ended the run could not be written to '{}': {}", folder_.path().string(), failure.what());
-  }
+  });
 }
 
 void Trainer::log_end(const std::string& reason) {

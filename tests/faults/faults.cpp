@@ -7,8 +7,11 @@
 //   FAULT_ROOT=DIR       only files below DIR count; required for the faults of files
 //   FAULT_COUNT=FILE     writes the number of file operations to FILE at the end
 //   FAULT_KILL=K         SIGKILL in place of the K-th operation that changes files or folders (open to write, write, sync, rename, unlink ...)
-//   FAULT_POWER=1        with it: what was not synced is lost: contents back to the last fsync, renames undone whose folder was not synced
+//   FAULT_POWER=1        what was not synced is lost: contents back to the last fsync, renames undone whose folder was not synced. With
+//                        FAULT_KILL at that operation, alone when the process ends
 //   FAULT_DISK=N         after N bytes every write fails with ENOSPC
+//   FAULT_DISK_FILE=NAME only writes to files of this name count for FAULT_DISK
+//   FAULT_CLOCK=1        the wall clock goes back by an hour each time that it is asked
 //   FAULT_SUBMIT=K       from the K-th vkQueueSubmit2 on, the device is lost
 //   FAULT_WAIT=K         the same from the K-th vkWaitSemaphores on
 //   FAULT_HANG=K         the K-th vkWaitSemaphores times out
@@ -18,10 +21,13 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #include <vulkan/vulkan.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -37,6 +43,11 @@ long setting(const char* name) {
   return text == nullptr ? 0 : atol(text);
 }
 
+std::string text(const char* name) {
+  const char* value = getenv(name);
+  return value == nullptr ? "" : value;
+}
+
 template <typename Function>
 Function real(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
@@ -48,7 +59,7 @@ struct Rename {
 
 struct State {
   std::recursive_mutex mutex;
-  std::string root = getenv("FAULT_ROOT") == nullptr ? "" : getenv("FAULT_ROOT");
+  std::string root = text("FAULT_ROOT"), full_file = text("FAULT_DISK_FILE");
   long kill = setting("FAULT_KILL"), disk = setting("FAULT_DISK"), operations = 0, written = 0;
   bool power = setting("FAULT_POWER") != 0;
   std::map<int, std::string> open;  // descriptor -> path, of files open to write
@@ -116,8 +127,10 @@ void opened(int descriptor, const std::string& path, bool truncates) {
 int before_write(int descriptor, size_t size_bytes) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  if (!s.open.contains(descriptor)) return 0;
+  const auto file = s.open.find(descriptor);
+  if (file == s.open.end()) return 0;
   operation();
+  if (!s.full_file.empty() && !file->second.ends_with("/" + s.full_file)) return 0;
   s.written += static_cast<long>(size_bytes);
   return s.disk > 0 && s.written > s.disk ? ENOSPC : 0;
 }
@@ -184,16 +197,23 @@ int path_operation(const char* name, const char* path) {
   return real<int (*)(const char*)>(name)(path);
 }
 
-struct Count {
-  ~Count() {
+struct End {
+  ~End() {
     if (const char* path = getenv("FAULT_COUNT")) {
       FILE* file = real<FILE* (*)(const char*, const char*)>("fopen")(path, "w");
       if (file == nullptr) return;
       fprintf(file, "%ld\n", state().operations);
       fclose(file);
     }
+    if (state().power && state().kill == 0) cut_power();
   }
-} count_at_end;
+} at_end;
+
+// Seconds to take from the wall clock.
+time_t clock_error() {
+  static std::atomic<time_t> calls{0};
+  return setting("FAULT_CLOCK") == 0 ? 0 : 3600 * ++calls;
+}
 
 bool reached(const char* name, long& calls, bool stays) {
   static std::mutex mutex;
@@ -285,6 +305,22 @@ int mkdir(const char* path, mode_t mode) {
     if (counts(whole(path))) operation();
   }
   return real<int (*)(const char*, mode_t)>("mkdir")(path, mode);
+}
+
+int clock_gettime(clockid_t clock, timespec* now) noexcept {
+  const int result = real<int (*)(clockid_t, timespec*)>("clock_gettime")(clock, now);
+  if (clock == CLOCK_REALTIME) now->tv_sec -= clock_error();
+  return result;
+}
+int gettimeofday(timeval* now, void* zone) noexcept {
+  const int result = real<int (*)(timeval*, void*)>("gettimeofday")(now, zone);
+  now->tv_sec -= clock_error();
+  return result;
+}
+time_t time(time_t* copy) noexcept {
+  const time_t now = real<time_t (*)(time_t*)>("time")(nullptr) - clock_error();
+  if (copy != nullptr) *copy = now;
+  return now;
 }
 
 VkResult vkQueueSubmit2(VkQueue queue, uint32_t count, const VkSubmitInfo2* submits, VkFence fence) {

@@ -122,6 +122,37 @@ class Faults(CommandTest):
                 self.assertEqual(self.files(target), new, what)
                 self.assert_no_leftovers(what)
 
+    def test_PowerCutAtTheEnd_LosesNothingThatWasReported(self):
+        self.train_whole()
+        done = self.run_with(self.train_arguments("out/run"), power=1)
+        self.assertEqual(done.returncode, -signal.SIGKILL, done.stderr)
+        self.assertEqual(self.state("out/run"), self.whole_state)
+        self.assertEqual(self.steps("out/run"), self.whole_steps)
+        for arguments in (["data", "build", "--tokenizer", "t.model", "-i", "text", "-o", "out/it"], ["export", "out/whole", "-o", "out/it"],
+                          ["tokenizer", "train", "--type", "unigram", "--vocab-size", 400, "-i", "text", "-o", "out/it/t.model"]):
+            target = self.folder / "out" / "it"
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir()
+            self.run_lapilli(*arguments)
+            new = self.files(target)
+            shutil.rmtree(target)
+            target.mkdir()
+            self.assertEqual(self.run_with(arguments, power=1).returncode, -signal.SIGKILL, arguments)
+            self.assertEqual(self.files(target), new, arguments)
+
+    def test_ClockGoingBack_ChangesNothing(self):
+        self.train_whole()
+        done = self.run_with(self.train_arguments("out/run"), clock=1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for path in self.folder.rglob("*"):  # as if all had been written in the future
+            os.utime(path, (4e9, 4e9))
+        self.go_on("out/run", "a clock that went back")
+        shutil.rmtree(self.folder / "out" / "run")
+        self.assertEqual(self.run_with(self.train_arguments("out/run"), kill=150, clock=1).returncode, -signal.SIGKILL)
+        for path in self.folder.rglob("*"):
+            os.utime(path, (4e9, 4e9))
+        self.go_on("out/run", "a kill and a clock that went back")
+
     def test_DataSet_KilledAnywhere_IsOldOrNew(self):
         build = ["data", "build", "--tokenizer", "t.model", "-i", "text", "-o", "out/it"]
         self.check_files(build)
@@ -199,6 +230,15 @@ class Faults(CommandTest):
             self.assertIn("No space left on device", self.own_lines(done.stderr)[-1])
             self.go_on("out/run", f"disk full after {limit}")
             shutil.rmtree(self.folder / "out" / "run")
+
+    def test_LogThatCannotBeWritten_StillLeavesTheLastGoodStep(self):
+        arguments = [*self.train_arguments("out/run"), "--set", "train.checkpoint_every=0", "--set", "train.eval_every=0"]
+        done = self.run_with(arguments, disk=3000, disk_file="metrics.jsonl")
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("No space left on device", self.own_lines(done.stderr)[-1])
+        kept = [int(path.name.removeprefix("step-")) for path in (self.folder / "out" / "run" / "checkpoints").iterdir()]
+        self.assertEqual(len(kept), 1, done.stdout)
+        self.assertIn(kept[0], range(1, 12))
 
     # Devices
 
