@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`lapilli check`: what it says of this device, and a training that refuses what a check found wrong."""
+"""`lapilli check`: what it says of this device, and programs that refuse what a check found wrong."""
 import json
 import os
 import pathlib
@@ -39,9 +39,11 @@ class Check(CommandTest):
         (own / remembered.name).write_text(json.dumps(tuning))
         self.make_data()
         (self.folder / "small.toml").write_text(SMALL_CONFIG)
-        done = self.run_lapilli("train", "small.toml", "--set", "data.dir=data", code=1, env={**os.environ, "LAPILLI_CACHE_DIR": str(own)})
-        self.assertIn("the kernel rmsnorm forward (y in f32) is wrong on", done.stderr)
-        self.assertIn("`lapilli check` found it wrong, and there is no other", done.stderr)
+        self.run_lapilli("train", "small.toml", "--set", "data.dir=data", "--no-tune", "--run", "run")
+        for command in (["train", "small.toml", "--set", "data.dir=data"], ["eval", "run", "--data", "data"], ["generate", "run", "--prompt", "a"]):
+            done = self.run_lapilli(*command, code=1, env={**os.environ, "LAPILLI_CACHE_DIR": str(own)})
+            self.assertIn("the kernel rmsnorm forward (y in f32) is wrong on", done.stderr)
+            self.assertIn("`lapilli check` found it wrong, and there is no other", done.stderr)
 
 
 if __name__ == "__main__":

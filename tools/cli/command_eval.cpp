@@ -12,8 +12,10 @@
 #include "engine/base/log.h"
 #include "engine/base/staged_folder.h"
 #include "model/train/evaluation.h"
+#include "shaders/embedded_shaders.h"
 #include "tokenizer/data/corpus_encoder.h"
 #include "tokenizer/data/dataset.h"
+#include "tools/check/check_memory.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/loaded_model.h"
@@ -107,6 +109,7 @@ void evaluate(const EvalOptions& options) {
   shard.require_tokenizer(model.checkpoint().state.tokenizer_hash, "the checkpoint");
 
   const Precision precision = scoring_precision(model.device().caps(), config.train.precision);
+  check::require_right_kernels(model.device().caps(), embedded_shaders_hash(), precision);
   EvaluationPass pass(model.device(), model.kept(), model.scratch(), config.model, config.loss, precision, config.data.batch, config.model.context,
                       config.data.document_mask);
   model.commit();

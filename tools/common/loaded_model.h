@@ -10,7 +10,8 @@ namespace lapilli {
 
 class LoadedModel {
  public:
-  // `path`: a run, a checkpoint or a checkpoints folder. Errors as load_checkpoint().
+  // `path`: a run, a checkpoint or a checkpoints folder. Errors as load_checkpoint(), and where `lapilli check` found a kernel wrong
+  // that has no other.
   LoadedModel(const std::string& path, const DeviceOptions& device);
   LoadedModel(const LoadedModel&) = delete;
 
