@@ -59,11 +59,19 @@ constexpr Key kKeys[] = {
     {"model", "heads", [](Config& c) { return Field(&c.model.heads); }, kCount, Change::refused},
     {"model", "kv_heads", [](Config& c) { return Field(&c.model.kv_heads); }, kCount, Change::refused},
     {"model", "dim", [](Config& c) { return Field(&c.model.dim); }, kWidth, Change::refused},
+    {"model", "head_width", [](Config& c) { return Field(&c.model.head_size); }, between(0, kMaxHeadWidth), Change::refused},
     {"model", "ffn_dim", [](Config& c) { return Field(&c.model.ffn_dim); }, kWidth, Change::refused},
     {"model", "context", [](Config& c) { return Field(&c.model.context); }, kWidth, Change::refused},
     {"model", "norm", [](Config& c) { return choice(c.model.norm, kNormNames); }, Range{}, Change::refused},
+    {"model", "norm_eps", [](Config& c) { return Field(&c.model.norm_eps); }, above(0), Change::refused},
     {"model", "mlp", [](Config& c) { return choice(c.model.mlp, kMlpNames); }, Range{}, Change::refused},
     {"model", "position", [](Config& c) { return choice(c.model.position, kPositionNames); }, Range{}, Change::refused},
+    {"model", "rope_theta", [](Config& c) { return Field(&c.model.rope_theta); }, above(1), Change::refused},
+    {"model", "rope_scaling", [](Config& c) { return choice(c.model.rope_scaling.kind, kRopeScalingNames); }, Range{}, Change::refused},
+    {"model", "rope_factor", [](Config& c) { return Field(&c.model.rope_scaling.factor); }, at_least(1), Change::refused},
+    {"model", "rope_low_freq_factor", [](Config& c) { return Field(&c.model.rope_scaling.low_freq_factor); }, above(0), Change::refused},
+    {"model", "rope_high_freq_factor", [](Config& c) { return Field(&c.model.rope_scaling.high_freq_factor); }, above(0), Change::refused},
+    {"model", "rope_original_context", [](Config& c) { return Field(&c.model.rope_scaling.original_context); }, kWidth, Change::refused},
     {"model", "bias", [](Config& c) { return Field(&c.model.bias); }, Range{}, Change::refused},
     {"model", "tie_embeddings", [](Config& c) { return Field(&c.model.tie_embeddings); }, Range{}, Change::refused},
     {"model", "dropout", [](Config& c) { return Field(&c.model.dropout); }, kFraction, Change::refused},
@@ -173,6 +181,10 @@ constexpr std::pair<std::string_view, std::string_view> kNamesElsewhere[] = {
     {"num_key_value_heads", "model.kv_heads"},
     {"n_embd", "model.dim"},
     {"d_model", "model.dim"},
+    {"head_dim", "model.head_width"},
+    {"layer_norm_epsilon", "model.norm_eps"},
+    {"rms_norm_eps", "model.norm_eps"},
+    {"original_max_position_embeddings", "model.rope_original_context"},
     {"hidden_size", "model.dim"},
     {"embed_dim", "model.dim"},
     {"channels", "model.dim"},
@@ -327,7 +339,8 @@ void validate_config(const Config& config) {
   for (const Key& key : schema::keys()) std::visit(RangeCheck{key}, key.field(copy));
 
   const ModelConfig& m = config.model;
-  if (m.dim % m.heads != 0) throw Error("model.dim = {} is not a multiple of model.heads = {}", m.dim, m.heads);
+  if (m.head_size == 0 && m.dim % m.heads != 0)
+    throw Error("model.dim = {} is not a multiple of model.heads = {}: change one, or set model.head_width", m.dim, m.heads);
   if (m.heads % m.kv_heads != 0) {
     throw Error("model.heads = {} is not a multiple of model.kv_heads = {}", m.heads, m.kv_heads);
   }
@@ -336,6 +349,10 @@ void validate_config(const Config& config) {
   }
   if (m.position == PositionKind::rope && m.head_width() % 2 != 0) {
     throw Error("model.dim / model.heads = {} must be even for model.position = \"rope\", which rotates pairs", m.head_width());
+  }
+  if (m.rope_scaling.low_freq_factor >= m.rope_scaling.high_freq_factor) {
+    throw Error("model.rope_low_freq_factor = {} must be below model.rope_high_freq_factor = {}", m.rope_scaling.low_freq_factor,
+                m.rope_scaling.high_freq_factor);
   }
   if (uint64_t{config.data.batch} * m.context >= uint64_t{1} << 31) {
     throw Error("data.batch = {} times model.context = {} must be below 2^31 tokens", config.data.batch, m.context);

@@ -46,7 +46,8 @@ Arch require_arch(const Config& config) {
   require("norm", m.norm, llama ? NormKind::rmsnorm : NormKind::layernorm);
   require("mlp", m.mlp, llama ? MlpKind::swiglu : MlpKind::gelu);
   require("position", m.position, llama ? PositionKind::rope : PositionKind::learned);
-  throw error("kv_heads", fmt::format("{}", m.kv_heads), "as many as heads");
+  if (m.kv_heads != m.heads) throw error("kv_heads", fmt::format("{}", m.kv_heads), "as many as heads");
+  throw error("head_width", fmt::format("{}", m.head_width()), "dim / heads");
 }
 
 ordered_json gpt2_config(const ModelConfig& m) {
@@ -60,13 +61,22 @@ ordered_json gpt2_config(const ModelConfig& m) {
           {"n_head", m.heads},
           {"n_inner", m.ffn_dim},
           {"activation_function", "gelu_new"},
-          {"layer_norm_epsilon", shortest(ModelConfig::kNormEps)},
+          {"layer_norm_epsilon", shortest(m.norm_eps)},
           {"embd_pdrop", shortest(m.dropout)},
           {"resid_pdrop", shortest(m.dropout)},
           {"attn_pdrop", 0.0},
           {"scale_attn_weights", true},
           {"scale_attn_by_inverse_layer_idx", false},
           {"reorder_and_upcast_attn", false}};
+}
+
+ordered_json rope_scaling(const RopeScaling& scaling) {
+  if (scaling.kind == RopeScalingKind::none) return nullptr;
+  return {{"rope_type", "llama3"},
+          {"factor", scaling.factor},
+          {"low_freq_factor", scaling.low_freq_factor},
+          {"high_freq_factor", scaling.high_freq_factor},
+          {"original_max_position_embeddings", scaling.original_context}};
 }
 
 ordered_json llama_config(const ModelConfig& m) {
@@ -81,9 +91,9 @@ ordered_json llama_config(const ModelConfig& m) {
           {"num_key_value_heads", m.kv_heads},
           {"head_dim", m.head_width()},
           {"hidden_act", "silu"},
-          {"rms_norm_eps", shortest(ModelConfig::kNormEps)},
-          {"rope_theta", ModelConfig::kRopeTheta},
-          {"rope_scaling", nullptr},
+          {"rms_norm_eps", shortest(m.norm_eps)},
+          {"rope_theta", m.rope_theta},
+          {"rope_scaling", rope_scaling(m.rope_scaling)},
           {"attention_bias", m.bias},
           {"mlp_bias", m.bias},
           {"attention_dropout", 0.0},

@@ -5,13 +5,13 @@
 
 namespace lapilli {
 
-std::vector<float> make_cos_sin_table(uint32_t context, uint32_t head_width, double theta) {
-  CHECK(head_width % 2 == 0, "rope needs an even head width, not {}", head_width);
+std::vector<float> make_cos_sin_table(uint32_t context, uint32_t head_width, double theta, const RopeScaling& scaling) {
+  const std::vector<double> frequencies = rope_frequencies(head_width, theta, scaling);
   std::vector<float> cos_sin_table;
   cos_sin_table.reserve(uint64_t{context} * head_width);
   for (uint32_t position = 0; position < context; ++position)
-    for (uint32_t i = 0; i < head_width / 2; ++i) {
-      const double angle = position * std::pow(theta, -2.0 * i / head_width);
+    for (const double frequency : frequencies) {
+      const double angle = position * frequency;
       cos_sin_table.push_back(static_cast<float>(std::cos(angle)));
       cos_sin_table.push_back(static_cast<float>(std::sin(angle)));
     }

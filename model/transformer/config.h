@@ -7,6 +7,7 @@
 
 #include "engine/memory/dtype.h"
 #include "model/loss/loss_plan.h"
+#include "model/ops/rope_scaling.h"
 
 namespace lapilli {
 
@@ -25,7 +26,8 @@ struct ModelConfig {
   uint32_t layers = 4;     // L
   uint32_t heads = 4;      // H
   uint32_t kv_heads = 4;   // G, divides H; default: H
-  uint32_t dim = 128;      // D, a multiple of H
+  uint32_t dim = 128;      // D, a multiple of H where head_size is 0
+  uint32_t head_size = 0;  // key head_width; 0: D / H
   uint32_t ffn_dim = 512;  // F; default: 4D for gelu, 8D/3 rounded up to a multiple of 32 for swiglu
   uint32_t context = 64;   // T
   NormKind norm = NormKind::layernorm;
@@ -33,14 +35,16 @@ struct ModelConfig {
   PositionKind position = PositionKind::learned;
   bool bias = true;             // in linear layers and LayerNorm
   bool tie_embeddings = true;   // one matrix for embedding and head
+  float norm_eps = kNormEps;
+  double rope_theta = 10000;
+  RopeScaling rope_scaling = {};
   float dropout = 0;            // after the embedding and after both projections of a block
   // Not a key: set from the tokenizer.
   uint32_t vocab_size = 0;      // V
 
-  uint32_t head_width() const { return dim / heads; }               // E
+  uint32_t head_width() const { return head_size != 0 ? head_size : dim / heads; }  // E
   uint32_t qkv_width() const { return (heads + 2 * kv_heads) * head_width(); }  // (H + 2G) E
   static constexpr float kNormEps = 1e-5F;
-  static constexpr double kRopeTheta = 10000.0;
   static constexpr float kInitStd = 0.02F;
 };
 

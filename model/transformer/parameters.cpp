@@ -134,7 +134,7 @@ void fill_normal(std::span<float> values, const ParameterSpec& spec, uint64_t se
 
 std::optional<Arch> hugging_face_arch(const ModelConfig& c) {
   const bool gpt2 = c.norm == NormKind::layernorm && c.mlp == MlpKind::gelu && c.position == PositionKind::learned;
-  if (gpt2 && c.kv_heads == c.heads) return Arch::gpt2;
+  if (gpt2 && c.kv_heads == c.heads && c.heads * c.head_width() == c.dim) return Arch::gpt2;
   if (c.norm == NormKind::rmsnorm && c.mlp == MlpKind::swiglu && c.position == PositionKind::rope) return Arch::llama;
   return std::nullopt;
 }

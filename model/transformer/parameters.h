@@ -42,8 +42,8 @@ struct ParameterSpec {
   std::vector<ExportPiece> pieces;  // together all rows; none when hugging_face_arch() has no class for the model
 };
 
-// The Hugging Face class that computes the same function: GPT2LMHeadModel for layernorm, gelu, learned positions and
-// kv_heads = heads; LlamaForCausalLM for rmsnorm, swiglu and rope; nothing for other mixtures.
+// The Hugging Face class that computes the same function: GPT2LMHeadModel for layernorm, gelu, learned positions,
+// kv_heads = heads and heads as wide as dim / heads; LlamaForCausalLM for rmsnorm, swiglu and rope; nothing for other mixtures.
 std::optional<Arch> hugging_face_arch(const ModelConfig& config);
 
 // A piece's tensor: its shape, and its values copied from and to the flat array. `flat` is the whole array. REQUIRES:

@@ -123,8 +123,8 @@ Transformer::BlockParameters Transformer::block_weights(const ModelWeights& weig
 void Transformer::norm_forward(Ops& ops, Tensor y, Tensor mean, Tensor rstd, ConstTensor x, ConstTensor weight, ConstTensor bias) const {
   const Program::Scope scope(ops.program, "norm");
   switch (config_.norm) {
-    case NormKind::layernorm: return layernorm_forward(ops, y, mean, rstd, x, weight, bias, ModelConfig::kNormEps);
-    case NormKind::rmsnorm: return rmsnorm_forward(ops, y, rstd, x, weight, ModelConfig::kNormEps);
+    case NormKind::layernorm: return layernorm_forward(ops, y, mean, rstd, x, weight, bias, config_.norm_eps);
+    case NormKind::rmsnorm: return rmsnorm_forward(ops, y, rstd, x, weight, config_.norm_eps);
   }
 }
 

@@ -25,7 +25,10 @@ void ModelWeights::load(Device& device, const std::vector<float>& values) const 
     for (size_t i = 0; i < rounded.size(); ++i) rounded[i] = half_bits(written[first_shadowed_ + i], shadow_weights_.dtype());
     write_slice(device, shadow_weights_.slice(), rounded);
   }
-  if (cos_sin_table_) write_slice(device, cos_sin_table_.slice(), make_cos_sin_table(config_.context, config_.head_width(), ModelConfig::kRopeTheta));
+  if (cos_sin_table_) {
+    const ModelConfig& m = config_;
+    write_slice(device, cos_sin_table_.slice(), make_cos_sin_table(m.context, m.head_width(), m.rope_theta, m.rope_scaling));
+  }
 }
 
 Tensor ModelWeights::operand(const std::string& name, Precision precision) const {

@@ -50,6 +50,7 @@ TEST(Config, Parse_Llama_PresetAndDerivedDefaults) {
   EXPECT_EQ(model.kv_heads, 2U);
   EXPECT_EQ(model.ffn_dim, 768U);  // 8 * 288 / 3, already a multiple of 32
   EXPECT_EQ(model.qkv_width(), 480U);
+  EXPECT_EQ(parse("[model]\narch = 'llama'\nheads = 6\nkv_heads = 2\ndim = 200\nhead_width = 64").model.qkv_width(), 640U);
 }
 
 TEST(Config, Parse_SwigluWidth_RoundsUpToMultipleOf32) {
@@ -94,6 +95,7 @@ TEST(Config, ToToml_EveryKeyChanged_ReadsBackTheSame) {
                   .heads = 6,
                   .kv_heads = 2,
                   .dim = 24,
+                  .head_size = 10,
                   .ffn_dim = 37,
                   .context = 11,
                   .norm = NormKind::rmsnorm,
@@ -101,6 +103,13 @@ TEST(Config, ToToml_EveryKeyChanged_ReadsBackTheSame) {
                   .position = PositionKind::rope,
                   .bias = false,
                   .tie_embeddings = false,
+                  .norm_eps = 1e-6F,
+                  .rope_theta = 5e5,
+                  .rope_scaling = {.kind = RopeScalingKind::llama3,
+                                   .factor = 32,
+                                   .low_freq_factor = 2,
+                                   .high_freq_factor = 3,
+                                   .original_context = 4096},
                   .dropout = 0.1F};
   config.data = {.dir = "a \"b\"\\c\n\t\x01 é", .batch = 3, .accumulate = 5, .document_mask = true};
   config.optim = {.optimizer = "adamw",

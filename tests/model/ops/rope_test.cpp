@@ -1,5 +1,8 @@
 #include "model/ops/rope.h"
 
+#include <cmath>
+#include <numbers>
+
 #include "tests/common/finite_difference.h"
 #include "tests/common/support.h"
 #include "tools/check/reference/reference_rope.h"
@@ -15,6 +18,29 @@ struct Case {
 class Rope : public testing::TestWithParam<Case> {};
 
 constexpr float kTheta = 10000.0F;
+
+// The rule as Hugging Face's documentation of rope_type "llama3" states it, by wavelengths.
+TEST(RopeScaling, Llama3_SlowsLongWavelengths) {
+  const RopeScaling scaling{.kind = RopeScalingKind::llama3, .factor = 32, .low_freq_factor = 1, .high_freq_factor = 4, .original_context = 8192};
+  const std::vector<double> plain = rope_frequencies(64, 500000), scaled = rope_frequencies(64, 500000, scaling);
+  ASSERT_EQ(plain.size(), 32U);
+  uint32_t kept = 0, slowed = 0;
+  for (size_t i = 0; i < plain.size(); ++i) {
+    const double wavelength = 2 * std::numbers::pi / plain[i];
+    double expected = plain[i] / 32;
+    if (wavelength < 8192.0 / 4) expected = plain[i];
+    else if (wavelength <= 8192.0) {
+      const double smooth = (8192 / wavelength - 1) / (4 - 1);
+      expected = (1 - smooth) * plain[i] / 32 + smooth * plain[i];
+    }
+    EXPECT_NEAR(scaled[i], expected, 1e-15 * plain[i] * 16) << i;
+    kept += scaled[i] == plain[i];
+    slowed += std::fabs(scaled[i] - plain[i] / 32) < 1e-15;
+  }
+  EXPECT_GT(kept, 5U);
+  EXPECT_GT(slowed, 5U);
+  EXPECT_LT(kept + slowed, 32U);
+}
 
 TEST_P(Rope, ForwardAndBackward_MatchReference) {
   const Case p = GetParam();
