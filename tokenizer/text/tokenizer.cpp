@@ -92,12 +92,20 @@ struct Tokenizer::Impl {
     }
   }
 
+  void encode_plain(std::vector<uint32_t>& ids, std::string_view plain) const {
+    try {
+      sentencepiece->encode(ids, plain);
+    } catch (const SentencePieceFailure& failure) {  // a damaged model, or one with a normalizer that contradicts itself
+      throw Error("'{}' cannot tokenize this text; SentencePiece says \"{}\"", path.string(), failure.what());
+    }
+  }
+
   // The tokens of one word. A literal U+2581 would come back as a space, so it goes in as its three bytes.
   void encode_word(std::vector<uint32_t>& ids, std::string_view word) {
     while (!word.empty()) {
       const size_t symbol = byte_piece_count == 256 ? word.find(kSpaceSymbol) : std::string_view::npos;
       const std::string_view plain = word.substr(0, symbol);
-      if (!plain.empty()) sentencepiece->encode(ids, plain);
+      if (!plain.empty()) encode_plain(ids, plain);
       word.remove_prefix(plain.size());
       if (word.empty()) return;
       for (const char byte : kSpaceSymbol) ids.push_back(byte_ids[static_cast<uint8_t>(byte)]);

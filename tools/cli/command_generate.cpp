@@ -5,6 +5,8 @@
 #include "engine/base/log.h"
 #include "engine/base/utf8.h"
 #include "model/train/generator.h"
+#include "shaders/embedded_shaders.h"
+#include "tools/check/check_memory.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
 #include "tools/common/loaded_model.h"
@@ -23,6 +25,7 @@ void generate(const GenerateOptions& options) {
   if (const size_t bad = find_invalid_utf8(options.prompt); bad != std::string_view::npos)
     throw UsageError("--prompt", fmt::format("is not UTF-8: malformed character at byte {}", bad));
   LoadedModel model(options.checkpoint, {.selector = options.device});
+  check::require_right_kernels(model.device().caps(), embedded_shaders_hash(), Precision::f32);
   const Tokenizer tokenizer = model.tokenizer();
   std::vector<uint32_t> prompt;
   uint64_t lost_bytes = 0;

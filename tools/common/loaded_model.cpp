@@ -2,7 +2,6 @@
 
 #include "shaders/embedded_shaders.h"
 #include "tokenizer/data/dataset.h"
-#include "tools/check/check_memory.h"
 
 namespace lapilli {
 
@@ -13,9 +12,7 @@ LoadedModel::LoadedModel(const std::string& path, const DeviceOptions& device)
       kernels_(device_, embedded_shaders()),
       kept_(device_.caps(), "the model"),
       scratch_(device_.caps(), "activations"),
-      weights_(kept_, checkpoint_.config.model, table_) {
-  check::require_right_kernels(device_.caps(), embedded_shaders_hash(), Precision::f32);
-}
+      weights_(kept_, checkpoint_.config.model, table_) {}
 
 void LoadedModel::commit() {
   Arena::commit_all(device_, {&kept_, &scratch_});

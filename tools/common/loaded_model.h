@@ -10,8 +10,7 @@ namespace lapilli {
 
 class LoadedModel {
  public:
-  // `path`: a run, a checkpoint or a checkpoints folder. Errors as load_checkpoint(), and where `lapilli check` found a kernel wrong
-  // that has no other.
+  // `path`: a run, a checkpoint or a checkpoints folder. Errors as load_checkpoint().
   LoadedModel(const std::string& path, const DeviceOptions& device);
   LoadedModel(const LoadedModel&) = delete;
 
