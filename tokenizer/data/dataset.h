@@ -50,7 +50,8 @@ struct DatasetSummary {
 // Throws Error unless the folder is whole: its dataset.json is there and names the checksums of these two shards.
 void require_one_dataset(const std::filesystem::path& dir, const TokenShard& train, const TokenShard& val);
 
-// `val_inputs`: texts for validation; none: the end of `inputs`, by `val_fraction`. The bytes do not depend on the number of threads. Memory use does not depend on the size of the inputs, except
+// The bytes written do not depend on the number of threads.
+// `val_inputs`: texts for validation; none: the end of `inputs`, by `val_fraction`. Memory use does not depend on the size of the inputs, except
 // for 8 bytes (synthetic: 16) per document. Needs twice the shards' size on disk while it runs. Errors: those of encode_corpus() and Tokenizer; a
 // fraction outside (0, 1); a split with fewer than 2 tokens. An error leaves the folder unchanged; the files become visible together, and where
 // the folder holds other files, too, a crash leaves none of the parts that require_one_dataset() would take for a whole.

@@ -35,9 +35,7 @@ TokenFile::TokenFile(const std::filesystem::path& path, TokenFormat format) : na
   size_bytes_ = std::filesystem::file_size(path, failure);
   if (failure) throw Error("cannot read '{}': {}", name_, failure.message());
   switch (format) {
-    case TokenFormat::kNanogpt:
-      token_count_ = size_bytes_ / type_.bytes;
-      break;
+    case TokenFormat::kNanogpt: token_count_ = size_bytes_ / type_.bytes; break;
     case TokenFormat::kLlmc: read_llmc_header(); break;
     case TokenFormat::kNpy: read_npy_header(); break;
   }

@@ -130,7 +130,8 @@ size_t InputFile::read(std::span<char> out) {
       throw Error("'{}' is damaged ({})", name_, error.what());
     }
     // What was read before may still be on its way out.
-    if (progress.consumed == 0 && progress.produced == 0 && !decompressor_->is_whole()) throw Error("'{}' is cut short: its last bytes are missing", name_);
+    if (progress.consumed == 0 && progress.produced == 0 && !decompressor_->is_whole())
+      throw Error("'{}' is cut short: its last bytes are missing", name_);
     unread_ = unread_.subspan(progress.consumed);
     filled += progress.produced;
   }

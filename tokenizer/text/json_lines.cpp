@@ -38,7 +38,8 @@ bool JsonLines::next_line(std::string_view& line) {
     }
     buffer_.erase(0, std::exchange(begin_, 0));
     searched = buffer_.size();
-    if (searched > kMaxLineBytes) throw Error("'{}' line {} has more than {} MiB: is it JSON Lines, one object a line?", name_, line_ + 1, kMaxLineBytes >> 20);
+    if (searched > kMaxLineBytes)
+      throw Error("'{}' line {} has more than {} MiB: is it JSON Lines, one object a line?", name_, line_ + 1, kMaxLineBytes >> 20);
     buffer_.resize(searched + block_bytes_);
     const size_t read_bytes = file_.read(std::span(buffer_).subspan(searched));
     buffer_.resize(searched + read_bytes);

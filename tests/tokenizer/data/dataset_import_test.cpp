@@ -49,9 +49,7 @@ TEST(TokenFile, EveryFormat_GivesItsTokens) {
 
 TEST(TokenFile, HeadersThatLie_AreErrors) {
   const TempDir dir;
-  const auto error = [&](const std::string& bytes, TokenFormat format) {
-    return error_of([&] { read_all(dir.write("a", bytes), format, 10); });
-  };
+  const auto error = [&](const std::string& bytes, TokenFormat format) { return error_of([&] { read_all(dir.write("a", bytes), format, 10); }); };
   const std::string u16 = bytes_of(std::vector<uint16_t>(kIds.begin(), kIds.end()));
   EXPECT_ERROR_MENTIONS(error("abc", TokenFormat::kNanogpt), "a'", "cut short");
   EXPECT_ERROR_MENTIONS(error("", TokenFormat::kNanogpt), "no tokens");
@@ -75,7 +73,8 @@ TEST(TokenFile, HeadersThatLie_AreErrors) {
 
 TEST(ImportDataset, Eos_EndsDocuments) {
   const TempDir dir;
-  const fs::path input = dir.write("a.bin", bytes_of(std::vector<uint16_t>{1, 2, 9, 3, 9, 4, 5, 6})), val = dir.write("b.bin", bytes_of(std::vector<uint16_t>{1, 2}));
+  const fs::path input = dir.write("a.bin", bytes_of(std::vector<uint16_t>{1, 2, 9, 3, 9, 4, 5, 6})),
+                 val = dir.write("b.bin", bytes_of(std::vector<uint16_t>{1, 2}));
   const DatasetSummary made = import_dataset({&input, 1}, {.vocab_size = 10, .eos_id = 9}, dir / "data", {&val, 1});
   EXPECT_EQ(made.train.documents, 3U);
   const TokenShard train(dir / "data" / kTrainShardName);

@@ -82,9 +82,10 @@ TEST(JsonLines, EachLine_IsADocument) {
 
 TEST(JsonLines, BadLines_ErrorsNameFileAndLine) {
   const TempDir dir;
-  for (const auto& [line, says] : {std::pair("{\"text\": ", "not JSON"), std::pair("[1]", "array"), std::pair("{\"txt\": \"a\"}", "no field \"text\""),
-                                   std::pair("{\"text\": 3}", "number"), std::pair("{\"text\": \"a\\u0000\"}", "NUL"),
-                                   std::pair("{\"text\": \"\xE9\"}", "not JSON"), std::pair("{\"text\": \"\\ud800\"}", "not JSON")}) {
+  for (const auto& [line, says] :
+       {std::pair("{\"text\": ", "not JSON"), std::pair("[1]", "array"), std::pair("{\"txt\": \"a\"}", "no field \"text\""),
+        std::pair("{\"text\": 3}", "number"), std::pair("{\"text\": \"a\\u0000\"}", "NUL"), std::pair("{\"text\": \"\xE9\"}", "not JSON"),
+        std::pair("{\"text\": \"\\ud800\"}", "not JSON")}) {
     const fs::path path = dir.write("a.jsonl", "{\"text\": \"good\"}\n" + std::string(line) + "\n");
     EXPECT_ERROR_MENTIONS(error_of([&] { documents(path); }), "a.jsonl' line 2", says);
   }
