@@ -27,8 +27,8 @@ class TokenFile {
   TokenFile(const std::filesystem::path& path, TokenFormat format);
 
   uint64_t token_count() const { return token_count_; }
-  // Fills `ids` with the next tokens; at the end of the file with fewer. Returns how many. Throws Error for one that is not below `vocab_size`, with
-  // its position.
+  // Fills `ids` with the next tokens; at the end of the file with fewer. Returns how many. Throws Error for one that is not below `vocab_size`,
+  // with its position.
   size_t read(std::span<uint32_t> ids, uint32_t vocab_size);
 
  private:
