@@ -25,13 +25,13 @@ struct Destination {
 // Of a shard that is there.
 SplitSummary summarize_shard(const std::filesystem::path& path, uint64_t lost_bytes);
 
-// Splits the shard kAllTokensName of the folder by the rule in dataset.h and removes it. `nats`: -ln p of each of its documents, or empty. `names`: of
-// the inputs, for the Error that says that there are too few tokens.
+// Splits the shard kAllTokensName of the folder by the rule in dataset.h and removes it. `nats`: -ln p of each of its documents, or empty.
+// `names`: of the inputs, for the Error that says that there are too few tokens.
 DatasetSummary split_all_tokens(const Destination& to, const EncodedCorpus& encoded, std::vector<double> nats, double val_fraction,
                                 const std::string& names);
 
-// The last steps: sets what the summary says of both shards, writes the tokenizer's file and dataset.json, and publishes the folder. `about`: entries
-// of dataset.json that say where the tokens come from.
+// The last steps: sets what the summary says of both shards, writes the tokenizer's file and dataset.json, and publishes the folder.
+// `about`: entries of dataset.json that say where the tokens come from.
 void finish_dataset(StagedFolder& folder, DatasetSummary& summary, std::string_view tokenizer_file, const nlohmann::ordered_json& about);
 
 // {"inputs": [names], "val_inputs": [names]} or, without files for validation, {"inputs": [...], "val_fraction": f}.

@@ -49,15 +49,15 @@ struct EncodedBatch {
   }
 };
 
-// Where a text of more than `begin` bytes may be cut after that so that its two halves, encoded one by one, have the tokens of the whole: behind the
-// last single newline that stands between two characters of which neither is white space. Such a newline ends a word of every kind of
+// Where a text of more than `begin` bytes may be cut after that so that its two halves, encoded one by one, have the tokens of the whole: behind
+// the last single newline that stands between two characters of which neither is white space. Such a newline ends a word of every kind of
 // tokenizer that Tokenizer reads, whatever comes later. 0: nowhere.
 size_t last_cut(std::string_view text, size_t begin);
 
 class TextEncoder {
  public:
-  // `tokenizer` must outlive the object. The first batch is encoded by the caller's thread; with a second one `threads` (0: one for each core) are
-  // started, each with a copy of the tokenizer loaded from its file.
+  // `tokenizer` must outlive the object. The first batch is encoded by the caller's thread; with a second one `threads` (0: one for each core)
+  // are started, each with a copy of the tokenizer loaded from its file.
   TextEncoder(const Tokenizer& tokenizer, unsigned threads);
   ~TextEncoder();
   TextEncoder(const TextEncoder&) = delete;
@@ -67,7 +67,8 @@ class TextEncoder {
   // Whether so many batches have been put and not taken that the next should wait until one is taken.
   bool is_full() const;
   bool is_empty() const { return slots_.empty(); }
-  // Waits for the batch that was put first. Throws what its thread threw: a tokenizer file that cannot be read any more. REQUIRES: not is_empty().
+  // Waits for the batch that was put first. Throws what its thread threw: a tokenizer file that cannot be read any more.
+  // REQUIRES: not is_empty().
   EncodedBatch take();
 
  private:
