@@ -300,9 +300,10 @@ void Trainer::evaluate() {
                {"top1", r.top1},
                {"tokens", r.tokens},
                {"stderr", finite_or_null(r.standard_error)}});
-  log_->line(fmt::format("validation  step {}: loss {:.4f} +- {:.4f}, perplexity {:.3f}, {:.4f} bits per byte, top-1 {:.1f}%", state_.step, r.loss,
-                         r.standard_error, r.perplexity, r.bits_per_byte, 100 * r.top1));
-  log_->line("sample      " + draw_sample(*memory_->generator, Tokenizer(tokenizer_path_), val_shard_, state_.seed));
+  log_->line(fmt::format("validation  step {}: loss {:.4f} +- {:.4f}, perplexity {:.3f}, {}top-1 {:.1f}%", state_.step, r.loss, r.standard_error,
+                         r.perplexity, r.bits_per_byte > 0 ? fmt::format("{:.4f} bits per byte, ", r.bits_per_byte) : "", 100 * r.top1));
+  if (!is_no_tokenizer(tokenizer_path_))
+    log_->line("sample      " + draw_sample(*memory_->generator, Tokenizer(tokenizer_path_), val_shard_, state_.seed));
 }
 
 bool Trainer::checkpoint_is_due() const {

@@ -21,6 +21,7 @@
 #include "tokenizer/data/batch_stream.h"
 #include "tokenizer/data/dataset.h"
 #include "tokenizer/data/shard.h"
+#include "tokenizer/data/token_file.h"
 #include "tokenizer/synth/synth.h"
 #include "tokenizer/text/model_proto.h"
 #include "tokenizer/text/tokenizer.h"
@@ -294,6 +295,31 @@ std::vector<Buffer> dataset_seeds() {
   return {{text.begin(), text.end()}};
 }
 
+// As each of the formats: what one refuses, another reads.
+void parse_tokens(Bytes bytes) {
+  static constexpr uint32_t kVocabSize = 300;
+  const fs::path path = write("tokens", bytes);
+  for (const TokenFormat format : {TokenFormat::kNanogpt, TokenFormat::kLlmc, TokenFormat::kNpy}) {
+    refused_or_used([&] {
+      TokenFile file(path, format);
+      if (file.token_count() > bytes.size()) std::abort();
+      std::vector<uint32_t> ids(file.token_count() + 1);
+      if (file.read(ids, kVocabSize) != file.token_count()) std::abort();
+      if (std::ranges::any_of(ids, [](uint32_t id) { return id >= kVocabSize; })) std::abort();
+    });
+  }
+}
+
+std::vector<Buffer> tokens_seeds() {
+  Buffer llmc(1024 + 4, 0), npy;
+  constexpr int32_t kHeader[] = {20240520, 1, 2};
+  std::memcpy(llmc.data(), kHeader, sizeof kHeader);
+  const std::string header = "{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }\n";
+  for (const char byte : std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header + std::string(8, '\0'))
+    npy.push_back(static_cast<uint8_t>(byte));
+  return {Buffer{1, 0, 2, 0}, llmc, npy};
+}
+
 constexpr Parser kParsers[] = {{"shard", parse_shard, shard_seeds},
                                {"state", parse_state, state_seeds},
                                {"safetensors", parse_safetensors, safetensors_seeds},
@@ -303,7 +329,8 @@ constexpr Parser kParsers[] = {{"shard", parse_shard, shard_seeds},
                                {"config", parse_config_text, config_seeds},
                                {"nats", parse_nats, nats_seeds},
                                {"metrics", parse_metrics, metrics_seeds},
-                               {"dataset", parse_dataset, dataset_seeds}};
+                               {"dataset", parse_dataset, dataset_seeds},
+                               {"tokens", parse_tokens, tokens_seeds}};
 
 }  // namespace
 

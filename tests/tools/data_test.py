@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """`lapilli corpus`, `tokenizer` and `data`: from nothing to token shards, and what errors leave behind."""
+import gzip
 import json
+import struct
 import unittest
 
 from support import CommandTest
@@ -45,6 +47,33 @@ class Data(CommandTest):
         about = json.loads((self.folder / "data" / "dataset.json").read_text())
         tokens = 500 * len("one two three four\n")
         self.assertEqual((about["train"]["tokens"], about["val"]["tokens"]), (int(0.75 * tokens), tokens - int(0.75 * tokens)))
+
+    def test_DataBuild_CompressedFilesByPattern_SameTokens(self):
+        self.make_data()
+        text = (self.folder / "text").read_bytes()
+        (self.folder / "part1.gz").write_bytes(gzip.compress(text))
+        self.run_lapilli("tokenizer", "train", "--type", "unigram", "--vocab-size", 400, "-i", "part*.gz", "-o", "again.model")
+        self.assertEqual((self.folder / "again.model").read_bytes(), (self.folder / "t.model").read_bytes())
+        self.run_lapilli("data", "build", "--tokenizer", "t.model", "-i", "part[0-9].gz", "-o", "again")
+        plain, packed = (json.loads((self.folder / name / "dataset.json").read_text()) for name in ("data", "again"))
+        for split in "train", "val":
+            self.assertEqual(plain[split]["tokens"], packed[split]["tokens"])
+        (self.folder / "lines.jsonl").write_text('{"body": "one"}\n{"body": "two"}\n')
+        said = self.run_lapilli("data", "build", "--tokenizer", "t.model", "-i", "lines.jsonl", "--field", "body", "--val", "part*", "-o", "lines")
+        self.assertRegex(said.stdout, r"train +\d+ +2 ")
+        self.fails("data", "build", "--tokenizer", "t.model", "-i", "lines.jsonl", "-o", "new", says="lines.jsonl' line 1 has no field")
+        self.fails("data", "build", "--tokenizer", "t.model", "-i", "none*", "-o", "new", says="no file matches 'none*'")
+
+    def test_DataImport_SaysWhatTheFolderHolds(self):
+        (self.folder / "a.bin").write_bytes(struct.pack("<8H", 1, 2, 9, 3, 9, 4, 5, 6))
+        said = self.run_lapilli("data", "import", "a.bin", "--format", "nanogpt", "--vocab-size", 10, "--eos", 9, "--val", "a.bi[n]", "-o", "d",
+                                code=1).stderr
+        self.assertIn("for training and for validation", said)
+        said = self.run_lapilli("data", "import", "a.bin", "--format", "nanogpt", "--vocab-size", 10, "--eos", 9, "--val-fraction", 0.35, "-o", "d").stdout
+        self.assertIn("vocabulary of 10, 16 bits", said)
+        self.assertRegex(said, r"train +5 +2\nval +3 +1\n")
+        self.fails("data", "import", "a.bin", "--format", "nanogpt", "--vocab-size", 9, "-o", "e", says="token 9 at position 2")
+        self.misused("data", "import", "a.bin", "--format", "nanogpt", "-o", "e", says="--vocab-size")
 
     def test_Errors_LeaveNothingBehind(self):
         self.make_data()

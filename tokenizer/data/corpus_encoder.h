@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "tokenizer/data/shard.h"
@@ -36,11 +37,19 @@ class EncodedCorpus {
   std::vector<Mark> marks_;  // empty if nothing is lost
 };
 
+struct EncodeOptions {
+  std::string field = "text";      // see CorpusOptions
+  bool always_eos = false;
+  unsigned threads = 0;            // 0: one for each core. Does not affect the result
+  size_t batch_bytes = 1 << 20;    // of text, handed to a thread; a document is cut into such parts where it may be. Does not affect the tokens
+  size_t most_batch_bytes = 16 << 20;  // a text that cannot be cut before this is encoded by the calling thread
+};
+
 // Appends the inputs to the shard: each document ends with EOS if there are several, or if `always_eos`; a single text has no EOS.
 // Adds to the shard's text_bytes() what the tokens do not stand for. Errors: those of CorpusReader; an EOS that is necessary and that the
 // tokenizer does not have.
 EncodedCorpus encode_corpus(TokenShardWriter& writer, const Tokenizer& tokenizer, std::span<const std::filesystem::path> inputs,
-                            bool always_eos = false);
+                            const EncodeOptions& options = {});
 
 // A writer for the tokens of this tokenizer.
 TokenShardWriter::Options shard_options(const Tokenizer& tokenizer);

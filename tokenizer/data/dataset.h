@@ -17,6 +17,7 @@
 #include <span>
 #include <string_view>
 
+#include "tokenizer/data/corpus_encoder.h"
 #include "tokenizer/data/shard.h"
 
 namespace lapilli {
@@ -49,11 +50,16 @@ struct DatasetSummary {
 // Throws Error unless the folder is whole: its dataset.json is there and names the checksums of these two shards.
 void require_one_dataset(const std::filesystem::path& dir, const TokenShard& train, const TokenShard& val);
 
+// The bytes written do not depend on the number of threads.
 // `val_inputs`: texts for validation; none: the end of `inputs`, by `val_fraction`. Memory use does not depend on the size of the inputs, except
 // for 8 bytes (synthetic: 16) per document. Needs twice the shards' size on disk while it runs. Errors: those of encode_corpus() and Tokenizer; a
 // fraction outside (0, 1); a split with fewer than 2 tokens. An error leaves the folder unchanged; the files become visible together, and where
 // the folder holds other files, too, a crash leaves none of the parts that require_one_dataset() would take for a whole.
 DatasetSummary build_dataset(const std::filesystem::path& tokenizer_path, std::span<const std::filesystem::path> inputs,
-                             const std::filesystem::path& out_dir, double val_fraction = 0.1, std::span<const std::filesystem::path> val_inputs = {});
+                             const std::filesystem::path& out_dir, double val_fraction = 0.1, std::span<const std::filesystem::path> val_inputs = {},
+                             const EncodeOptions& options = {});
+
+// Whether a tokenizer.model, of a data set or of what was trained on one, only says that the tokens were imported without their tokenizer.
+bool is_no_tokenizer(const std::filesystem::path& tokenizer_model);
 
 }  // namespace lapilli

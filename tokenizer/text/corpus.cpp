@@ -1,8 +1,7 @@
 #include "tokenizer/text/corpus.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "engine/base/error.h"
 #include "engine/base/utf8.h"
@@ -44,8 +43,9 @@ std::string names_of(std::span<const std::filesystem::path> inputs) {
   return fmt::format("'{}' and {} more file{}", inputs[0].string(), inputs.size() - 1, inputs.size() == 2 ? "" : "s");
 }
 
-CorpusReader::CorpusReader(std::span<const std::filesystem::path> inputs, size_t block_bytes)
-    : inputs_(inputs.begin(), inputs.end()), block_bytes_(std::max<size_t>(block_bytes, 64)) {
+CorpusReader::CorpusReader(std::span<const std::filesystem::path> inputs, CorpusOptions options)
+    : inputs_(inputs.begin(), inputs.end()), options_(std::move(options)) {
+  options_.block_bytes = std::max<size_t>(options_.block_bytes, 64);
   if (inputs_.empty()) throw Error("no text given: name at least one input file (-i FILE)");
   for (const std::filesystem::path& path : inputs_) {
     std::error_code failure;
@@ -56,15 +56,25 @@ CorpusReader::CorpusReader(std::span<const std::filesystem::path> inputs, size_t
     const uint64_t size_bytes = std::filesystem::file_size(path, failure);
     if (failure) throw Error("cannot read '{}': {}", path.string(), failure.message());
     if (size_bytes == 0) throw Error("'{}' is empty: there is no text in it to learn from", path.string());
-    total_input_bytes_ += size_bytes;
   }
+}
+
+uint64_t CorpusReader::total_input_bytes() {
+  if (!total_input_bytes_) {
+    total_input_bytes_ = 0;
+    for (const std::filesystem::path& path : inputs_) *total_input_bytes_ += decompressed_size(path);
+  }
+  return *total_input_bytes_;
 }
 
 void CorpusReader::open_next_file() {
   file_index_ = next_file_++;
-  file_ = std::ifstream(inputs_[file_index_], std::ios::binary);
-  if (!file_) throw Error("cannot read '{}': {}", inputs_[file_index_].string(), std::strerror(errno));
-  file_open_ = true;
+  const std::filesystem::path& path = inputs_[file_index_];
+  if (JsonLines::is_name(path)) {
+    lines_.emplace(path, options_.field, options_.block_bytes);
+    return;
+  }
+  file_.emplace(path);
   file_ended_ = false;
   buffer_.clear();
   buffer_offset_ = begin_ = checked_ = 0;
@@ -79,12 +89,10 @@ bool CorpusReader::fill() {
   checked_ -= begin_;
   begin_ = 0;
   const size_t old_size = buffer_.size();
-  buffer_.resize(old_size + block_bytes_);
-  file_.read(buffer_.data() + old_size, static_cast<std::streamsize>(block_bytes_));
-  const size_t read_bytes = static_cast<size_t>(file_.gcount());
-  if (file_.bad()) throw Error("cannot read all of '{}': {}", inputs_[file_index_].string(), std::strerror(errno));
+  buffer_.resize(old_size + options_.block_bytes);
+  const size_t read_bytes = file_->read(std::span(buffer_).subspan(old_size));
   buffer_.resize(old_size + read_bytes);
-  file_ended_ = read_bytes < block_bytes_;
+  file_ended_ = read_bytes < options_.block_bytes;
   check_block(old_size);
   if (buffer_offset_ + old_size == 0 && buffer_.starts_with(kByteOrderMark)) begin_ = kByteOrderMark.size();
   return read_bytes > 0;
@@ -135,19 +143,35 @@ bool CorpusReader::take_line_block(Piece& piece) {
   return !piece.text.empty() || separated;
 }
 
-bool CorpusReader::next(Piece& piece) {
+bool CorpusReader::next_of_file(Piece& piece) {
   while (true) {
-    if (!file_open_) {
-      if (next_file_ == inputs_.size()) {
-        if (document_count_ == 0) throw Error("{} {} no text", names_of(inputs_), inputs_.size() == 1 ? "holds" : "hold");
-        return false;
-      }
-      open_next_file();
-    }
     while (take_line_block(piece)) {
       if (!piece.text.empty()) return true;
     }
-    if (!fill()) file_open_ = !(begin_ == checked_ && file_ended_);
+    if (!fill() && begin_ == checked_ && file_ended_) return false;
+  }
+}
+
+bool CorpusReader::next_of_json_lines(Piece& piece) {
+  do {
+    if (!lines_->next(buffer_)) return false;
+  } while (buffer_.empty());
+  piece = {.text = buffer_, .starts_document = true};
+  ++document_count_;
+  return true;
+}
+
+bool CorpusReader::next(Piece& piece) {
+  while (true) {
+    if (file_ && next_of_file(piece)) return true;
+    if (lines_ && next_of_json_lines(piece)) return true;
+    file_.reset();
+    lines_.reset();
+    if (next_file_ == inputs_.size()) {
+      if (document_count_ == 0) throw Error("{} {} no text", names_of(inputs_), inputs_.size() == 1 ? "holds" : "hold");
+      return false;
+    }
+    open_next_file();
   }
 }
 

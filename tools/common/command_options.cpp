@@ -1,6 +1,30 @@
 #include "tools/common/command_options.h"
 
+#include <glob.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "engine/base/error.h"
+
 namespace lapilli {
+
+namespace {
+
+// Sorted by their bytes, whatever the language of the user.
+std::vector<std::string> files_that_match(const std::string& pattern) {
+  glob_t found{};
+  const std::unique_ptr<glob_t, decltype(&globfree)> owner(&found, globfree);
+  const int failure = glob(pattern.c_str(), GLOB_ERR, nullptr, &found);
+  if (failure != 0 && failure != GLOB_NOMATCH) throw Error("cannot look for '{}': {}", pattern, std::strerror(errno));
+  std::vector<std::string> names(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace
 
 void add_device_option(Command& command, std::string& selector) {
   command
@@ -42,6 +66,19 @@ void require_other_output(const std::filesystem::path& output, const std::vector
   }
 }
 
-std::vector<std::filesystem::path> to_paths(const std::vector<std::string>& names) { return {names.begin(), names.end()}; }
+std::vector<std::filesystem::path> to_paths(const std::vector<std::string>& names) {
+  std::vector<std::filesystem::path> paths;
+  for (const std::string& name : names) {
+    std::error_code ignored;
+    if (name.find_first_of("*?[") == std::string::npos || std::filesystem::exists(name, ignored)) {
+      paths.emplace_back(name);
+      continue;
+    }
+    const std::vector<std::string> found = files_that_match(name);
+    if (found.empty()) throw Error("no file matches '{}'", name);
+    paths.insert(paths.end(), found.begin(), found.end());
+  }
+  return paths;
+}
 
 }  // namespace lapilli

@@ -35,7 +35,8 @@ void add_checkpoint_argument(Command& command, std::string& path);
 // Wrong usage if the output is the same file (or folder) as an input.
 void require_other_output(const std::filesystem::path& output, const std::vector<std::string>& inputs);
 
-// The strings of -i FILE... as paths.
+// The strings of -i FILE... as paths. One with *, ? or [ that is no file's name is a pattern: it stands for the files that match, sorted by name.
+// Throws Error for a pattern without a match.
 std::vector<std::filesystem::path> to_paths(const std::vector<std::string>& names);
 
 }  // namespace lapilli

@@ -8,7 +8,7 @@ namespace {
 
 std::vector<std::string> read_documents(const std::vector<fs::path>& inputs, size_t block_bytes) {
   std::vector<std::string> documents;
-  CorpusReader reader(inputs, block_bytes);
+  CorpusReader reader(inputs, {.block_bytes = block_bytes});
   for (CorpusReader::Piece piece; reader.next(piece);) {
     EXPECT_FALSE(piece.text.empty());
     EXPECT_EQ(find_invalid_utf8(piece.text), std::string_view::npos) << "a piece cuts a character";
