@@ -2,14 +2,16 @@
 
 #include "model/io/export.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "engine/base/staged_folder.h"
-#include "model/io/safetensors.h"
+#include "engine/memory/half.h"
 #include "model/transformer/parameters.h"
+#include "tokenizer/text/hugging_face_json.h"
 #include "tokenizer/text/tokenizer.h"
 
 namespace lapilli {
@@ -100,15 +102,22 @@ ordered_json llama_config(const ModelConfig& m) {
           {"pretraining_tp", 1}};
 }
 
-ordered_json hugging_face_config(const ModelConfig& model, Arch arch, const Tokenizer& tokenizer) {
+const char* torch_name(TensorType type) { return type == TensorType::f16 ? "float16" : type == TensorType::bf16 ? "bfloat16" : "float32"; }
+
+// Documents are trained behind the token that ends the one before: the beginning of a text is that, too. No model here saw another BOS.
+ordered_json special_ids(const Tokenizer& tokenizer) {
+  const std::optional<uint32_t> end = tokenizer.eos_id();
+  const ordered_json id = end ? ordered_json(*end) : ordered_json(nullptr);
+  return {{"bos_token_id", id}, {"eos_token_id", id}};
+}
+
+ordered_json hugging_face_config(const ModelConfig& model, Arch arch, const Tokenizer& tokenizer, TensorType type) {
   ordered_json config = arch == Arch::gpt2 ? gpt2_config(model) : llama_config(model);
   config["tie_word_embeddings"] = model.tie_embeddings;
   config["initializer_range"] = shortest(ModelConfig::kInitStd);
   config["use_cache"] = true;
-  config["torch_dtype"] = "float32";
-  const auto id = [](std::optional<uint32_t> token) { return token ? ordered_json(*token) : ordered_json(nullptr); };
-  config["bos_token_id"] = id(tokenizer.bos_id());
-  config["eos_token_id"] = id(tokenizer.eos_id());
+  config["torch_dtype"] = torch_name(type);
+  config.update(special_ids(tokenizer));
   return config;
 }
 
@@ -136,7 +145,7 @@ std::optional<TensorInfo> missing_bias(const ParameterTable& table, const Parame
   return describe(as_bias(spec.pieces.front().name), {spec.shape[0]});
 }
 
-std::vector<Planned> plan_tensors(const ParameterTable& table, Arch arch) {
+std::vector<Planned> plan_tensors(const ParameterTable& table, Arch arch, TensorType type) {
   std::vector<Planned> plan;
   for (const ParameterSpec& spec : table.specs()) {
     for (const ExportPiece& piece : spec.pieces) {
@@ -145,35 +154,100 @@ std::vector<Planned> plan_tensors(const ParameterTable& table, Arch arch) {
     if (arch != Arch::gpt2) continue;
     if (const std::optional<TensorInfo> bias = missing_bias(table, spec)) plan.push_back({*bias});
   }
+  for (Planned& planned : plan) planned.info.type = type;
   return plan;
 }
 
-void write_weights(const std::filesystem::path& path, const ParameterTable& table, Arch arch, std::span<const float> flat) {
-  const std::vector<Planned> plan = plan_tensors(table, arch);
+void require_finite_in_f16(std::span<const float> values, const std::string& name) {
+  for (const float value : values)
+    if (std::isfinite(value) && !std::isfinite(half_value(f16_bits(value), DType::f16)))
+      throw Error("cannot export {} in f16: it has the value {}, and f16 ends at 65504; use --dtype bf16 or f32", name, value);
+}
+
+void write_weights(const std::filesystem::path& path, std::span<const Planned> plan, std::span<const float> flat) {
   std::vector<TensorInfo> tensors;
   for (const Planned& planned : plan) tensors.push_back(planned.info);
   SafetensorsWriter writer(path, {{"format", "pt"}}, tensors);  // transformers refuses files that do not say so
   for (const Planned& planned : plan) {
-    writer.write(planned.spec != nullptr ? copy_to_piece(flat, *planned.spec, *planned.piece) : std::vector<float>(planned.info.elements()));
+    const std::vector<float> values =
+        planned.spec != nullptr ? copy_to_piece(flat, *planned.spec, *planned.piece) : std::vector<float>(planned.info.elements());
+    if (planned.info.type == TensorType::f16) require_finite_in_f16(values, planned.info.name);
+    writer.write(values);
   }
   writer.commit();
 }
 
+// How many of the plan's tensors go into each file, in its order.
+std::vector<size_t> split_plan(std::span<const Planned> plan, uint64_t most_bytes) {
+  std::vector<size_t> counts{0};
+  uint64_t filled = 0;
+  for (const Planned& planned : plan) {
+    const uint64_t bytes = planned.info.size_bytes();
+    if (counts.back() > 0 && filled + bytes > most_bytes) {
+      counts.push_back(0);
+      filled = 0;
+    }
+    ++counts.back();
+    filled += bytes;
+  }
+  return counts;
+}
+
+// Returns the names of the files, the index last where there are several.
+std::vector<std::string> write_all_weights(const StagedFolder& folder, std::span<const Planned> plan, std::span<const float> flat,
+                                           uint64_t most_bytes) {
+  const std::vector<size_t> counts = split_plan(plan, most_bytes);
+  ordered_json files = ordered_json::object();
+  std::vector<std::string> names;
+  uint64_t total = 0;
+  size_t first = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    names.push_back(counts.size() == 1 ? "model.safetensors" : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, counts.size()));
+    const std::span<const Planned> part = plan.subspan(first, counts[i]);
+    first += counts[i];
+    write_weights(folder / names.back(), part, flat);
+    for (const Planned& planned : part) {
+      files[planned.info.name] = names.back();
+      total += planned.info.size_bytes();
+    }
+  }
+  if (counts.size() > 1) {
+    names.emplace_back("model.safetensors.index.json");
+    write_file_atomically(folder / names.back(), json_text({{"metadata", {{"total_size", total}}}, {"weight_map", files}}, 2) + "\n");
+  }
+  return names;
+}
+
 }  // namespace
 
-void export_safetensors(const LoadedCheckpoint& checkpoint, const std::filesystem::path& out_dir) {
+std::vector<std::string> export_safetensors(const LoadedCheckpoint& checkpoint, const std::filesystem::path& out_dir,
+                                            const ExportSettings& settings) {
   const ModelConfig& model = checkpoint.config.model;
   const Arch arch = require_arch(checkpoint.config);
   const ParameterTable table(model);
   CHECK_EQ(checkpoint.state.values.size(), table.count());
   const std::filesystem::path tokenizer_path = checkpoint.folder / "tokenizer.model";
-  const ordered_json config = hugging_face_config(model, arch, Tokenizer(tokenizer_path));
+  const Tokenizer tokenizer(tokenizer_path);
+  const HuggingFaceTokenizer files = hugging_face_tokenizer(tokenizer, model.context);
 
   StagedFolder staged(out_dir);
-  write_weights(staged / "model.safetensors", table, arch, checkpoint.state.values);
-  write_file_atomically(staged / "config.json", json_text(config, 2) + "\n");
+  std::vector<std::string> names =
+      write_all_weights(staged, plan_tensors(table, arch, settings.type), checkpoint.state.values, settings.most_bytes_in_a_file);
+  const auto write_text = [&](const char* name, const std::string& text) {
+    write_file_atomically(staged / name, text);
+    names.emplace_back(name);
+  };
   copy_file_atomically(tokenizer_path, staged / "tokenizer.model");
-  staged.publish_files(kExportedNames);
+  names.emplace_back("tokenizer.model");
+  write_text("tokenizer.json", files.tokenizer);
+  write_text("tokenizer_config.json", files.tokenizer_config);
+  write_text("special_tokens_map.json", files.special_tokens_map);
+  write_text("generation_config.json", json_text(special_ids(tokenizer), 2) + "\n");
+  write_text("config.json", json_text(hugging_face_config(model, arch, tokenizer, settings.type), 2) + "\n");
+  std::vector<const char*> published;
+  for (const std::string& name : names) published.push_back(name.c_str());
+  staged.publish_files(published);
+  return names;
 }
 
 }  // namespace lapilli

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "engine/base/error.h"
+#include "engine/memory/half.h"
 
 namespace lapilli {
 
@@ -90,6 +91,7 @@ TensorInfo parse_tensor(const std::string& path, const std::string& name, const 
 }  // namespace
 
 uint64_t TensorInfo::elements() const { return std::accumulate(shape.begin(), shape.end(), uint64_t{1}, std::multiplies<>()); }
+uint64_t TensorInfo::size_bytes() const { return elements() * type_name(type).size_bytes; }
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path.string()), file_(path) {
   const std::span<const std::byte> file = file_.bytes();
@@ -187,7 +189,7 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, const st
   for (TensorInfo& tensor : tensors_) {
     CHECK(!header.contains(tensor.name), "two tensors are called {}", tensor.name);
     tensor.begin = offset;
-    tensor.end = offset += tensor.elements() * type_name(tensor.type).size_bytes;
+    tensor.end = offset += tensor.size_bytes();
     header[tensor.name] = {{"dtype", type_name(tensor.type).name}, {"shape", tensor.shape}, {"data_offsets", {tensor.begin, tensor.end}}};
   }
   std::string text = header.dump();
@@ -197,7 +199,14 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, const st
   file_.write(text);
 }
 
-void SafetensorsWriter::write(std::span<const float> values) { write_next(TensorType::f32, std::as_bytes(values)); }
+void SafetensorsWriter::write(std::span<const float> values) {
+  const TensorType type = next_ < tensors_.size() ? tensors_[next_].type : TensorType::f32;
+  if (type != TensorType::f16 && type != TensorType::bf16) return write_next(TensorType::f32, std::as_bytes(values));
+  const DType dtype = type == TensorType::f16 ? DType::f16 : DType::bf16;
+  std::vector<uint16_t> rounded(values.size());
+  std::ranges::transform(values, rounded.begin(), [&](float value) { return half_bits(value, dtype); });
+  write_next(type, std::as_bytes(std::span<const uint16_t>(rounded)));
+}
 void SafetensorsWriter::write(std::span<const int32_t> values) { write_next(TensorType::i32, std::as_bytes(values)); }
 
 void SafetensorsWriter::write_next(TensorType type, std::span<const std::byte> bytes) {

@@ -24,6 +24,7 @@ struct TensorInfo {
   uint64_t begin = 0, end = 0;  // bytes after the header
 
   uint64_t elements() const;
+  uint64_t size_bytes() const;  // of the values
 };
 
 // A memory-mapped file. The constructor checks that the header is complete and that every tensor lies inside the file,
@@ -70,7 +71,7 @@ class SafetensorsWriter {
   SafetensorsWriter(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata, std::vector<TensorInfo> tensors);
 
   // REQUIRES: as many values as the next tensor has elements.
-  void write(std::span<const float> values);    // f32
+  void write(std::span<const float> values);    // f32, f16 or bf16; 16 bits are rounded to nearest even
   void write(std::span<const int32_t> values);  // i32
   void commit();                                // REQUIRES: all tensors written
 

@@ -31,6 +31,23 @@ class Data(CommandTest):
                     self.assertIn(f"{kind} tokenizer, {expected} tokens", said)
                 self.assertEqual((self.folder / "one.model").read_bytes(), (self.folder / "two.model").read_bytes())
 
+    def test_Tokenizer_EncodeDecodeInfo(self):
+        self.run_lapilli("corpus", "synth", "--bytes", "60k", "--seed", 1, "-o", "text")
+        self.run_lapilli("tokenizer", "train", "--type", "bpe", "--vocab-size", 400, "--character-coverage", 1, "-i", "text", "-o", "t.model")
+        text = "Once upon\ta time,\n  there was a \u00e9.\n"
+        found = json.loads(self.run_lapilli("tokenizer", "encode", "t.model", "--text", text, "--json").stdout)
+        self.assertEqual(len(found["ids"]), len(found["pieces"]))
+        self.assertEqual(self.run_lapilli("tokenizer", "decode", "t.model", *found["ids"]).stdout, text + "\n")
+        (self.folder / "input").write_text(text)
+        self.assertEqual(self.run_lapilli("tokenizer", "encode", "t.model", "-i", "input").stdout, " ".join(map(str, found["ids"])) + "\n")
+        rows = self.run_lapilli("tokenizer", "encode", "t.model", "-i", "input", "--pieces").stdout.splitlines()
+        self.assertEqual([int(row.split()[0]) for row in rows], found["ids"])
+        about = json.loads(self.run_lapilli("tokenizer", "info", "t.model", "--json").stdout)
+        self.assertEqual((about["type"], about["vocab_size"], about["byte_fallback"], about["eos_id"]), ("bpe", 400, True, 2))
+        self.misused("tokenizer", "decode", "t.model", 400, says="400 is beyond the vocabulary of 400")
+        self.misused("tokenizer", "encode", "t.model", says="--text")
+        self.fails("tokenizer", "encode", "text", "--text", "a", says="text")
+
     def test_DataBuild_SaysWhatTheFolderHolds(self):
         said = self.make_data().stdout
         about = json.loads((self.folder / "data" / "dataset.json").read_text())

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <sstream>
 
 #include "engine/base/utf8.h"
@@ -92,6 +93,7 @@ Option* Command::add_option(const std::string& names, T& variable, const std::st
   return options_.emplace_back(std::make_unique<Option>(app_->add_option(names, variable, help))).get();
 }
 template Option* Command::add_option(const std::string&, std::string&, const std::string&);
+template Option* Command::add_option(const std::string&, std::optional<std::string>&, const std::string&);
 template Option* Command::add_option(const std::string&, double&, const std::string&);
 template Option* Command::add_option(const std::string&, float&, const std::string&);
 template Option* Command::add_option(const std::string&, uint32_t&, const std::string&);

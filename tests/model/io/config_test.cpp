@@ -91,26 +91,23 @@ TEST(Config, Overrides_BareWord_IsAString) {
 
 TEST(Config, ToToml_EveryKeyChanged_ReadsBackTheSame) {
   Config config;
-  config.model = {.layers = 3,
-                  .heads = 6,
-                  .kv_heads = 2,
-                  .dim = 24,
-                  .head_size = 10,
-                  .ffn_dim = 37,
-                  .context = 11,
-                  .norm = NormKind::rmsnorm,
-                  .mlp = MlpKind::swiglu,
-                  .position = PositionKind::rope,
-                  .bias = false,
-                  .tie_embeddings = false,
-                  .norm_eps = 1e-6F,
-                  .rope_theta = 5e5,
-                  .rope_scaling = {.kind = RopeScalingKind::llama3,
-                                   .factor = 32,
-                                   .low_freq_factor = 2,
-                                   .high_freq_factor = 3,
-                                   .original_context = 4096},
-                  .dropout = 0.1F};
+  config.model = {
+      .layers = 3,
+      .heads = 6,
+      .kv_heads = 2,
+      .dim = 24,
+      .head_size = 10,
+      .ffn_dim = 37,
+      .context = 11,
+      .norm = NormKind::rmsnorm,
+      .mlp = MlpKind::swiglu,
+      .position = PositionKind::rope,
+      .bias = false,
+      .tie_embeddings = false,
+      .norm_eps = 1e-6F,
+      .rope_theta = 5e5,
+      .rope_scaling = {.kind = RopeScalingKind::llama3, .factor = 32, .low_freq_factor = 2, .high_freq_factor = 3, .original_context = 4096},
+      .dropout = 0.1F};
   config.data = {.dir = "a \"b\"\\c\n\t\x01 é", .batch = 3, .accumulate = 5, .document_mask = true};
   config.optim = {.optimizer = "adamw",
                   .lr = 1.0 / 3,

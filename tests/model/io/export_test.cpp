@@ -8,6 +8,7 @@
 #include <random>
 #include <set>
 
+#include "engine/memory/half.h"
 #include "model/io/export.h"
 #include "model/io/safetensors.h"
 #include "model/transformer/parameters.h"
@@ -189,7 +190,7 @@ TEST_F(Export, Gpt2_ConfigJson_SaysWhatTransformersNeeds) {
                                    {"scale_attn_by_inverse_layer_idx", false},
                                    {"tie_word_embeddings", true},
                                    {"torch_dtype", "float32"},
-                                   {"bos_token_id", 1},
+                                   {"bos_token_id", 2},
                                    {"eos_token_id", 2}};
   for (const auto& [key, value] : expected.items()) EXPECT_EQ(config.at(key), value) << key;
   EXPECT_EQ(read_text_file(out_ / "tokenizer.model"), read_text_file(dir_ / "checkpoint/tokenizer.model"));
@@ -214,7 +215,7 @@ TEST_F(Export, Llama_ConfigJson_SaysWhatTransformersNeeds) {
                                    {"mlp_bias", false},
                                    {"tie_word_embeddings", false},
                                    {"torch_dtype", "float32"},
-                                   {"bos_token_id", 1},
+                                   {"bos_token_id", 2},
                                    {"eos_token_id", 2}};
   for (const auto& [key, value] : expected.items()) EXPECT_EQ(config.at(key), value) << key;
 }
@@ -243,6 +244,81 @@ TEST_F(Export, SameCheckpoint_SameBytes) {
   for (const char* name : {"model.safetensors", "config.json", "tokenizer.model"}) {
     EXPECT_EQ(read_text_file(out_ / name), read_text_file(dir_ / "again" / name)) << name;
   }
+}
+
+TEST_F(Export, SixteenBits_AreRoundedOnce) {
+  const LoadedCheckpoint from = checkpoint(llama_config());
+  const ParameterTable table(from.config.model);
+  const std::span<const float> expected = ours(from, table, "wte.weight");
+  for (const auto& [type, dtype, name] :
+       {std::tuple(TensorType::f16, DType::f16, "float16"), std::tuple(TensorType::bf16, DType::bf16, "bfloat16")}) {
+    export_safetensors(from, out_, {.type = type});
+    EXPECT_EQ(nlohmann::json::parse(read_text_file(out_ / "config.json")).at("torch_dtype"), name);
+    const SafetensorsFile file(out_ / "model.safetensors");
+    EXPECT_EQ(file.info("model.embed_tokens.weight").type, type);
+    const std::vector<float> values = file.read<float>("model.embed_tokens.weight");
+    ASSERT_EQ(values.size(), expected.size());
+    for (size_t i = 0; i < values.size(); ++i) ASSERT_EQ(values[i], half_value(half_bits(expected[i], dtype), dtype)) << name << " " << i;
+  }
+}
+
+TEST_F(Export, BeyondF16_NamesTheTensor) {
+  LoadedCheckpoint from = checkpoint(llama_config());
+  from.state.values[ParameterTable(from.config.model)["layers.1.out.weight"].offset + 3] = 70000;
+  EXPECT_ERROR_MENTIONS(error_of([&] { export_safetensors(from, out_, {.type = TensorType::f16}); }), "model.layers.1.mlp.down_proj.weight", "70000",
+                        "bf16");
+  EXPECT_FALSE(fs::exists(out_));
+  export_safetensors(from, out_, {.type = TensorType::bf16});
+}
+
+TEST_F(Export, AboveTheLimit_SpreadsOverFilesWithAnIndex) {
+  const LoadedCheckpoint from = checkpoint(llama_config());
+  export_safetensors(from, out_);
+  const SafetensorsFile whole(out_ / "model.safetensors");
+  const std::vector<std::string> names = export_safetensors(from, dir_ / "parts", {.most_bytes_in_a_file = 20000});
+  const nlohmann::json index = nlohmann::json::parse(read_text_file(dir_ / "parts/model.safetensors.index.json"));
+  EXPECT_EQ(index.at("weight_map").size(), whole.tensors().size());
+  std::set<std::string> files;
+  uint64_t total = 0;
+  for (const TensorInfo& tensor : whole.tensors()) {
+    const std::string file = index.at("weight_map").at(tensor.name);
+    files.insert(file);
+    EXPECT_EQ(SafetensorsFile(dir_ / "parts" / file).read<float>(tensor.name), whole.read<float>(tensor.name)) << tensor.name;
+    total += tensor.size_bytes();
+  }
+  EXPECT_EQ(index.at("metadata").at("total_size"), total);
+  EXPECT_GT(files.size(), 2U);
+  for (const std::string& file : files) {
+    EXPECT_NE(std::ranges::find(names, file), names.end()) << file;
+    EXPECT_LT(fs::file_size(dir_ / "parts" / file), 20000 + 4096U) << file;
+  }
+  EXPECT_FALSE(fs::exists(dir_ / "parts/model.safetensors"));
+}
+
+// Whether the ids are equal is judged by transformers itself: tests/torch/check_tokenizer.py.
+TEST_F(Export, TokenizerJson_HasEveryPieceAndNoMergeOfSpecials) {
+  const fs::path text = dir_.write("text", std::string("to be or not to be, that is the question\n") + "tomorrow and tomorrow and tomorrow\n");
+  train_tokenizer({.type = TokenizerType::kBpe, .vocab_size = 300}, {&text, 1}, dir_ / "checkpoint/tokenizer.model");
+  Config config = llama_config();
+  config.model.vocab_size = 300;
+  export_safetensors(checkpoint(config), out_);
+  const nlohmann::json json = nlohmann::json::parse(read_text_file(out_ / "tokenizer.json"));
+  const Tokenizer tokenizer(dir_ / "checkpoint/tokenizer.model");
+  const nlohmann::json& model = json.at("model");
+  EXPECT_EQ(model.at("vocab").size(), tokenizer.vocab_size());
+  for (uint32_t id = 0; id < tokenizer.vocab_size(); ++id) EXPECT_EQ(model.at("vocab").at(tokenizer.piece(id)), id);
+  EXPECT_EQ(json.at("added_tokens").size(), 3U);
+  EXPECT_GT(model.at("merges").size(), 5U);
+  uint32_t before = 0;
+  for (const nlohmann::json& merge : model.at("merges")) {
+    const std::string left = merge.at(0), right = merge.at(1);
+    const uint32_t merged = model.at("vocab").at(left + right);
+    EXPECT_GE(merged, before);
+    before = merged;
+    EXPECT_GE(model.at("vocab").at(left).get<uint32_t>(), 259U) << left;
+    EXPECT_GE(model.at("vocab").at(right).get<uint32_t>(), 259U) << right;
+  }
+  EXPECT_EQ(nlohmann::json::parse(read_text_file(out_ / "tokenizer_config.json")).at("tokenizer_class"), "PreTrainedTokenizerFast");
 }
 
 TEST_F(Export, NeitherFamily_NamesTheKey) {

@@ -1,0 +1,134 @@
+// The format is that of the library `tokenizers`: https://huggingface.co/docs/tokenizers. Which settings give the ids of SentencePiece was found
+// by comparing ids.
+
+#include "tokenizer/text/hugging_face_json.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/base/file.h"
+#include "engine/base/json.h"
+#include "tokenizer/text/model_proto.h"
+
+namespace lapilli {
+
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* kSpaceSymbol = "\xE2\x96\x81";  // U+2581
+
+bool is_text(const ModelPiece& piece) { return piece.kind == PieceKind::kNormal || piece.kind == PieceKind::kUserDefined; }
+
+bool has_byte_pieces(const ModelProto& model) {
+  return std::ranges::any_of(model.pieces, [](const ModelPiece& piece) { return piece.kind == PieceKind::kByte; });
+}
+
+// The pairs that BPE may merge, in the order in which SentencePiece prefers them: every cut of a piece into two pieces. A piece that comes
+// earlier in the vocabulary is merged first.
+ordered_json merges_of(const ModelProto& model) {
+  std::unordered_map<std::string_view, uint32_t> ids;
+  for (uint32_t id = 0; id < model.pieces.size(); ++id)
+    if (is_text(model.pieces[id])) ids.emplace(model.pieces[id].piece, id);
+  std::vector<std::tuple<uint32_t, uint32_t, uint32_t>> merges;  // merged, left, right
+  for (const auto& [piece, merged] : ids) {
+    for (size_t cut = 1; cut < piece.size(); ++cut) {
+      const auto left = ids.find(piece.substr(0, cut)), right = ids.find(piece.substr(cut));
+      if (left != ids.end() && right != ids.end()) merges.emplace_back(merged, left->second, right->second);
+    }
+  }
+  std::ranges::sort(merges);
+  ordered_json pairs = ordered_json::array();
+  for (const auto& [merged, left, right] : merges) pairs.push_back({model.pieces[left].piece, model.pieces[right].piece});
+  return pairs;
+}
+
+ordered_json unigram_json(const ModelProto& model, uint32_t unknown) {
+  ordered_json pieces = ordered_json::array();
+  for (const ModelPiece& piece : model.pieces) pieces.push_back({piece.piece, piece.score});
+  return {{"type", "Unigram"}, {"unk_id", unknown}, {"vocab", pieces}, {"byte_fallback", has_byte_pieces(model)}};
+}
+
+// Also a vocabulary of characters or bytes: nothing is merged there.
+ordered_json bpe_json(const ModelProto& model, uint32_t unknown) {
+  ordered_json ids = ordered_json::object();
+  for (uint32_t id = 0; id < model.pieces.size(); ++id) ids[model.pieces[id].piece] = id;
+  return {{"type", "BPE"},
+          {"dropout", nullptr},
+          {"unk_token", model.pieces[unknown].piece},
+          {"continuing_subword_prefix", nullptr},
+          {"end_of_word_suffix", nullptr},
+          {"fuse_unk", true},
+          {"byte_fallback", has_byte_pieces(model)},
+          {"ignore_merges", false},
+          {"vocab", ids},
+          {"merges", model.kind == ModelKind::kBpe ? merges_of(model) : ordered_json::array()}};
+}
+
+ordered_json added_tokens(const ModelProto& model) {
+  ordered_json added = ordered_json::array();
+  for (uint32_t id = 0; id < model.pieces.size(); ++id) {
+    const PieceKind kind = model.pieces[id].kind;
+    if (kind != PieceKind::kControl && kind != PieceKind::kUnknown) continue;
+    added.push_back({{"id", id},
+                     {"content", model.pieces[id].piece},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", true}});
+  }
+  return added;
+}
+
+uint32_t unknown_id(const ModelProto& model) {
+  const auto unknown = std::ranges::find(model.pieces, PieceKind::kUnknown, &ModelPiece::kind);
+  return unknown == model.pieces.end() ? 0 : static_cast<uint32_t>(unknown - model.pieces.begin());
+}
+
+ordered_json tokenizer_json(const ModelProto& model) {
+  const ordered_json replace{{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceSymbol}};
+  const ordered_json restore{{"type", "Replace"}, {"pattern", {{"String", kSpaceSymbol}}}, {"content", " "}};
+  ordered_json decoders = ordered_json::array();
+  if (model.escape_whitespaces) decoders.push_back(restore);
+  decoders.push_back({{"type", "ByteFallback"}});
+  decoders.push_back({{"type", "Fuse"}});
+  const uint32_t unknown = unknown_id(model);
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", added_tokens(model)},
+          {"normalizer", model.escape_whitespaces ? replace : ordered_json(nullptr)},
+          {"pre_tokenizer", nullptr},
+          {"post_processor", nullptr},
+          {"decoder", {{"type", "Sequence"}, {"decoders", decoders}}},
+          {"model", model.kind == ModelKind::kUnigram ? unigram_json(model, unknown) : bpe_json(model, unknown)}};
+}
+
+}  // namespace
+
+HuggingFaceTokenizer hugging_face_tokenizer(const Tokenizer& tokenizer, uint32_t context) {
+  const ModelProto model = parse_model(read_text_file(tokenizer.path()));
+  if (model.kind == ModelKind::kWord)
+    throw Error("'{}' splits text into words: there is no such tokenizer.json; use a unigram, bpe or char model", tokenizer.path().string());
+  ordered_json special{{"unk_token", model.pieces[unknown_id(model)].piece}};
+  // Documents are trained behind the piece that ends the one before: the beginning of a text is that, too. No model here saw another BOS.
+  if (const auto eos = tokenizer.eos_id()) special["bos_token"] = special["eos_token"] = tokenizer.piece(*eos);
+  ordered_json config{{"tokenizer_class", "PreTrainedTokenizerFast"},
+                      {"add_bos_token", false},
+                      {"add_eos_token", false},
+                      {"add_prefix_space", false},
+                      {"clean_up_tokenization_spaces", false},
+                      {"model_max_length", context}};
+  config.update(special);
+  return {.tokenizer = json_text(tokenizer_json(model), 1) + "\n",
+          .tokenizer_config = json_text(config, 2) + "\n",
+          .special_tokens_map = json_text(special, 2) + "\n"};
+}
+
+}  // namespace lapilli

@@ -1,0 +1,19 @@
+#pragma once
+// A SentencePiece model as the files from which `AutoTokenizer` of transformers (its "fast" tokenizers) makes the same ids.
+
+#include <cstdint>
+#include <string>
+
+#include "tokenizer/text/tokenizer.h"
+
+namespace lapilli {
+
+struct HuggingFaceTokenizer {
+  std::string tokenizer, tokenizer_config, special_tokens_map;  // the texts of tokenizer.json, tokenizer_config.json, special_tokens_map.json
+};
+
+// `context`: the most tokens that the model reads. The ids are those of Tokenizer::encode() for texts that hold neither U+2581 nor the text of
+// a special piece, which transformers always takes for that piece. Throws Error when the file cannot be read or is a model by words.
+HuggingFaceTokenizer hugging_face_tokenizer(const Tokenizer& tokenizer, uint32_t context);
+
+}  // namespace lapilli
