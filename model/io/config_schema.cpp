@@ -110,6 +110,7 @@ constexpr Key kKeys[] = {
     {"train", "keep", [](Config& c) { return Field(&c.train.keep); }},
     {"train", "keep_best", [](Config& c) { return Field(&c.train.keep_best); }},
     {"train", "seed", [](Config& c) { return Field(&c.train.seed); }, Range{}, Change::refused},
+    {"train", "init_from", [](Config& c) { return Field(&c.train.init_from); }},
     {"train", "recompute", [](Config& c) { return Field(&c.train.recompute); }},
     {"train", "precision", [](Config& c) { return choice(c.train.precision, kPrecisionNames); }},
 };
@@ -242,6 +243,9 @@ constexpr std::pair<std::string_view, std::string_view> kNamesElsewhere[] = {
     {"save_total_limit", "train.keep"},
     {"gradient_checkpointing", "train.recompute"},
     {"recompute_activations", "train.recompute"},
+    {"resume_from_checkpoint", "train.init_from"},
+    {"model_name_or_path", "train.init_from"},
+    {"pretrained", "train.init_from"},
     {"dtype", "train.precision"},
     {"torch_dtype", "train.precision"},
     {"fp16", "train.precision"},

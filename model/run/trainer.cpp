@@ -14,6 +14,7 @@
 #include "model/io/config_toml.h"
 #include "model/loss/loss_plan_tuning.h"
 #include "model/run/failure_report.h"
+#include "model/run/init_from.h"
 #include "model/run/trainer_report.h"
 #include "model/train/lr_schedule.h"
 #include "shaders/embedded_shaders.h"
@@ -56,6 +57,7 @@ Config with_absolute_paths(Config config) {
   };
   make_absolute(config.data.dir);
   make_absolute(config.teacher);
+  make_absolute(config.train.init_from);
   return config;
 }
 
@@ -120,6 +122,9 @@ void Trainer::allocate_memory() {
 void Trainer::load_or_make_state() {
   if (options_.resume) {
     LoadedCheckpoint loaded = load_checkpoint(find_latest_checkpoint(folder_.path()));
+    if (loaded.state.first_moment.empty())
+      throw Error("'{}' was imported and holds no optimizer state: begin a new run with train.init_from = \"{}\"", loaded.folder.string(),
+                  options_.run_dir.string());
     changed_keys_ = require_same_run(loaded, config_, train_shard_, val_shard_);
     state_ = std::move(loaded.state);
     resumed_commit_ = loaded.commit;
@@ -129,12 +134,13 @@ void Trainer::load_or_make_state() {
     state_.seed = config_.train.seed;
     state_.best_val_loss = std::numeric_limits<double>::infinity();
     state_.tokenizer_hash = train_shard_.tokenizer_hash();
+    if (!config_.train.init_from.empty()) state_.values = initial_weights_from(config_, train_shard_);
   }
   state_.data_fingerprint = data_fingerprint(train_shard_, val_shard_);
 }
 
 void Trainer::upload_state() {
-  if (!resumed_) state_.values = initial_values(table_, state_.seed);
+  if (state_.values.empty()) state_.values = initial_values(table_, state_.seed);
   memory_->weights->load(device_, state_.values);
   memory_->step->load(state_);
   // From here on they are in device memory.

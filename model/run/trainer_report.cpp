@@ -126,6 +126,10 @@ void report_init(RunLog& log, const Config& config, const ParameterTable& table,
     baselines.emplace_back("the source's entropy", per_token);
   }
   log.event(event);
+  if (!config.train.init_from.empty()) {
+    log.line(fmt::format("init        loss {:.4f} with the weights of {}", initial.loss, config.train.init_from));
+    return log.line("baselines   " + describe_baselines(std::move(baselines)) + "   (nats per token of the validation text)");
+  }
   log.line(fmt::format("init        loss {:.4f}; expected ln|V| + s2/2 = {:.4f} + {:.4f} = {:.4f}; gap {:+.4f} ({:+.2f} %)", initial.loss, ln_vocab,
                        expected - ln_vocab, expected, gap, 100 * gap / expected));
   log.line("baselines   " + describe_baselines(std::move(baselines)) + "   (nats per token of the validation text)");

@@ -78,6 +78,7 @@ struct TrainConfig {
   uint32_t keep = 2;              // newest checkpoints kept; 0: all
   bool keep_best = true;          // a checkpoint at each best evaluation; the newest of them is kept, too
   uint64_t seed = 1;
+  std::string init_from;          // a run or checkpoint whose weights the run starts with; empty: random ones
   bool recompute = false;         // recompute norms and activations in backward instead of keeping them
   Precision precision = Precision::f32;  // of GEMM operands
 };

@@ -29,6 +29,21 @@ class Run(CommandTest):
     def newest_state(self, run):
         return sorted((self.folder / run / "checkpoints").glob("step-*"))[-1] / "state.bin"
 
+    def test_InitFrom_BeginsWithTheWeightsOfAnotherRun(self):
+        self.train("first")
+        end = self.events("first", "val")[-1]
+        self.train("second", "--set", "train.init_from=first", "--set", "train.seed=9", "--stop-at", 1)
+        init, = self.events("second", "init")
+        self.assertAlmostEqual(init["loss"], end["loss"], places=6)
+        self.assertEqual([event["step"] for event in self.events("second", "step")], [1])
+        self.assertNotIn("WARNING", (self.folder / "second" / "log.txt").read_text())
+        self.train("longer", "--set", "train.init_from=first/checkpoints/step-00000006", "--set", "model.context=24", "--stop-at", 1)
+        self.run_lapilli("train", "--run", "second", "--resume", "--stop-at", 2)
+        self.fails("train", "small.toml", "--set", "data.dir=data", "--run", "third", "--set", "train.init_from=first", "--set", "model.dim=64",
+                   says="has model.dim = 32, not 64")
+        self.fails("train", "small.toml", "--set", "data.dir=data", "--run", "third", "--set", "train.init_from=nowhere", says="nowhere")
+        self.assertFalse((self.folder / "third").exists())
+
     def test_Train_LeavesARunFolder_ThatEvalGenerateAndExportTake(self):
         self.train("run")
         for name in "config.toml", "tokenizer.model", "metrics.jsonl", "log.txt", "checkpoints/step-00000006/state.bin":

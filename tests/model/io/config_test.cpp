@@ -136,6 +136,7 @@ TEST(Config, ToToml_EveryKeyChanged_ReadsBackTheSame) {
                   .keep = 14,
                   .keep_best = false,
                   .seed = INT64_MAX,
+                  .init_from = "runs/other",
                   .recompute = true,
                   .precision = Precision::bf16};
   const std::string text = to_toml(config);
