@@ -30,8 +30,7 @@ std::vector<float> initial_weights_from(const Config& config, const TokenShard& 
     if (may_differ(*difference.key, from.config.model, config.model)) continue;
     refused += fmt::format("{}{} = {}, not {}", refused.empty() ? "" : "; ", difference.key->path(), difference.before, difference.now);
   }
-  if (!refused.empty())
-    throw Error("{} has {}: set the same values, or begin from its '{}'", name, refused, (from.folder / "config.toml").string());
+  if (!refused.empty()) throw Error("{} has {}: set the same values, or begin from its '{}'", name, refused, (from.folder / "config.toml").string());
 
   const ParameterTable theirs(from.config.model), ours(config.model);
   std::vector<float> values(ours.count());

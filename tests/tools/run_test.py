@@ -29,6 +29,17 @@ class Run(CommandTest):
     def newest_state(self, run):
         return sorted((self.folder / run / "checkpoints").glob("step-*"))[-1] / "state.bin"
 
+    def test_Import_IsTheModelThatWasExported(self):
+        self.train("run")
+        self.run_lapilli("export", "run", "-o", "exported")
+        self.run_lapilli("import", "exported", "-o", "imported")
+        before, after = (json.loads(self.run_lapilli("eval", run, "--data", "data", "--json").stdout) for run in ("run", "imported"))
+        self.assertEqual(before["tokens"], after["tokens"])
+        self.assertAlmostEqual(before["loss"], after["loss"], places=6)
+        self.run_lapilli("train", "imported/config.toml", "--set", "data.dir=data", "--set", "train.init_from=imported", "--run", "tuned", "--stop-at", 1)
+        self.fails("train", "--run", "imported", "--resume", "--set", "data.dir=data", says="train.init_from")
+        self.fails("import", "exported", "-o", "run", says="'run' exists")
+
     def test_InitFrom_BeginsWithTheWeightsOfAnotherRun(self):
         self.train("first")
         end = self.events("first", "val")[-1]

@@ -119,12 +119,9 @@ HuggingFaceTokenizer hugging_face_tokenizer(const Tokenizer& tokenizer, uint32_t
   ordered_json special{{"unk_token", model.pieces[unknown_id(model)].piece}};
   // Documents are trained behind the piece that ends the one before: the beginning of a text is that, too. No model here saw another BOS.
   if (const auto eos = tokenizer.eos_id()) special["bos_token"] = special["eos_token"] = tokenizer.piece(*eos);
-  ordered_json config{{"tokenizer_class", "PreTrainedTokenizerFast"},
-                      {"add_bos_token", false},
-                      {"add_eos_token", false},
-                      {"add_prefix_space", false},
-                      {"clean_up_tokenization_spaces", false},
-                      {"model_max_length", context}};
+  ordered_json config{
+      {"tokenizer_class", "PreTrainedTokenizerFast"}, {"add_bos_token", false},     {"add_eos_token", false}, {"add_prefix_space", false},
+      {"clean_up_tokenization_spaces", false},        {"model_max_length", context}};
   config.update(special);
   return {.tokenizer = json_text(tokenizer_json(model), 1) + "\n",
           .tokenizer_config = json_text(config, 2) + "\n",

@@ -114,7 +114,7 @@ void add_build_command(Command& data) {
   });
 }
 
-void add_import_command(Command& data) {
+void add_data_import_command(Command& data) {
   Command* command = data.add_subcommand("import", "Take tokens that another program made");
   command->footer(
       "Formats: nanogpt (16-bit tokens and nothing else), llmc (.bin of llm.c, GPT-2's 16 bits or Llama 3's 32), npy (NumPy, one dimension\n"
@@ -150,7 +150,7 @@ void add_data_command(Command& program) {
   Command* data = program.add_subcommand("data", "Turn text into tokens");
   require_command(*data);
   add_build_command(*data);
-  add_import_command(*data);
+  add_data_import_command(*data);
 }
 
 }  // namespace lapilli

@@ -22,6 +22,7 @@ void add_train_command(Command& program);
 void add_eval_command(Command& program);
 void add_generate_command(Command& program);
 void add_export_command(Command& program);
+void add_import_command(Command& program);
 void add_plan_command(Command& program);
 void add_bench_command(Command& program);
 
