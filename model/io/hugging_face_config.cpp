@@ -126,8 +126,7 @@ ModelConfig read_hugging_face_config(const std::filesystem::path& path) {
   if (!parsed.is_object()) throw Error("'{}' is not a JSON object", path.string());
   const Reader json(path.string(), parsed);
   const std::string type = json.text("model_type", "");
-  if (type != "gpt2" && type != "llama")
-    throw Error("'{}': model_type = \"{}\" cannot be imported; gpt2 and llama can", path.string(), type);
+  if (type != "gpt2" && type != "llama") throw Error("'{}': model_type = \"{}\" cannot be imported; gpt2 and llama can", path.string(), type);
   ModelConfig m = type == "gpt2" ? gpt2_model(json) : llama_model(json);
   m.vocab_size = json.count("vocab_size");
   return m;

@@ -100,7 +100,8 @@ std::vector<float> read_weights(const WeightFiles& files, const ParameterTable& 
     }
   }
   for (const auto& [name, file] : files.tensors())
-    if (!used.contains(name) && !is_no_parameter(name, model)) throw Error("'{}': the model of config.json has no place for the tensor {}", folder, name);
+    if (!used.contains(name) && !is_no_parameter(name, model))
+      throw Error("'{}': the model of config.json has no place for the tensor {}", folder, name);
   return values;
 }
 

@@ -103,6 +103,12 @@ class Run(CommandTest):
         self.assertEqual(of_text["data"], "text")
         (self.folder / "one.txt").write_text("a")
         self.fails("eval", "run", "--data", "one.txt", says="'one.txt' has 1 token(s)")
+        (self.folder / "short.txt").write_text("the")  # fewer tokens than the context: the pass has their number of rows, and the same loss
+        short, whole = (json.loads(self.run_lapilli("eval", "run", "--data", "short.txt", "--json", *more).stdout)
+                        for more in ((), ("--context", 16, "--batch", 4)))
+        self.assertEqual((short["context"], whole["context"], short["tokens"]), (short["tokens"], 16, whole["tokens"]))
+        self.assertAlmostEqual(short["loss"], whole["loss"], places=5)
+        self.misused("eval", "run", "--data", "data", "--context", 17, says="17 is more than the model's context of 16")
         strided = json.loads(self.run_lapilli("eval", "run", "--data", "data", "--stride", 5, "--json").stdout)
         self.assertEqual(strided["tokens"], about["val"]["tokens"] - 1)
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -28,7 +29,8 @@ namespace {
 struct EvalOptions {
   std::string checkpoint, data, split = "val", device;
   std::optional<KernelClass> kernels;
-  uint32_t stride = 0;  // 0: the context
+  uint32_t context = 0, batch = 0;  // 0: the run's, or what the text needs
+  uint32_t stride = 0;              // 0: the context
   bool as_json = false;
 };
 
@@ -67,13 +69,32 @@ EvalData open_data(const EvalOptions& options, const LoadedModel& model, std::op
   return {TokenShard(shard)};
 }
 
-nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel& model, const EvalData& data, uint32_t stride) {
+// The pass's shape: a short text does not pay for the run's batch and context.
+struct Windows {
+  uint32_t context, batch, stride;
+};
+
+Windows choose_windows(const EvalOptions& options, const Config& config, uint64_t tokens) {
+  const uint32_t most = config.model.context;
+  if (options.context > most) throw UsageError("--context", fmt::format("{} is more than the model's context of {}", options.context, most));
+  Windows windows{};
+  windows.context = options.context > 0 ? options.context : static_cast<uint32_t>(std::min<uint64_t>(most, tokens - 1));
+  if (options.stride > (options.context > 0 ? options.context : most))
+    throw UsageError("--stride", fmt::format("{} is more than the {}context of {}", options.stride, options.context > 0 ? "" : "model's ",
+                                             options.context > 0 ? options.context : most));
+  windows.stride = options.stride > 0 ? std::min(options.stride, windows.context) : windows.context;
+  const uint64_t needed = (tokens - 1 + windows.stride - 1) / windows.stride;
+  windows.batch = options.batch > 0 ? options.batch : static_cast<uint32_t>(std::min<uint64_t>(config.data.batch, needed));
+  return windows;
+}
+
+nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel& model, const EvalData& data, const Windows& windows) {
   const TokenShard& shard = data.shard;
   nlohmann::ordered_json json{{"checkpoint", model.checkpoint().folder.string()},
                               {"step", model.checkpoint().state.step},
                               {"data", shard.name()},
-                              {"context", model.config().model.context},
-                              {"stride", stride},
+                              {"context", windows.context},
+                              {"stride", windows.stride},
                               {"tokens", result.tokens},
                               {"loss", result.loss},
                               {"perplexity", result.perplexity},
@@ -99,27 +120,25 @@ Precision scoring_precision(const DeviceCaps& caps, Precision trained) {
 void evaluate(const EvalOptions& options) {
   LoadedModel model(options.checkpoint, {.selector = options.device, .kernel_class = options.kernels});
   const Config& config = model.config();
-  const uint32_t stride = options.stride == 0 ? config.model.context : options.stride;
-  if (stride > config.model.context)
-    throw UsageError("--stride", fmt::format("{} is more than the model's context of {}", stride, config.model.context));
   std::optional<StagedFolder> temporary;
   const EvalData data = open_data(options, model, temporary);
   const TokenShard& shard = data.shard;
   if (shard.token_count() < 2) throw Error("'{}' has {} token(s): evaluation needs at least 2", shard.name(), shard.token_count());
   shard.require_tokenizer(model.checkpoint().state.tokenizer_hash, "the checkpoint");
 
+  const Windows windows = choose_windows(options, config, shard.token_count());
   const Precision precision = scoring_precision(model.device().caps(), config.train.precision);
   check::require_right_kernels(model.device().caps(), embedded_shaders_hash(), precision);
-  EvaluationPass pass(model.device(), model.kept(), model.scratch(), config.model, config.loss, precision, config.data.batch, config.model.context,
+  EvaluationPass pass(model.device(), model.kept(), model.scratch(), config.model, config.loss, precision, windows.batch, windows.context,
                       config.data.document_mask);
   model.commit();
   pass.record(model.kernels(), model.weights());
   warn_of_lost_text(shard.name(), data.lost_bytes, shard.text_bytes());
-  const EvaluationResult result = pass.run(shard, UINT64_MAX, stride);
-  if (options.as_json) return print(json_text(to_json(result, model, data, stride), 2) + "\n");
+  const EvaluationResult result = pass.run(shard, UINT64_MAX, windows.stride);
+  if (options.as_json) return print(json_text(to_json(result, model, data, windows), 2) + "\n");
   print(fmt::format("checkpoint     {} (step {})\n", model.checkpoint().folder.string(), model.checkpoint().state.step));
-  print(fmt::format("data           {}: {} tokens scored, context {}, stride {}\n", options.data, group_digits(result.tokens), config.model.context,
-                    stride));
+  print(fmt::format("data           {}: {} tokens scored, context {}, stride {}\n", options.data, group_digits(result.tokens), windows.context,
+                    windows.stride));
   print(fmt::format("loss           {:.4f} +- {:.4f} nats per token\n", result.loss, result.standard_error));
   if (const double nats = shard.source_entropy_nats(); std::isfinite(nats))
     print(fmt::format("source entropy {:.4f} nats per token: the lower bound for any model\n", nats / static_cast<double>(shard.token_count())));
@@ -139,6 +158,8 @@ void add_eval_command(Command& program) {
   add_checkpoint_argument(*command, options->checkpoint);
   command->add_option("--data", options->data, "Folder made by `data build`, a token shard, or a text file")->required()->type_name("DIR|FILE");
   command->add_option("--split", options->split, "Which part of a folder: train or val")->check(one_of({"train", "val"}))->capture_default_str();
+  command->add_option("--context", options->context, "Tokens of a window, at most the model's (default)")->check(positive())->type_name("T");
+  command->add_option("--batch", options->batch, "Windows at a time (default: the run's data.batch)")->check(positive())->type_name("B");
   command->add_option("--stride", options->stride, "Tokens from window to window (default: the context)")->check(positive())->type_name("S");
   add_device_option(*command, options->device);
   add_kernels_option(*command, options->kernels);
