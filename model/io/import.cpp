@@ -81,8 +81,16 @@ bool is_no_parameter(const std::string& name, const ModelConfig& model) {
          (model.tie_embeddings && name == "lm_head.weight");
 }
 
-std::vector<float> read_weights(const WeightFiles& files, const ParameterTable& table, const ModelConfig& model, const std::string& folder) {
-  std::vector<float> values(table.count());
+struct Source {
+  const ParameterSpec* spec;
+  const ExportPiece* piece;
+  std::string name;  // in the file
+  const SafetensorsFile* file;
+};
+
+// Where each part of each parameter is. Nothing is allocated for a configuration that the files do not fill.
+std::vector<Source> find_sources(const WeightFiles& files, const ParameterTable& table, const ModelConfig& model, const std::string& folder) {
+  std::vector<Source> sources;
   std::set<std::string> used;
   for (const ParameterSpec& spec : table.specs()) {
     for (const ExportPiece& piece : spec.pieces) {
@@ -95,13 +103,20 @@ std::vector<float> read_weights(const WeightFiles& files, const ParameterTable& 
       for (uint32_t i = 0; i < shape.rank(); ++i) wanted.push_back(shape[i]);
       if (const std::vector<uint64_t>& is = file->info(name).shape; is != wanted)
         throw Error("'{}': tensor {} is [{}], config.json makes it [{}]", folder, name, fmt::join(is, ", "), fmt::join(wanted, ", "));
-      copy_from_piece(values, spec, piece, file->read<float>(name));
+      sources.push_back({&spec, &piece, name, file});
       used.insert(name);
     }
   }
   for (const auto& [name, file] : files.tensors())
     if (!used.contains(name) && !is_no_parameter(name, model))
       throw Error("'{}': the model of config.json has no place for the tensor {}", folder, name);
+  return sources;
+}
+
+std::vector<float> read_weights(const WeightFiles& files, const ParameterTable& table, const ModelConfig& model, const std::string& folder) {
+  const std::vector<Source> sources = find_sources(files, table, model, folder);
+  std::vector<float> values(table.count());
+  for (const Source& source : sources) copy_from_piece(values, *source.spec, *source.piece, source.file->read<float>(source.name));
   return values;
 }
 
@@ -133,6 +148,8 @@ Imported import_hugging_face(const fs::path& folder, const fs::path& run) {
     throw Error("'{}' has {} pieces, but config.json has vocab_size = {}", tokenizer_path.string(), tokenizer.vocab_size(), config.model.vocab_size);
 
   const WeightFiles files(folder);
+  if (config.model.layers > files.tensors().size())
+    throw Error("'{}' has {} tensors, too few for the {} layers of config.json", folder.string(), files.tensors().size(), config.model.layers);
   const ParameterTable table(config.model);
   TrainingState state;
   state.seed = config.train.seed;

@@ -15,6 +15,7 @@
 #include "engine/tuning/tuning_file.h"
 #include "model/io/checkpoint.h"
 #include "model/io/config_toml.h"
+#include "model/io/hugging_face_config.h"
 #include "model/io/safetensors.h"
 #include "model/io/state_file.h"
 #include "model/run/run_log.h"
@@ -169,6 +170,18 @@ std::vector<Buffer> safetensors_seeds() {
   writer.write(std::vector<int32_t>(1, 1));
   writer.commit();
   return {read(path)};
+}
+
+void parse_hugging_face_config(Bytes bytes) {
+  refused_or_used([&] { read_hugging_face_config(write("config.json", bytes)); });
+}
+
+std::vector<Buffer> hugging_face_config_seeds() {
+  const auto as_buffer = [](std::string_view text) { return Buffer(text.begin(), text.end()); };
+  return {
+      as_buffer(R"({"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 8, "n_positions": 4, "vocab_size": 9, "tie_word_embeddings": true})"),
+      as_buffer(R"({"model_type": "llama", "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 8, "intermediate_size": 20, )"
+                R"("vocab_size": 9, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 64}})")};
 }
 
 void parse_tokenizer(Bytes bytes) {
@@ -330,7 +343,8 @@ constexpr Parser kParsers[] = {{"shard", parse_shard, shard_seeds},
                                {"nats", parse_nats, nats_seeds},
                                {"metrics", parse_metrics, metrics_seeds},
                                {"dataset", parse_dataset, dataset_seeds},
-                               {"tokens", parse_tokens, tokens_seeds}};
+                               {"tokens", parse_tokens, tokens_seeds},
+                               {"hfconfig", parse_hugging_face_config, hugging_face_config_seeds}};
 
 }  // namespace
 
