@@ -13,6 +13,7 @@
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/json.h"
+#include "engine/base/log.h"
 #include "tokenizer/text/model_proto.h"
 
 namespace lapilli {
@@ -116,6 +117,9 @@ HuggingFaceTokenizer hugging_face_tokenizer(const Tokenizer& tokenizer, uint32_t
   const ModelProto model = parse_model(read_text_file(tokenizer.path()));
   if (model.kind == ModelKind::kWord)
     throw Error("'{}' splits text into words: there is no such tokenizer.json; use a unigram, bpe or char model", tokenizer.path().string());
+  if (model.replaces_characters)
+    log_warning("'{}' replaces characters before it splits text, and tokenizer.json does not: transformers may make other ids of some texts",
+                tokenizer.path().string());
   ordered_json special{{"unk_token", model.pieces[unknown_id(model)].piece}};
   // Documents are trained behind the piece that ends the one before: the beginning of a text is that, too. No model here saw another BOS.
   if (const auto eos = tokenizer.eos_id()) special["bos_token"] = special["eos_token"] = tokenizer.piece(*eos);

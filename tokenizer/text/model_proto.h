@@ -4,7 +4,7 @@
 //   ModelProto     1: SentencePiece (repeated)   2: TrainerSpec   3: NormalizerSpec
 //   SentencePiece  1: piece, string   2: score, float   3: type, enum
 //   TrainerSpec    3: model_type   4: vocab_size   35: byte_fallback   40..43: unk, bos, eos, pad id
-//   NormalizerSpec 1: name   3: add_dummy_prefix   4: remove_extra_whitespaces   5: escape_whitespaces
+//   NormalizerSpec 1: name   2: precompiled_charsmap   3: add_dummy_prefix   4: remove_extra_whitespaces   5: escape_whitespaces
 
 #include <cstdint>
 #include <string>
@@ -31,6 +31,7 @@ struct ModelProto {
   // As read from a file; our own files set neither.
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
+  bool replaces_characters = false;  // by its precompiled_charsmap
 };
 
 // <unk>, <s>, </s> and the 256 byte pieces: the beginning of each of our vocabularies.
