@@ -71,9 +71,14 @@ RunFolder::RunFolder(fs::path path, bool resume, bool just_made) : path_(std::mo
   }
 }
 
+void RunFolder::unlock() {
+  if (lock_.open.is_open() && still_names(lock_path_, lock_.open)) unlink(lock_path_.c_str());
+  lock_.open = Descriptor();
+}
+
 RunFolder::~RunFolder() {
   remove_unkept();
-  if (lock_.open.is_open() && still_names(lock_path_, lock_.open)) unlink(lock_path_.c_str());
+  unlock();
 }
 
 void RunFolder::keep() { unkept_folder = nullptr; }

@@ -30,6 +30,8 @@ class RunFolder {
   std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
 
   void keep();
+  // Others may train here. The destructor does it, too.
+  void unlock();
   // For a signal handler that ends the process: what the destructor does to the folder that was made and is not kept. Async-signal-safe.
   static void remove_unkept();
 

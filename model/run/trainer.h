@@ -59,6 +59,8 @@ class Trainer {
   const Config& config() const { return config_; }
   // Whether kernels are still being compiled that no step has waited for. The destructor waits for them.
   bool is_compiling() const { return kernels_.progress().compiled < kernels_.progress().started; }
+  // For a process that ends without destructors, after run().
+  void release_folder() { folder_.unlock(); }
   const EvaluationResult& last_evaluation() const { return last_evaluation_; }
   double best_val_loss() const { return state_.best_val_loss; }
 

@@ -84,7 +84,10 @@ void train(const TrainCommandOptions& options) {
   print(fmt::format("run         {}\n", train_options.run_dir.string()));
   flush_output();
   // A short run is over before the large kernels are compiled, and a driver that compiles cannot be interrupted. All files are written.
-  if (trainer.is_compiling()) std::_Exit(0);
+  if (trainer.is_compiling()) {
+    trainer.release_folder();
+    std::_Exit(0);
+  }
 }
 
 }  // namespace
