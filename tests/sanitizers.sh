@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the tests that need no device with a sanitizer and runs them.
 # Usage: tests/sanitizers.sh asan     addresses and undefined behaviour: files, formats, parsers, tokenizers, shards
-#        tests/sanitizers.sh tsan     data races: loader, prefetcher, log, checkpoint writer, thread pool
+#        tests/sanitizers.sh tsan     data races: loader, prefetcher, encoder, log, checkpoint writer, thread pool
 # Exit 77 where the compiler has no such sanitizer.
 set -euo pipefail
 cd "$(dirname "$0")/.."

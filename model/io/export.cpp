@@ -104,14 +104,12 @@ ordered_json llama_config(const ModelConfig& m) {
 
 const char* torch_name(TensorType type) { return type == TensorType::f16 ? "float16" : type == TensorType::bf16 ? "bfloat16" : "float32"; }
 
-// Documents are trained behind the token that ends the one before: the beginning of a text is that, too. No model here saw another BOS.
-ordered_json special_ids(const Tokenizer& tokenizer) {
-  const std::optional<uint32_t> end = tokenizer.eos_id();
-  const ordered_json id = end ? ordered_json(*end) : ordered_json(nullptr);
+ordered_json special_ids(const HuggingFaceTokenizer& tokenizer) {
+  const ordered_json id = tokenizer.document_end ? ordered_json(*tokenizer.document_end) : ordered_json(nullptr);
   return {{"bos_token_id", id}, {"eos_token_id", id}};
 }
 
-ordered_json hugging_face_config(const ModelConfig& model, Arch arch, const Tokenizer& tokenizer, TensorType type) {
+ordered_json hugging_face_config(const ModelConfig& model, Arch arch, const HuggingFaceTokenizer& tokenizer, TensorType type) {
   ordered_json config = arch == Arch::gpt2 ? gpt2_config(model) : llama_config(model);
   config["tie_word_embeddings"] = model.tie_embeddings;
   config["initializer_range"] = shortest(ModelConfig::kInitStd);
@@ -227,8 +225,7 @@ std::vector<std::string> export_safetensors(const LoadedCheckpoint& checkpoint, 
   const ParameterTable table(model);
   CHECK_EQ(checkpoint.state.values.size(), table.count());
   const std::filesystem::path tokenizer_path = checkpoint.folder / "tokenizer.model";
-  const Tokenizer tokenizer(tokenizer_path);
-  const HuggingFaceTokenizer files = hugging_face_tokenizer(tokenizer, model.context);
+  const HuggingFaceTokenizer tokenizer = hugging_face_tokenizer(Tokenizer(tokenizer_path), model.context);
 
   StagedFolder staged(out_dir);
   std::vector<std::string> names =
@@ -239,9 +236,9 @@ std::vector<std::string> export_safetensors(const LoadedCheckpoint& checkpoint, 
   };
   copy_file_atomically(tokenizer_path, staged / "tokenizer.model");
   names.emplace_back("tokenizer.model");
-  write_text("tokenizer.json", files.tokenizer);
-  write_text("tokenizer_config.json", files.tokenizer_config);
-  write_text("special_tokens_map.json", files.special_tokens_map);
+  write_text("tokenizer.json", tokenizer.tokenizer);
+  write_text("tokenizer_config.json", tokenizer.tokenizer_config);
+  write_text("special_tokens_map.json", tokenizer.special_tokens_map);
   write_text("generation_config.json", json_text(special_ids(tokenizer), 2) + "\n");
   write_text("config.json", json_text(hugging_face_config(model, arch, tokenizer, settings.type), 2) + "\n");
   std::vector<const char*> published;

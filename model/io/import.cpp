@@ -1,5 +1,6 @@
 #include "model/io/import.h"
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -81,6 +82,14 @@ bool is_no_parameter(const std::string& name, const ModelConfig& model) {
          (model.tie_embeddings && name == "lm_head.weight");
 }
 
+// Whether a bias is one of those that the model does not have: attention_bias and mlp_bias are two keys, model.bias is one.
+bool has_no_biases(const WeightFiles& files, const std::string& name) {
+  const char* const kind = name.find("self_attn.") != std::string::npos ? "self_attn." : "mlp.";
+  return name.ends_with("_proj.bias") && std::ranges::none_of(files.tensors(), [&](const auto& tensor) {
+           return tensor.first.ends_with("_proj.bias") && tensor.first.find(kind) != std::string::npos;
+         });
+}
+
 struct Source {
   const ParameterSpec* spec;
   const ExportPiece* piece;
@@ -96,7 +105,7 @@ std::vector<Source> find_sources(const WeightFiles& files, const ParameterTable&
     for (const ExportPiece& piece : spec.pieces) {
       const std::string name = files.find(piece.name) != nullptr ? piece.name : without_prefix(piece.name);
       const SafetensorsFile* file = files.find(name);
-      if (file == nullptr && model.arch == Arch::llama && name.ends_with("_proj.bias")) continue;  // zeros
+      if (file == nullptr && model.arch == Arch::llama && has_no_biases(files, name)) continue;  // zeros
       if (file == nullptr) throw Error("'{}' has no tensor {}", folder, piece.name);
       const Shape shape = piece_shape(spec, piece);
       std::vector<uint64_t> wanted;
@@ -133,7 +142,7 @@ Imported import_hugging_face(const fs::path& folder, const fs::path& run) {
   if (!fs::is_directory(folder)) throw Error("'{}' is not a folder with config.json and model.safetensors", folder.string());
   Config config;
   config.model = read_hugging_face_config(folder / "config.json");
-  config.data.batch = 1;
+  config.data.batch = 1;  // contexts of others may be long
   try {
     validate_config(config);
   } catch (const Error& error) {

@@ -71,6 +71,9 @@ class Data(CommandTest):
         (self.folder / "part1.gz").write_bytes(gzip.compress(text))
         self.run_lapilli("tokenizer", "train", "--type", "unigram", "--vocab-size", 400, "-i", "part*.gz", "-o", "again.model")
         self.assertEqual((self.folder / "again.model").read_bytes(), (self.folder / "t.model").read_bytes())
+        (self.folder / "lines.jsonl").write_text("".join(json.dumps({"body": line}) + "\n" for line in text.decode().splitlines() if line))
+        self.run_lapilli("tokenizer", "train", "--type", "char", "-i", "lines.jsonl", "--field", "body", "-o", "chars.model")
+        self.fails("tokenizer", "train", "--type", "char", "-i", "lines.jsonl", "-o", "chars.model", says="lines.jsonl")
         self.run_lapilli("data", "build", "--tokenizer", "t.model", "-i", "part[0-9].gz", "-o", "again")
         plain, packed = (json.loads((self.folder / name / "dataset.json").read_text()) for name in ("data", "again"))
         for split in "train", "val":

@@ -121,15 +121,16 @@ HuggingFaceTokenizer hugging_face_tokenizer(const Tokenizer& tokenizer, uint32_t
     log_warning("'{}' replaces characters before it splits text, and tokenizer.json does not: transformers may make other ids of some texts",
                 tokenizer.path().string());
   ordered_json special{{"unk_token", model.pieces[unknown_id(model)].piece}};
-  // Documents are trained behind the piece that ends the one before: the beginning of a text is that, too. No model here saw another BOS.
-  if (const auto eos = tokenizer.eos_id()) special["bos_token"] = special["eos_token"] = tokenizer.piece(*eos);
+  const std::optional<uint32_t> document_end = tokenizer.eos_id();
+  if (document_end) special["bos_token"] = special["eos_token"] = tokenizer.piece(*document_end);
   ordered_json config{
       {"tokenizer_class", "PreTrainedTokenizerFast"}, {"add_bos_token", false},     {"add_eos_token", false}, {"add_prefix_space", false},
       {"clean_up_tokenization_spaces", false},        {"model_max_length", context}};
   config.update(special);
   return {.tokenizer = json_text(tokenizer_json(model), 1) + "\n",
           .tokenizer_config = json_text(config, 2) + "\n",
-          .special_tokens_map = json_text(special, 2) + "\n"};
+          .special_tokens_map = json_text(special, 2) + "\n",
+          .document_end = document_end};
 }
 
 }  // namespace lapilli

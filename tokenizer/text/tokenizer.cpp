@@ -92,6 +92,8 @@ struct Tokenizer::Impl {
     }
   }
 
+  bool has_byte_fallback() const { return byte_piece_count == 256; }
+
   void encode_plain(std::vector<uint32_t>& ids, std::string_view plain) const {
     try {
       sentencepiece->encode(ids, plain);
@@ -103,7 +105,7 @@ struct Tokenizer::Impl {
   // The tokens of one word. A literal U+2581 would come back as a space, so it goes in as its three bytes.
   void encode_word(std::vector<uint32_t>& ids, std::string_view word) {
     while (!word.empty()) {
-      const size_t symbol = byte_piece_count == 256 ? word.find(kSpaceSymbol) : std::string_view::npos;
+      const size_t symbol = has_byte_fallback() ? word.find(kSpaceSymbol) : std::string_view::npos;
       const std::string_view plain = word.substr(0, symbol);
       if (!plain.empty()) encode_plain(ids, plain);
       word.remove_prefix(plain.size());
@@ -204,6 +206,7 @@ std::optional<uint32_t> Tokenizer::eos_id() const {
 }
 
 TokenizerType Tokenizer::type() const { return impl_->type; }
+bool Tokenizer::has_byte_fallback() const { return impl_->has_byte_fallback(); }
 
 const std::string& Tokenizer::piece(uint32_t id) const {
   CHECK(id < vocab_size(), "token id {} of a vocabulary of {}", id, vocab_size());

@@ -35,6 +35,7 @@ struct TokenizerSpec {
   double character_coverage = 0.9995;
   // unigram and bpe train on about this much text: a uniform, deterministic sample of lines of a larger corpus.
   uint64_t sample_bytes = 32ull << 20;
+  std::string field = "text";  // of the objects in JSON Lines: the text (CorpusOptions)
 };
 
 // Learns a vocabulary from the texts and writes a SentencePiece model file: a complete file or none. The same inputs
@@ -70,6 +71,7 @@ class Tokenizer {
   std::optional<uint32_t> bos_id() const;  // always there in models trained here
   std::optional<uint32_t> eos_id() const;
   TokenizerType type() const;
+  bool has_byte_fallback() const;  // text outside the vocabulary is spelled in the 256 byte pieces, not lost
 
   // The piece as written in the model ("▁the", "<0x0A>", "</s>"), and the bytes it decodes to (" the", "\n", "").
   const std::string& piece(uint32_t id) const;

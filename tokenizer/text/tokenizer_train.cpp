@@ -23,13 +23,13 @@ constexpr uint32_t kSpecialPieces = 3;  // <unk>, <s>, </s>
 constexpr uint32_t kBasePieces = kSpecialPieces + 256;
 constexpr uint64_t kSampleSeed = 0x5EED;
 
-// The lines of a corpus, without their newlines; long ones in parts. Of a corpus larger than `sample_bytes` each line
+// The lines of a corpus, without their newlines; long ones in parts. Of a corpus larger than sample_bytes each line
 // is kept with the same probability, which depends only on its number.
 class SentenceReader {
  public:
-  SentenceReader(std::span<const std::filesystem::path> inputs, uint64_t sample_bytes) : reader_(inputs) {
-    if (reader_.total_input_bytes() > sample_bytes) {
-      keep_share_ = static_cast<double>(sample_bytes) / static_cast<double>(reader_.total_input_bytes());
+  SentenceReader(std::span<const std::filesystem::path> inputs, const TokenizerSpec& spec) : reader_(inputs, {.field = spec.field}) {
+    if (reader_.total_input_bytes() > spec.sample_bytes) {
+      keep_share_ = static_cast<double>(spec.sample_bytes) / static_cast<double>(reader_.total_input_bytes());
     }
   }
 
@@ -116,7 +116,7 @@ Error explain(const SentencePieceFailure& failure, const TokenizerSpec& spec, st
 }
 
 std::string train_subwords(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs) {
-  SentenceReader sentences(inputs, spec.sample_bytes);
+  SentenceReader sentences(inputs, spec);
   bool has_characters = false;
   const SentencePieceTraining training{.is_bpe = spec.type == TokenizerType::kBpe,
                                        .vocab_size = spec.vocab_size,
@@ -137,10 +137,10 @@ std::string train_subwords(const TokenizerSpec& spec, std::span<const std::files
 
 // Every character of the corpus with its count, most frequent first, ties in code point order (of UTF-8, the byte
 // order).
-std::vector<std::pair<std::string, uint64_t>> count_characters(std::span<const std::filesystem::path> inputs) {
+std::vector<std::pair<std::string, uint64_t>> count_characters(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs) {
   std::unordered_map<std::string, uint64_t> counts;
   uint64_t ascii[128] = {};
-  CorpusReader reader(inputs);
+  CorpusReader reader(inputs, {.field = spec.field});
   for (CorpusReader::Piece piece; reader.next(piece);) {
     for (size_t i = 0; i < piece.text.size();) {
       if (const auto byte = static_cast<uint8_t>(piece.text[i]); byte < 128) {
@@ -165,7 +165,7 @@ std::vector<std::pair<std::string, uint64_t>> count_characters(std::span<const s
 std::string make_char_model(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs) {
   ModelProto model{.pieces = base_pieces(), .kind = ModelKind::kChar};
   float score = 0;
-  for (const auto& [character, count] : count_characters(inputs)) {
+  for (const auto& [character, count] : count_characters(spec, inputs)) {
     if (spec.vocab_size != 0 && model.pieces.size() >= spec.vocab_size) break;
     if (character == kSpaceSymbol) continue;  // it means a space there; a literal one is encoded as bytes
     model.pieces.push_back({character == " " ? std::string(kSpaceSymbol) : character, score, PieceKind::kNormal});
@@ -175,9 +175,9 @@ std::string make_char_model(const TokenizerSpec& spec, std::span<const std::file
   return serialize_model(model);
 }
 
-std::string make_byte_model(std::span<const std::filesystem::path> inputs) {
+std::string make_byte_model(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs) {
   if (!inputs.empty()) {
-    CorpusReader reader(inputs);  // reports unusable text now: a byte model would only delay the errors
+    CorpusReader reader(inputs, {.field = spec.field});  // reports unusable text now: a byte model would only delay the errors
     for (CorpusReader::Piece piece; reader.next(piece);) continue;
   }
   return serialize_model({.pieces = base_pieces(), .kind = ModelKind::kChar, .escape_whitespaces = false});
@@ -220,7 +220,7 @@ void train_tokenizer(const TokenizerSpec& spec, std::span<const std::filesystem:
     case TokenizerType::kUnigram:
     case TokenizerType::kBpe: model = train_subwords(spec, inputs); break;
     case TokenizerType::kChar: model = make_char_model(spec, inputs); break;
-    case TokenizerType::kByte: model = make_byte_model(inputs); break;
+    case TokenizerType::kByte: model = make_byte_model(spec, inputs); break;
   }
   write_file_atomically(output, model);
 }

@@ -75,13 +75,12 @@ struct Windows {
 };
 
 Windows choose_windows(const EvalOptions& options, const Config& config, uint64_t tokens) {
-  const uint32_t most = config.model.context;
-  if (options.context > most) throw UsageError("--context", fmt::format("{} is more than the model's context of {}", options.context, most));
+  const uint32_t most = options.context > 0 ? options.context : config.model.context;
+  if (most > config.model.context)
+    throw UsageError("--context", fmt::format("{} is more than the model's context of {}", most, config.model.context));
+  if (options.stride > most) throw UsageError("--stride", fmt::format("{} is more than the context of {}", options.stride, most));
   Windows windows{};
-  windows.context = options.context > 0 ? options.context : static_cast<uint32_t>(std::min<uint64_t>(most, tokens - 1));
-  if (options.stride > (options.context > 0 ? options.context : most))
-    throw UsageError("--stride", fmt::format("{} is more than the {}context of {}", options.stride, options.context > 0 ? "" : "model's ",
-                                             options.context > 0 ? options.context : most));
+  windows.context = options.context > 0 ? most : static_cast<uint32_t>(std::min<uint64_t>(most, tokens - 1));
   windows.stride = options.stride > 0 ? std::min(options.stride, windows.context) : windows.context;
   const uint64_t needed = (tokens - 1 + windows.stride - 1) / windows.stride;
   windows.batch = options.batch > 0 ? options.batch : static_cast<uint32_t>(std::min<uint64_t>(config.data.batch, needed));

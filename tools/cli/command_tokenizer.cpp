@@ -22,6 +22,7 @@ struct TrainTokenizerOptions {
   std::vector<std::string> inputs;
   std::string output;
   double character_coverage = TokenizerSpec{}.character_coverage;
+  std::string field = TokenizerSpec{}.field;
 };
 
 void train(const TrainTokenizerOptions& options) {
@@ -29,8 +30,8 @@ void train(const TrainTokenizerOptions& options) {
   const bool needs_size = type == TokenizerType::kUnigram || type == TokenizerType::kBpe;
   if (needs_size && options.vocab_size == 0) throw UsageError("--vocab-size", "is required for " + options.type);
   require_other_output(options.output, options.inputs);
-  train_tokenizer({.type = type, .vocab_size = options.vocab_size, .character_coverage = options.character_coverage}, to_paths(options.inputs),
-                  options.output);
+  train_tokenizer({.type = type, .vocab_size = options.vocab_size, .character_coverage = options.character_coverage, .field = options.field},
+                  to_paths(options.inputs), options.output);
   const Tokenizer made(options.output);
   print(fmt::format("{}: {} tokenizer, {} tokens\n", options.output, tokenizer_type_name(made.type()), group_digits(made.vocab_size())));
 }
@@ -66,13 +67,11 @@ void decode(const DecodeOptions& options) {
 
 void show(const std::string& path, bool as_json) {
   const Tokenizer tokenizer(path);
-  uint32_t byte_pieces = 0;
-  for (uint32_t id = 0; id < tokenizer.vocab_size(); ++id) byte_pieces += tokenizer.piece(id) == fmt::format("<0x{:02X}>", byte_pieces) ? 1 : 0;
   const auto special = [&](std::optional<uint32_t> id) { return id ? fmt::format("{} {}", *id, tokenizer.piece(*id)) : std::string("none"); };
   const std::string hash = fmt::format("{:016x}", tokenizer.hash()), type(tokenizer_type_name(tokenizer.type()));
-  const bool spells_bytes = byte_pieces == 256;
   if (as_json) {
-    nlohmann::ordered_json json{{"type", type}, {"vocab_size", tokenizer.vocab_size()}, {"byte_fallback", spells_bytes}, {"hash", hash}};
+    nlohmann::ordered_json json{
+        {"type", type}, {"vocab_size", tokenizer.vocab_size()}, {"byte_fallback", tokenizer.has_byte_fallback()}, {"hash", hash}};
     json["bos_id"] = tokenizer.bos_id() ? nlohmann::ordered_json(*tokenizer.bos_id()) : nlohmann::ordered_json(nullptr);
     json["eos_id"] = tokenizer.eos_id() ? nlohmann::ordered_json(*tokenizer.eos_id()) : nlohmann::ordered_json(nullptr);
     return print(json_text(json, 2) + "\n");
@@ -80,7 +79,8 @@ void show(const std::string& path, bool as_json) {
   print(fmt::format("type        {} (SentencePiece)\n", type));
   print(fmt::format("vocabulary  {}\n", group_digits(tokenizer.vocab_size())));
   print(fmt::format("bos, eos    {}, {}\n", special(tokenizer.bos_id()), special(tokenizer.eos_id())));
-  print(fmt::format("bytes       {}\n", spells_bytes ? "text outside the vocabulary is spelled in bytes" : "text outside the vocabulary is lost"));
+  print(fmt::format("bytes       {}\n",
+                    tokenizer.has_byte_fallback() ? "text outside the vocabulary is spelled in bytes" : "text outside the vocabulary is lost"));
   print(fmt::format("hash        {}\n", hash));
 }
 
@@ -143,6 +143,7 @@ void add_tokenizer_command(Command& program) {
       ->type_name("C")
       ->capture_default_str();
   command->add_option("-i,--input", options->inputs, "Text files")->required()->type_name("FILE");
+  command->add_option("--field", options->field, "Name of the text in the objects of JSON Lines")->type_name("NAME")->capture_default_str();
   command->add_option("-o,--output", options->output, "Model file to write")->required()->type_name("T.model");
   command->callback([options] { train(*options); });
   add_encode_command(*tokenizer);

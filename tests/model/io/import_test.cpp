@@ -72,6 +72,22 @@ class Import : public ::testing::Test {
     return error();
   }
 
+  void remove_tensor(std::string_view name) const {
+    std::vector<std::vector<float>> data;
+    std::vector<TensorInfo> tensors;
+    {
+      const SafetensorsFile file(hf_ / "model.safetensors");
+      for (const TensorInfo& tensor : file.tensors()) {
+        if (tensor.name == name) continue;
+        tensors.push_back({.name = tensor.name, .shape = tensor.shape});
+        data.push_back(file.read<float>(tensor.name));
+      }
+    }
+    SafetensorsWriter writer(hf_ / "model.safetensors", {}, tensors);
+    for (const std::vector<float>& tensor : data) writer.write(tensor);
+    writer.commit();
+  }
+
   TempDir dir_;
   fs::path hf_ = dir_ / "model", run_ = dir_ / "run";
 };
@@ -131,6 +147,21 @@ TEST_F(Import, NamesWithoutPrefix_AndTablesOfOtherVersions_AreRead) {
   EXPECT_EQ(imported().state.values, values);
 }
 
+// attention_bias without mlp_bias: ours are zeros where the model has none.
+TEST_F(Import, BiasesOfAttentionAlone_AreReadAndOthersZero) {
+  Config biased = llama();
+  biased.model.bias = true;
+  std::vector<float> expected = write(biased);
+  for (const char* name : {"gate_proj", "up_proj", "down_proj"})
+    for (int layer = 0; layer < 2; ++layer) remove_tensor(fmt::format("model.layers.{}.mlp.{}.bias", layer, name));
+  const ParameterTable table(biased.model);
+  for (const char* name : {"layers.0.gate_up.bias", "layers.1.gate_up.bias", "layers.0.out.bias", "layers.1.out.bias"}) {
+    const ParameterSpec& spec = table[name];
+    std::fill_n(expected.begin() + static_cast<ptrdiff_t>(spec.offset), spec.shape.elements(), 0.0F);
+  }
+  EXPECT_EQ(imported().state.values, expected);
+}
+
 TEST_F(Import, WhatCannotBeRepresented_NamesKeyAndValue) {
   EXPECT_ERROR_MENTIONS(error_with(llama(), "model_type", "mistral"), "config.json", "model_type = \"mistral\"");
   EXPECT_ERROR_MENTIONS(error_with(llama(), "hidden_act", "gelu"), "hidden_act = \"gelu\"", "silu");
@@ -147,6 +178,11 @@ TEST_F(Import, TensorsThatDoNotFit_AreNamed) {
   EXPECT_ERROR_MENTIONS(error_with(llama(), "num_hidden_layers", 3), "no tensor model.layers.2.");
   EXPECT_ERROR_MENTIONS(error_with(llama(), "num_hidden_layers", 1), "no place for the tensor model.layers.1.");
   EXPECT_ERROR_MENTIONS(error_with(llama(), "intermediate_size", 22), "model.layers.0.mlp.gate_proj.weight", "[21, 16]", "[22, 16]");
+  Config biased = llama();
+  biased.model.bias = true;
+  write(biased);
+  remove_tensor("model.layers.1.self_attn.k_proj.bias");
+  EXPECT_ERROR_MENTIONS(error(), "no tensor model.layers.1.self_attn.k_proj.bias");
   write(llama());
   fs::resize_file(hf_ / "model.safetensors", fs::file_size(hf_ / "model.safetensors") - 8);
   EXPECT_ERROR_MENTIONS(error(), "model.safetensors");

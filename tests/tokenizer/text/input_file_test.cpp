@@ -4,7 +4,6 @@
 #include <zstd.h>
 
 #include "tests/tokenizer/support.h"
-#include "tokenizer/data/corpus_encoder.h"
 #include "tokenizer/text/corpus.h"
 
 namespace lapilli::testing {
@@ -88,27 +87,6 @@ TEST(JsonLines, BadLines_ErrorsNameFileAndLine) {
         std::pair("{\"text\": \"\\ud800\"}", "not JSON")}) {
     const fs::path path = dir.write("a.jsonl", "{\"text\": \"good\"}\n" + std::string(line) + "\n");
     EXPECT_ERROR_MENTIONS(error_of([&] { documents(path); }), "a.jsonl' line 2", says);
-  }
-}
-
-TEST(EncodeCorpus, ThreadsAndBatches_SameBytes) {
-  const TempDir dir;
-  std::string text = small_text(30) + "\n<|endoftext|>\nx\n\n y\n  z\xE3\x80\x80\n\xE6\xBC\xA2\n\xC3\xA9\n" + std::string(3000, 'w');
-  text += "\n<|endoftext|>\n" + small_text(10);
-  const fs::path input = dir.write("in.txt", text);
-  for (const TokenizerType type : {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
-    const Tokenizer tokenizer = make_tokenizer(dir, type, 400, text);
-    const auto shard = [&](const EncodeOptions& options) {
-      TokenShardWriter writer(dir / "s.bin", shard_options(tokenizer));
-      encode_corpus(writer, tokenizer, {&input, 1}, options);
-      writer.finish();
-      return read_text_file(dir / "s.bin");
-    };
-    const std::string expected = shard({.threads = 1});
-    for (const unsigned threads : {1U, 2U, 4U}) {
-      for (const size_t batch_bytes : {1U, 100U, 1000U, 5000U})
-        EXPECT_TRUE(shard({.threads = threads, .batch_bytes = batch_bytes, .most_batch_bytes = 6000}) == expected) << threads << ' ' << batch_bytes;
-    }
   }
 }
 
