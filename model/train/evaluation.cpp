@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include "shaders/loss/args.h"
 
 namespace lapilli {
@@ -111,7 +112,7 @@ EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targe
   result.loss = nats / count;
   result.perplexity = std::exp(result.loss);
   const double bytes = shard.text_bytes_of(token_bytes, result.tokens);
-  result.bits_per_byte = bytes > 0 ? nats / std::log(2.0) / bytes : 0;
+  result.bits_per_byte = bytes > 0 ? nats / std::log(2.0) / bytes : std::numeric_limits<double>::quiet_NaN();
   result.top1 = top1_correct / count;
   const double variance = std::max(0.0, squares / count - result.loss * result.loss);
   result.standard_error = count > 1 ? std::sqrt(variance / (count - 1)) : 0;

@@ -12,7 +12,7 @@ namespace lapilli {
 struct EvaluationResult {
   double loss = 0;           // mean nats per valid target
   double perplexity = 0;     // exp(loss)
-  double bits_per_byte = 0;  // total nats / ln 2 / UTF-8 bytes of the scored text
+  double bits_per_byte = 0;  // total nats / ln 2 / UTF-8 bytes of the scored text; NaN where the text is not known
   double top1 = 0;           // share of targets that are the largest logit
   double standard_error = 0; // of loss, assuming independent targets
   uint64_t tokens = 0;       // valid targets

@@ -29,6 +29,18 @@ class Run(CommandTest):
     def newest_state(self, run):
         return sorted((self.folder / run / "checkpoints").glob("step-*"))[-1] / "state.bin"
 
+    def test_TokensWithoutATokenizer_TrainAndResume_AndHaveNoText(self):
+        (self.folder / "tokens.bin").write_bytes(bytes(b for i in range(3000) for b in (i * 7 % 250, 0)))
+        self.run_lapilli("data", "import", "tokens.bin", "--format", "nanogpt", "--vocab-size", 250, "-o", "tokens")
+        self.run_lapilli("train", "small.toml", "--set", "data.dir=tokens", "--run", "run", "--stop-at", 3)
+        self.run_lapilli("train", "--run", "run", "--resume")
+        self.assertEqual([event["step"] for event in self.events("run", "step")], list(range(1, 7)))
+        self.assertTrue(all(event["bits_per_byte"] is None for event in self.events("run", "val")))
+        self.assertIsNone(json.loads(self.run_lapilli("eval", "run", "--data", "tokens", "--json").stdout)["bits_per_byte"])
+        self.assertNotIn("bits per byte", self.run_lapilli("eval", "run", "--data", "tokens").stdout)
+        self.fails("generate", "run", "--prompt", "a", says="imported without their tokenizer")
+        self.fails("export", "run", "-o", "exported", says="imported without their tokenizer")
+
     def test_Import_IsTheModelThatWasExported(self):
         self.train("run")
         self.run_lapilli("export", "run", "-o", "exported")

@@ -59,7 +59,4 @@ DatasetSummary build_dataset(const std::filesystem::path& tokenizer_path, std::s
                              const std::filesystem::path& out_dir, double val_fraction = 0.1, std::span<const std::filesystem::path> val_inputs = {},
                              const EncodeOptions& options = {});
 
-// Whether a tokenizer.model, of a data set or of what was trained on one, only says that the tokens were imported without their tokenizer.
-bool is_no_tokenizer(const std::filesystem::path& tokenizer_model);
-
 }  // namespace lapilli

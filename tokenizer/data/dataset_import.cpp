@@ -20,7 +20,6 @@ namespace {
 
 constexpr size_t kBlockTokens = 1 << 16;
 constexpr uint32_t kMostTokens = 1 << 24;  // of a vocabulary
-constexpr std::string_view kNoTokenizer = "lapilli: no tokenizer";
 
 // What the data set will say of its tokens.
 struct Vocabulary {
@@ -114,12 +113,6 @@ DatasetSummary import_dataset(std::span<const std::filesystem::path> inputs, con
   about.update(describe_inputs(inputs, val_inputs, options.val_fraction));
   finish_dataset(staging, summary, vocabulary.tokenizer_file, about);
   return summary;
-}
-
-bool is_no_tokenizer(const std::filesystem::path& tokenizer_model) {
-  std::string begin(kNoTokenizer.size(), '\0');
-  std::ifstream(tokenizer_model, std::ios::binary).read(begin.data(), static_cast<std::streamsize>(begin.size()));
-  return begin == kNoTokenizer;
 }
 
 }  // namespace lapilli

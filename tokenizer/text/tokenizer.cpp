@@ -1,6 +1,7 @@
 #include "tokenizer/text/tokenizer.h"
 
 #include <algorithm>
+#include <fstream>
 #include <optional>
 #include <span>
 #include <unordered_map>
@@ -150,8 +151,17 @@ struct Tokenizer::Impl {
   std::vector<uint32_t> word_ids;
 };
 
+bool is_no_tokenizer(const std::filesystem::path& tokenizer_model) {
+  std::string begin(kNoTokenizer.size(), '\0');
+  std::ifstream(tokenizer_model, std::ios::binary).read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  return begin == kNoTokenizer;
+}
+
 Tokenizer::Tokenizer(const std::filesystem::path& model_path) {
   const std::string bytes = read_text_file(model_path);
+  if (bytes.starts_with(kNoTokenizer))
+    throw Error("'{}': the tokens were imported without their tokenizer, so there is no text for them; import them again with --tokenizer T.model",
+                model_path.string());
   try {
     impl_ = std::make_unique<Impl>(model_path, bytes);
   } catch (const std::exception& failure) {

@@ -43,6 +43,10 @@ struct TokenizerSpec {
 // texts, or too small.
 void train_tokenizer(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs, const std::filesystem::path& output);
 
+// What stands in a tokenizer's place where tokens were imported without one: a text that begins like this. Tokenizer says so in its Error.
+inline constexpr std::string_view kNoTokenizer = "lapilli: no tokenizer";
+bool is_no_tokenizer(const std::filesystem::path& tokenizer_model);
+
 // A loaded model. Also loads SentencePiece models made elsewhere (these may not be lossless: text_loss.h). encode() has a cache of
 // words: one thread at a time per object.
 class Tokenizer {

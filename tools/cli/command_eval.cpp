@@ -97,7 +97,7 @@ nlohmann::ordered_json to_json(const EvaluationResult& result, const LoadedModel
                               {"tokens", result.tokens},
                               {"loss", result.loss},
                               {"perplexity", result.perplexity},
-                              {"bits_per_byte", result.bits_per_byte},
+                              {"bits_per_byte", std::isfinite(result.bits_per_byte) ? nlohmann::ordered_json(result.bits_per_byte) : nullptr},
                               {"top1", result.top1},
                               {"stderr", result.standard_error}};
   if (data.lost_bytes > 0) json["lost_bytes"] = data.lost_bytes;
@@ -141,8 +141,9 @@ void evaluate(const EvalOptions& options) {
   print(fmt::format("loss           {:.4f} +- {:.4f} nats per token\n", result.loss, result.standard_error));
   if (const double nats = shard.source_entropy_nats(); std::isfinite(nats))
     print(fmt::format("source entropy {:.4f} nats per token: the lower bound for any model\n", nats / static_cast<double>(shard.token_count())));
-  print(fmt::format("perplexity     {:.3f}\nbits per byte  {:.4f}\ntop-1          {:.1f} %\n", result.perplexity, result.bits_per_byte,
-                    100 * result.top1));
+  print(fmt::format("perplexity     {:.3f}\n", result.perplexity));
+  if (std::isfinite(result.bits_per_byte)) print(fmt::format("bits per byte  {:.4f}\n", result.bits_per_byte));
+  print(fmt::format("top-1          {:.1f} %\n", 100 * result.top1));
 }
 
 }  // namespace
