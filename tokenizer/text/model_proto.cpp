@@ -135,6 +135,8 @@ std::string serialize_model(const ModelProto& model) {
   put_number(trainer, 41, 1);
   put_number(trainer, 42, 2);
   put_number(trainer, 43, static_cast<uint64_t>(int64_t{-1}));
+  if (!model.bos_piece.empty()) put_bytes(trainer, 46, model.bos_piece);
+  if (!model.eos_piece.empty()) put_bytes(trainer, 47, model.eos_piece);
   put_bytes(out, 2, trainer);
   std::string normalizer;
   put_bytes(normalizer, 1, "identity");

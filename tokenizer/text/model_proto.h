@@ -3,7 +3,7 @@
 //
 //   ModelProto     1: SentencePiece (repeated)   2: TrainerSpec   3: NormalizerSpec
 //   SentencePiece  1: piece, string   2: score, float   3: type, enum
-//   TrainerSpec    3: model_type   4: vocab_size   35: byte_fallback   40..43: unk, bos, eos, pad id
+//   TrainerSpec    3: model_type   4: vocab_size   35: byte_fallback   40..43: unk, bos, eos, pad id   46, 47: bos, eos piece
 //   NormalizerSpec 1: name   2: precompiled_charsmap   3: add_dummy_prefix   4: remove_extra_whitespaces   5: escape_whitespaces
 
 #include <cstdint>
@@ -27,6 +27,7 @@ struct ModelPiece {
 struct ModelProto {
   std::vector<ModelPiece> pieces;
   ModelKind kind = ModelKind::kUnigram;
+  std::string bos_piece, eos_piece;  // as written; empty: <s>, </s>
   bool escape_whitespaces = true;  // a space in the text is U+2581 in the pieces
   // As read from a file; our own files set neither.
   bool add_dummy_prefix = true;

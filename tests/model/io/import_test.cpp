@@ -53,12 +53,12 @@ class Import : public ::testing::Test {
 
   LoadedCheckpoint imported() const {
     fs::remove_all(run_);
-    import_hugging_face(hf_, run_);
+    import_model(hf_, run_);
     return load_checkpoint(run_);
   }
 
   std::string error() const {
-    const std::string message = error_of([&] { import_hugging_face(hf_, run_); });
+    const std::string message = error_of([&] { import_model(hf_, run_); });
     EXPECT_FALSE(fs::exists(run_)) << message;
     return message;
   }
@@ -199,7 +199,7 @@ TEST_F(Import, RunThatExists_IsRefused) {
   write(llama());
   fs::create_directories(run_);
   dir_.write("run/mine", "x");
-  EXPECT_ERROR_MENTIONS(error_of([&] { import_hugging_face(hf_, run_); }), "run", "exists");
+  EXPECT_ERROR_MENTIONS(error_of([&] { import_model(hf_, run_); }), "run", "exists");
   EXPECT_EQ(read_text_file(run_ / "mine"), "x");
 }
 
