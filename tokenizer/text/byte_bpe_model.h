@@ -38,20 +38,16 @@ struct ByteBpeModel {
   std::optional<uint32_t> bos, eos;
 };
 
+// The end of a document in the texts of many tokenizers.
+inline constexpr std::string_view kEndOfText = "<|endoftext|>";
+
 // "<|unused_7|>"
 std::string unused_piece(uint32_t id);
-
-// The id whose piece this is and that is an added token; none: nullopt.
-std::optional<uint32_t> find_added_token(const ByteBpeModel& model, std::string_view piece);
 
 // Appends unused pieces up to `vocab_size`: models may have more rows than their tokenizer has tokens.
 void pad_vocabulary(ByteBpeModel& model, uint32_t vocab_size);
 
-// Throws Error, naming what is wrong, for a model that cannot be used: two pieces with the same text, a merge of what is no piece, a piece of more than
-// 65,535 bytes.
-void require_usable(const ByteBpeModel& model);
-
-// The texts of tokenizer.json. Ids without a piece are unused. Throws Error naming key and value for every other kind of tokenizer (WordPiece,
+// The text of tokenizer.json. Ids without a piece are unused. Throws Error naming key and value for every other kind of tokenizer (WordPiece,
 // Unigram, another regular expression, a normalizer ...). bos and eos are those that to_tokenizer_json() wrote, else found by their usual names.
 ByteBpeModel parse_tokenizer_json(std::string_view bytes);
 // With these, transformers' PreTrainedTokenizerFast and parse_tokenizer_json() have the same ids. Nothing is added to a text there.
