@@ -1,5 +1,5 @@
 #pragma once
-// Text <-> token ids, with SentencePiece model files.
+// Text <-> token ids, with SentencePiece model files and with byte-level BPE of Hugging Face's tokenizer.json (byte_bpe_model.h).
 //
 // Models trained here are lossless: decode(encode(x)) == x, byte for byte, for every valid UTF-8 text x without NUL. No
 // Unicode normalisation, no added or removed spaces; a newline is always a separate token; text outside the vocabulary
@@ -20,11 +20,14 @@
 
 namespace lapilli {
 
-enum class TokenizerType { kUnigram, kBpe, kChar, kByte };
+struct ByteBpeModel;
 
-// "unigram", "bpe", "char", "byte"; throws Error listing them for anything else.
+// The last is only read, from tokenizer.json; the others are SentencePiece's.
+enum class TokenizerType { kUnigram, kBpe, kChar, kByte, kByteBpe };
+
+// Of those that can be trained: "unigram", "bpe", "char", "byte"; throws Error listing them for anything else.
 TokenizerType parse_tokenizer_type(std::string_view name);
-std::string_view tokenizer_type_name(TokenizerType type);
+std::string_view tokenizer_type_name(TokenizerType type);  // also "byte_bpe"
 
 struct TokenizerSpec {
   TokenizerType type = TokenizerType::kUnigram;
@@ -47,23 +50,32 @@ void train_tokenizer(const TokenizerSpec& spec, std::span<const std::filesystem:
 inline constexpr std::string_view kNoTokenizer = "lapilli: no tokenizer";
 bool is_no_tokenizer(const std::filesystem::path& tokenizer_model);
 
+// How a tokenizer's file is called in data sets, runs, checkpoints and exports: SentencePiece's, and byte-level BPE's.
+inline constexpr const char* kTokenizerNames[] = {"tokenizer.model", "tokenizer.json"};
+// Which of them, by what is in it.
+const char* tokenizer_file_name(std::string_view bytes);
+// The folder's tokenizer: the first of kTokenizerNames that is there. Without one, the first returns an empty path, the second throws Error.
+std::filesystem::path find_tokenizer(const std::filesystem::path& folder);
+std::filesystem::path tokenizer_in(const std::filesystem::path& folder);
+
 // A loaded model. Also loads SentencePiece models made elsewhere (these may not be lossless: text_loss.h). encode() has a cache of
 // words: one thread at a time per object.
 class Tokenizer {
  public:
-  explicit Tokenizer(const std::filesystem::path& model_path);
+  explicit Tokenizer(const std::filesystem::path& path);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
   // Throws Error when `text` is not UTF-8 or contains NUL. Never adds BOS or EOS; "<s>" in the text is three
-  // characters.
+  // characters. (An added token of tokenizer.json that is not special is taken wherever the text has it.)
   std::vector<uint32_t> encode(std::string_view text) const;
 
   // For text in blocks: appends to `ids` the tokens of the longest prefix whose tokens do not depend on later text, and
   // returns the length of that prefix in bytes; the caller prepends the rest to its next block. With `is_end` consumes
   // everything. The ids are those of encode() over the whole text, independent of the block boundaries.
-  // REQUIRES: valid UTF-8 without NUL (CorpusReader checks that). At most about 4 KiB stay unconsumed.
+  // REQUIRES: valid UTF-8 without NUL (CorpusReader checks that). At most about 4 KiB stay unconsumed; with byte-level BPE, whose words have
+  // no limit, the last word and a few bytes more. A word takes about 50 bytes of memory for each of its own.
   // Adds to `lost_bytes` how much of the prefix its ids do not decode back to, word by word (text_loss.h).
   size_t encode_prefix(std::vector<uint32_t>& ids, std::string_view text, bool is_end, uint64_t* lost_bytes = nullptr) const;
 
@@ -75,6 +87,7 @@ class Tokenizer {
   std::optional<uint32_t> bos_id() const;  // always there in models trained here
   std::optional<uint32_t> eos_id() const;
   TokenizerType type() const;
+  const ByteBpeModel* byte_bpe() const;  // null for SentencePiece
   bool has_byte_fallback() const;  // text outside the vocabulary is spelled in the 256 byte pieces, not lost
 
   // The piece as written in the model ("▁the", "<0x0A>", "</s>"), and the bytes it decodes to (" the", "\n", "").
@@ -83,7 +96,7 @@ class Tokenizer {
   // [vocab_size] bytes of text of each id: a special 0, a byte piece 1. The sum over encode(x) is x.size() if the model is lossless.
   std::vector<uint16_t> token_bytes() const;
 
-  // XXH3 of the model file: identifies the tokenizer.
+  // XXH3 of the file: identifies the tokenizer.
   uint64_t hash() const;
   const std::filesystem::path& path() const;
 

@@ -209,6 +209,7 @@ std::string_view tokenizer_type_name(TokenizerType type) {
     case TokenizerType::kBpe: return "bpe";
     case TokenizerType::kChar: return "char";
     case TokenizerType::kByte: return "byte";
+    case TokenizerType::kByteBpe: return "byte_bpe";
   }
   return "?";
 }
@@ -221,6 +222,7 @@ void train_tokenizer(const TokenizerSpec& spec, std::span<const std::filesystem:
     case TokenizerType::kBpe: model = train_subwords(spec, inputs); break;
     case TokenizerType::kChar: model = make_char_model(spec, inputs); break;
     case TokenizerType::kByte: model = make_byte_model(spec, inputs); break;
+    case TokenizerType::kByteBpe: throw Error("byte_bpe tokenizers are read, not trained: use unigram, bpe, char or byte");
   }
   write_file_atomically(output, model);
 }

@@ -8,6 +8,7 @@ packages=(
   glslc spirv-tools                                         # shaders
   libvulkan-dev vulkan-validationlayers mesa-vulkan-drivers # Vulkan, its validation layer, and a driver that needs no GPU
   libsentencepiece-dev libprotobuf-dev                      # SentencePiece's .pc file requires protobuf's
+  libpcre2-dev                                              # how byte-level BPE cuts text into words
   zlib1g-dev libzstd-dev                                    # compressed texts
   libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libxxhash-dev libtomlplusplus-dev
   libgtest-dev
