@@ -21,8 +21,9 @@ void write_tokenizer(GgufWriter& writer, const GgufTokenizer& tokenizer) {
   writer.add(prefix + "model", tokenizer.model);
   writer.add(prefix + "pre", tokenizer.pre);
   writer.add(prefix + "tokens", std::span(tokenizer.tokens));
-  writer.add(prefix + "scores", std::span(tokenizer.scores));
+  if (!tokenizer.scores.empty()) writer.add(prefix + "scores", std::span(tokenizer.scores));
   writer.add(prefix + "token_type", std::span(tokenizer.token_types));
+  if (!tokenizer.merges.empty()) writer.add(prefix + "merges", std::span(tokenizer.merges));
   if (tokenizer.bos) writer.add(prefix + "bos_token_id", *tokenizer.bos);
   if (tokenizer.eos) writer.add(prefix + "eos_token_id", *tokenizer.eos);
   if (tokenizer.unknown) writer.add(prefix + "unknown_token_id", *tokenizer.unknown);
@@ -52,7 +53,7 @@ void export_gguf(const LoadedCheckpoint& checkpoint, const std::filesystem::path
   const Arch arch = exportable_arch(checkpoint.config);
   const ParameterTable table(model);
   CHECK_EQ(checkpoint.state.values.size(), table.count());
-  const GgufTokenizer tokenizer = gguf_tokenizer(Tokenizer(checkpoint.folder / "tokenizer.model"));
+  const GgufTokenizer tokenizer = gguf_tokenizer(Tokenizer(tokenizer_in(checkpoint.folder)));
   const std::vector<ExportTensor> tensors = gguf_tensors(table, model, arch);
   const std::vector<float> factors = rope_factors(model);
   const std::vector<Planned> plan = plan_tensors(tensors, factors, ggml_type(type));

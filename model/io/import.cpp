@@ -118,7 +118,7 @@ Imported write_run(StagedFolder& staged, const Config& config, const Tokenizer& 
   state.best_val_loss = std::numeric_limits<double>::infinity();
   state.tokenizer_hash = tokenizer.hash();
   state.values = std::move(values);
-  const fs::path copy = staged / "tokenizer.model";
+  const fs::path copy = staged.path() / tokenizer.path().filename();
   if (tokenizer.path() != copy) copy_file_atomically(tokenizer.path(), copy);
   write_file_atomically(staged / "config.toml", to_toml(config));
   fs::create_directory(staged / "checkpoints");
@@ -154,6 +154,7 @@ GgufTokenizer read_gguf_tokenizer(const GgufFile& file) {
                           .unknown = id("unknown_token_id")};
   if (file.has(prefix + "scores"))
     for (const double score : file.numbers(prefix + "scores")) tokenizer.scores.push_back(static_cast<float>(score));
+  if (file.has(prefix + "merges")) tokenizer.merges = file.texts(prefix + "merges");
   for (const double type : file.numbers(prefix + "token_type")) tokenizer.token_types.push_back(static_cast<int32_t>(type));
   return tokenizer;
 }
@@ -170,8 +171,10 @@ Imported import_gguf(const fs::path& path, const fs::path& run) {
   std::vector<float> values = read_weights(*files, table, gguf_tensors(table, config.model, config.model.arch), of_gguf(*files, config.model));
   StagedFolder staged(run);
   try {
-    write_file_atomically(staged / "tokenizer.model", tokenizer_model(theirs));
-    return write_run(staged, config, Tokenizer(staged / "tokenizer.model"), std::move(values));
+    const std::string tokenizer = tokenizer_file(theirs);
+    const fs::path tokenizer_path = staged / tokenizer_file_name(tokenizer);
+    write_file_atomically(tokenizer_path, tokenizer);
+    return write_run(staged, config, Tokenizer(tokenizer_path), std::move(values));
   } catch (const Error& error) {
     throw Error("'{}' cannot be imported: {}", path.string(), error.what());
   }

@@ -4,11 +4,14 @@
 #include "tokenizer/text/gguf_tokenizer.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
 #include "engine/base/log.h"
+#include "tokenizer/text/byte_bpe_model.h"
 #include "tokenizer/text/model_proto.h"
 
 namespace lapilli {
@@ -45,9 +48,65 @@ void write_bytes_as_characters(ModelProto& model, const Tokenizer& tokenizer) {
   }
 }
 
+std::string byte_piece(uint32_t byte) { return fmt::format("<0x{:02X}>", byte); }
+
+// The reverse of write_bytes_as_characters(), where characters stand for all bytes that have no piece.
+void restore_bytes(ModelProto& model) {
+  std::unordered_map<std::string, size_t> ids;
+  for (size_t id = 0; id < model.pieces.size(); ++id) ids.emplace(model.pieces[id].piece, id);
+  std::vector<std::pair<size_t, std::string>> restored;
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    if (ids.contains(byte_piece(byte))) continue;
+    const auto found = byte < 128 ? ids.find(as_character(static_cast<char>(byte))) : ids.end();
+    if (found == ids.end()) return;  // a vocabulary without bytes
+    restored.emplace_back(found->second, byte_piece(byte));
+  }
+  for (const auto& [id, piece] : restored) model.pieces[id] = {.piece = piece, .kind = PieceKind::kByte};
+  model.escape_whitespaces = std::ranges::any_of(model.pieces, [](const ModelPiece& piece) { return piece.piece.find(kSpaceSymbol) != std::string::npos; });
+}
+
+struct SplitterName {
+  std::string_view pre;
+  BpeSplitter splitter;
+  bool ignores_merges;
+};
+// llama.cpp's names; the first of a splitter is the one that is written.
+constexpr SplitterName kSplitterNames[] = {{"gpt-2", BpeSplitter::gpt2, false},     {"llama-bpe", BpeSplitter::llama3, true},
+                                           {"smollm", BpeSplitter::smollm, false},  {"llama3", BpeSplitter::llama3, true},
+                                           {"llama-v3", BpeSplitter::llama3, true}};
+
+GgufTokenizer from_byte_bpe(const ByteBpeModel& model) {
+  const auto* name = std::ranges::find(kSplitterNames, model.splitter, &SplitterName::splitter);
+  GgufTokenizer gguf{.model = "gpt2", .pre = std::string(name->pre), .tokens = model.pieces, .bos = model.bos, .eos = model.eos};
+  for (const PieceKind kind : model.kinds) gguf.token_types.push_back(static_cast<int32_t>(kind));
+  for (const auto& [left, right] : model.merges) gguf.merges.push_back(left + ' ' + right);
+  return gguf;
+}
+
+ByteBpeModel to_byte_bpe(const GgufTokenizer& tokenizer, std::vector<PieceKind> kinds) {
+  const auto* name = std::ranges::find(kSplitterNames, tokenizer.pre, &SplitterName::pre);
+  if (name == std::end(kSplitterNames))
+    throw Error("tokenizer.ggml.pre = \"{}\" cannot be imported; gpt-2, llama-bpe and smollm can", tokenizer.pre);
+  ByteBpeModel model{.pieces = tokenizer.tokens,
+                     .kinds = std::move(kinds),
+                     .splitter = name->splitter,
+                     .ignore_merges = name->ignores_merges,
+                     .bos = tokenizer.bos,
+                     .eos = tokenizer.eos};
+  for (const std::string& merge : tokenizer.merges) {
+    const size_t space = merge.find(' ', 1);
+    if (space == std::string::npos) throw Error("tokenizer.ggml.merges has \"{}\", which is not two pieces", merge);
+    model.merges.emplace_back(merge.substr(0, space), merge.substr(space + 1));
+  }
+  const auto end = std::ranges::find(model.pieces, kEndOfText);
+  if (end != model.pieces.end()) model.eos = static_cast<uint32_t>(end - model.pieces.begin());
+  return model;
+}
+
 }  // namespace
 
 GgufTokenizer gguf_tokenizer(const Tokenizer& tokenizer) {
+  if (const ByteBpeModel* byte_bpe = tokenizer.byte_bpe()) return from_byte_bpe(*byte_bpe);
   ModelProto model = parse_model(read_text_file(tokenizer.path()));
   if (model.kind == ModelKind::kWord)
     throw Error("'{}' splits text into words, as llama.cpp cannot: use a unigram, bpe or char model", tokenizer.path().string());
@@ -74,18 +133,22 @@ uint64_t read_differently(const Tokenizer& tokenizer, std::span<const uint32_t> 
   return count;
 }
 
-std::string tokenizer_model(const GgufTokenizer& tokenizer) {
-  if (tokenizer.model != "llama" && tokenizer.model != "t5")
-    throw Error("tokenizer.ggml.model = \"{}\" cannot be imported; llama and t5 can", tokenizer.model);
+std::string tokenizer_file(const GgufTokenizer& tokenizer) {
+  const bool is_gpt2 = tokenizer.model == "gpt2";
+  if (!is_gpt2 && tokenizer.model != "llama" && tokenizer.model != "t5")
+    throw Error("tokenizer.ggml.model = \"{}\" cannot be imported; llama, t5 and gpt2 can", tokenizer.model);
   const size_t size = tokenizer.tokens.size();
-  if (tokenizer.scores.size() != size || tokenizer.token_types.size() != size)
+  if (tokenizer.token_types.size() != size || (!is_gpt2 && tokenizer.scores.size() != size))
     throw Error("tokenizer.ggml has {} tokens, {} scores and {} token types", size, tokenizer.scores.size(), tokenizer.token_types.size());
-  ModelProto model{.kind = tokenizer.model == "llama" ? ModelKind::kBpe : ModelKind::kUnigram};
-  for (size_t id = 0; id < size; ++id) {
-    const int32_t type = tokenizer.token_types[id];
-    if (type < 1 || type > 6) throw Error("tokenizer.ggml.token_type[{}] = {} is none of llama.cpp's", id, type);
-    model.pieces.push_back({tokenizer.tokens[id], tokenizer.scores[id], static_cast<PieceKind>(type)});
+  std::vector<PieceKind> kinds;
+  for (const int32_t type : tokenizer.token_types) {
+    if (type < 1 || type > 6) throw Error("tokenizer.ggml.token_type has {}, which is none of llama.cpp's", type);
+    kinds.push_back(static_cast<PieceKind>(type));
   }
+  if (is_gpt2) return to_tokenizer_json(to_byte_bpe(tokenizer, std::move(kinds)));
+  ModelProto model{.kind = tokenizer.model == "llama" ? ModelKind::kBpe : ModelKind::kUnigram};
+  for (size_t id = 0; id < size; ++id) model.pieces.push_back({tokenizer.tokens[id], tokenizer.scores[id], kinds[id]});
+  restore_bytes(model);
   const auto name = [&](std::optional<uint32_t> id) { return id && *id < size ? tokenizer.tokens[*id] : std::string(); };
   model.bos_piece = name(tokenizer.bos);
   model.eos_piece = name(tokenizer.eos);

@@ -13,12 +13,13 @@ namespace lapilli {
 
 // The keys tokenizer.ggml.*.
 struct GgufTokenizer {
-  std::string model;          // "llama": SentencePiece's bpe, also of characters and of bytes; "t5": unigram
-  std::string pre = "default";
+  std::string model;  // "llama": SentencePiece's bpe, also of characters and of bytes; "t5": unigram; "gpt2": byte-level BPE
+  std::string pre = "default";       // of gpt2: how text is split
   std::vector<std::string> tokens;   // [V]
-  std::vector<float> scores;         // [V]
+  std::vector<float> scores;         // [V]; none in gpt2
   std::vector<int32_t> token_types;  // [V] the numbers of PieceKind
-  // As in HuggingFaceTokenizer, the end of a document is both.
+  std::vector<std::string> merges;   // "a b", of gpt2
+  // As in HuggingFaceTokenizer, the end of a document is both; in gpt2 bos is the file's own.
   std::optional<uint32_t> bos, eos, unknown;
 };
 
@@ -30,7 +31,7 @@ GgufTokenizer gguf_tokenizer(const Tokenizer& tokenizer);
 // U+2581, which it takes for a space.
 uint64_t read_differently(const Tokenizer& tokenizer, std::span<const uint32_t> ids);
 
-// The reverse: a SentencePiece model. Throws Error naming the key and value of every other kind.
-std::string tokenizer_model(const GgufTokenizer& tokenizer);
+// The reverse: the bytes of a SentencePiece model or of tokenizer.json. Throws Error naming the key and value of every other kind.
+std::string tokenizer_file(const GgufTokenizer& tokenizer);
 
 }  // namespace lapilli

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "engine/base/error.h"
@@ -110,6 +111,14 @@ ModelPiece parse_piece(std::string_view bytes) {
   return piece;
 }
 
+void put_piece(std::string& out, const ModelPiece& piece) {
+  std::string message;
+  put_bytes(message, 1, piece.piece);
+  put_float(message, 2, piece.score);
+  if (piece.kind != PieceKind::kNormal) put_number(message, 3, static_cast<uint32_t>(piece.kind));
+  put_bytes(out, 1, message);
+}
+
 }  // namespace
 
 std::vector<ModelPiece> base_pieces() {
@@ -120,17 +129,11 @@ std::vector<ModelPiece> base_pieces() {
 
 std::string serialize_model(const ModelProto& model) {
   std::string out;
-  for (const ModelPiece& piece : model.pieces) {
-    std::string message;
-    put_bytes(message, 1, piece.piece);
-    put_float(message, 2, piece.score);
-    if (piece.kind != PieceKind::kNormal) put_number(message, 3, static_cast<uint32_t>(piece.kind));
-    put_bytes(out, 1, message);
-  }
+  for (const ModelPiece& piece : model.pieces) put_piece(out, piece);
   std::string trainer;
   put_number(trainer, 3, static_cast<uint32_t>(model.kind));
   put_number(trainer, 4, model.pieces.size());
-  put_number(trainer, 35, 1);
+  put_number(trainer, 35, std::ranges::count(model.pieces, PieceKind::kByte, &ModelPiece::kind) == 256 ? 1 : 0);
   put_number(trainer, 40, 0);
   put_number(trainer, 41, 1);
   put_number(trainer, 42, 2);
@@ -169,6 +172,15 @@ ModelProto parse_model(std::string_view bytes) {
   }
   if (model.pieces.empty()) throw Error("not a SentencePiece model");
   return model;
+}
+
+// In protobuf a repeated field goes on where it stopped, and the last value of any other wins.
+std::string with_pieces(std::string_view bytes, const std::vector<ModelPiece>& more) {
+  std::string trainer, out(bytes);
+  put_number(trainer, 4, parse_model(bytes).pieces.size() + more.size());
+  for (const ModelPiece& piece : more) put_piece(out, piece);
+  put_bytes(out, 2, trainer);
+  return out;
 }
 
 std::string with_spaces_kept(std::string_view bytes) {

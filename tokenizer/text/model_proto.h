@@ -38,11 +38,14 @@ struct ModelProto {
 // <unk>, <s>, </s> and the 256 byte pieces: the beginning of each of our vocabularies.
 std::vector<ModelPiece> base_pieces();
 
-// A complete model file: identity normalisation, no dummy prefix, all spaces kept, byte fallback.
+// A complete model file: identity normalisation, no dummy prefix, all spaces kept, byte fallback where all byte pieces are there.
 std::string serialize_model(const ModelProto& model);
 
 // Throws Error("...") without a path when the bytes are not a ModelProto with pieces.
 ModelProto parse_model(std::string_view bytes);
+
+// The same model with more pieces at its end.
+std::string with_pieces(std::string_view bytes, const std::vector<ModelPiece>& more);
 
 // The same model with settings to add no prefix and keep all spaces (in protobuf the last value of a field wins).
 std::string with_spaces_kept(std::string_view bytes);

@@ -26,7 +26,7 @@ void print_differences(const LoadedCheckpoint& checkpoint) {
   const std::filesystem::path shard_path = std::filesystem::path(checkpoint.config.data.dir) / kValShardName;
   if (checkpoint.config.data.dir.empty() || !std::filesystem::exists(shard_path)) return;
   const TokenShard shard(shard_path);
-  const Tokenizer tokenizer(checkpoint.folder / "tokenizer.model");
+  const Tokenizer tokenizer(tokenizer_in(checkpoint.folder));
   if (shard.tokenizer_hash() != tokenizer.hash()) return;
   std::vector<uint32_t> ids(shard.token_count());
   shard.read(ids, 0);
