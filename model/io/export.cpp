@@ -155,8 +155,7 @@ std::vector<std::string> export_safetensors(const LoadedCheckpoint& checkpoint, 
   const HuggingFaceTokenizer tokenizer = hugging_face_tokenizer(Tokenizer(tokenizer_path), model.context);
 
   StagedFolder staged(out_dir);
-  std::vector<std::string> names =
-      write_all_weights(staged, hugging_face_tensors(table, arch), checkpoint.state.values, settings);
+  std::vector<std::string> names = write_all_weights(staged, hugging_face_tensors(table, arch), checkpoint.state.values, settings);
   const auto write_text = [&](const char* name, const std::string& text) {
     write_file_atomically(staged / name, text);
     names.emplace_back(name);

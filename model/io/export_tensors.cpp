@@ -35,29 +35,29 @@ using Names = std::span<const std::pair<std::string_view, std::string_view>>;
 
 // Parts of the names of Hugging Face and of llama.cpp. In the order in which they are looked for.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kLlamaNames{{{"model.embed_tokens.", "token_embd."},
-                                                                                    {"model.norm.", "output_norm."},
-                                                                                    {"lm_head.", "output."},
-                                                                                    {"model.layers.", "blk."},
-                                                                                    {"input_layernorm.", "attn_norm."},
-                                                                                    {"self_attn.q_proj.", "attn_q."},
-                                                                                    {"self_attn.k_proj.", "attn_k."},
-                                                                                    {"self_attn.v_proj.", "attn_v."},
-                                                                                    {"self_attn.o_proj.", "attn_output."},
-                                                                                    {"post_attention_layernorm.", "ffn_norm."},
-                                                                                    {"mlp.gate_proj.", "ffn_gate."},
-                                                                                    {"mlp.up_proj.", "ffn_up."},
-                                                                                    {"mlp.down_proj.", "ffn_down."}}};
+                                                                                     {"model.norm.", "output_norm."},
+                                                                                     {"lm_head.", "output."},
+                                                                                     {"model.layers.", "blk."},
+                                                                                     {"input_layernorm.", "attn_norm."},
+                                                                                     {"self_attn.q_proj.", "attn_q."},
+                                                                                     {"self_attn.k_proj.", "attn_k."},
+                                                                                     {"self_attn.v_proj.", "attn_v."},
+                                                                                     {"self_attn.o_proj.", "attn_output."},
+                                                                                     {"post_attention_layernorm.", "ffn_norm."},
+                                                                                     {"mlp.gate_proj.", "ffn_gate."},
+                                                                                     {"mlp.up_proj.", "ffn_up."},
+                                                                                     {"mlp.down_proj.", "ffn_down."}}};
 constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kGpt2Names{{{"transformer.wte.", "token_embd."},
-                                                                                   {"transformer.wpe.", "position_embd."},
-                                                                                   {"transformer.ln_f.", "output_norm."},
-                                                                                   {"lm_head.", "output."},
-                                                                                   {"transformer.h.", "blk."},
-                                                                                   {"ln_1.", "attn_norm."},
-                                                                                   {"attn.c_attn.", "attn_qkv."},
-                                                                                   {"attn.c_proj.", "attn_output."},
-                                                                                   {"ln_2.", "ffn_norm."},
-                                                                                   {"mlp.c_fc.", "ffn_up."},
-                                                                                   {"mlp.c_proj.", "ffn_down."}}};
+                                                                                    {"transformer.wpe.", "position_embd."},
+                                                                                    {"transformer.ln_f.", "output_norm."},
+                                                                                    {"lm_head.", "output."},
+                                                                                    {"transformer.h.", "blk."},
+                                                                                    {"ln_1.", "attn_norm."},
+                                                                                    {"attn.c_attn.", "attn_qkv."},
+                                                                                    {"attn.c_proj.", "attn_output."},
+                                                                                    {"ln_2.", "ffn_norm."},
+                                                                                    {"mlp.c_fc.", "ffn_up."},
+                                                                                    {"mlp.c_proj.", "ffn_down."}}};
 
 std::string gguf_name(std::string name, Names names) {
   for (const auto& [theirs, gguf] : names)

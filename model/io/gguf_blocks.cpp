@@ -61,9 +61,9 @@ std::optional<GgmlBlock> ggml_block(uint32_t type) {
 }
 
 std::string ggml_type_name(uint32_t type) {
-  constexpr std::array kNames{"F32",  "F16",  "Q4_0", "Q4_1", "",     "",     "Q5_0", "Q5_1", "Q8_0", "Q8_1", "Q2_K",
-                              "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S",
-                              "IQ2_S", "IQ4_XS", "I8", "I16", "I32", "I64", "F64", "IQ1_M", "BF16"};
+  constexpr std::array kNames{"F32",   "F16",    "Q4_0", "Q4_1", "",     "",        "Q5_0",   "Q5_1",    "Q8_0",  "Q8_1",   "Q2_K",
+                              "Q3_K",  "Q4_K",   "Q5_K", "Q6_K", "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S",
+                              "IQ2_S", "IQ4_XS", "I8",   "I16",  "I32",  "I64",     "F64",    "IQ1_M",   "BF16"};
   if (type < kNames.size() && *kNames[type] != '\0') return kNames[type];
   return fmt::format("type {}", type);
 }

@@ -9,9 +9,7 @@ namespace lapilli {
 
 namespace {
 
-GgmlType ggml_type(TensorType type) {
-  return type == TensorType::f16 ? GgmlType::f16 : type == TensorType::bf16 ? GgmlType::bf16 : GgmlType::f32;
-}
+GgmlType ggml_type(TensorType type) { return type == TensorType::f16 ? GgmlType::f16 : type == TensorType::bf16 ? GgmlType::bf16 : GgmlType::f32; }
 
 // llama.cpp's number for "most matrices have this type".
 uint32_t file_type(TensorType type) { return type == TensorType::f16 ? 1 : type == TensorType::bf16 ? 32 : 0; }

@@ -143,7 +143,8 @@ class ByteBpe final : public TokenizerKind {
     }
     add_merges(ids);
     for (const std::optional<uint32_t> special : {model_.bos, model_.eos})
-      if (special && *special >= model_.pieces.size()) throw Error("its special token {} is beyond its vocabulary of {}", *special, model_.pieces.size());
+      if (special && *special >= model_.pieces.size())
+        throw Error("its special token {} is beyond its vocabulary of {}", *special, model_.pieces.size());
   }
 
   size_t encode_prefix(std::vector<uint32_t>& ids, std::string_view text, bool is_end, uint64_t& lost) override {
@@ -186,7 +187,8 @@ class ByteBpe final : public TokenizerKind {
       const auto id_of = [&](const std::string& piece) {
         const auto found = ids.find(piece);
         if (found == ids.end())
-          throw Error("its merge {} of '{}' and '{}' needs the piece '{}', which it does not have", rank, printable(left), printable(right), printable(piece));
+          throw Error("its merge {} of '{}' and '{}' needs the piece '{}', which it does not have", rank, printable(left), printable(right),
+                      printable(piece));
         return found->second;
       };
       merges_.insert_or_assign(pair_key(id_of(left), id_of(right)), Merge{rank, id_of(left + right)});

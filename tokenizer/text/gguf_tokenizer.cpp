@@ -42,7 +42,8 @@ void write_bytes_as_characters(ModelProto& model, const Tokenizer& tokenizer) {
     ModelPiece& piece = model.pieces[id];
     if (piece.kind != PieceKind::kByte) continue;
     const char byte = tokenizer.piece_bytes(id)[0];
-    const bool is_written = model.kind == ModelKind::kUnigram ? static_cast<uint8_t>(byte) < 128 && byte != '\0' : byte == ' ' && !model.escape_whitespaces;
+    const bool is_written =
+        model.kind == ModelKind::kUnigram ? static_cast<uint8_t>(byte) < 128 && byte != '\0' : byte == ' ' && !model.escape_whitespaces;
     if (!is_written || texts.contains(as_character(byte))) continue;
     piece = {.piece = as_character(byte), .score = score, .kind = PieceKind::kNormal};
   }
@@ -62,7 +63,8 @@ void restore_bytes(ModelProto& model) {
     restored.emplace_back(found->second, byte_piece(byte));
   }
   for (const auto& [id, piece] : restored) model.pieces[id] = {.piece = piece, .kind = PieceKind::kByte};
-  model.escape_whitespaces = std::ranges::any_of(model.pieces, [](const ModelPiece& piece) { return piece.piece.find(kSpaceSymbol) != std::string::npos; });
+  model.escape_whitespaces =
+      std::ranges::any_of(model.pieces, [](const ModelPiece& piece) { return piece.piece.find(kSpaceSymbol) != std::string::npos; });
 }
 
 struct SplitterName {
@@ -71,8 +73,10 @@ struct SplitterName {
   bool ignores_merges;
 };
 // llama.cpp's names; the first of a splitter is the one that is written.
-constexpr SplitterName kSplitterNames[] = {{"gpt-2", BpeSplitter::gpt2, false},     {"llama-bpe", BpeSplitter::llama3, true},
-                                           {"smollm", BpeSplitter::smollm, false},  {"llama3", BpeSplitter::llama3, true},
+constexpr SplitterName kSplitterNames[] = {{"gpt-2", BpeSplitter::gpt2, false},
+                                           {"llama-bpe", BpeSplitter::llama3, true},
+                                           {"smollm", BpeSplitter::smollm, false},
+                                           {"llama3", BpeSplitter::llama3, true},
                                            {"llama-v3", BpeSplitter::llama3, true}};
 
 GgufTokenizer from_byte_bpe(const ByteBpeModel& model) {
@@ -85,8 +89,7 @@ GgufTokenizer from_byte_bpe(const ByteBpeModel& model) {
 
 ByteBpeModel to_byte_bpe(const GgufTokenizer& tokenizer, std::vector<PieceKind> kinds) {
   const auto* name = std::ranges::find(kSplitterNames, tokenizer.pre, &SplitterName::pre);
-  if (name == std::end(kSplitterNames))
-    throw Error("tokenizer.ggml.pre = \"{}\" cannot be imported; gpt-2, llama-bpe and smollm can", tokenizer.pre);
+  if (name == std::end(kSplitterNames)) throw Error("tokenizer.ggml.pre = \"{}\" cannot be imported; gpt-2, llama-bpe and smollm can", tokenizer.pre);
   ByteBpeModel model{.pieces = tokenizer.tokens,
                      .kinds = std::move(kinds),
                      .splitter = name->splitter,
@@ -125,7 +128,9 @@ GgufTokenizer gguf_tokenizer(const Tokenizer& tokenizer) {
 }
 
 uint64_t read_differently(const Tokenizer& tokenizer, std::span<const uint32_t> ids) {
-  const auto is_byte = [&](uint32_t id) { return tokenizer.piece_bytes(id).size() == 1 && static_cast<uint8_t>(tokenizer.piece_bytes(id)[0]) >= 128; };
+  const auto is_byte = [&](uint32_t id) {
+    return tokenizer.piece_bytes(id).size() == 1 && static_cast<uint8_t>(tokenizer.piece_bytes(id)[0]) >= 128;
+  };
   if (tokenizer.type() == TokenizerType::kUnigram) return static_cast<uint64_t>(std::ranges::count_if(ids, is_byte));
   uint64_t count = 0;
   for (size_t i = 0; i + kSpaceSymbol.size() <= ids.size(); ++i)

@@ -17,9 +17,7 @@ struct ExportOptions {
   std::string checkpoint, output, format = "safetensors", dtype = "f32";
 };
 
-TensorType tensor_type(const std::string& dtype) {
-  return dtype == "f16" ? TensorType::f16 : dtype == "bf16" ? TensorType::bf16 : TensorType::f32;
-}
+TensorType tensor_type(const std::string& dtype) { return dtype == "f16" ? TensorType::f16 : dtype == "bf16" ? TensorType::bf16 : TensorType::f32; }
 
 // How many tokens of the run's validation text llama.cpp makes otherwise; nothing is said of a run whose data set is not here.
 void print_differences(const LoadedCheckpoint& checkpoint) {
