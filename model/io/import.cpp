@@ -8,12 +8,14 @@
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/hash.h"
 #include "engine/base/json.h"
 #include "engine/base/staged_folder.h"
 #include "model/io/checkpoint.h"
 #include "model/io/config_schema.h"
 #include "model/io/config_toml.h"
 #include "model/io/hugging_face_config.h"
+#include "model/io/import_tokenizer.h"
 #include "model/io/safetensors.h"
 #include "model/transformer/parameters.h"
 #include "tokenizer/text/tokenizer.h"
@@ -149,12 +151,7 @@ Imported import_hugging_face(const fs::path& folder, const fs::path& run) {
     throw Error("'{}' cannot be imported: {}", (folder / "config.json").string(), error.what());
   }
   if (!hugging_face_arch(config.model)) throw Error("'{}': its heads are not dim / heads wide", (folder / "config.json").string());
-  const fs::path tokenizer_path = folder / "tokenizer.model";
-  if (!fs::exists(tokenizer_path))
-    throw Error("'{}' has no tokenizer.model: only models with SentencePiece tokenizers can be imported, as yet", folder.string());
-  const Tokenizer tokenizer(tokenizer_path);
-  if (tokenizer.vocab_size() != config.model.vocab_size)
-    throw Error("'{}' has {} pieces, but config.json has vocab_size = {}", tokenizer_path.string(), tokenizer.vocab_size(), config.model.vocab_size);
+  const std::string tokenizer = import_tokenizer(folder, config.model.vocab_size);
 
   const WeightFiles files(folder);
   if (config.model.layers > files.tensors().size())
@@ -163,12 +160,13 @@ Imported import_hugging_face(const fs::path& folder, const fs::path& run) {
   TrainingState state;
   state.seed = config.train.seed;
   state.best_val_loss = std::numeric_limits<double>::infinity();
-  state.tokenizer_hash = tokenizer.hash();
+  state.tokenizer_hash = hash_bytes(std::as_bytes(std::span(tokenizer)));
   state.values = read_weights(files, table, config.model, folder.string());
 
   StagedFolder staged(run);
   write_file_atomically(staged / "config.toml", to_toml(config));
-  copy_file_atomically(tokenizer_path, staged / "tokenizer.model");
+  const fs::path tokenizer_path = staged / tokenizer_file_name(tokenizer);
+  write_file_atomically(tokenizer_path, tokenizer);
   fs::create_directory(staged / "checkpoints");
   save_checkpoint(staged / "checkpoints", config, state, tokenizer_path);
   staged.publish();

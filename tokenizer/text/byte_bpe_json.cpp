@@ -226,8 +226,6 @@ std::string_view to_string(BpeSplitter splitter) {
   return "?";
 }
 
-std::string unused_piece(uint32_t id) { return fmt::format("<|unused_{}|>", id); }
-
 void pad_vocabulary(ByteBpeModel& model, uint32_t vocab_size) {
   while (model.pieces.size() < vocab_size) {
     model.pieces.push_back(unused_piece(static_cast<uint32_t>(model.pieces.size())));

@@ -41,9 +41,6 @@ struct ByteBpeModel {
 // The end of a document in the texts of many tokenizers.
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 
-// "<|unused_7|>"
-std::string unused_piece(uint32_t id);
-
 // Appends unused pieces up to `vocab_size`: models may have more rows than their tokenizer has tokens.
 void pad_vocabulary(ByteBpeModel& model, uint32_t vocab_size);
 

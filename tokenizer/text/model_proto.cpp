@@ -110,7 +110,17 @@ ModelPiece parse_piece(std::string_view bytes) {
   return piece;
 }
 
+void put_piece(std::string& out, const ModelPiece& piece) {
+  std::string message;
+  put_bytes(message, 1, piece.piece);
+  put_float(message, 2, piece.score);
+  if (piece.kind != PieceKind::kNormal) put_number(message, 3, static_cast<uint32_t>(piece.kind));
+  put_bytes(out, 1, message);
+}
+
 }  // namespace
+
+std::string unused_piece(uint32_t id) { return fmt::format("<|unused_{}|>", id); }
 
 std::vector<ModelPiece> base_pieces() {
   std::vector<ModelPiece> pieces = {{"<unk>", 0, PieceKind::kUnknown}, {"<s>", 0, PieceKind::kControl}, {"</s>", 0, PieceKind::kControl}};
@@ -120,13 +130,7 @@ std::vector<ModelPiece> base_pieces() {
 
 std::string serialize_model(const ModelProto& model) {
   std::string out;
-  for (const ModelPiece& piece : model.pieces) {
-    std::string message;
-    put_bytes(message, 1, piece.piece);
-    put_float(message, 2, piece.score);
-    if (piece.kind != PieceKind::kNormal) put_number(message, 3, static_cast<uint32_t>(piece.kind));
-    put_bytes(out, 1, message);
-  }
+  for (const ModelPiece& piece : model.pieces) put_piece(out, piece);
   std::string trainer;
   put_number(trainer, 3, static_cast<uint32_t>(model.kind));
   put_number(trainer, 4, model.pieces.size());
@@ -175,6 +179,12 @@ std::string with_spaces_kept(std::string_view bytes) {
   put_number(normalizer, 4, 0);
   std::string out(bytes);
   put_bytes(out, 3, normalizer);
+  return out;
+}
+
+std::string with_unused_pieces(std::string_view bytes, uint32_t piece_count, uint32_t vocab_size) {
+  std::string out(bytes);
+  for (uint32_t id = piece_count; id < vocab_size; ++id) put_piece(out, {unused_piece(id), 0, PieceKind::kUnused});
   return out;
 }
 

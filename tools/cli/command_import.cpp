@@ -24,8 +24,10 @@ void import_model(const ImportOptions& options) {
 void add_import_command(Command& program) {
   Command* command = program.add_subcommand("import", "Make a run of a model of Hugging Face");
   command->footer(
-      "Reads GPT-2 and Llama models with SentencePiece tokenizers: config.json, model.safetensors (or several, with their index),\n"
-      "tokenizer.model. The run can be evaluated, can generate, be exported, and be trained further: train.init_from = \"RUN\".\n"
+      "Reads GPT-2 and Llama models: config.json, model.safetensors (or several, with their index), and their tokenizer:\n"
+      "tokenizer.model (SentencePiece) or, without one, tokenizer.json (byte-level BPE of GPT-2, Llama 3, SmolLM). The run can\n"
+      "be evaluated, can generate, be exported, and be trained further (train.init_from = \"RUN\") on data made with the\n"
+      "tokenizer in its folder, which has unused tokens where the model has more than its tokenizer.\n"
       "Example: lapilli import downloaded/model -o runs/imported");
   const auto options = std::make_shared<ImportOptions>();
   command->add_option("source", options->source, "Folder of the model")->required()->type_name("HF_DIR");

@@ -34,7 +34,7 @@ TEST(BuildDataset, SingleText_SplitsByPositionWithoutSeparators) {
   EXPECT_EQ(summary.val.tokens, val.token_count());
   EXPECT_TRUE(std::isnan(val.source_entropy_nats()));
   train.require_tokenizer(tokenizer.hash(), "this test");
-  EXPECT_EQ(read_text_file(dir / "data" / kTokenizerName), read_text_file(tokenizer.path()));
+  EXPECT_EQ(read_text_file(tokenizer_in(dir / "data")), read_text_file(tokenizer.path()));
 }
 
 TEST(BuildDataset, SeveralDocuments_EachEndsWithEosAndStaysWhole) {
