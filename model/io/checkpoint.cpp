@@ -167,7 +167,8 @@ fs::path save_checkpoint(const fs::path& parent, const Config& config, const Tra
   const fs::path written = checkpoint_folder(parent, state.step);
   {
     StagedFolder staged(written, kPrefix);
-    write_state_file(staged / kState, ParameterTable(config.model), state, config.model.vocab_size, hash_of(config_text), hash_bytes(tokenizer_bytes));
+    write_state_file(staged / kState, ParameterTable(config.model), state, config.model.vocab_size, hash_of(config_text),
+                     hash_bytes(tokenizer_bytes));
     write_file_atomically(staged / kConfig, config_text);
     write_file_atomically(staged / kWrittenBy, describe_writer());
     AtomicFile copy(staged / tokenizer_file_name(tokenizer_text));

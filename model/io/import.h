@@ -11,9 +11,10 @@ struct Imported {
 };
 
 // Makes the run folder `run` of a folder in Hugging Face's layout: config.json of GPT2LMHeadModel or LlamaForCausalLM, model.safetensors or
-// several files with their index (f32, f16 or bf16), its tokenizer (import_tokenizer.h). The run has config.toml, the tokenizer, and a checkpoint of step 0 without
-// optimizer state; it becomes visible at once, complete. At most the model and its largest tensor are in memory. Throws Error naming file and
-// tensor or key: what is missing, has another shape, belongs to no parameter, or cannot be represented; and when `run` exists and is not empty.
+// several files with their index (f32, f16 or bf16), its tokenizer (import_tokenizer.h). The run has config.toml, the tokenizer, and a
+// checkpoint of step 0 without optimizer state; it becomes visible at once, complete. At most the model and its largest tensor are in memory.
+// Throws Error naming file and tensor or key: what is missing, has another shape, belongs to no parameter, or cannot be represented; and when
+// `run` exists and is not empty.
 Imported import_hugging_face(const std::filesystem::path& folder, const std::filesystem::path& run);
 
 }  // namespace lapilli

@@ -66,7 +66,8 @@ struct WordSplitter::Impl {
     const std::string pattern = with_white_space(pattern_of(splitter));
     int error = 0;
     PCRE2_SIZE at = 0;
-    code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &error, &at, nullptr));
+    code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &error, &at,
+                             nullptr));
     CHECK(code != nullptr, "PCRE2 error {} at {} of {}", error, at, pattern);
     pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);  // where it cannot, matching is slower
     data.reset(pcre2_match_data_create(1, nullptr));
@@ -87,8 +88,8 @@ WordSplitter& WordSplitter::operator=(WordSplitter&&) noexcept = default;
 
 size_t WordSplitter::first_word(std::string_view text, bool is_end) {
   const uint32_t options = PCRE2_NO_UTF_CHECK | (is_end ? 0U : PCRE2_PARTIAL_HARD);  // hard: the end was looked at before there was a match
-  const int matches = pcre2_match(impl_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, options, impl_->data.get(),
-                                  impl_->context.get());
+  const int matches =
+      pcre2_match(impl_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, options, impl_->data.get(), impl_->context.get());
   if (matches == PCRE2_ERROR_PARTIAL) return 0;
   if (matches < 0) throw Error("the regular expression of the tokenizer fails on this text: PCRE2 error {}", matches);
   const size_t end = pcre2_get_ovector_pointer(impl_->data.get())[1];

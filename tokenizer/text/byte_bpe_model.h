@@ -33,6 +33,8 @@ struct ByteBpeModel {
   std::vector<std::pair<std::string, std::string>> merges;
   BpeSplitter splitter = BpeSplitter::gpt2;
   bool ignore_merges = false;  // a word that is a piece as a whole is that piece, whatever its merges would make of it
+  // What a byte without a piece becomes; none: nothing.
+  std::optional<uint32_t> unknown;
   // bos: what the model's makers put before a text, for information: encode() adds nothing. eos: the end of a document, "<|endoftext|>" where the
   // model has it.
   std::optional<uint32_t> bos, eos;

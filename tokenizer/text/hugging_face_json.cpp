@@ -128,7 +128,8 @@ std::string sentencepiece_json(ordered_json& special, const Tokenizer& tokenizer
 
 HuggingFaceTokenizer hugging_face_tokenizer(const Tokenizer& tokenizer, uint32_t context) {
   ordered_json special = ordered_json::object();
-  const std::string tokenizer_text = tokenizer.byte_bpe() != nullptr ? to_tokenizer_json(*tokenizer.byte_bpe()) : sentencepiece_json(special, tokenizer);
+  const std::string tokenizer_text =
+      tokenizer.byte_bpe() != nullptr ? to_tokenizer_json(*tokenizer.byte_bpe()) : sentencepiece_json(special, tokenizer);
   const std::optional<uint32_t> document_end = tokenizer.eos_id();
   if (document_end) special["bos_token"] = special["eos_token"] = tokenizer.piece(*document_end);
   ordered_json config{

@@ -79,7 +79,8 @@ void show(const std::string& path, bool as_json) {
     return print(json_text(json, 2) + "\n");
   }
   const ByteBpeModel* byte_bpe = tokenizer.byte_bpe();
-  print(fmt::format("type        {} ({})\n", type, byte_bpe == nullptr ? "SentencePiece" : fmt::format("tokenizer.json, splitter {}", to_string(byte_bpe->splitter))));
+  print(fmt::format("type        {} ({})\n", type,
+                    byte_bpe == nullptr ? "SentencePiece" : fmt::format("tokenizer.json, splitter {}", to_string(byte_bpe->splitter))));
   print(fmt::format("vocabulary  {}\n", group_digits(tokenizer.vocab_size())));
   print(fmt::format("bos, eos    {}, {}\n", special(tokenizer.bos_id()), special(tokenizer.eos_id())));
   print(fmt::format("bytes       {}\n",
