@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "engine/base/error.h"
@@ -134,11 +135,13 @@ std::string serialize_model(const ModelProto& model) {
   std::string trainer;
   put_number(trainer, 3, static_cast<uint32_t>(model.kind));
   put_number(trainer, 4, model.pieces.size());
-  put_number(trainer, 35, 1);
+  put_number(trainer, 35, std::ranges::count(model.pieces, PieceKind::kByte, &ModelPiece::kind) == 256 ? 1 : 0);
   put_number(trainer, 40, 0);
   put_number(trainer, 41, 1);
   put_number(trainer, 42, 2);
   put_number(trainer, 43, static_cast<uint64_t>(int64_t{-1}));
+  if (!model.bos_piece.empty()) put_bytes(trainer, 46, model.bos_piece);
+  if (!model.eos_piece.empty()) put_bytes(trainer, 47, model.eos_piece);
   put_bytes(out, 2, trainer);
   std::string normalizer;
   put_bytes(normalizer, 1, "identity");
@@ -171,6 +174,15 @@ ModelProto parse_model(std::string_view bytes) {
   }
   if (model.pieces.empty()) throw Error("not a SentencePiece model");
   return model;
+}
+
+// In protobuf a repeated field goes on where it stopped, and the last value of any other wins.
+std::string with_pieces(std::string_view bytes, const std::vector<ModelPiece>& more) {
+  std::string trainer, out(bytes);
+  put_number(trainer, 4, parse_model(bytes).pieces.size() + more.size());
+  for (const ModelPiece& piece : more) put_piece(out, piece);
+  put_bytes(out, 2, trainer);
+  return out;
 }
 
 std::string with_spaces_kept(std::string_view bytes) {

@@ -3,7 +3,7 @@
 //
 //   ModelProto     1: SentencePiece (repeated)   2: TrainerSpec   3: NormalizerSpec
 //   SentencePiece  1: piece, string   2: score, float   3: type, enum
-//   TrainerSpec    3: model_type   4: vocab_size   35: byte_fallback   40..43: unk, bos, eos, pad id
+//   TrainerSpec    3: model_type   4: vocab_size   35: byte_fallback   40..43: unk, bos, eos, pad id   46, 47: bos, eos piece
 //   NormalizerSpec 1: name   2: precompiled_charsmap   3: add_dummy_prefix   4: remove_extra_whitespaces   5: escape_whitespaces
 
 #include <cstdint>
@@ -27,6 +27,7 @@ struct ModelPiece {
 struct ModelProto {
   std::vector<ModelPiece> pieces;
   ModelKind kind = ModelKind::kUnigram;
+  std::string bos_piece, eos_piece;  // as written; empty: <s>, </s>
   bool escape_whitespaces = true;  // a space in the text is U+2581 in the pieces
   // As read from a file; our own files set neither.
   bool add_dummy_prefix = true;
@@ -40,11 +41,14 @@ std::string unused_piece(uint32_t id);
 // <unk>, <s>, </s> and the 256 byte pieces: the beginning of each of our vocabularies.
 std::vector<ModelPiece> base_pieces();
 
-// A complete model file: identity normalisation, no dummy prefix, all spaces kept, byte fallback.
+// A complete model file: identity normalisation, no dummy prefix, all spaces kept, byte fallback where all byte pieces are there.
 std::string serialize_model(const ModelProto& model);
 
 // Throws Error("...") without a path when the bytes are not a ModelProto with pieces.
 ModelProto parse_model(std::string_view bytes);
+
+// The same model with more pieces at its end.
+std::string with_pieces(std::string_view bytes, const std::vector<ModelPiece>& more);
 
 // The same model with settings to add no prefix and keep all spaces (in protobuf the last value of a field wins).
 std::string with_spaces_kept(std::string_view bytes);

@@ -6,8 +6,8 @@
 // becomes byte pieces, so nothing is ever "unknown".
 //
 // Ids of models trained here: 0 <unk>, 1 <s> (BOS), 2 </s> (EOS), 3..258 the byte pieces <0x00>..<0xFF>, then the
-// learned pieces. In unigram, bpe and byte models the newline is <0x0A>, id 13; in char models it is a character like
-// any other.
+// learned pieces. In bpe and byte models the newline is <0x0A>, id 13; in char models it is a character like any other; in unigram models
+// newline and tab are the last two pieces, V - 2 and V - 1.
 
 #include <cstdint>
 #include <filesystem>

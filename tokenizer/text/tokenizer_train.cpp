@@ -21,7 +21,12 @@ constexpr size_t kMaxSentenceBytes = 4096;
 constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";
 constexpr uint32_t kSpecialPieces = 3;  // <unk>, <s>, </s>
 constexpr uint32_t kBasePieces = kSpecialPieces + 256;
+// Of unigram models, behind the learned ones: readers without byte fallback could not read a text with lines. SentencePiece itself never sees
+// either in training.
+constexpr std::string_view kUnigramExtras[] = {"\n", "\t"};
 constexpr uint64_t kSampleSeed = 0x5EED;
+
+uint32_t extra_pieces(TokenizerType type) { return type == TokenizerType::kUnigram ? static_cast<uint32_t>(std::size(kUnigramExtras)) : 0; }
 
 // The lines of a corpus, without their newlines; long ones in parts. Of a corpus larger than sample_bytes each line
 // is kept with the same probability, which depends only on its number.
@@ -104,32 +109,44 @@ Error explain(const SentencePieceFailure& failure, const TokenizerSpec& spec, st
   const std::string_view message = failure.what();
   if (const auto most = number_after(message, "set it to a value <= ")) {
     return Error("{} has too little text for a {} vocabulary of {}: it supports at most --vocab-size {}", names_of(inputs),
-                 tokenizer_type_name(spec.type), spec.vocab_size, *most);
+                 tokenizer_type_name(spec.type), spec.vocab_size, *most + extra_pieces(spec.type));
   }
   if (message.find("smaller than required_chars") != std::string_view::npos) {
-    const auto needed = number_after(message, fmt::format("{} vs ", spec.vocab_size));
+    const uint32_t extras = extra_pieces(spec.type);
+    const auto needed = number_after(message, fmt::format("{} vs ", spec.vocab_size - extras));
     return Error("a vocabulary of {} is too small for the different characters of {}: --vocab-size must be at least {}", spec.vocab_size,
-                 names_of(inputs), needed.value_or(spec.vocab_size + 1));
+                 names_of(inputs), needed ? *needed + extras : spec.vocab_size + 1);
   }
   return Error("cannot learn a {} vocabulary of {} from {}: SentencePiece says \"{}\"", tokenizer_type_name(spec.type), spec.vocab_size,
                names_of(inputs), message);
+}
+
+// The score decides nothing: no other piece has these characters.
+std::string with_extra_pieces(const std::string& bytes) {
+  float lowest = 0;
+  for (const ModelPiece& piece : parse_model(bytes).pieces)
+    if (piece.kind == PieceKind::kNormal) lowest = std::min(lowest, piece.score);
+  std::vector<ModelPiece> extras;
+  for (const std::string_view text : kUnigramExtras) extras.push_back({std::string(text), lowest});
+  return with_pieces(bytes, extras);
 }
 
 std::string train_subwords(const TokenizerSpec& spec, std::span<const std::filesystem::path> inputs) {
   SentenceReader sentences(inputs, spec);
   bool has_characters = false;
   const SentencePieceTraining training{.is_bpe = spec.type == TokenizerType::kBpe,
-                                       .vocab_size = spec.vocab_size,
+                                       .vocab_size = spec.vocab_size - extra_pieces(spec.type),
                                        .character_coverage = spec.character_coverage,
                                        .max_sentence_bytes = 2 * kMaxSentenceBytes};
   try {
-    return train_sentencepiece(training, [&](std::string& sentence) {
+    const std::string model = train_sentencepiece(training, [&](std::string& sentence) {
       const bool more = sentences.next(sentence);
       has_characters |= more && can_learn_from(sentence);
       // SentencePiece ends the process when no character of a corpus remains.
       if (!more && !has_characters) throw Error("{} holds no words to learn from", names_of(inputs));
       return more;
     });
+    return spec.type == TokenizerType::kUnigram ? with_extra_pieces(model) : model;
   } catch (const SentencePieceFailure& failure) {
     throw explain(failure, spec, inputs);
   }
@@ -185,9 +202,9 @@ std::string make_byte_model(const TokenizerSpec& spec, std::span<const std::file
 
 void check_vocab_size(const TokenizerSpec& spec) {
   if (spec.type == TokenizerType::kByte || (spec.type == TokenizerType::kChar && spec.vocab_size == 0)) return;
-  if (spec.vocab_size <= kBasePieces) {
-    throw Error("--vocab-size {} is too small: {} entries are taken by the 256 byte pieces and the specials, so give more", spec.vocab_size,
-                kBasePieces);
+  if (const uint32_t taken = kBasePieces + extra_pieces(spec.type); spec.vocab_size <= taken) {
+    throw Error("--vocab-size {} is too small: {} entries are taken by the 256 byte pieces{} and the specials, so give more", spec.vocab_size, taken,
+                spec.type == TokenizerType::kUnigram ? ", newline, tab" : "");
   }
   if (spec.vocab_size > 1u << 20) {
     throw Error("--vocab-size {} is too large: at most {} are supported", spec.vocab_size, 1u << 20);

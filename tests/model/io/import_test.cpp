@@ -3,50 +3,23 @@
 #include "model/io/import.h"
 
 #include <nlohmann/json.hpp>
-#include <random>
 
 #include "engine/memory/half.h"
 #include "model/io/config_toml.h"
 #include "model/io/export.h"
-#include "model/transformer/parameters.h"
-#include "tests/common/files.h"
+#include "tests/model/io/small_models.h"
 #include "tests/tokenizer/byte_bpe.h"
-#include "tokenizer/text/tokenizer.h"
 
 namespace lapilli::testing {
 namespace {
 
 using nlohmann::json;
 
-Config gpt2() {
-  Config config;
-  config.model = {.layers = 2, .heads = 2, .kv_heads = 2, .dim = 8, .ffn_dim = 20, .context = 6, .vocab_size = 259};
-  return config;
-}
-
-Config llama() {
-  Config config;
-  config.model = {.arch = Arch::llama, .layers = 2, .heads = 4, .kv_heads = 2, .dim = 16, .ffn_dim = 21, .context = 7};
-  apply_preset(config.model);
-  config.model.vocab_size = 259;
-  return config;
-}
-
 class Import : public ::testing::Test {
  protected:
-  Import() {
-    const fs::path text = dir_.write("text", "a few words");
-    fs::create_directories(dir_ / "checkpoint");
-    train_tokenizer({.type = TokenizerType::kByte}, {&text, 1}, dir_ / "checkpoint/tokenizer.model");
-  }
-
   // Random weights, written as Hugging Face has them; returns them.
   std::vector<float> write(const Config& config, const ExportSettings& settings = {}) const {
-    LoadedCheckpoint checkpoint{.folder = dir_ / "checkpoint", .config = config, .state = {}};
-    checkpoint.state.values.resize(ParameterTable(config.model).count());
-    std::mt19937 random(1);
-    std::normal_distribution<float> normal(0, 0.3F);
-    for (float& value : checkpoint.state.values) value = normal(random);
+    const LoadedCheckpoint checkpoint = random_checkpoint(dir_, config);
     fs::remove_all(hf_);
     export_safetensors(checkpoint, hf_, settings);
     return checkpoint.state.values;
@@ -54,12 +27,12 @@ class Import : public ::testing::Test {
 
   LoadedCheckpoint imported() const {
     fs::remove_all(run_);
-    import_hugging_face(hf_, run_);
+    import_model(hf_, run_);
     return load_checkpoint(run_);
   }
 
   std::string error() const {
-    const std::string message = error_of([&] { import_hugging_face(hf_, run_); });
+    const std::string message = error_of([&] { import_model(hf_, run_); });
     EXPECT_FALSE(fs::exists(run_)) << message;
     return message;
   }
@@ -94,16 +67,7 @@ class Import : public ::testing::Test {
 };
 
 TEST_F(Import, EveryVariant_ComesBackElementByElement) {
-  std::vector<Config> variants{gpt2(), gpt2(), llama(), llama(), llama()};
-  variants[1].model.tie_embeddings = false;
-  variants[1].model.norm_eps = 1e-6F;
-  variants[3].model.head_size = 10;
-  variants[3].model.bias = true;
-  variants[3].model.rope_theta = 500000;
-  variants[3].model.rope_scaling = {.kind = RopeScalingKind::llama3, .factor = 32, .original_context = 4096};
-  variants[4].model.tie_embeddings = true;
-  variants[4].model.kv_heads = 4;
-  for (const Config& config : variants) {
+  for (const Config& config : small_variants()) {
     const std::vector<float> values = write(config);
     const LoadedCheckpoint loaded = imported();
     EXPECT_EQ(loaded.state.values, values);
@@ -121,7 +85,7 @@ TEST_F(Import, EveryVariant_ComesBackElementByElement) {
 }
 
 TEST_F(Import, SixteenBitsAndSeveralFiles_AreRead) {
-  const std::vector<float> values = write(llama(), {.type = TensorType::bf16, .most_bytes_in_a_file = 10000});
+  const std::vector<float> values = write(small_llama_config(), {.type = TensorType::bf16, .most_bytes_in_a_file = 10000});
   EXPECT_TRUE(fs::exists(hf_ / "model.safetensors.index.json"));
   const LoadedCheckpoint loaded = imported();
   ASSERT_EQ(loaded.state.values.size(), values.size());
@@ -129,7 +93,7 @@ TEST_F(Import, SixteenBitsAndSeveralFiles_AreRead) {
 }
 
 TEST_F(Import, NamesWithoutPrefix_AndTablesOfOtherVersions_AreRead) {
-  const std::vector<float> values = write(gpt2());
+  const std::vector<float> values = write(small_gpt2_config());
   const fs::path path = hf_ / "model.safetensors";
   std::vector<std::vector<float>> data;
   std::vector<TensorInfo> tensors;
@@ -150,7 +114,7 @@ TEST_F(Import, NamesWithoutPrefix_AndTablesOfOtherVersions_AreRead) {
 
 // attention_bias without mlp_bias: ours are zeros where the model has none.
 TEST_F(Import, BiasesOfAttentionAlone_AreReadAndOthersZero) {
-  Config biased = llama();
+  Config biased = small_llama_config();
   biased.model.bias = true;
   std::vector<float> expected = write(biased);
   for (const char* name : {"gate_proj", "up_proj", "down_proj"})
@@ -164,34 +128,34 @@ TEST_F(Import, BiasesOfAttentionAlone_AreReadAndOthersZero) {
 }
 
 TEST_F(Import, WhatCannotBeRepresented_NamesKeyAndValue) {
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "model_type", "mistral"), "config.json", "model_type = \"mistral\"");
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "hidden_act", "gelu"), "hidden_act = \"gelu\"", "silu");
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}), "rope_type = \"yarn\"");
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "num_hidden_layers", nullptr), "has no num_hidden_layers");
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "hidden_size", -4), "hidden_size = -4");
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "num_key_value_heads", 3), "config.json", "model.kv_heads = 3");
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "vocab_size", 258), "tokenizer.model", "259", "258");
-  EXPECT_ERROR_MENTIONS(error_with(gpt2(), "activation_function", "relu"), "activation_function = \"relu\"");
-  EXPECT_ERROR_MENTIONS(error_with(gpt2(), "scale_attn_by_inverse_layer_idx", true), "scale_attn_by_inverse_layer_idx = true");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "model_type", "mistral"), "config.json", "model_type = \"mistral\"");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "hidden_act", "gelu"), "hidden_act = \"gelu\"", "silu");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}), "rope_type = \"yarn\"");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "num_hidden_layers", nullptr), "has no num_hidden_layers");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "hidden_size", -4), "hidden_size = -4");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "num_key_value_heads", 3), "config.json", "model.kv_heads = 3");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "vocab_size", 258), "tokenizer.model", "259", "258");
+  EXPECT_ERROR_MENTIONS(error_with(small_gpt2_config(), "activation_function", "relu"), "activation_function = \"relu\"");
+  EXPECT_ERROR_MENTIONS(error_with(small_gpt2_config(), "scale_attn_by_inverse_layer_idx", true), "scale_attn_by_inverse_layer_idx = true");
 }
 
 TEST_F(Import, TensorsThatDoNotFit_AreNamed) {
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "num_hidden_layers", 3), "no tensor model.layers.2.");
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "num_hidden_layers", 1), "no place for the tensor model.layers.1.");
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "intermediate_size", 22), "model.layers.0.mlp.gate_proj.weight", "[21, 16]", "[22, 16]");
-  Config biased = llama();
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "num_hidden_layers", 3), "no tensor model.layers.2.");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "num_hidden_layers", 1), "no place for the tensor model.layers.1.");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "intermediate_size", 22), "model.layers.0.mlp.gate_proj.weight", "[21, 16]", "[22, 16]");
+  Config biased = small_llama_config();
   biased.model.bias = true;
   write(biased);
   remove_tensor("model.layers.1.self_attn.k_proj.bias");
   EXPECT_ERROR_MENTIONS(error(), "no tensor model.layers.1.self_attn.k_proj.bias");
-  write(llama());
+  write(small_llama_config());
   fs::resize_file(hf_ / "model.safetensors", fs::file_size(hf_ / "model.safetensors") - 8);
   EXPECT_ERROR_MENTIONS(error(), "model.safetensors");
   fs::remove(hf_ / "model.safetensors");
   EXPECT_ERROR_MENTIONS(error(), "neither model.safetensors nor model.safetensors.index.json");
   dir_.write("model/model.safetensors.index.json", R"({"weight_map": {"a": "../outside"}})");
   EXPECT_ERROR_MENTIONS(error(), "not the name of a file beside it");
-  write(llama());
+  write(small_llama_config());
   fs::remove(hf_ / "tokenizer.model");
   EXPECT_ERROR_MENTIONS(error(), "tokenizer.json", "model.byte_fallback");  // the one written for SentencePiece
   fs::remove(hf_ / "tokenizer.json");
@@ -199,7 +163,7 @@ TEST_F(Import, TensorsThatDoNotFit_AreNamed) {
 }
 
 TEST_F(Import, VocabularyBeyondTheSentencePieceModel_HasUnusedPieces) {
-  Config padded = llama();
+  Config padded = small_llama_config();
   padded.model.vocab_size = 264;
   const std::vector<float> values = write(padded);
   const LoadedCheckpoint loaded = imported();
@@ -219,7 +183,7 @@ TEST_F(Import, ByteLevelBpe_OutAndIn) {
   dir_.write("checkpoint/tokenizer.json", byte_bpe_json("llama3").dump());
   const Tokenizer tokenizer(dir_ / "checkpoint/tokenizer.json");
   for (const uint32_t more : {0U, 10U}) {
-    Config config = llama();
+    Config config = small_llama_config();
     config.model.vocab_size = tokenizer.vocab_size() + more;
     const std::vector<float> values = write(config);
     EXPECT_FALSE(fs::exists(hf_ / "tokenizer.model"));
@@ -234,14 +198,14 @@ TEST_F(Import, ByteLevelBpe_OutAndIn) {
     EXPECT_EQ(read_text_file(hf_ / "tokenizer.json") == read_text_file(run_ / "tokenizer.json"), more == 0);
   }
   fs::remove_all(run_);
-  EXPECT_ERROR_MENTIONS(error_with(llama(), "vocab_size", 259), "tokenizer.json", fmt::format("{}", tokenizer.vocab_size()), "259");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "vocab_size", 259), "tokenizer.json", fmt::format("{}", tokenizer.vocab_size()), "259");
 }
 
 // Its tokenizer.json names no token that ends a text by a usual name, and config.json says which does.
 TEST_F(Import, EndOfText_OfConfigJson) {
   fs::remove(dir_ / "checkpoint/tokenizer.model");
   dir_.write("checkpoint/tokenizer.json", byte_bpe_json("gpt2").dump());
-  Config config = llama();
+  Config config = small_llama_config();
   config.model.vocab_size = Tokenizer(dir_ / "checkpoint/tokenizer.json").vocab_size();
   write(config);
   json file = byte_bpe_json("gpt2");
@@ -261,10 +225,10 @@ TEST_F(Import, EndOfText_OfConfigJson) {
 }
 
 TEST_F(Import, RunThatExists_IsRefused) {
-  write(llama());
+  write(small_llama_config());
   fs::create_directories(run_);
   dir_.write("run/mine", "x");
-  EXPECT_ERROR_MENTIONS(error_of([&] { import_hugging_face(hf_, run_); }), "run", "exists");
+  EXPECT_ERROR_MENTIONS(error_of([&] { import_model(hf_, run_); }), "run", "exists");
   EXPECT_EQ(read_text_file(run_ / "mine"), "x");
 }
 

@@ -119,7 +119,8 @@ TEST_F(TokenizerJson, OtherKinds_NameKeyAndValue) {
   EXPECT_ERROR_MENTIONS(error_with([](json& j) { j["pre_tokenizer"]["add_prefix_space"] = true; }), "pre_tokenizer", "\"add_prefix_space\":true");
   EXPECT_ERROR_MENTIONS(error_with([](json& j) { j["pre_tokenizer"] = nullptr; }), "pre_tokenizer is null");
   EXPECT_ERROR_MENTIONS(error_with([](json& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "\\w+"; }, "llama3"), "\\\\w+");
-  EXPECT_ERROR_MENTIONS(error_with([](json& j) { j["pre_tokenizer"]["pretokenizers"][0]["individual_digits"] = false; }, "smollm"), "individual_digits");
+  EXPECT_ERROR_MENTIONS(error_with([](json& j) { j["pre_tokenizer"]["pretokenizers"][0]["individual_digits"] = false; }, "smollm"),
+                        "individual_digits");
   EXPECT_ERROR_MENTIONS(error_with([](json& j) { j["decoder"]["type"] = "WordPiece"; }), "decoder");
   EXPECT_ERROR_MENTIONS(error_with([](json& j) { j["model"]["byte_fallback"] = true; }), "model.byte_fallback is true");
   EXPECT_ERROR_MENTIONS(error_with([](json& j) { j["model"]["dropout"] = 0.1; }), "model.dropout is 0.1");
@@ -163,7 +164,8 @@ TEST_F(TokenizerJson, ByteWithoutPiece_IsLostOrUnknown_AndCounted) {
     const std::string piece = byte_character(0xA9);
     json kept = json::array();
     for (const json& merge : j["model"]["merges"])
-      if (merge[0].get<std::string>().find(piece) == std::string::npos && merge[1].get<std::string>().find(piece) == std::string::npos) kept.push_back(merge);
+      if (merge[0].get<std::string>().find(piece) == std::string::npos && merge[1].get<std::string>().find(piece) == std::string::npos)
+        kept.push_back(merge);
     j["model"]["merges"] = kept;
     j["model"]["vocab"].erase(piece);
   };

@@ -47,6 +47,18 @@ TEST(TokenizerTrain, Char_SpaceSymbolInTheText_StaysApartFromTheSpace) {
   EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
 }
 
+// A reader without byte fallback, as llama.cpp's for unigram models, must not lose the ends of lines.
+TEST(TokenizerTrain, Unigram_NewlineAndTab_HavePiecesOfTheirOwn) {
+  const TempDir dir;
+  const Tokenizer tokenizer = make_tokenizer(dir, TokenizerType::kUnigram, 400, small_text());
+  EXPECT_EQ(tokenizer.vocab_size(), 400u);
+  EXPECT_EQ(tokenizer.encode("\n\t\t\n"), (std::vector<uint32_t>{398, 399, 399, 398}));
+  EXPECT_EQ(tokenizer.decode(std::vector<uint32_t>{398, 399}), "\n\t");
+  const std::vector<uint32_t> line = tokenizer.encode("\tthe end\n");
+  EXPECT_EQ(line.front(), 399u);
+  EXPECT_EQ(line.back(), 398u);
+}
+
 // Other programs that read the model file must see its lossless settings, and the same ids.
 TEST(TokenizerTrain, ModelFile_SaysThatSpacesAreKept) {
   const TempDir dir;
