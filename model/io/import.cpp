@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "engine/base/staged_folder.h"
 #include "model/io/checkpoint.h"
 #include "model/io/config_schema.h"
@@ -14,7 +16,6 @@
 #include "model/io/export_tensors.h"
 #include "model/io/gguf_config.h"
 #include "model/io/hugging_face_config.h"
-#include "model/io/import_tokenizer.h"
 #include "model/io/tensor_source.h"
 #include "tokenizer/text/gguf_tokenizer.h"
 #include "tokenizer/text/tokenizer.h"
@@ -132,10 +133,18 @@ Imported write_run(StagedFolder& staged, const Config& config, const Tokenizer& 
   return {.parameters = state.values.size(), .vocab_size = config.model.vocab_size};
 }
 
+// The first eos_token_id of config.json, if it has one.
+std::optional<uint32_t> eos_of(const fs::path& config_path) {
+  const nlohmann::ordered_json config = parse_json(read_text_file(config_path));
+  const nlohmann::ordered_json ids = config.value("eos_token_id", nlohmann::ordered_json());
+  const nlohmann::ordered_json id = ids.is_array() && !ids.empty() ? ids[0] : ids;
+  return id.is_number_unsigned() && id.get<uint64_t>() <= UINT32_MAX ? std::optional(id.get<uint32_t>()) : std::nullopt;
+}
+
 Imported import_hugging_face(const fs::path& folder, const fs::path& run) {
   const fs::path config_path = folder / "config.json";
   const Config config = run_config(read_hugging_face_config(config_path), config_path.string());
-  const std::string tokenizer = import_tokenizer(folder, config.model.vocab_size);
+  const std::string tokenizer = padded_tokenizer(Tokenizer(tokenizer_in(folder)), config.model.vocab_size, eos_of(config_path));
   const std::unique_ptr<TensorSource> files = open_safetensors(folder);
   require_layers(*files, config.model);
   const ParameterTable table(config.model);

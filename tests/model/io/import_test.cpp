@@ -179,7 +179,7 @@ TEST_F(Import, VocabularyBeyondTheSentencePieceModel_HasUnusedPieces) {
 
 // Out and in again, its ids the same; padded, and cut.
 TEST_F(Import, ByteLevelBpe_OutAndIn) {
-  fs::remove(dir_ / "checkpoint/tokenizer.model");
+  fs::create_directories(dir_ / "checkpoint");  // instead of random_checkpoint(), whose tokenizer is SentencePiece's
   dir_.write("checkpoint/tokenizer.json", byte_bpe_json("llama3").dump());
   const Tokenizer tokenizer(dir_ / "checkpoint/tokenizer.json");
   for (const uint32_t more : {0U, 10U}) {
@@ -203,7 +203,7 @@ TEST_F(Import, ByteLevelBpe_OutAndIn) {
 
 // Its tokenizer.json names no token that ends a text by a usual name, and config.json says which does.
 TEST_F(Import, EndOfText_OfConfigJson) {
-  fs::remove(dir_ / "checkpoint/tokenizer.model");
+  fs::create_directories(dir_ / "checkpoint");  // instead of random_checkpoint(), whose tokenizer is SentencePiece's
   dir_.write("checkpoint/tokenizer.json", byte_bpe_json("gpt2").dump());
   Config config = small_llama_config();
   config.model.vocab_size = Tokenizer(dir_ / "checkpoint/tokenizer.json").vocab_size();
