@@ -15,6 +15,7 @@
 #include "model/io/config_toml.h"
 #include "model/io/state_file.h"
 #include "model/transformer/parameters.h"
+#include "tokenizer/text/tokenizer.h"
 
 namespace lapilli {
 
@@ -24,7 +25,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kState = "state.bin";
 constexpr const char* kConfig = "config.toml";
-constexpr const char* kTokenizer = "tokenizer.model";
 constexpr const char* kWrittenBy = "written_by.json";
 constexpr std::string_view kPrefix = "step-";
 
@@ -61,7 +61,7 @@ std::vector<Found> list_checkpoints(const fs::path& parent) {
 
 bool is_complete(const fs::path& folder) {
   std::error_code ignored;
-  return fs::is_regular_file(folder / kConfig, ignored) && fs::is_regular_file(folder / kTokenizer, ignored) && is_whole_state_file(folder / kState);
+  return fs::is_regular_file(folder / kConfig, ignored) && !find_tokenizer(folder).empty() && is_whole_state_file(folder / kState);
 }
 
 void keep_newest(const fs::path& parent, const fs::path& just_written, uint32_t keep, const fs::path& best) {
@@ -131,11 +131,12 @@ fs::path resolve(const fs::path& path) {
 
 // Everything in it is verified.
 LoadedCheckpoint load_folder(const fs::path& folder) {
-  for (const char* name : {kState, kConfig, kTokenizer}) {
-    if (!fs::is_regular_file(folder / name)) {
-      throw Error("the checkpoint '{}' is not complete: {} is missing", folder.string(), name);
-    }
-  }
+  const auto require = [&](const char* name, bool is_there) {
+    if (!is_there) throw Error("the checkpoint '{}' is not complete: {} is missing", folder.string(), name);
+  };
+  for (const char* name : {kState, kConfig}) require(name, fs::is_regular_file(folder / name));
+  const fs::path tokenizer = find_tokenizer(folder);
+  require(kTokenizerNames[0], !tokenizer.empty());
   StateFile file = read_state_file(folder / kState);
   const std::string config_text = read_text_file(folder / kConfig);
   LoadedCheckpoint loaded{.folder = folder,
@@ -144,12 +145,12 @@ LoadedCheckpoint load_folder(const fs::path& folder) {
                           .commit = read_commit(folder)};
   loaded.config.model.vocab_size = file.vocab_size;
   require_shapes(file.table, loaded.config.model, folder);
-  const auto require_hash = [&](const char* name, uint64_t actual, uint64_t written) {
+  const auto require_hash = [&](const fs::path& path, uint64_t actual, uint64_t written) {
     if (actual == written) return;
-    throw Error("'{}' is damaged: its bytes do not match the checksum in {}", (folder / name).string(), kState);
+    throw Error("'{}' is damaged: its bytes do not match the checksum in {}", path.string(), kState);
   };
-  require_hash(kConfig, hash_of(config_text), file.config_hash);
-  require_hash(kTokenizer, hash_bytes(MappedFile(folder / kTokenizer).bytes()), file.tokenizer_file_hash);
+  require_hash(folder / kConfig, hash_of(config_text), file.config_hash);
+  require_hash(tokenizer, hash_bytes(MappedFile(tokenizer).bytes()), file.tokenizer_file_hash);
   return loaded;
 }
 
@@ -159,17 +160,19 @@ void remove_unfinished_checkpoints(const fs::path& parent) { remove_stale_folder
 
 fs::path checkpoint_folder(const fs::path& parent, uint64_t step) { return parent / fmt::format("{}{:08}", kPrefix, step); }
 
-fs::path save_checkpoint(const fs::path& parent, const Config& config, const TrainingState& state, const fs::path& tokenizer_model) {
-  const std::vector<std::byte> tokenizer = read_binary_file(tokenizer_model);
+fs::path save_checkpoint(const fs::path& parent, const Config& config, const TrainingState& state, const fs::path& tokenizer) {
+  const std::vector<std::byte> tokenizer_bytes = read_binary_file(tokenizer);
+  const std::string_view tokenizer_text(reinterpret_cast<const char*>(tokenizer_bytes.data()), tokenizer_bytes.size());
   const std::string config_text = to_toml(config);
   const fs::path written = checkpoint_folder(parent, state.step);
   {
     StagedFolder staged(written, kPrefix);
-    write_state_file(staged / kState, ParameterTable(config.model), state, config.model.vocab_size, hash_of(config_text), hash_bytes(tokenizer));
+    write_state_file(staged / kState, ParameterTable(config.model), state, config.model.vocab_size, hash_of(config_text),
+                     hash_bytes(tokenizer_bytes));
     write_file_atomically(staged / kConfig, config_text);
     write_file_atomically(staged / kWrittenBy, describe_writer());
-    AtomicFile copy(staged / kTokenizer);
-    copy.write(tokenizer);
+    AtomicFile copy(staged / tokenizer_file_name(tokenizer_text));
+    copy.write(tokenizer_bytes);
     copy.commit();
     staged.publish();
   }

@@ -1,7 +1,7 @@
 #pragma once
 // Checkpoints: with the data set and the run's tuning.json, everything a run needs to continue exactly where it stopped.
 //
-// A checkpoint is a folder `step-XXXXXXXX` (eight digits) with state.bin, config.toml and tokenizer.model, written
+// A checkpoint is a folder `step-XXXXXXXX` (eight digits) with state.bin, config.toml and its tokenizer (kTokenizerNames), written
 // under a temporary name, synced, renamed. Layout of state.bin: model/io/state_file.h. written_by.json beside them has
 // version, commit, compiler and build type of the program; it is optional and covered by no checksum.
 
@@ -19,12 +19,12 @@ struct LoadedCheckpoint {
   std::string commit = {};  // of the program that wrote it; empty: not known
 };
 
-// Writes parent/step-XXXXXXXX with a copy of `tokenizer_model` and returns its path. Then removes all but the newest
+// Writes parent/step-XXXXXXXX with a copy of the file `tokenizer` and returns its path. Then removes all but the newest
 // train.keep complete checkpoints of `parent` (0: keeps all) and, with train.keep_best, that of state.best_step; the one just written
 // always stays. Replaces a checkpoint of the same step. Removes unfinished checkpoints of crashed runs. Errors change nothing. Equal
 // states give equal bytes, except for written_by.json.
 std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const Config& config, const TrainingState& state,
-                                      const std::filesystem::path& tokenizer_model);
+                                      const std::filesystem::path& tokenizer);
 
 // `path` is a checkpoint folder, a run folder (its newest complete checkpoint is taken), or a checkpoints folder.
 // Errors, each naming the file: missing, truncated, corrupt, another version, shapes that do not match the

@@ -151,8 +151,9 @@ std::vector<std::string> export_safetensors(const LoadedCheckpoint& checkpoint, 
   const Arch arch = exportable_arch(checkpoint.config);
   const ParameterTable table(model);
   CHECK_EQ(checkpoint.state.values.size(), table.count());
-  const std::filesystem::path tokenizer_path = checkpoint.folder / "tokenizer.model";
-  const HuggingFaceTokenizer tokenizer = hugging_face_tokenizer(Tokenizer(tokenizer_path), model.context);
+  const std::filesystem::path tokenizer_path = tokenizer_in(checkpoint.folder);
+  const Tokenizer stored(tokenizer_path);
+  const HuggingFaceTokenizer tokenizer = hugging_face_tokenizer(stored, model.context);
 
   StagedFolder staged(out_dir);
   std::vector<std::string> names = write_all_weights(staged, hugging_face_tensors(table, arch), checkpoint.state.values, settings);
@@ -160,8 +161,10 @@ std::vector<std::string> export_safetensors(const LoadedCheckpoint& checkpoint, 
     write_file_atomically(staged / name, text);
     names.emplace_back(name);
   };
-  copy_file_atomically(tokenizer_path, staged / "tokenizer.model");
-  names.emplace_back("tokenizer.model");
+  if (stored.byte_bpe() == nullptr) {  // its own file is tokenizer.json
+    copy_file_atomically(tokenizer_path, staged / kTokenizerNames[0]);
+    names.emplace_back(kTokenizerNames[0]);
+  }
   write_text("tokenizer.json", tokenizer.tokenizer);
   write_text("tokenizer_config.json", tokenizer.tokenizer_config);
   write_text("special_tokens_map.json", tokenizer.special_tokens_map);

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/base/error.h"
 #include "engine/base/file.h"
+#include "engine/base/json.h"
 #include "engine/base/staged_folder.h"
 #include "model/io/checkpoint.h"
 #include "model/io/config_schema.h"
@@ -111,36 +113,44 @@ std::vector<float> read_weights(const TensorSource& files, const ParameterTable&
   return values;
 }
 
-// `tokenizer` becomes the run's; it may be a file of `staged` already.
+Tokenizer write_tokenizer(const StagedFolder& staged, const std::string& bytes) {
+  const fs::path path = staged / tokenizer_file_name(bytes);
+  write_file_atomically(path, bytes);
+  return Tokenizer(path);
+}
+
+// `tokenizer`: a file of `staged`.
 Imported write_run(StagedFolder& staged, const Config& config, const Tokenizer& tokenizer, std::vector<float> values) {
   TrainingState state;
   state.seed = config.train.seed;
   state.best_val_loss = std::numeric_limits<double>::infinity();
   state.tokenizer_hash = tokenizer.hash();
   state.values = std::move(values);
-  const fs::path copy = staged.path() / tokenizer.path().filename();
-  if (tokenizer.path() != copy) copy_file_atomically(tokenizer.path(), copy);
   write_file_atomically(staged / "config.toml", to_toml(config));
   fs::create_directory(staged / "checkpoints");
-  save_checkpoint(staged / "checkpoints", config, state, copy);
+  save_checkpoint(staged / "checkpoints", config, state, tokenizer.path());
   staged.publish();
   return {.parameters = state.values.size(), .vocab_size = config.model.vocab_size};
 }
 
+// The first eos_token_id of config.json, if it has one.
+std::optional<uint32_t> eos_of(const fs::path& config_path) {
+  const nlohmann::ordered_json config = parse_json(read_text_file(config_path));
+  const nlohmann::ordered_json ids = config.value("eos_token_id", nlohmann::ordered_json());
+  const nlohmann::ordered_json id = ids.is_array() && !ids.empty() ? ids[0] : ids;
+  return id.is_number_unsigned() && id.get<uint64_t>() <= UINT32_MAX ? std::optional(id.get<uint32_t>()) : std::nullopt;
+}
+
 Imported import_hugging_face(const fs::path& folder, const fs::path& run) {
-  const fs::path config_path = folder / "config.json", tokenizer_path = folder / "tokenizer.model";
+  const fs::path config_path = folder / "config.json";
   const Config config = run_config(read_hugging_face_config(config_path), config_path.string());
-  if (!fs::exists(tokenizer_path))
-    throw Error("'{}' has no tokenizer.model: only models with SentencePiece tokenizers can be imported, as yet", folder.string());
-  const Tokenizer tokenizer(tokenizer_path);
-  if (tokenizer.vocab_size() != config.model.vocab_size)
-    throw Error("'{}' has {} pieces, but config.json has vocab_size = {}", tokenizer_path.string(), tokenizer.vocab_size(), config.model.vocab_size);
+  const std::string tokenizer = padded_tokenizer(Tokenizer(tokenizer_in(folder)), config.model.vocab_size, eos_of(config_path));
   const std::unique_ptr<TensorSource> files = open_safetensors(folder);
   require_layers(*files, config.model);
   const ParameterTable table(config.model);
   std::vector<float> values = read_weights(*files, table, hugging_face_tensors(table, config.model.arch), of_hugging_face(*files, config.model));
   StagedFolder staged(run);
-  return write_run(staged, config, tokenizer, std::move(values));
+  return write_run(staged, config, write_tokenizer(staged, tokenizer), std::move(values));
 }
 
 GgufTokenizer read_gguf_tokenizer(const GgufFile& file) {
@@ -171,10 +181,7 @@ Imported import_gguf(const fs::path& path, const fs::path& run) {
   std::vector<float> values = read_weights(*files, table, gguf_tensors(table, config.model, config.model.arch), of_gguf(*files, config.model));
   StagedFolder staged(run);
   try {
-    const std::string tokenizer = tokenizer_file(theirs);
-    const fs::path tokenizer_path = staged / tokenizer_file_name(tokenizer);
-    write_file_atomically(tokenizer_path, tokenizer);
-    return write_run(staged, config, Tokenizer(tokenizer_path), std::move(values));
+    return write_run(staged, config, write_tokenizer(staged, tokenizer_file(theirs)), std::move(values));
   } catch (const Error& error) {
     throw Error("'{}' cannot be imported: {}", path.string(), error.what());
   }

@@ -19,7 +19,7 @@
 //       92  4       steps that overflowed
 //       96  8       TrainingState::tokenizer_hash
 //      104  8       XXH3 of config.toml beside it
-//      112  8       XXH3 of tokenizer.model beside it
+//      112  8       XXH3 of the tokenizer beside it
 //      120  8       updates
 //      128  8       best_step
 //      136  8       evaluated_step

@@ -68,7 +68,7 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
       train_shard_(open_shard(config, kTrainShardName)),
       val_shard_(open_shard(config, kValShardName)),
       config_(with_vocabulary(with_absolute_paths(std::move(config)), train_shard_.vocab_size())),
-      tokenizer_path_(std::filesystem::path(config_.data.dir) / kTokenizerName),
+      tokenizer_path_(tokenizer_in(config_.data.dir)),
       table_(config_.model),
       kernels_(device, embedded_shaders()),
       tuner_(device.caps(), embedded_shaders_hash(), options_.tuning),
@@ -160,7 +160,7 @@ void Trainer::run() {
   writer_ = std::make_unique<CheckpointWriter>(checkpoints, config_, tokenizer_path_, [log = log_.get()] { log->sync(); });
   write_file_atomically(folder_ / kRunConfigName, to_toml(config_));
   TuningFile(device_.caps(), embedded_shaders_hash(), folder_ / kRunTuningName).add(tuner_.decisions(), tuner_.crashes());
-  copy_file_atomically(tokenizer_path_, folder_ / kTokenizerName);
+  copy_file_atomically(tokenizer_path_, folder_ / tokenizer_path_.filename().string());
 
   run_start_ = last_checkpoint_ = Clock::now();
   show_status(nullptr);

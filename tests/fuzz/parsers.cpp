@@ -24,6 +24,7 @@
 #include "tokenizer/data/shard.h"
 #include "tokenizer/data/token_file.h"
 #include "tokenizer/synth/synth.h"
+#include "tokenizer/text/byte_bpe_model.h"
 #include "tokenizer/text/model_proto.h"
 #include "tokenizer/text/tokenizer.h"
 
@@ -184,15 +185,16 @@ std::vector<Buffer> hugging_face_config_seeds() {
                 R"("vocab_size": 9, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 64}})")};
 }
 
+void use_tokenizer(const Tokenizer& tokenizer) {
+  std::vector<uint32_t> ids = tokenizer.encode("a b\xE2\x96\x81 c\n\xF0\x9F\x98\x80");
+  for (const uint32_t id : ids)
+    if (id >= tokenizer.vocab_size()) std::abort();
+  tokenizer.decode(ids);
+  tokenizer.token_bytes();
+}
+
 void parse_tokenizer(Bytes bytes) {
-  refused_or_used([&] {
-    const Tokenizer tokenizer(write("tokenizer.model", bytes));
-    std::vector<uint32_t> ids = tokenizer.encode("a b\xE2\x96\x81 c\n\xF0\x9F\x98\x80");
-    for (const uint32_t id : ids)
-      if (id >= tokenizer.vocab_size()) std::abort();
-    tokenizer.decode(ids);
-    tokenizer.token_bytes();
-  });
+  refused_or_used([&] { use_tokenizer(Tokenizer(write("tokenizer.model", bytes))); });
 }
 
 std::vector<Buffer> tokenizer_seeds() {
@@ -205,6 +207,36 @@ std::vector<Buffer> tokenizer_seeds() {
                               "ab"})
       model.pieces.push_back({piece, -1});
     const std::string text = serialize_model(model);
+    seeds.emplace_back(text.begin(), text.end());
+  }
+  return seeds;
+}
+
+// What was read is written and read again: the same.
+void parse_byte_bpe(Bytes bytes) {
+  refused_or_used([&] {
+    const ByteBpeModel model = parse_tokenizer_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    if (model.kinds.size() != model.pieces.size()) std::abort();
+    const Tokenizer tokenizer(write("tokenizer.json", bytes));
+    use_tokenizer(tokenizer);
+    const std::string written = to_tokenizer_json(model);
+    if (to_tokenizer_json(parse_tokenizer_json(written)) != written) std::abort();
+  });
+}
+
+std::vector<Buffer> byte_bpe_seeds() {
+  std::vector<Buffer> seeds;
+  for (const BpeSplitter splitter : {BpeSplitter::gpt2, BpeSplitter::llama3, BpeSplitter::smollm}) {
+    const ByteBpeModel model{.pieces = {"a", "b", "ab", "\xC4\xA0", "<end>", "c\n", unused_piece(6)},
+                             .kinds = {PieceKind::kNormal, PieceKind::kNormal, PieceKind::kNormal, PieceKind::kNormal, PieceKind::kControl,
+                                       PieceKind::kUserDefined, PieceKind::kUnused},
+                             .merges = {{"a", "b"}},
+                             .splitter = splitter,
+                             .ignore_merges = splitter == BpeSplitter::llama3,
+                             .unknown = 4,
+                             .bos = 4,
+                             .eos = 4};
+    const std::string text = to_tokenizer_json(model);
     seeds.emplace_back(text.begin(), text.end());
   }
   return seeds;
@@ -344,7 +376,8 @@ constexpr Parser kParsers[] = {{"shard", parse_shard, shard_seeds},
                                {"metrics", parse_metrics, metrics_seeds},
                                {"dataset", parse_dataset, dataset_seeds},
                                {"tokens", parse_tokens, tokens_seeds},
-                               {"hfconfig", parse_hugging_face_config, hugging_face_config_seeds}};
+                               {"hfconfig", parse_hugging_face_config, hugging_face_config_seeds},
+                               {"bytebpe", parse_byte_bpe, byte_bpe_seeds}};
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pathlib
 import pty
 import subprocess
 import unittest
@@ -123,6 +124,30 @@ class Text(CommandTest):
         self.assertAlmostEqual(of_text["bits_per_byte"], bits / (text_bytes - first_token), places=6)
         of_shard = json.loads(self.run_lapilli("eval", "run", "--data", "data", "--json").stdout)
         self.assertLess(abs(of_shard["bits_per_byte"] / (of_shard["loss"] * of_shard["tokens"] / math.log(2) / about["val"]["text_bytes"]) - 1), 0.01)
+
+    def test_ByteLevelBpe_TrainsResumesGenerates_AndComesBackFromAnExport(self):
+        goldens = json.loads((pathlib.Path(__file__).parent.parent / "torch" / "goldens" / "byte_bpe.json").read_text())
+        self.write("t.json", json.dumps(goldens["tokenizers"]["llama3"]))
+        text, ids = goldens["texts"][13], goldens["ids"]["llama3"][13]
+        self.assertEqual(json.loads(self.run_lapilli("tokenizer", "encode", "t.json", "--text", text, "--json").stdout)["ids"], ids)
+        self.assertEqual(self.run_lapilli("tokenizer", "decode", "t.json", *ids).stdout, text + "\n")
+        info = json.loads(self.run_lapilli("tokenizer", "info", "t.json", "--json").stdout)
+        self.assertEqual((info["type"], info["splitter"], info["byte_fallback"]), ("byte_bpe", "llama3", True))
+        self.misused("tokenizer", "train", "--type", "byte_bpe", "-i", "t.json", "-o", "t.model", says="byte_bpe")
+
+        self.write("t.txt", "There was a man, and the man's house had 1024 rooms; they'll say he'd walked through 100 of them.\n" * 60)
+        self.build("-i", "t.txt", tokenizer="t.json")
+        self.assertEqual((self.folder / "data" / "tokenizer.json").read_bytes(), (self.folder / "t.json").read_bytes())
+        self.train("run", "--stop-at", 3)
+        for folder in [self.folder / "run", *(self.folder / "run" / "checkpoints").iterdir()]:
+            self.assertTrue((folder / "tokenizer.json").exists() and not (folder / "tokenizer.model").exists(), folder)
+        self.run_lapilli("train", "--run", "run", "--resume")
+        self.run_lapilli("generate", "run", "--prompt", "The man's 日本", "--tokens", 3)
+        self.run_lapilli("export", "run", "--format", "safetensors", "-o", "hf")
+        self.assertFalse((self.folder / "hf" / "tokenizer.model").exists())
+        self.run_lapilli("import", "hf", "-o", "back")
+        before, after = (json.loads(self.run_lapilli("eval", run, "--data", "t.txt", "--json").stdout) for run in ("run", "back"))
+        self.assertEqual((before["loss"], before["bits_per_byte"]), (after["loss"], after["bits_per_byte"]))
 
     def test_EvalOfAText_NamesTheUsersFile(self):
         self.byte_tokenizer()

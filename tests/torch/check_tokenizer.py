@@ -25,7 +25,8 @@ def main():
     lines = pathlib.Path(text).read_text().splitlines(keepends=True)[:int(sys.argv[4]) if len(sys.argv) > 4 else 300]
     lines += ["".join(lines[:50])] + AWKWARD
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = next(path for path in pathlib.Path(folder).iterdir() if path.name == "tokenizer.model")
+    names = pathlib.Path(folder) / "tokenizer.model", pathlib.Path(folder) / "tokenizer.json"  # the second is ours where there is no first
+    model = next(path for path in names if path.exists())
     wrong = 0
     for line in lines:
         if not line:

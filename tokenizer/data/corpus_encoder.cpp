@@ -46,7 +46,7 @@ class CorpusEncoder {
     const size_t last_begin = batch_.parts.back().begin;
     if (const size_t cut = last_cut(batch_.text, last_begin)) return send(cut);
     if (last_begin > 0) return send(last_begin);
-    if (batch_.text.size() >= options_.most_batch_bytes) encode_here();
+    if (batch_.text.size() >= encode_here_at_) encode_here();
   }
 
   // The first `bytes` of the batch; the rest stays.
@@ -72,6 +72,7 @@ class CorpusEncoder {
     encoded.parts[0].text_bytes = tokenizer_.encode_prefix(encoded.ids, batch_.text, /*is_end=*/false, &encoded.parts[0].lost_bytes);
     batch_.text.erase(0, encoded.parts[0].text_bytes);
     batch_.parts[0].starts_document = false;
+    encode_here_at_ = std::max(options_.most_batch_bytes, 2 * batch_.text.size());  // a word without end is not looked at for each block
     write(encoded);
   }
 
@@ -115,6 +116,7 @@ class CorpusEncoder {
   const EncodeOptions& options_;
   TextEncoder encoder_;
   TextBatch batch_;  // read and not yet sent
+  size_t encode_here_at_ = options_.most_batch_bytes;
   uint64_t document_count_ = 0;  // written
   TextBytes total_;
   EncodedCorpus encoded_;

@@ -1,6 +1,6 @@
 #pragma once
-// `lapilli data build`: texts -> a data set folder with train.bin, val.bin (token shards), tokenizer.model and
-// dataset.json (the same information in readable form).
+// `lapilli data build`: texts -> a data set folder with train.bin, val.bin (token shards), the tokenizer (kTokenizerNames)
+// and dataset.json (the same information in readable form).
 //
 // Split, with n tokens in all and fraction f; validation is the end of the text:
 //   one document       by position: the first floor((1-f)*n) tokens for training, the rest for validation
@@ -19,14 +19,14 @@
 
 #include "tokenizer/data/corpus_encoder.h"
 #include "tokenizer/data/shard.h"
+#include "tokenizer/text/tokenizer.h"
 
 namespace lapilli {
 
 inline constexpr const char* kTrainShardName = "train.bin";
 inline constexpr const char* kValShardName = "val.bin";
 inline constexpr const char* kDatasetJsonName = "dataset.json";
-inline constexpr const char* kTokenizerName = "tokenizer.model";
-inline constexpr const char* kDatasetNames[] = {kTrainShardName, kValShardName, kTokenizerName, kDatasetJsonName};
+inline constexpr const char* kDatasetNames[] = {kTrainShardName, kValShardName, kTokenizerNames[0], kTokenizerNames[1], kDatasetJsonName};
 
 enum class SplitKind { between_documents, inside_a_document, own_files };
 std::string_view to_string(SplitKind kind);  // "between documents": also in dataset.json

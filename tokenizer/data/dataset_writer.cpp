@@ -131,7 +131,7 @@ void finish_dataset(StagedFolder& folder, DatasetSummary& summary, std::string_v
                                  {"train", to_json(summary.train)},
                                  {"val", to_json(summary.val)}};
   json.update(about);
-  write_file_atomically(folder / kTokenizerName, tokenizer_file);
+  write_file_atomically(folder / tokenizer_file_name(tokenizer_file), tokenizer_file);
   write_file_atomically(folder / kDatasetJsonName, json_text(json, 2) + "\n");
   folder.publish_files(kDatasetNames);
 }

@@ -51,7 +51,8 @@ struct EncodedBatch {
 
 // Where a text of more than `begin` bytes may be cut after that so that its two halves, encoded one by one, have the tokens of the whole: behind
 // the last single newline that stands between two characters of which neither is white space. Such a newline ends a word of every kind of
-// tokenizer that Tokenizer reads, whatever comes later. 0: nowhere.
+// tokenizer that Tokenizer reads, whatever comes later: of SentencePiece it is a word; the expressions of byte-level BPE end a word
+// with it, and no added token of theirs goes on behind it (Tokenizer refuses those). 0: nowhere.
 size_t last_cut(std::string_view text, size_t begin);
 
 class TextEncoder {

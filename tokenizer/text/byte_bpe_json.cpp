@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <ranges>
 
 #include "engine/base/error.h"
 #include "engine/base/json.h"
-#include "engine/base/utf8.h"
 #include "tokenizer/text/bpe_splitter.h"
 #include "tokenizer/text/byte_alphabet.h"
 #include "tokenizer/text/byte_bpe_model.h"
@@ -27,9 +27,9 @@ const json& value_of(const json& object, const char* key) {
 
 [[noreturn]] void refuse(std::string_view key, const json& value, std::string_view wanted) {
   constexpr size_t kMostShown = 200;
-  std::string shown = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  std::string shown = value.dump(-1, ' ', /*ensure_ascii=*/true);
   if (shown.size() > kMostShown) shown = shown.substr(0, kMostShown) + " ...";
-  throw Error("its {} is {}: {}", key, printable(shown), wanted);
+  throw Error("its {} is {}: {}", key, shown, wanted);
 }
 
 void require_none_of(const json& value, std::string_view key) {
@@ -80,12 +80,12 @@ class Vocabulary {
   explicit Vocabulary(size_t piece_count) : most_(2 * piece_count + 1000) {}
 
   void add(const json& id, const std::string& piece, PieceKind kind) {
-    if (!id.is_number_unsigned()) refuse(fmt::format("id of '{}'", printable(piece)), id, "ids count from 0");
+    if (!id.is_number_unsigned()) refuse(fmt::format("id of {:?}", piece), id, "ids count from 0");
     const auto at = id.get<uint64_t>();
-    if (at >= most_) refuse(fmt::format("id of '{}'", printable(piece)), id, "that is more than twice the number of its pieces");
+    if (at >= most_) refuse(fmt::format("id of {:?}", piece), id, "that is more than twice the number of its pieces");
     if (at >= pieces_.size()) pieces_.resize(at + 1);
     std::optional<Piece>& there = pieces_[at];
-    if (there && there->text != piece) throw Error("its pieces '{}' and '{}' have the same id {}", printable(there->text), printable(piece), at);
+    if (there && there->text != piece) throw Error("its pieces {:?} and {:?} have the same id {}", there->text, piece, at);
     there = {piece, kind};
   }
 
@@ -114,7 +114,7 @@ void add_added_token(Vocabulary& vocabulary, const json& token, const json& ids)
     if (!is_special && value_of(token, key) == true) refuse(fmt::format("added token with {}", key), content, "that is not supported");
   const auto& text = content.get_ref<const std::string&>();
   if (const auto known = ids.find(text); known != ids.end() && *known != value_of(token, "id"))
-    throw Error("its added token '{}' has the id {}, and its vocabulary says {}", printable(text), value_of(token, "id").dump(), known->dump());
+    throw Error("its added token {:?} has the id {}, and its vocabulary says {}", text, value_of(token, "id").dump(), known->dump());
   vocabulary.add(value_of(token, "id"), text, is_special ? PieceKind::kControl : PieceKind::kUserDefined);
 }
 
@@ -138,6 +138,17 @@ std::pair<std::string, std::string> parse_merge(const json& merge) {
   refuse("merge", merge, "a merge is two pieces");
 }
 
+// Of use only where a byte has no piece.
+void read_unknown(ByteBpeModel& model, const json& bpe) {
+  const json &unknown = value_of(bpe, "unk_token"), &ids = bpe["vocab"];
+  const auto has_piece = [&](uint32_t byte) { return ids.contains(byte_character(static_cast<uint8_t>(byte))); };
+  if (unknown.is_null() || std::ranges::all_of(std::views::iota(0U, 256U), has_piece)) return;
+  const auto found = unknown.is_string() ? ids.find(unknown.get_ref<const std::string&>()) : ids.end();
+  if (found == ids.end()) refuse("model.unk_token", unknown, "it must be a piece of model.vocab");
+  if (value_of(bpe, "fuse_unk") == true) refuse("model.fuse_unk", bpe["fuse_unk"], "only false is supported where a byte has no piece");
+  model.unknown = found->get<uint32_t>();
+}
+
 void read_model(ByteBpeModel& model, const json& bpe, const json& added) {
   if (bpe.contains("type") && bpe["type"] != "BPE") refuse("model.type", bpe["type"], "byte-level BPE is supported");
   for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"})
@@ -147,10 +158,7 @@ void read_model(ByteBpeModel& model, const json& bpe, const json& added) {
   const json& merges = value_of(bpe, "merges");
   if (!merges.is_array()) throw Error("its model.merges is no list");
   for (const json& merge : merges) model.merges.push_back(parse_merge(merge));
-  const auto has_piece = [&](uint32_t byte) { return value_of(bpe, "vocab").contains(byte_character(static_cast<uint8_t>(byte))); };
-  for (uint32_t byte = 0; byte < 256; ++byte)
-    if (!value_of(bpe, "unk_token").is_null() && !has_piece(byte))
-      refuse("model.unk_token", value_of(bpe, "unk_token"), fmt::format("without a piece for the byte {} that is not supported", byte));
+  read_unknown(model, bpe);
 }
 
 std::optional<uint32_t> find_special(const ByteBpeModel& model, std::initializer_list<std::string_view> names) {
@@ -204,7 +212,7 @@ ordered_json model_json(const ByteBpeModel& model) {
   const auto id_or_null = [](std::optional<uint32_t> id) { return id ? ordered_json(*id) : ordered_json(nullptr); };
   return {{"type", "BPE"},
           {"dropout", nullptr},
-          {"unk_token", nullptr},
+          {"unk_token", model.unknown ? ordered_json(model.pieces[*model.unknown]) : ordered_json(nullptr)},
           {"continuing_subword_prefix", nullptr},
           {"end_of_word_suffix", nullptr},
           {"fuse_unk", false},
@@ -225,8 +233,6 @@ std::string_view to_string(BpeSplitter splitter) {
   }
   return "?";
 }
-
-std::string unused_piece(uint32_t id) { return fmt::format("<|unused_{}|>", id); }
 
 void pad_vocabulary(ByteBpeModel& model, uint32_t vocab_size) {
   while (model.pieces.size() < vocab_size) {

@@ -103,7 +103,7 @@ class AddedTokens {
     const size_t newline = text.find('\n');
     // Texts are cut between lines, and each part is encoded by itself.
     if (newline != std::string_view::npos && text.find_first_not_of('\n', newline) != std::string_view::npos)
-      throw Error("its added token '{}' goes on after the end of a line: that is not supported", printable(text));
+      throw Error("its added token {:?} goes on after the end of a line: that is not supported", text);
     auto& tokens = by_first_byte_[static_cast<uint8_t>(text[0])];
     tokens.emplace_back(text, id);
     std::ranges::stable_sort(tokens, [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
@@ -134,7 +134,7 @@ class ByteBpe final : public TokenizerKind {
     if (model_.pieces.empty()) throw Error("its vocabulary is empty");
     PieceIds ids;
     for (uint32_t id = 0; id < model_.pieces.size(); ++id) {
-      if (!ids.emplace(model_.pieces[id], id).second) throw Error("its vocabulary has the piece '{}' twice", printable(model_.pieces[id]));
+      if (!ids.emplace(model_.pieces[id], id).second) throw Error("its vocabulary has the piece {:?} twice", model_.pieces[id]);
       add_piece_of(id);
     }
     for (uint32_t byte = 0; byte < 256; ++byte) {
@@ -142,7 +142,7 @@ class ByteBpe final : public TokenizerKind {
       byte_ids_[byte] = found == ids.end() ? kNone : found->second;
     }
     add_merges(ids);
-    for (const std::optional<uint32_t> special : {model_.bos, model_.eos})
+    for (const std::optional<uint32_t> special : {model_.bos, model_.eos, model_.unknown})
       if (special && *special >= model_.pieces.size())
         throw Error("its special token {} is beyond its vocabulary of {}", *special, model_.pieces.size());
   }
@@ -186,9 +186,7 @@ class ByteBpe final : public TokenizerKind {
       const auto& [left, right] = model_.merges[rank];
       const auto id_of = [&](const std::string& piece) {
         const auto found = ids.find(piece);
-        if (found == ids.end())
-          throw Error("its merge {} of '{}' and '{}' needs the piece '{}', which it does not have", rank, printable(left), printable(right),
-                      printable(piece));
+        if (found == ids.end()) throw Error("its merge {} of {:?} and {:?} needs the piece {:?}, which it does not have", rank, left, right, piece);
         return found->second;
       };
       merges_.insert_or_assign(pair_key(id_of(left), id_of(right)), Merge{rank, id_of(left + right)});
@@ -220,6 +218,7 @@ class ByteBpe final : public TokenizerKind {
         const uint32_t id = byte_ids_[static_cast<uint8_t>(word[i])];
         is_whole &= id != kNone;
         if (id != kNone) list_.add(id);
+        else if (model_.unknown) list_.add(*model_.unknown);
       }
       if (!is_whole) lost += length;
       begin += length;

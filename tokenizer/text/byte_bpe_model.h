@@ -33,6 +33,8 @@ struct ByteBpeModel {
   std::vector<std::pair<std::string, std::string>> merges;
   BpeSplitter splitter = BpeSplitter::gpt2;
   bool ignore_merges = false;  // a word that is a piece as a whole is that piece, whatever its merges would make of it
+  // What a byte without a piece becomes; none: nothing.
+  std::optional<uint32_t> unknown;
   // bos: what the model's makers put before a text, for information: encode() adds nothing. eos: the end of a document, "<|endoftext|>" where the
   // model has it.
   std::optional<uint32_t> bos, eos;
@@ -40,9 +42,6 @@ struct ByteBpeModel {
 
 // The end of a document in the texts of many tokenizers.
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
-
-// "<|unused_7|>"
-std::string unused_piece(uint32_t id);
 
 // Appends unused pieces up to `vocab_size`: models may have more rows than their tokenizer has tokens.
 void pad_vocabulary(ByteBpeModel& model, uint32_t vocab_size);

@@ -14,6 +14,7 @@
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "engine/base/log.h"
+#include "tokenizer/text/byte_bpe_model.h"
 #include "tokenizer/text/model_proto.h"
 
 namespace lapilli {
@@ -111,23 +112,31 @@ ordered_json tokenizer_json(const ModelProto& model) {
           {"model", model.kind == ModelKind::kUnigram ? unigram_json(model, unknown) : bpe_json(model, unknown)}};
 }
 
-}  // namespace
-
-HuggingFaceTokenizer hugging_face_tokenizer(const Tokenizer& tokenizer, uint32_t context) {
+// The text of tokenizer.json. `special`: what its configuration names, too.
+std::string sentencepiece_json(ordered_json& special, const Tokenizer& tokenizer) {
   const ModelProto model = parse_model(read_text_file(tokenizer.path()));
   if (model.kind == ModelKind::kWord)
     throw Error("'{}' splits text into words: there is no such tokenizer.json; use a unigram, bpe or char model", tokenizer.path().string());
   if (model.replaces_characters)
     log_warning("'{}' replaces characters before it splits text, and tokenizer.json does not: transformers may make other ids of some texts",
                 tokenizer.path().string());
-  ordered_json special{{"unk_token", model.pieces[unknown_id(model)].piece}};
+  special["unk_token"] = model.pieces[unknown_id(model)].piece;
+  return json_text(tokenizer_json(model), 1) + "\n";
+}
+
+}  // namespace
+
+HuggingFaceTokenizer hugging_face_tokenizer(const Tokenizer& tokenizer, uint32_t context) {
+  ordered_json special = ordered_json::object();
+  const std::string tokenizer_text =
+      tokenizer.byte_bpe() != nullptr ? to_tokenizer_json(*tokenizer.byte_bpe()) : sentencepiece_json(special, tokenizer);
   const std::optional<uint32_t> document_end = tokenizer.eos_id();
   if (document_end) special["bos_token"] = special["eos_token"] = tokenizer.piece(*document_end);
   ordered_json config{
       {"tokenizer_class", "PreTrainedTokenizerFast"}, {"add_bos_token", false},     {"add_eos_token", false}, {"add_prefix_space", false},
       {"clean_up_tokenization_spaces", false},        {"model_max_length", context}};
   config.update(special);
-  return {.tokenizer = json_text(tokenizer_json(model), 1) + "\n",
+  return {.tokenizer = tokenizer_text,
           .tokenizer_config = json_text(config, 2) + "\n",
           .special_tokens_map = json_text(special, 2) + "\n",
           .document_end = document_end};

@@ -1,5 +1,5 @@
 #pragma once
-// A SentencePiece model as the files from which `AutoTokenizer` of transformers (its "fast" tokenizers) makes the same ids.
+// A tokenizer as the files from which `AutoTokenizer` of transformers (its "fast" tokenizers) makes the same ids.
 
 #include <cstdint>
 #include <optional>
@@ -17,7 +17,8 @@ struct HuggingFaceTokenizer {
 };
 
 // `context`: the most tokens that the model reads. The ids are those of Tokenizer::encode() for texts that hold neither U+2581 nor the text of
-// a special piece, which transformers always takes for that piece. Throws Error when the file cannot be read or is a model by words.
+// a special piece, which transformers always takes for that piece. Throws Error when the file cannot be read or is a
+// model by words. Of byte-level BPE the added tokens that are not special are taken in both.
 HuggingFaceTokenizer hugging_face_tokenizer(const Tokenizer& tokenizer, uint32_t context);
 
 }  // namespace lapilli

@@ -121,6 +121,8 @@ void put_piece(std::string& out, const ModelPiece& piece) {
 
 }  // namespace
 
+std::string unused_piece(uint32_t id) { return fmt::format("<|unused_{}|>", id); }
+
 std::vector<ModelPiece> base_pieces() {
   std::vector<ModelPiece> pieces = {{"<unk>", 0, PieceKind::kUnknown}, {"<s>", 0, PieceKind::kControl}, {"</s>", 0, PieceKind::kControl}};
   for (uint32_t byte = 0; byte < 256; ++byte) pieces.push_back({fmt::format("<0x{:02X}>", byte), 0, PieceKind::kByte});
@@ -189,6 +191,12 @@ std::string with_spaces_kept(std::string_view bytes) {
   put_number(normalizer, 4, 0);
   std::string out(bytes);
   put_bytes(out, 3, normalizer);
+  return out;
+}
+
+std::string with_unused_pieces(std::string_view bytes, uint32_t piece_count, uint32_t vocab_size) {
+  std::string out(bytes);
+  for (uint32_t id = piece_count; id < vocab_size; ++id) put_piece(out, {unused_piece(id), 0, PieceKind::kUnused});
   return out;
 }
 

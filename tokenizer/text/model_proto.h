@@ -35,6 +35,9 @@ struct ModelProto {
   bool replaces_characters = false;  // by its precompiled_charsmap
 };
 
+// The name of an id without a piece: "<|unused_7|>".
+std::string unused_piece(uint32_t id);
+
 // <unk>, <s>, </s> and the 256 byte pieces: the beginning of each of our vocabularies.
 std::vector<ModelPiece> base_pieces();
 
@@ -49,5 +52,8 @@ std::string with_pieces(std::string_view bytes, const std::vector<ModelPiece>& m
 
 // The same model with settings to add no prefix and keep all spaces (in protobuf the last value of a field wins).
 std::string with_spaces_kept(std::string_view bytes);
+
+// The same model with unused pieces behind its `piece_count`, up to `vocab_size`.
+std::string with_unused_pieces(std::string_view bytes, uint32_t piece_count, uint32_t vocab_size);
 
 }  // namespace lapilli

@@ -48,7 +48,7 @@ bool is_no_tokenizer(const std::filesystem::path& tokenizer_model) {
 Tokenizer::Tokenizer(const std::filesystem::path& path) {
   const std::string bytes = read_text_file(path);
   if (bytes.starts_with(kNoTokenizer))
-    throw Error("'{}': the tokens were imported without their tokenizer, so there is no text for them; import them again with --tokenizer T.model",
+    throw Error("'{}': the tokens were imported without their tokenizer, so there is no text for them; import them again with --tokenizer T",
                 path.string());
   const bool is_json = std::strcmp(tokenizer_file_name(bytes), kTokenizerNames[1]) == 0;
   try {

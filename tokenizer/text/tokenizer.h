@@ -105,4 +105,8 @@ class Tokenizer {
   std::unique_ptr<Impl> impl_;
 };
 
+// The bytes of the tokenizer's file for a model with `vocab_size` tokens: as they are if they fit, else with unused pieces behind the others,
+// because models are padded. A tokenizer.json that names no end of a text gets `eos`. Throws Error where the tokenizer has more tokens.
+std::string padded_tokenizer(const Tokenizer& tokenizer, uint32_t vocab_size, std::optional<uint32_t> eos = std::nullopt);
+
 }  // namespace lapilli

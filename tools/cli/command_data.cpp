@@ -78,7 +78,7 @@ void import(const DataOptions& options) {
                                              options.output, val_inputs);
   print_summary(options, made);
   if (options.tokenizer.empty())
-    print("No tokenizer: models trained on this have a loss in nats per token, but no samples of text and no bits per byte (--tokenizer T.model).\n");
+    print("No tokenizer: models trained on this have a loss in nats per token, but no samples of text and no bits per byte (--tokenizer T).\n");
 }
 
 void add_split_options(Command& command, DataOptions& options, const char* val_help) {
@@ -104,7 +104,7 @@ void add_build_command(Command& data) {
       "warning. Or name its texts with --val.\n"
       "Example: lapilli data build --tokenizer stories.model -i stories.txt -o stories");
   const auto options = std::make_shared<DataOptions>();
-  command->add_option("--tokenizer", options->tokenizer, "Model file")->required()->type_name("T.model");
+  command->add_option("--tokenizer", options->tokenizer, "A SentencePiece model, or tokenizer.json with byte-level BPE")->required()->type_name("T");
   command->add_option("-i,--input", options->inputs, "Text files")->required()->type_name("FILE");
   add_split_options(*command, *options, "Text files for validation, none of the others");
   command->add_option("--field", options->field, "Name of the text in the objects of JSON Lines")->type_name("NAME")->capture_default_str();
@@ -129,7 +129,7 @@ void add_data_import_command(Command& data) {
   command->add_option("--vocab-size", options->vocab_size, "Vocabulary: every token is below it (default: that of --tokenizer)")
       ->check(positive())
       ->type_name("V");
-  command->add_option("--tokenizer", options->tokenizer, "Model file of the tokenizer that made them")->type_name("T.model");
+  command->add_option("--tokenizer", options->tokenizer, "The tokenizer that made them")->type_name("T");
   command
       ->add_option_function(
           "--eos", [options](const std::string& text) { options->eos_id = static_cast<uint32_t>(std::stoul(text)); },

@@ -8,6 +8,7 @@
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "engine/base/utf8.h"
+#include "tokenizer/text/byte_bpe_model.h"
 #include "tokenizer/text/tokenizer.h"
 #include "tools/common/command_options.h"
 #include "tools/common/console.h"
@@ -72,11 +73,14 @@ void show(const std::string& path, bool as_json) {
   if (as_json) {
     nlohmann::ordered_json json{
         {"type", type}, {"vocab_size", tokenizer.vocab_size()}, {"byte_fallback", tokenizer.has_byte_fallback()}, {"hash", hash}};
+    if (const ByteBpeModel* byte_bpe = tokenizer.byte_bpe()) json["splitter"] = to_string(byte_bpe->splitter);
     json["bos_id"] = tokenizer.bos_id() ? nlohmann::ordered_json(*tokenizer.bos_id()) : nlohmann::ordered_json(nullptr);
     json["eos_id"] = tokenizer.eos_id() ? nlohmann::ordered_json(*tokenizer.eos_id()) : nlohmann::ordered_json(nullptr);
     return print(json_text(json, 2) + "\n");
   }
-  print(fmt::format("type        {} (SentencePiece)\n", type));
+  const ByteBpeModel* byte_bpe = tokenizer.byte_bpe();
+  print(fmt::format("type        {} ({})\n", type,
+                    byte_bpe == nullptr ? "SentencePiece" : fmt::format("tokenizer.json, splitter {}", to_string(byte_bpe->splitter))));
   print(fmt::format("vocabulary  {}\n", group_digits(tokenizer.vocab_size())));
   print(fmt::format("bos, eos    {}, {}\n", special(tokenizer.bos_id()), special(tokenizer.eos_id())));
   print(fmt::format("bytes       {}\n",
@@ -88,7 +92,7 @@ void add_encode_command(Command& tokenizer) {
   Command* command = tokenizer.add_subcommand("encode", "The ids of a text");
   command->footer("Example: lapilli tokenizer encode stories.model --text 'Once upon a time' --pieces");
   const auto options = std::make_shared<EncodeOptions>();
-  command->add_option("tokenizer", options->tokenizer, "Model file")->required()->type_name("T.model");
+  command->add_option("tokenizer", options->tokenizer, "A SentencePiece model, or tokenizer.json with byte-level BPE")->required()->type_name("T");
   Option* text = command->add_option("--text", options->text, "The text")->type_name("TEXT");
   command->add_option("-i,--input", options->input, "A file with the text")->excludes(text)->type_name("FILE");
   command->add_flag("--pieces", options->with_pieces, "Print each id with its piece, on a line of its own");
@@ -103,7 +107,7 @@ void add_decode_command(Command& tokenizer) {
   Command* command = tokenizer.add_subcommand("decode", "The text of ids");
   command->footer("Example: lapilli tokenizer decode stories.model 312 17 998");
   const auto options = std::make_shared<DecodeOptions>();
-  command->add_option("tokenizer", options->tokenizer, "Model file")->required()->type_name("T.model");
+  command->add_option("tokenizer", options->tokenizer, "A SentencePiece model, or tokenizer.json with byte-level BPE")->required()->type_name("T");
   command->add_option("ids", options->ids, "Token ids")->required()->type_name("ID");
   command->callback([options] { decode(*options); });
 }
@@ -112,7 +116,7 @@ void add_info_command(Command& tokenizer) {
   Command* command = tokenizer.add_subcommand("info", "What a tokenizer is");
   const auto path = std::make_shared<std::string>();
   const auto as_json = std::make_shared<bool>(false);
-  command->add_option("tokenizer", *path, "Model file")->required()->type_name("T.model");
+  command->add_option("tokenizer", *path, "A SentencePiece model, or tokenizer.json with byte-level BPE")->required()->type_name("T");
   command->add_flag("--json", *as_json, "Print a JSON object instead of text");
   command->callback([path, as_json] { show(*path, *as_json); });
 }

@@ -95,7 +95,7 @@ void train(const TrainCommandOptions& options) {
 void add_train_command(Command& program) {
   Command* command = program.add_subcommand("train", "Train a model");
   command->footer(
-      "The run folder holds config.toml (every default written out), tokenizer.model, metrics.jsonl, log.txt and "
+      "The run folder holds config.toml (every default written out), its tokenizer, metrics.jsonl, log.txt and "
       "checkpoints/.\nCtrl-C finishes the step, writes a checkpoint and ends; --resume continues exactly where it "
       "stopped.\nExample: lapilli train tools/configs/quickstart.toml --set data.dir=stories --run runs/first");
   const auto options = std::make_shared<TrainCommandOptions>();

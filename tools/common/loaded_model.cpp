@@ -1,7 +1,6 @@
 #include "tools/common/loaded_model.h"
 
 #include "shaders/embedded_shaders.h"
-#include "tokenizer/data/dataset.h"
 
 namespace lapilli {
 
@@ -19,6 +18,6 @@ void LoadedModel::commit() {
   weights_.load(device_, checkpoint_.state.values);
 }
 
-Tokenizer LoadedModel::tokenizer() const { return Tokenizer(checkpoint_.folder / kTokenizerName); }
+Tokenizer LoadedModel::tokenizer() const { return Tokenizer(tokenizer_in(checkpoint_.folder)); }
 
 }  // namespace lapilli

@@ -98,7 +98,7 @@ def page(program):
            ".SH NAME", "lapilli \\- trains small transformer language models on any Vulkan device",
            ".SH SYNOPSIS", ".B lapilli", "[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGUMENT\\fR...]",
            ".SH DESCRIPTION", escape(" ".join(top.description)),
-           ".PP", "Raw text becomes SentencePiece tokens, tokens train a transformer, and perplexity says how well. Every heavy step is a compute shader.",
+           ".PP", "Raw text becomes tokens, tokens train a transformer, and perplexity says how well. Every heavy step is a compute shader.",
            ".SH OPTIONS"]
     write_entries(out, top.lists["Options"])
     out += [".SH COMMANDS"]

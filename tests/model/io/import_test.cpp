@@ -8,6 +8,7 @@
 #include "model/io/config_toml.h"
 #include "model/io/export.h"
 #include "tests/model/io/small_models.h"
+#include "tests/tokenizer/byte_bpe.h"
 
 namespace lapilli::testing {
 namespace {
@@ -133,7 +134,7 @@ TEST_F(Import, WhatCannotBeRepresented_NamesKeyAndValue) {
   EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "num_hidden_layers", nullptr), "has no num_hidden_layers");
   EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "hidden_size", -4), "hidden_size = -4");
   EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "num_key_value_heads", 3), "config.json", "model.kv_heads = 3");
-  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "vocab_size", 300), "tokenizer.model", "259", "300");
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "vocab_size", 258), "tokenizer.model", "259", "258");
   EXPECT_ERROR_MENTIONS(error_with(small_gpt2_config(), "activation_function", "relu"), "activation_function = \"relu\"");
   EXPECT_ERROR_MENTIONS(error_with(small_gpt2_config(), "scale_attn_by_inverse_layer_idx", true), "scale_attn_by_inverse_layer_idx = true");
 }
@@ -156,7 +157,71 @@ TEST_F(Import, TensorsThatDoNotFit_AreNamed) {
   EXPECT_ERROR_MENTIONS(error(), "not the name of a file beside it");
   write(small_llama_config());
   fs::remove(hf_ / "tokenizer.model");
-  EXPECT_ERROR_MENTIONS(error(), "has no tokenizer.model");
+  EXPECT_ERROR_MENTIONS(error(), "tokenizer.json", "model.byte_fallback");  // the one written for SentencePiece
+  fs::remove(hf_ / "tokenizer.json");
+  EXPECT_ERROR_MENTIONS(error(), "neither tokenizer.model nor tokenizer.json");
+}
+
+TEST_F(Import, VocabularyBeyondTheSentencePieceModel_HasUnusedPieces) {
+  Config padded = small_llama_config();
+  padded.model.vocab_size = 264;
+  const std::vector<float> values = write(padded);
+  const LoadedCheckpoint loaded = imported();
+  EXPECT_EQ(loaded.state.values, values);
+  const Tokenizer before(hf_ / "tokenizer.model"), after(tokenizer_in(loaded.folder));
+  EXPECT_EQ(after.vocab_size(), 264U);
+  EXPECT_EQ(after.hash(), loaded.state.tokenizer_hash);
+  EXPECT_EQ(after.piece(263), "<|unused_263|>");
+  EXPECT_EQ(after.piece_bytes(263), "");
+  EXPECT_EQ(after.eos_id(), before.eos_id());
+  EXPECT_EQ(after.encode("a few <|unused_263|> words\n"), before.encode("a few <|unused_263|> words\n"));
+}
+
+// Out and in again, its ids the same; padded, and cut.
+TEST_F(Import, ByteLevelBpe_OutAndIn) {
+  fs::create_directories(dir_ / "checkpoint");  // instead of random_checkpoint(), whose tokenizer is SentencePiece's
+  dir_.write("checkpoint/tokenizer.json", byte_bpe_json("llama3").dump());
+  const Tokenizer tokenizer(dir_ / "checkpoint/tokenizer.json");
+  for (const uint32_t more : {0U, 10U}) {
+    Config config = small_llama_config();
+    config.model.vocab_size = tokenizer.vocab_size() + more;
+    const std::vector<float> values = write(config);
+    EXPECT_FALSE(fs::exists(hf_ / "tokenizer.model"));
+    EXPECT_EQ(Tokenizer(hf_ / "tokenizer.json").encode("The man's 1024 houses"), tokenizer.encode("The man's 1024 houses"));
+    const LoadedCheckpoint loaded = imported();
+    EXPECT_EQ(loaded.state.values, values);
+    const Tokenizer stored(run_ / "tokenizer.json");
+    EXPECT_EQ(stored.hash(), loaded.state.tokenizer_hash);
+    EXPECT_EQ(stored.vocab_size(), config.model.vocab_size);
+    EXPECT_EQ(stored.encode("The man's 1024 houses"), tokenizer.encode("The man's 1024 houses"));
+    EXPECT_EQ(read_text_file(tokenizer_in(loaded.folder)), read_text_file(run_ / "tokenizer.json"));
+    EXPECT_EQ(read_text_file(hf_ / "tokenizer.json") == read_text_file(run_ / "tokenizer.json"), more == 0);
+  }
+  fs::remove_all(run_);
+  EXPECT_ERROR_MENTIONS(error_with(small_llama_config(), "vocab_size", 259), "tokenizer.json", fmt::format("{}", tokenizer.vocab_size()), "259");
+}
+
+// Its tokenizer.json names no token that ends a text by a usual name, and config.json says which does.
+TEST_F(Import, EndOfText_OfConfigJson) {
+  fs::create_directories(dir_ / "checkpoint");  // instead of random_checkpoint(), whose tokenizer is SentencePiece's
+  dir_.write("checkpoint/tokenizer.json", byte_bpe_json("gpt2").dump());
+  Config config = small_llama_config();
+  config.model.vocab_size = Tokenizer(dir_ / "checkpoint/tokenizer.json").vocab_size();
+  write(config);
+  json file = byte_bpe_json("gpt2");
+  file["added_tokens"][0]["special"] = false;  // <|endoftext|>
+  dir_.write("model/tokenizer.json", file.dump());
+  EXPECT_EQ(Tokenizer(hf_ / "tokenizer.json").eos_id(), std::nullopt);
+  const auto eos = [&](const json& id) {
+    json changed = json::parse(read_text_file(hf_ / "config.json"));
+    changed["eos_token_id"] = id;
+    dir_.write("model/config.json", changed.dump());
+    return Tokenizer(tokenizer_in(imported().folder)).eos_id();
+  };
+  EXPECT_EQ(eos(7), 7U);
+  EXPECT_EQ(eos({9, 7}), 9U);
+  EXPECT_EQ(eos(nullptr), std::nullopt);
+  EXPECT_EQ(eos(1 << 20), std::nullopt);
 }
 
 TEST_F(Import, RunThatExists_IsRefused) {

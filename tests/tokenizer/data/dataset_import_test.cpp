@@ -81,7 +81,7 @@ TEST(ImportDataset, Eos_EndsDocuments) {
   EXPECT_EQ(std::vector<uint64_t>(train.document_starts().begin(), train.document_starts().end()), (std::vector<uint64_t>{0, 3, 5}));
   EXPECT_EQ(train.eos_id(), 9U);
   EXPECT_EQ(made.train.text_bytes, 0U);
-  EXPECT_TRUE(is_no_tokenizer(dir / "data" / kTokenizerName));
+  EXPECT_TRUE(is_no_tokenizer(tokenizer_in(dir / "data")));
   require_one_dataset(dir / "data", train, TokenShard(dir / "data" / kValShardName));
   EXPECT_EQ(import_dataset({&input, 1}, {.vocab_size = 10, .val_fraction = 0.5}, dir / "two").train.tokens, 4U);
 }

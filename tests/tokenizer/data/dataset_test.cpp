@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "tests/tokenizer/support.h"
+#include "tests/tokenizer/byte_bpe.h"
 
 namespace lapilli::testing {
 namespace {
@@ -34,7 +34,25 @@ TEST(BuildDataset, SingleText_SplitsByPositionWithoutSeparators) {
   EXPECT_EQ(summary.val.tokens, val.token_count());
   EXPECT_TRUE(std::isnan(val.source_entropy_nats()));
   train.require_tokenizer(tokenizer.hash(), "this test");
-  EXPECT_EQ(read_text_file(dir / "data" / kTokenizerName), read_text_file(tokenizer.path()));
+  EXPECT_EQ(read_text_file(tokenizer_in(dir / "data")), read_text_file(tokenizer.path()));
+}
+
+// A folder has one tokenizer, also where files of others stand beside it.
+TEST(BuildDataset, TokenizerOfAnotherKind_ReplacesTheOne) {
+  const TempDir dir;
+  const fs::path input = dir.write("in.txt", "the man, there\n<|endoftext|>\nthe end of the text\n");
+  const Tokenizer bytes = make_tokenizer(dir, TokenizerType::kByte, 0, "x"), byte_bpe = make_byte_bpe(dir, "smollm");
+  fs::create_directories(dir / "data");
+  dir.write("data/notes.txt", "mine");
+  for (const Tokenizer* tokenizer : {&bytes, &byte_bpe, &bytes}) {
+    build_dataset(tokenizer->path(), {&input, 1}, dir / "data", 0.5);
+    EXPECT_EQ(Tokenizer(tokenizer_in(dir / "data")).hash(), tokenizer->hash());
+    EXPECT_NE(fs::exists(dir / "data/tokenizer.model"), fs::exists(dir / "data/tokenizer.json"));
+    EXPECT_EQ(read_text_file(dir / "data/notes.txt"), "mine");
+    const TokenShard train(dir / "data" / kTrainShardName);
+    EXPECT_EQ(tokenizer->decode(tokens_of(train)), "the man, there\n");
+    EXPECT_EQ(train.token(train.token_count() - 1), *tokenizer->eos_id());
+  }
 }
 
 TEST(BuildDataset, SeveralDocuments_EachEndsWithEosAndStaysWhole) {

@@ -2,7 +2,7 @@
 
 #include "tokenizer/data/text_encoder.h"
 
-#include "tests/tokenizer/support.h"
+#include "tests/tokenizer/byte_bpe.h"
 #include "tokenizer/data/corpus_encoder.h"
 
 namespace lapilli::testing {
@@ -11,10 +11,13 @@ namespace {
 TEST(EncodeCorpus, ThreadsAndBatches_SameBytes) {
   const TempDir dir;
   std::string text = small_text(30) + "\n<|endoftext|>\nx\n\n y\n  z\xE3\x80\x80\n\xE6\xBC\xA2\n\xC3\xA9\n" + std::string(3000, 'w');
-  text += "\n<|endoftext|>\n" + small_text(10);
+  text += "\n<|endoftext|>\n" + small_text(10) + "what?!\nyes\n1\n2 3\n<tool>\n<tools>\n\n4\r\n\xC2\xB2\nx";
   const fs::path input = dir.write("in.txt", text);
-  for (const TokenizerType type : {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte}) {
-    const Tokenizer tokenizer = make_tokenizer(dir, type, 400, text);
+  std::vector<Tokenizer> tokenizers;
+  for (const TokenizerType type : {TokenizerType::kUnigram, TokenizerType::kBpe, TokenizerType::kChar, TokenizerType::kByte})
+    tokenizers.push_back(make_tokenizer(dir, type, 400, text));
+  for (const char* splitter : kSplitters) tokenizers.push_back(make_byte_bpe(dir, splitter));
+  for (const Tokenizer& tokenizer : tokenizers) {
     const auto shard = [&](const EncodeOptions& options) {
       TokenShardWriter writer(dir / "s.bin", shard_options(tokenizer));
       encode_corpus(writer, tokenizer, {&input, 1}, options);
@@ -24,7 +27,8 @@ TEST(EncodeCorpus, ThreadsAndBatches_SameBytes) {
     const std::string expected = shard({.threads = 1});
     for (const unsigned threads : {1U, 2U, 4U}) {
       for (const size_t batch_bytes : {1U, 100U, 1000U, 5000U})
-        EXPECT_TRUE(shard({.threads = threads, .batch_bytes = batch_bytes, .most_batch_bytes = 6000}) == expected) << threads << ' ' << batch_bytes;
+        EXPECT_TRUE(shard({.threads = threads, .batch_bytes = batch_bytes, .most_batch_bytes = 6000}) == expected)
+            << tokenizer.path() << ' ' << threads << ' ' << batch_bytes;
     }
   }
 }
