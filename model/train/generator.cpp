@@ -114,9 +114,8 @@ std::vector<float> Generator::next_logits_after(uint32_t token) {
 }
 
 std::vector<float> Generator::read(std::span<const uint32_t> tokens) {
-  // The last token is read in any case: only its logits are wanted.
-  const auto differ = std::ranges::mismatch(cached_, tokens.first(tokens.size() - 1));
-  const auto same = static_cast<size_t>(differ.in1 - cached_.begin());
+  const auto same = static_cast<size_t>(std::ranges::mismatch(cached_, tokens).in1 - cached_.begin());
+  if (same == tokens.size()) return run(*decode_, tokens.last(1), static_cast<uint32_t>(same) - 1);  // writes what is there already
   const size_t left = tokens.size() - same;
   if (same == 0 || (left > 1 && left * kTokensOfPass > pass_for(tokens.size()).length)) return next_logits(tokens);
   cached_.resize(same);

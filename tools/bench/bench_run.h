@@ -115,5 +115,6 @@ void add_bench_kernels(Command& bench);
 void add_bench_attention(Command& bench);
 void add_bench_loss(Command& bench);
 void add_bench_step(Command& bench);
+void add_bench_generate(Command& bench);
 
 }  // namespace lapilli

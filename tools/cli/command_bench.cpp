@@ -188,6 +188,7 @@ void add_bench_command(Command& program) {
   add_bench_attention(*bench);
   add_bench_loss(*bench);
   add_bench_step(*bench);
+  add_bench_generate(*bench);
   add_bench_kernels(*bench);
 }
 
