@@ -10,7 +10,7 @@ namespace lapilli {
 namespace {
 
 // See kForm in shaders/matmul/matvec.comp.
-constexpr uint32_t kLanesHaveRows = 1, kPairs = 2, kBias = 4, kAddend = 8;
+constexpr uint32_t kLanesHaveRows = 1, kPairs = 2, kBias = 4, kAddend = 8, kWide = 16;
 
 bool lanes_have_rows(const Ops& ops) { return ops.caps().kernel_class == KernelClass::cpu && ops.row_subgroups == 0; }
 
@@ -44,7 +44,8 @@ void matvec(Ops& ops, Tensor y, ConstTensor w, ConstTensor x, const MatvecOption
   element_count(w);  // CHECKs that indices fit
   const bool rows_of_lanes = lanes_have_rows(ops);
   const bool pairs = w.cols() % 2 == 0 && begins_at_8(x) && (w.dtype() != DType::f32 || begins_at_8(w));
-  const uint32_t form = (rows_of_lanes ? kLanesHaveRows : 0) | (pairs ? kPairs : 0) | (options.bias ? kBias : 0) | (options.addend ? kAddend : 0);
+  const bool wide = pairs && w.cols() % 4 == 0 && w.dtype() != DType::f32 && begins_at_8(w);
+  const uint32_t form = (wide ? kWide : 0) | (rows_of_lanes ? kLanesHaveRows : 0) | (pairs ? kPairs : 0) | (options.bias ? kBias : 0) | (options.addend ? kAddend : 0);
   const bool rotates = options.nonlinearity == Nonlinearity::rotary;
   if (w.cols() % 2 == 0) check_words(w);
   const SpecConstants constants{type_constant(args::SPEC_A_TYPE, w),

@@ -29,23 +29,32 @@ layout(constant_id = SPEC_NONLINEARITY) const uint kNonlinearity = kLinear;
 layout(constant_id = SPEC_VARIANT) const uint kForm = 0;
 const bool kLanesHaveRows = (kForm & 1) != 0;
 const bool kLoad64 = (kForm & 2) != 0;  // x, and w of f32, begin at 8 bytes; REQUIRES: kWidth even
+const bool kWide = (kForm & 16) != 0;  // w of 16 bits, w and x begin at 8 bytes; REQUIRES: kWidth a multiple of 4
 const bool kHasBias = (kForm & 4) != 0;
 const bool kHasAddend = (kForm & 8) != 0;
 
-const uint kTogether = kWidth % 2 == 0 ? 2 : 1;  // columns
-const uint kStride = kTogether * (kLanesHaveRows ? 1 : kWorkgroup);
+// Columns of one load of weights: 64 bits where that is possible.
+const uint kTogether = kWidth % 2 != 0 ? 1 : kWide ? 4 : 2;
+// Columns of x that a subgroup holds, kTogether in each lane; a lane with rows of its own gets those of the others by broadcasts, which cost
+// less than loads.
+const uint kHeld = kTogether * kWorkgroup;
 
 layout(push_constant, std430) uniform Push { MatvecArgs args; };
 
-// kTogether elements from element `at` on; missing ones are 0.
-vec2 load_f32(uvec2 from, uint at) {
+// Elements from `at` on, kTogether of them; missing ones are 0.
+vec2 load_pair(uvec2 from, uint at) {
   if (kLoad64) return load_f32x2(InF32x2(from), at);
-  return vec2(InF32(from).at[at], kTogether == 2 ? InF32(from).at[at + 1] : 0.0);
+  return vec2(InF32(from).at[at], kTogether > 1 ? InF32(from).at[at + 1] : 0.0);
 }
-vec2 load_weights(uint at) {
-  if (kWeightType == kF32) return load_f32(uvec2(args.w), at);
-  return kTogether == 2 ? load_halves(args.w, kWeightType, at) : vec2(load_real(args.w, kWeightType, at), 0.0);
+vec4 load_x(uint at) { return vec4(load_pair(uvec2(args.x), at), kWide ? load_pair(uvec2(args.x), at + 2) : vec2(0.0)); }
+vec4 load_weights(uint at) {
+  if (kWeightType == kF32) return vec4(load_pair(uvec2(args.w), at), 0.0, 0.0);
+  if (kTogether == 1) return vec4(load_real(args.w, kWeightType, at), 0.0, 0.0, 0.0);
+  if (!kWide) return vec4(load_halves(args.w, kWeightType, at), 0.0, 0.0);
+  const uvec2 words = floatBitsToUint(load_f32x2(InF32x2(uvec2(args.w)), at / 2));
+  return kWeightType == kF16 ? vec4(unpackHalf2x16(words.x), unpackHalf2x16(words.y)) : vec4(bf16_pair(words.x), bf16_pair(words.y));
 }
+float sum_of(vec4 sums) { return kTogether == 1 ? sums.x : kTogether == 2 ? sums.x + sums.y : sums.x + sums.y + (sums.z + sums.w); }
 
 void store(uint row, vec2 y) {
   if (kNonlinearity == kSwiglu) {
@@ -61,13 +70,25 @@ void main() {
   const uint row = 2 * pair;
   if (!kLanesHaveRows && row >= args.rows) return;
   const uint first = min(row, args.rows - 1), second = min(row + 1, args.rows - 1);  // lanes beyond the edge read the last row
-  vec2 sum0 = vec2(0.0), sum1 = vec2(0.0);
-  for (uint k = kLanesHaveRows ? 0 : kTogether * gl_LocalInvocationIndex; k < kWidth; k += kStride) {
-    const vec2 x = load_f32(uvec2(args.x), k);
-    sum0 = fma(load_weights(first * kWidth + k), x, sum0);
-    sum1 = fma(load_weights(second * kWidth + k), x, sum1);
+  const uint first_at = first * kWidth, second_at = second * kWidth;
+  vec4 sum0 = vec4(0.0), sum1 = vec4(0.0);
+  uint k = kLanesHaveRows ? 0 : kTogether * gl_LocalInvocationIndex;
+  if (kLanesHaveRows) {
+    for (; k + kHeld <= kWidth; k += kHeld) {
+      const vec4 held = load_x(k + kTogether * gl_SubgroupInvocationID);
+      [[unroll]] for (uint i = 0; i < kWorkgroup; ++i) {
+        const vec4 x = subgroupBroadcast(held, i);
+        sum0 = fma(load_weights(first_at + k + kTogether * i), x, sum0);
+        sum1 = fma(load_weights(second_at + k + kTogether * i), x, sum1);
+      }
+    }
   }
-  vec2 y = vec2(sum0.x + sum0.y, sum1.x + sum1.y);
+  for (; k < kWidth; k += kLanesHaveRows ? kTogether : kHeld) {
+    const vec4 x = load_x(k);
+    sum0 = fma(load_weights(first_at + k), x, sum0);
+    sum1 = fma(load_weights(second_at + k), x, sum1);
+  }
+  vec2 y = vec2(sum_of(sum0), sum_of(sum1));
   if (!kLanesHaveRows) y = vec2(workgroup_sum(y.x), workgroup_sum(y.y));
   y *= args.alpha;
   if (kHasBias) y += vec2(args.bias.at[first], args.bias.at[second]);
