@@ -4,19 +4,26 @@
 
 namespace lapilli {
 
-void embedding_forward(Ops& ops, Tensor x, ConstTensor tokens, ConstTensor wte, ConstTensor wpe, uint32_t context) {
+void embedding_forward(Ops& ops, Tensor x, ConstTensor tokens, ConstTensor wte, ConstTensor wpe, uint32_t context, ConstTensor position) {
   CHECK(context > 0, "a context of 0 positions");
+  CHECK(!position || position.elements() == 1, "position {}", position.shape().to_string());
   CHECK(tokens.elements() == x.rows() && wte.cols() == x.cols(), "{} from tokens {} and wte {}", x.shape().to_string(), tokens.shape().to_string(),
         wte.shape().to_string());
   CHECK(!wpe || (wpe.rows() == context && wpe.cols() == x.cols()), "wpe {} for {} and context {}", wpe.shape().to_string(), x.shape().to_string(),
         context);
   element_count(wte);  // CHECKs that indices fit
   const double elements = element_count(x);
-  ops.program
-      .dispatch(ops.kernel("embedding_forward", ops.row_workgroup()),
-                args::EmbeddingForwardArgs{
-                    .x = x, .tokens = tokens, .wte = wte, .wpe = wpe, .rows = x.rows(), .dim = x.cols(), .vocab = wte.rows(), .context = context},
-                x.rows(), {.flops = wpe ? elements : 0, .bytes = (wpe ? 12 : 8) * elements});
+  ops.program.dispatch(ops.kernel("embedding_forward", ops.row_workgroup()),
+                       args::EmbeddingForwardArgs{.x = x,
+                                                  .tokens = tokens,
+                                                  .wte = wte,
+                                                  .wpe = wpe,
+                                                  .position = position,
+                                                  .rows = x.rows(),
+                                                  .dim = x.cols(),
+                                                  .vocab = wte.rows(),
+                                                  .context = context},
+                       x.rows(), {.flops = wpe ? elements : 0, .bytes = (wpe ? 12 : 8) * elements});
 }
 
 void embedding_backward(Ops& ops, Tensor d_wte, ConstTensor d_x, ConstTensor order, ConstTensor segment_start, ConstTensor segment_count,

@@ -8,9 +8,9 @@
 
 namespace lapilli {
 
-// x[n] = wte[tokens[n]] + wpe[n % T]. REQUIRES: context T > 0.
+// x[n] = wte[tokens[n]] + wpe[(position + n) % T], `position` that of the first token, 0 where it is empty. REQUIRES: context T > 0.
 void embedding_forward(Ops& ops, Tensor x /*[N,D]*/, ConstTensor tokens /*u32 [N]*/, ConstTensor wte /*[V,D]*/, ConstTensor wpe /*[T,D] or empty*/,
-                       uint32_t context);
+                       uint32_t context, ConstTensor position = {} /*u32 [1]*/);
 
 // d_wte[v] += sum of d_x[n] over the n with tokens[n] = v, in the order of `order`: deterministic.
 // `order` lists the positions sorted by token id; segment s of equal tokens is order[segment_start[s] ..

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/attention/attention_kernel.h"
+#include "model/attention/key_value_cache.h"
 #include "model/matmul/matmul.h"
 #include "model/ops/ops.h"
 #include "model/transformer/batch_tensors.h"
@@ -42,6 +43,8 @@ class Transformer {
 
   // Dropout masks depend on random_state u32 [4] (empty: no dropout) and `micro_batch`.
   void forward(Ops& ops, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state, uint32_t micro_batch);
+  // Without dropout, of one sequence: also writes the keys and values of its tokens to the cache, the first to `position` u32 [1].
+  void forward_into_cache(Ops& ops, const ModelWeights& weights, const BatchTensors& batch, const KeyValueCache& cache, ConstTensor position);
 
   // REQUIRES: forward() recorded before with the same arguments, d_output() written. Gradients of matrices, biases and
   // norms overwrite or add to `gradients` by `into`; the embedding's gradient always accumulates (with tied embeddings
@@ -96,8 +99,15 @@ class Transformer {
   // The gradient before the dropout: d_y itself without dropout.
   ConstTensor dropout_backward(Ops& ops, ConstTensor d_y, ConstTensor random_state, uint32_t stream) const;
 
+  // Where the keys and values of a pass go; nowhere in training.
+  struct IntoCache {
+    const KeyValueCache* cache = nullptr;
+    ConstTensor position;
+  };
+  void forward(Ops& ops, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state, uint32_t micro_batch,
+               const IntoCache& into);
   void block_forward(Ops& ops, uint32_t layer, Tensor output, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state,
-                     uint32_t micro_batch);
+                     uint32_t micro_batch, const IntoCache& into);
   void block_backward(Ops& ops, uint32_t layer, const ParameterArray& gradients, const ModelWeights& weights, const BatchTensors& batch,
                       ConstTensor random_state, uint32_t micro_batch, Into into);
   // Streams of random numbers: one per dropout of the model and micro-batch.

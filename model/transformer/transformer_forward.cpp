@@ -9,6 +9,17 @@
 namespace lapilli {
 
 void Transformer::forward(Ops& ops, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state, uint32_t micro_batch) {
+  forward(ops, weights, batch, random_state, micro_batch, {});
+}
+
+void Transformer::forward_into_cache(Ops& ops, const ModelWeights& weights, const BatchTensors& batch, const KeyValueCache& cache,
+                                     ConstTensor position) {
+  CHECK(batch_ == 1, "a cache of {} sequences", batch_);
+  forward(ops, weights, batch, {}, 0, {.cache = &cache, .position = position});
+}
+
+void Transformer::forward(Ops& ops, const ModelWeights& weights, const BatchTensors& batch, ConstTensor random_state, uint32_t micro_batch,
+                          const IntoCache& into) {
   const Program::Scope pass(ops.program, "forward");
   {
     const Program::Scope scope(ops.program, "embedding");
@@ -19,13 +30,13 @@ void Transformer::forward(Ops& ops, const ModelWeights& weights, const BatchTens
   }
   for (uint32_t l = 0; l < config_.layers; ++l) {
     const Tensor output = l + 1 < config_.layers ? blocks_[l + 1].input : last_;
-    block_forward(ops, l, output, weights, batch, random_state, micro_batch);
+    block_forward(ops, l, output, weights, batch, random_state, micro_batch, into);
   }
   norm_forward(ops, normed_, mean_, rstd_, last_, weights["norm.weight"], weights.find("norm.bias"));
 }
 
 void Transformer::block_forward(Ops& ops, uint32_t layer, Tensor output, const ModelWeights& weights, const BatchTensors& batch,
-                                ConstTensor random_state, uint32_t micro_batch) {
+                                ConstTensor random_state, uint32_t micro_batch, const IntoCache& into) {
   Block& b = blocks_[layer];
   const BlockParameters w = block_weights(weights, layer);
   norm_forward(ops, b.normed1, b.mean1, b.rstd1, b.input, w.norm1, w.norm1_bias);
@@ -37,6 +48,7 @@ void Transformer::block_forward(Ops& ops, uint32_t layer, Tensor output, const M
   }
   {
     const Program::Scope scope(ops.program, "attention");
+    if (into.cache != nullptr) append_to_cache(ops, into.cache->layers[layer], b.qkv, into.position, attention_shape(config_, 1, config_.context));
     attention_forward(ops, b.attention, b.lse, b.qkv, batch.document_start, attention_shape_);
   }
   project(ops, b.middle, b.attention, w.proj, w.proj_bias, b.input, random_state, stream(micro_batch, 2 * layer));

@@ -39,6 +39,24 @@ struct AttentionBackwardArgs {
   float scale;
 };
 
+// ---- cache_append.comp, attention_cached.comp ----
+// The keys and values of a layer: cache [T, 2, G*E], of each position its G key heads, then its G value heads.
+struct CacheAppendArgs {
+  OutF32 cache;
+  InReal qkv;        // [rows, (H + 2G)E], of SPEC_A_TYPE
+  InU32 position;    // [1] where the first row goes
+  uint rows, context;
+  uint query_width, kv_width;  // H*E, G*E
+};
+struct AttentionCachedArgs {
+  OutF32 attended;  // [H*E]
+  InF32 qkv;        // [(H + 2G)E] of the newest position: its queries
+  InF32 cache;
+  InU32 position;   // [1] the newest: it sees the cache's positions from 0 to itself
+  uint heads, kv_heads;
+  float scale;      // 1 / sqrt(E)
+};
+
 ARGS_END
 
 #endif

@@ -40,6 +40,20 @@ struct MatmulSumArgs {
   float alpha;
 };
 
+// ---- matvec.comp ----
+struct MatvecArgs {
+  OutF32 y;             // [rows]; kSwiglu: [rows / 2]
+  InReal w;             // [rows, dim], of SPEC_A_TYPE; dim is SPEC_WIDTH
+  InF32 x;              // [dim]
+  InF32 bias;           // [rows] or null
+  InF32 addend;         // [rows] or null
+  InF32 cos_sin_table;  // kRotary: RopeArgs::cos_sin_table, heads of SPEC_HEAD_WIDTH
+  InU32 position;       // kRotary: [1]
+  uint rows;
+  uint rotary_rows;  // kRotary: the first ones
+  float alpha;
+};
+
 ARGS_END
 
 #endif

@@ -58,12 +58,13 @@ struct SwigluForwardArgs {
 };
 
 // ---- embedding_forward.comp ----
-// x[n] = wte[tokens[n]] + wpe[n % context]; NaN for a token outside [0, vocab)
+// x[n] = wte[tokens[n]] + wpe[(position + n) % context]; NaN for a token outside [0, vocab)
 struct EmbeddingForwardArgs {
   OutF32 x;      // [rows, dim]
   InU32 tokens;  // [rows]
   InF32 wte;     // [vocab, dim]
   InF32 wpe;     // [context, dim] or null
+  InU32 position;  // [1] that of the first row; or null: 0
   uint rows, dim, vocab, context;
 };
 

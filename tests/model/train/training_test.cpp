@@ -189,21 +189,64 @@ TEST(Generation, PromptLongerThanTheContext_FirstTokenIsPredictedFromTheWholeCon
   for (uint64_t seed = 0; seed < 200; ++seed) {
     const SamplingOptions options{.tokens = 1, .temperature = 0.05, .seed = seed};
     const double uniform = philox_uniform(seed, 0, 0, 0);
-    EXPECT_EQ(generator.generate(prompt, options).at(0), sample_token(whole, options, uniform));
-    half_differs += sample_token(half, options, uniform) != sample_token(whole, options, uniform) ? 1 : 0;
+    EXPECT_EQ(generator.generate(prompt, options).at(0), sample_token(whole, prompt, options, uniform));
+    half_differs += sample_token(half, prompt, options, uniform) != sample_token(whole, prompt, options, uniform) ? 1 : 0;
   }
   EXPECT_GT(half_differs, 0U) << "the test cannot tell half a context from a whole one";
 }
 
-TEST(Sampling, TopKTopPAndTemperature_SelectTheExpectedTokens) {
-  const std::vector<float> logits{0, std::log(2.0F), std::log(4.0F), std::log(1.0F)};  // p = 1/8 2/8 4/8 1/8
-  EXPECT_EQ(sample_token(logits, {.temperature = 0}, 0.99), 2U);
-  EXPECT_EQ(sample_token(logits, {.temperature = 1}, 0.49), 2U);
-  EXPECT_EQ(sample_token(logits, {.temperature = 1}, 0.51), 1U);
-  EXPECT_EQ(sample_token(logits, {.temperature = 1}, 0.99), 3U);
-  EXPECT_EQ(sample_token(logits, {.temperature = 1, .top_k = 1}, 0.99), 2U);
-  EXPECT_EQ(sample_token(logits, {.temperature = 1, .top_p = 0.6}, 0.99), 1U);  // 4/8 + 2/8 reaches 0.6
-  EXPECT_EQ(sample_token(logits, {.temperature = 1, .top_p = 0.5}, 0.99), 2U);
+// By the cache and in one pass, for both families with all that differs between them. Both are sums of f32 products, in different orders: they
+// differ by at most a rounding for each term of the sums on the way, of the largest logit.
+TEST(Generation, CachedLogits_AreThoseOfAPassOverTheWholeText) {
+  for (const uint32_t variant : {0U, 1U, 2U, 3U}) {
+    Config config = small_config();
+    if (variant < 2) {
+      config.model.arch = Arch::gpt2;
+      apply_preset(config.model);
+      config.model.kv_heads = config.model.heads;
+    }
+    if (variant == 1) config.model.bias = false;
+    if (variant == 3) config.model.bias = true;
+    if (variant == 3) config.model.head_size = 10;
+    if (variant % 2 == 1) config.loss.softcap = 5;
+    if (variant % 2 == 1) config.loss.temperature = 2;
+    Session session(config);
+    for (uint64_t s = 1; s <= 10; ++s) session.step(s);
+    Generator& generator = *session.memory.generator;
+    const ModelConfig& m = config.model;
+    const double terms = m.layers * (3.0 * m.dim + m.heads * m.head_width() + m.ffn_dim + 2.0 * m.context) + 2.0 * m.dim;
+    std::vector<uint32_t> text;
+    for (uint32_t i = 0; i < m.context; ++i) text.push_back((i * i + 3) % m.vocab_size);
+    std::vector<float> cached = generator.next_logits(std::span(text).first(3));
+    for (uint32_t length = 4; length <= m.context; ++length) {
+      cached = generator.next_logits_after(text[length - 1]);
+      if (length % 5 != 0 && length != m.context) continue;
+      const std::vector<float> whole = generator.next_logits(std::span(text).first(length));
+      float most = 0, largest = 0;
+      for (size_t i = 0; i < whole.size(); ++i) {
+        most = std::max(most, std::abs(whole[i] - cached[i]));
+        largest = std::max(largest, std::abs(whole[i]));
+      }
+      EXPECT_LE(most, terms * 0x1p-24 * largest) << "variant " << variant << ", " << length << " tokens";
+    }
+  }
+}
+
+// What a conversation needs: the text that the cache has already is not read again, and the answer is the same.
+TEST(Generation, CacheKeptBetweenCalls_GivesTheSameTokens) {
+  Session session(small_config());
+  for (uint64_t s = 1; s <= 60; ++s) session.step(s);
+  Generator& generator = *session.memory.generator;
+  const SamplingOptions options{.tokens = 6, .temperature = 0};
+  std::vector<uint32_t> text{5, 38, 25};
+  for (const uint32_t token : generator.generate(text, options)) text.push_back(token);
+  text.push_back(9);
+  const std::vector<uint32_t> kept = generator.generate(text, options, {}, std::nullopt, Generator::Cache::kept);
+  EXPECT_EQ(kept, generator.generate(text, options));
+  // A text that only begins like that in the cache.
+  text.resize(5);
+  text[4] = (text[4] + 1) % 61;
+  EXPECT_EQ(generator.generate(text, options, {}, std::nullopt, Generator::Cache::kept), generator.generate(text, options));
 }
 
 }  // namespace
