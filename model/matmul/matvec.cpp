@@ -24,8 +24,8 @@ void check_shapes(const Tensor& y, const ConstTensor& w, const ConstTensor& x, c
   CHECK(!options.addend || (options.addend.elements() == w.rows() && !halves), "addend {} for {}", options.addend.shape().to_string(),
         w.shape().to_string());
   if (options.nonlinearity != Nonlinearity::rotary) return;
-  CHECK(options.rotary.rotary_cols() <= w.rows() && options.rotary.head_width() % 2 == 0 && options.position.elements() == 1,
-        "{} rows to rotate of {}", options.rotary.rotary_cols(), w.rows());
+  CHECK(options.rotary.rotary_cols() <= w.rows() && options.rotary.head_width() % 2 == 0 && options.position.elements() == 1, "{} rows to rotate of {}",
+        options.rotary.rotary_cols(), w.rows());
 }
 
 double flops_of(Nonlinearity nonlinearity, const ConstTensor& w) {
