@@ -47,9 +47,8 @@ Generator::InputTensors Generator::inputs() const {
 }
 
 void Generator::record_head(Ops& ops, ConstTensor hidden, const ModelWeights& weights) const {
-  const Tensor head = weights_in_ == Precision::f32 ? weights.head() : weights.operand(weights.head_name(), weights_in_);
-  matvec(ops, Tensor(logits_.device_slice(), {1, config_.vocab_size}), head.row_range(0, config_.vocab_size), hidden,
-         {.alpha = 1.0F / loss_.temperature});
+  const Tensor head = weights.operand(weights.head_name(), weights_in_).row_range(0, config_.vocab_size);
+  matvec(ops, Tensor(logits_.device_slice(), {1, config_.vocab_size}), head, hidden, {.alpha = 1.0F / loss_.temperature});
   logits_.record(ops.program);
 }
 

@@ -71,6 +71,7 @@ std::vector<KernelCheck> all_checks(const DeviceCaps& device, bool quick) {
   for (const auto family :
        {matmul_checks, nonlinear_matmul_checks, attention_checks, loss_checks, norm_checks, element_checks, embedding_checks, optimizer_checks})
     std::ranges::move(family(device), std::back_inserter(all));
+  std::ranges::move(decoding_checks(device), std::back_inserter(all));
   if (!quick) return all;
   std::erase_if(all, [](const KernelCheck& check) { return !check.in_quick; });
   for (KernelCheck& check : all) check.cases.resize(1);

@@ -51,6 +51,8 @@ std::vector<KernelCheck> norm_checks(const DeviceCaps& device);
 std::vector<KernelCheck> element_checks(const DeviceCaps& device);
 std::vector<KernelCheck> embedding_checks(const DeviceCaps& device);
 std::vector<KernelCheck> optimizer_checks(const DeviceCaps& device);
+// `row_subgroups`: Ops::row_subgroups.
+std::vector<KernelCheck> decoding_checks(const DeviceCaps& device, uint32_t row_subgroups = 0);
 // All of them. `quick`: only the first case of each.
 std::vector<KernelCheck> all_checks(const DeviceCaps& device, bool quick);
 
