@@ -56,7 +56,7 @@ Tokenizer::Tokenizer(const std::filesystem::path& path) {
                                         .hash = hash_bytes(std::as_bytes(std::span(bytes))),
                                         .kind = is_json ? make_byte_bpe(parse_tokenizer_json(bytes)) : make_sentencepiece(bytes, path.string())});
   } catch (const std::exception& failure) {
-    throw Error("cannot use '{}' as a tokenizer ({}); make one with `lapilli tokenizer train`", path.string(), failure.what());
+    throw Error("cannot use '{}' as a tokenizer ({}){}", path.string(), failure.what(), is_json ? "" : "; make one with `lapilli tokenizer train`");
   }
 }
 

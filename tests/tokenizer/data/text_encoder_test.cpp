@@ -33,5 +33,25 @@ TEST(EncodeCorpus, ThreadsAndBatches_SameBytes) {
   }
 }
 
+// Without a place to be cut, several of the reader's blocks are encoded as one text; a word is as long as it is.
+TEST(EncodeCorpus, TextsOfOneLine_SameTokensAsTheWhole) {
+  const TempDir dir;
+  std::string words;
+  for (int i = 0; words.size() < 400000; ++i) words += fmt::format("there was <tool> {} ", i);
+  for (const char* splitter : kSplitters) {
+    const Tokenizer tokenizer = make_byte_bpe(dir, splitter);
+    for (const std::string& text : {words, std::string(400000, 'w'), std::string(400000, ' ') + "x"}) {
+      const fs::path input = dir.write("in.txt", text);
+      TokenShardWriter writer(dir / "s.bin", shard_options(tokenizer));
+      encode_corpus(writer, tokenizer, {&input, 1}, {.threads = 2, .batch_bytes = 1000, .most_batch_bytes = 150000});
+      writer.finish();
+      const TokenShard shard(dir / "s.bin");
+      std::vector<uint32_t> ids(shard.token_count());
+      shard.read(ids, 0);
+      EXPECT_TRUE(ids == tokenizer.encode(text)) << splitter << ' ' << text.substr(0, 9);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lapilli::testing

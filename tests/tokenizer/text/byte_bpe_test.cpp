@@ -158,6 +158,11 @@ TEST_F(TokenizerJson, OlderFiles_WithoutTypeAndWithMergesAsText_AreRead) {
   EXPECT_EQ(older.encode("the man there"), plain.encode("the man there"));
 }
 
+TEST_F(TokenizerJson, IgnoreMerges_IsForWholeWords) {
+  EXPECT_EQ(changed([](json&) {}, "llama3").encode("qzq").size(), 1U);
+  EXPECT_EQ(changed([](json& j) { j["model"]["ignore_merges"] = false; }, "llama3").encode("qzq").size(), 3U);
+}
+
 // As the vocabulary of SmolLM, which has no piece for some bytes.
 TEST_F(TokenizerJson, ByteWithoutPiece_IsLostOrUnknown_AndCounted) {
   const auto remove_last_byte_of_e_acute = [](json& j) {
