@@ -11,8 +11,8 @@ namespace {
 uint32_t cache_width(const AttentionShape& s) { return 2 * s.kv_heads * s.head_width; }
 
 void check_shapes(const ConstTensor& cache, const ConstTensor& qkv, const ConstTensor& position, const AttentionShape& s) {
-  CHECK(s.kv_heads > 0 && s.heads % s.kv_heads == 0 && s.head_width >= 1 && s.head_width <= kMaxHeadWidth, "{} heads of {} on {}", s.heads, s.head_width,
-        s.kv_heads);
+  CHECK(s.kv_heads > 0 && s.heads % s.kv_heads == 0 && s.head_width >= 1 && s.head_width <= kMaxHeadWidth, "{} heads of {} on {}", s.heads,
+        s.head_width, s.kv_heads);
   CHECK(cache.rows() == s.context && cache.cols() == cache_width(s), "cache {}", cache.shape().to_string());
   CHECK(qkv.cols() == (s.heads + 2 * s.kv_heads) * s.head_width, "qkv {}", qkv.shape().to_string());
   CHECK(position.elements() == 1, "position {}", position.shape().to_string());
@@ -47,20 +47,19 @@ void cached_attention(Ops& ops, Tensor out, ConstTensor qkv, ConstTensor cache, 
   CHECK(qkv.rows() == 1 && out.elements() == uint64_t{s.heads} * s.head_width, "out {}", out.shape().to_string());
   element_count(cache);
   const auto begins_at_8 = [](const ConstTensor& tensor) { return tensor.slice().buffer_offset_bytes() % 8 == 0; };
-  const bool load64 = ops.caps().kernel_class == KernelClass::cpu && ops.caps().fast_64bit_loads && s.head_width % 2 == 0 && begins_at_8(qkv) &&
-                      begins_at_8(cache);
+  const bool load64 =
+      ops.caps().kernel_class == KernelClass::cpu && ops.caps().fast_64bit_loads && s.head_width % 2 == 0 && begins_at_8(qkv) && begins_at_8(cache);
   const double pairs = static_cast<double>(s.heads) * s.context;  // at the end of the context
-  ops.program.dispatch(
-      ops.kernel(load64 ? "attention_cached_cpu_load64" : "attention_cached", ops.row_workgroup(),
-                 {{args::SPEC_HEAD_WIDTH, s.head_width}, {args::SPEC_ALIGNED, load64 ? 1U : 0U}}),
-      args::AttentionCachedArgs{.attended = out,
-                                .qkv = qkv,
-                                .cache = cache,
-                                .position = position,
-                                .heads = s.heads,
-                                .kv_heads = s.kv_heads,
-                                .scale = 1.0F / std::sqrt(static_cast<float>(s.head_width))},
-      s.heads, {.flops = 4 * pairs * s.head_width, .bytes = static_cast<double>(cache.size_bytes())});
+  ops.program.dispatch(ops.kernel(load64 ? "attention_cached_cpu_load64" : "attention_cached", ops.row_workgroup(),
+                                  {{args::SPEC_HEAD_WIDTH, s.head_width}, {args::SPEC_ALIGNED, load64 ? 1U : 0U}}),
+                       args::AttentionCachedArgs{.attended = out,
+                                                 .qkv = qkv,
+                                                 .cache = cache,
+                                                 .position = position,
+                                                 .heads = s.heads,
+                                                 .kv_heads = s.kv_heads,
+                                                 .scale = 1.0F / std::sqrt(static_cast<float>(s.head_width))},
+                       s.heads, {.flops = 4 * pairs * s.head_width, .bytes = static_cast<double>(cache.size_bytes())});
 }
 
 }  // namespace lapilli

@@ -24,8 +24,8 @@ void check_shapes(const Tensor& y, const ConstTensor& w, const ConstTensor& x, c
   CHECK(!options.addend || (options.addend.elements() == w.rows() && !halves), "addend {} for {}", options.addend.shape().to_string(),
         w.shape().to_string());
   if (options.nonlinearity != Nonlinearity::rotary) return;
-  CHECK(options.rotary.rotary_cols() <= w.rows() && options.rotary.head_width() % 2 == 0 && options.position.elements() == 1, "{} rows to rotate of {}",
-        options.rotary.rotary_cols(), w.rows());
+  CHECK(options.rotary.rotary_cols() <= w.rows() && options.rotary.head_width() % 2 == 0 && options.position.elements() == 1,
+        "{} rows to rotate of {}", options.rotary.rotary_cols(), w.rows());
 }
 
 double flops_of(Nonlinearity nonlinearity, const ConstTensor& w) {
@@ -45,7 +45,8 @@ void matvec(Ops& ops, Tensor y, ConstTensor w, ConstTensor x, const MatvecOption
   const bool rows_of_lanes = lanes_have_rows(ops);
   const bool pairs = w.cols() % 2 == 0 && begins_at_8(x) && (w.dtype() != DType::f32 || begins_at_8(w));
   const bool wide = pairs && w.cols() % 4 == 0 && w.dtype() != DType::f32 && begins_at_8(w);
-  const uint32_t form = (wide ? kWide : 0) | (rows_of_lanes ? kLanesHaveRows : 0) | (pairs ? kPairs : 0) | (options.bias ? kBias : 0) | (options.addend ? kAddend : 0);
+  const uint32_t form =
+      (wide ? kWide : 0) | (rows_of_lanes ? kLanesHaveRows : 0) | (pairs ? kPairs : 0) | (options.bias ? kBias : 0) | (options.addend ? kAddend : 0);
   const bool rotates = options.nonlinearity == Nonlinearity::rotary;
   if (w.cols() % 2 == 0) check_words(w);
   const SpecConstants constants{type_constant(args::SPEC_A_TYPE, w),

@@ -138,13 +138,16 @@ Verify prepare_cached_attention(KernelBench& bench, const CacheCase& p, uint32_t
     const std::string name = fmt::format("position {} of {}, {} heads of {} on {}", p.position, p.context, p.heads, p.head_width, p.kv_heads);
     const reference::AttentionResult expected = reference::attention_forward(size, widen(values), {});
     const uint64_t at = size.out_at(0, p.position, 0), count = out.elements();
-    const auto last = [&](const Doubles& all) { return Doubles(all.begin() + static_cast<ptrdiff_t>(at), all.begin() + static_cast<ptrdiff_t>(at + count)); };
+    const auto last = [&](const Doubles& all) {
+      return Doubles(all.begin() + static_cast<ptrdiff_t>(at), all.begin() + static_cast<ptrdiff_t>(at + count));
+    };
     report.close(bench.read(out), last(expected.out), last(expected.out_bound), name);
     report.equal(bench.read(again), bench.read(out), name + ", again");
     std::vector<float> copied = bench.read(cache), wanted;
     copied.resize(uint64_t{size.T} * cache_width);
     for (uint64_t row = 0; row < size.T; ++row)
-      wanted.insert(wanted.end(), values.begin() + static_cast<ptrdiff_t>((row + 1) * width - cache_width), values.begin() + static_cast<ptrdiff_t>((row + 1) * width));
+      wanted.insert(wanted.end(), values.begin() + static_cast<ptrdiff_t>((row + 1) * width - cache_width),
+                    values.begin() + static_cast<ptrdiff_t>((row + 1) * width));
     report.equal(copied, wanted, name + ", cache");
   };
 }

@@ -14,9 +14,9 @@ namespace {
 
 // In the order of --help.
 constexpr void (*kAddCommand[])(lapilli::Command&) = {
-    lapilli::add_devices_command,  lapilli::add_check_command,  lapilli::add_corpus_command, lapilli::add_tokenizer_command,
-    lapilli::add_data_command,     lapilli::add_plan_command,   lapilli::add_train_command,  lapilli::add_eval_command,
-    lapilli::add_generate_command, lapilli::add_export_command, lapilli::add_import_command, lapilli::add_bench_command,
+    lapilli::add_devices_command, lapilli::add_check_command,  lapilli::add_corpus_command, lapilli::add_tokenizer_command, lapilli::add_data_command,
+    lapilli::add_plan_command,    lapilli::add_train_command,  lapilli::add_eval_command,   lapilli::add_generate_command,  lapilli::add_chat_command,
+    lapilli::add_export_command,  lapilli::add_import_command, lapilli::add_bench_command,
 };
 
 int run(int argc, char** argv) {

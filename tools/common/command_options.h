@@ -21,6 +21,7 @@ void add_data_command(Command& program);
 void add_train_command(Command& program);
 void add_eval_command(Command& program);
 void add_generate_command(Command& program);
+void add_chat_command(Command& program);
 void add_export_command(Command& program);
 void add_import_command(Command& program);
 void add_plan_command(Command& program);

@@ -10,8 +10,8 @@ namespace lapilli {
 
 class LoadedModel {
  public:
-  // `path`: a run, a checkpoint or a checkpoints folder. Errors as load_checkpoint().
-  LoadedModel(const std::string& path, const DeviceOptions& device);
+  // `path`: a run, a checkpoint or a checkpoints folder. Errors as load_checkpoint(). `precision`: of further copies of the weights (ModelWeights).
+  LoadedModel(const std::string& path, const DeviceOptions& device, Precision precision = Precision::f32);
   LoadedModel(const LoadedModel&) = delete;
 
   // Users of the weights reserve their memory here first ...
