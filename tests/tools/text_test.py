@@ -181,7 +181,7 @@ class Text(CommandTest):
         self.train("run", "--set", "train.steps=1")
 
     def generate(self, *more, prompt="caf\u00e9", **options):
-        command = [LAPILLI, "generate", "run", "--prompt", prompt, "--temperature", "3", *map(str, more)]
+        command = [LAPILLI, "generate", "run", "--prompt", prompt, "--temperature", "3", "--seed", "3", *map(str, more)]
         return subprocess.run(command, cwd=self.folder, check=True, **options)
 
     def on_a_terminal(self, *more):
@@ -210,7 +210,7 @@ class Text(CommandTest):
         self.assertGreater(len(whole), 190)
         with self.assertRaises(UnicodeDecodeError):
             whole.decode()
-        shown = self.on_a_terminal("generate", "run", "--prompt", "caf\u00e9", "--temperature", 3, "--tokens", 200)
+        shown = self.on_a_terminal("generate", "run", "--prompt", "caf\u00e9", "--temperature", 3, "--seed", 3, "--tokens", 200)
         self.assertTrue(shown.startswith("caf\u00e9".encode()))
         self.assertIn(b"\\x1B", shown)
         text = shown.decode()
@@ -224,6 +224,32 @@ class Text(CommandTest):
             out = self.generate("--tokens", tokens, stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
             self.assertEqual(out, whole[:4 + tokens] + b"\n")
         self.assertEqual(held, 3)
+
+    def test_SeveralPrompts_AreEachContinued_TheFirstAsAlone(self):
+        self.drawing_model()
+        self.write("p.txt", "caf\u00e9\n\nsecond\r\n")
+        self.write("p.jsonl", '"caf\u00e9"\n{"prompt": "second"}\n')
+        self.write("bad.jsonl", '"a"\n{"promt": "b"}\n')
+        draw = lambda *more: self.run_lapilli("generate", "run", *more, "--temperature", 0.2, "--tokens", 12).stdout
+        alone, both = draw("--prompt", "caf\u00e9"), draw("--prompts", "p.txt")
+        self.assertTrue(both.startswith(alone + "<|endoftext|>\nsecond"), both)
+        self.assertEqual(draw("--prompts", "p.jsonl"), both)
+        lines = [json.loads(line) for line in draw("--prompts", "p.txt", "--json").splitlines()]
+        self.assertEqual([line["prompt"] for line in lines], ["caf\u00e9", "second"])
+        self.assertTrue(all(line["tokens"] == 12 and not line["ended"] for line in lines), lines)
+        self.assertNotEqual(lines[0]["text"], lines[1]["text"])
+        self.fails("generate", "run", "--prompts", "bad.jsonl", says="prompt 2")
+        self.fails("generate", "run", "--prompts", "t.model", says="t.model")
+
+    def test_Chat_AnswersEachLineOfAPipe(self):
+        self.drawing_model()
+        self.train("talks", "--set", "train.steps=1", "--set", "model.context=128")
+        talk = lambda lines: self.run_lapilli("chat", "talks", "--tokens", 3, "--temperature", 0, input=lines).stdout
+        one = talk("one\n")
+        both = talk("one\n\ntwo\n/exit\nthree\n")
+        self.assertTrue(both.startswith(one) and len(both) > len(one), (one, both))
+        self.assertEqual(both, talk("one\ntwo\n"))
+        self.fails("chat", "run", "--template", "chatml", says="--template plain")
 
     def test_Samples_AreEscaped_AndTheLogIsUtf8(self):
         self.drawing_model()

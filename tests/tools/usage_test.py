@@ -9,8 +9,8 @@ import unittest
 
 from support import LAPILLI, SMALL_CONFIG, CommandTest
 
-PROMISED = {"devices", "corpus synth", "tokenizer train", "data build", "train", "eval", "generate", "export",
-            "bench ceiling", "bench matmul", "bench attention", "bench loss", "bench step", "bench kernels",
+PROMISED = {"devices", "corpus synth", "tokenizer train", "data build", "train", "eval", "generate", "chat", "export", "import",
+            "bench ceiling", "bench matmul", "bench attention", "bench loss", "bench step", "bench generate", "bench kernels",
             "plan"}
 
 
@@ -64,7 +64,11 @@ class Usage(CommandTest):
             (("generate", "run"), "--prompt"),
             (("generate", "run", "--prompt", "x", "--top-p", "1.5"), "--top-p"),
             (("generate", "run", "--prompt", "x", "--temperature", "nan"), "--temperature"),
-            (("export", "run", "--format", "gguf", "-o", "e"), "gguf"),
+            (("export", "run", "--format", "onnx", "-o", "e"), "onnx"),
+            (("generate", "run", "--prompt", "x", "--prompts", "f"), "--prompts"),
+            (("generate", "run", "--prompt", "x", "--min-p", "2"), "--min-p"),
+            (("generate", "run", "--prompt", "x", "--repeat-penalty", "0"), "--repeat-penalty"),
+            (("chat", "run", "--template", "x"), "--template"),
             (("export", "run", "-o", "run"), "another output"),
             (("bench", "matmul", "--size", "0"), "--size"),
             (("bench", "matmul", "--size", "100000"), "2^31"),

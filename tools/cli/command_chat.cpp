@@ -7,9 +7,9 @@
 #include <iostream>
 
 #include "engine/base/log.h"
+#include "tools/cli/text_generation.h"
 #include "tools/common/console.h"
 #include "tools/common/conversation.h"
-#include "tools/common/text_generation.h"
 
 namespace lapilli {
 
@@ -67,7 +67,7 @@ class AnswerPrinter {
 
 void chat(const ChatOptions& options) {
   TextGenerator generator(options);
-  const ChatTemplate form = options.form.empty()            ? chat_template_of(generator.tokenizer())
+  const ChatTemplate form = options.form.empty()       ? chat_template_of(generator.tokenizer())
                             : options.form == "chatml" ? ChatTemplate::chatml
                                                        : ChatTemplate::plain;
   Conversation conversation(generator.tokenizer(), form, options.system);

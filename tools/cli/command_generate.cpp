@@ -8,8 +8,8 @@
 #include "engine/base/file.h"
 #include "engine/base/json.h"
 #include "engine/base/utf8.h"
+#include "tools/cli/text_generation.h"
 #include "tools/common/console.h"
-#include "tools/common/text_generation.h"
 
 namespace lapilli {
 

@@ -88,7 +88,10 @@ void Conversation::answer(Ids tokens) {
     if (tokens.empty() || tokens.back() != end_) tokens.push_back(end_);
     append(tokens, tokenizer_.encode("\n"));
   } else {
-    tokens = tokenizer_.encode(text_of(tokens) + "\n");
+    // The tokens as they were drawn, which need not be text, up to the sign.
+    const size_t size = text_of(tokens).size();
+    while (tokenizer_.decode(tokens).size() > size) tokens.pop_back();
+    append(tokens, tokenizer_.encode("\n"));
   }
   turns_.back().answer = std::move(tokens);
 }

@@ -1,4 +1,4 @@
-#include "tools/common/text_generation.h"
+#include "tools/cli/text_generation.h"
 
 #include "engine/base/log.h"
 #include "shaders/embedded_shaders.h"

@@ -28,8 +28,8 @@ class TextGenerator {
   // The ids of a prompt; warns of text that the tokenizer loses, and of what is beyond the context. `what`: "the prompt".
   std::vector<uint32_t> encode(const std::string& text, const std::string& what) const;
   // Generator::generate() with this text's pieces as they come; ends at an end-of-text token.
-  std::vector<uint32_t> generate(const std::vector<uint32_t>& prompt, const SamplingOptions& sampling,
-                                 const std::function<bool(uint32_t)>& on_token, Generator::Cache cache, uint32_t stream);
+  std::vector<uint32_t> generate(const std::vector<uint32_t>& prompt, const SamplingOptions& sampling, const std::function<bool(uint32_t)>& on_token,
+                                 Generator::Cache cache, uint32_t stream);
 
  private:
   LoadedModel model_;
