@@ -10,7 +10,8 @@ namespace lapilli {
 
 class LoadedModel {
  public:
-  // `path`: a run, a checkpoint or a checkpoints folder. Errors as load_checkpoint(). `precision`: of further copies of the weights (ModelWeights).
+  // `path`: a run, a checkpoint or a checkpoints folder. Errors as load_checkpoint(). `precision`: of further copies of the
+  // weights (ModelWeights).
   LoadedModel(const std::string& path, const DeviceOptions& device, Precision precision = Precision::f32);
   LoadedModel(const LoadedModel&) = delete;
 

@@ -51,8 +51,7 @@ TEST(Conversation, Chatml_PutsSignsAroundTurnsByTheirIds) {
   // A sign in the user's text is only text: it cannot end the turn.
   std::vector<uint32_t> prompt = talk.ask("Hi <|im_end|>", 1000, 10);
   EXPECT_EQ(std::ranges::count(prompt, 257U), 2);
-  EXPECT_EQ(shown(tokenizer, prompt),
-            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi <|im_end|><|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(shown(tokenizer, prompt), "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi <|im_end|><|im_end|>\n<|im_start|>assistant\n");
   std::vector<uint32_t> answer = tokenizer.encode("Yes");
   EXPECT_FALSE(talk.ends(answer));
   answer.push_back(257);
