@@ -154,9 +154,10 @@ TEST(BatchStream, Mix_SharesAreTheWeights) {
   const std::array weights{7.0, 2.5, 0.5};
   const MixedShards mix(weights);
   const BatchStream stream(mix.parts, {.batch = 50, .context = 16}, 123);
-  constexpr double kWindows = 20000;
+  constexpr uint64_t kBatches = 400;
+  constexpr double kWindows = kBatches * 50.0;
   std::array<double, 3> counts{}, places{};
-  for (uint64_t index = 0; index < kWindows / 50; ++index) {
+  for (uint64_t index = 0; index < kBatches; ++index) {
     for (uint32_t row = 0; row < 50; ++row) {
       const size_t shard = stream.window_shard(index, row);
       counts[shard] += 1;
