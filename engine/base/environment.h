@@ -6,6 +6,7 @@
 //  LAPILLI_VALIDATION=1        turns the Khronos validation layer on in any build
 //  LP_NATIVE_VECTOR_WIDTH      Mesa's CPU driver: SIMD width in bits (we set it where it is faster, unless the user
 //  did)
+//  NO_COLOR                    no colours on a terminal
 //  LAPILLI_SHARED              (tests) folder with shared test data
 //  LAPILLI_SWIFTSHADER_ICD     (tests) driver file of SwiftShader
 //  LAPILLI_RADV_ICD            (tests) driver file of RADV, whose compiler runs without a GPU

@@ -77,6 +77,7 @@ constexpr Key kKeys[] = {
     {"model", "dropout", [](Config& c) { return Field(&c.model.dropout); }, kFraction, Change::refused},
 
     {"data", "dir", [](Config& c) { return Field(&c.data.dir); }},
+    {"data", "mix", [](Config& c) { return Field(&c.data.mix); }},
     {"data", "batch", [](Config& c) { return Field(&c.data.batch); }, kCount, Change::refused},
     {"data", "accumulate", [](Config& c) { return Field(&c.data.accumulate); }, kCount, Change::refused},
     {"data", "document_mask", [](Config& c) { return Field(&c.data.document_mask); }, Range{}, Change::refused},
@@ -210,6 +211,8 @@ constexpr std::pair<std::string_view, std::string_view> kNamesElsewhere[] = {
     {"embd_pdrop", "model.dropout"},
     {"dataset", "data.dir"},
     {"data_dir", "data.dir"},
+    {"datasets", "data.mix"},
+    {"blend", "data.mix"},
     {"batch_size", "data.batch"},
     {"micro_batch_size", "data.batch"},
     {"per_device_train_batch_size", "data.batch"},
@@ -302,6 +305,11 @@ std::string value_text(const Field& field) {
     std::string operator()(const double* value) const { return number_text(*value); }
     std::string operator()(const bool* value) const { return *value ? "true" : "false"; }
     std::string operator()(const std::string* value) const { return toml_string(*value); }
+    std::string operator()(const std::vector<DataShare>* value) const {
+      std::string text;
+      for (const DataShare& set : *value) text += fmt::format("{}[{}, {}]", text.empty() ? "" : ", ", toml_string(set.dir), number_text(set.weight));
+      return "[" + text + "]";
+    }
     std::string operator()(const Choice& choice) const { return toml_string(choice.get()); }
   };
   return std::visit(Printer{}, field);
@@ -362,6 +370,10 @@ void validate_config(const Config& config) {
     throw Error("data.batch = {} times model.context = {} must be below 2^31 tokens", config.data.batch, m.context);
   }
   validate_micro_batch(m, config.data, m.context, "");
+  if (!config.data.dir.empty() && !config.data.mix.empty()) {
+    throw Error("data.dir = \"{}\" and data.mix = {} exclude each other: set the one that is not meant to \"\" or []", config.data.dir,
+                schema::value_text(&copy.data.mix));
+  }
   const OptimConfig& o = config.optim;
   if (o.schedule != Schedule::constant && o.min_lr > o.lr) {
     throw Error("optim.min_lr = {} is above optim.lr = {}", o.min_lr, o.lr);

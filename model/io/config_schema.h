@@ -31,7 +31,7 @@ struct Choice {
 };
 
 // The field of a Config that holds a key's value.
-using Field = std::variant<uint32_t*, uint64_t*, float*, double*, bool*, std::string*, Choice>;
+using Field = std::variant<uint32_t*, uint64_t*, float*, double*, bool*, std::string*, std::vector<DataShare>*, Choice>;
 
 // The valid range of a number.
 struct Range {

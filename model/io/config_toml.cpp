@@ -138,6 +138,20 @@ class Setter {
   void operator()(double* field) const { *field = number(std::numeric_limits<double>::max()); }
   void operator()(bool* field) const { *field = typed<bool>("true or false"); }
   void operator()(std::string* field) const { *field = typed<std::string>("a string"); }
+  void operator()(std::vector<DataShare>* field) const {
+    const std::string wanted = R"(a list of folders and weights above 0, as in [["a", 0.7], ["b", 0.3]])";
+    const toml::array* sets = said_.value->as_array();
+    if (sets == nullptr) fail(wanted);
+    field->clear();
+    for (const toml::node& set : *sets) {
+      const toml::array* pair = set.as_array();
+      if (pair == nullptr || pair->size() != 2) fail(wanted);
+      const auto dir = (*pair)[0].value<std::string>();
+      const auto weight = (*pair)[1].value<double>();  // whole numbers, too
+      if (!dir || dir->empty() || !weight || !(*weight > 0) || !std::isfinite(*weight)) fail(wanted);
+      field->push_back({.dir = *dir, .weight = *weight});
+    }
+  }
   void operator()(const Choice& choice) const {
     const std::string words = schema::words_text(choice);
     const auto word = typed<std::string>(words);

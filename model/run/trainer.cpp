@@ -30,14 +30,6 @@ using Json = nlohmann::ordered_json;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-TokenShard open_shard(const Config& config, const char* name) {
-  if (config.data.dir.empty()) throw Error("data.dir is not set: name the folder that `lapilli data build` made (--set data.dir=DIR)");
-  const std::filesystem::path path = std::filesystem::path(config.data.dir) / name;
-  if (!std::filesystem::exists(path))
-    throw Error("'{}' does not exist; make it with `lapilli data build --tokenizer T.model -i FILE... -o {}`", path.string(), config.data.dir);
-  return TokenShard(path);
-}
-
 Config with_vocabulary(Config config, uint32_t vocab_size) {
   config.model.vocab_size = vocab_size;
   return config;
@@ -56,6 +48,7 @@ Config with_absolute_paths(Config config) {
     if (!path.empty()) path = std::filesystem::absolute(path).lexically_normal().string();
   };
   make_absolute(config.data.dir);
+  for (DataShare& set : config.data.mix) make_absolute(set.dir);
   make_absolute(config.teacher);
   make_absolute(config.train.init_from);
   return config;
@@ -65,24 +58,17 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
     : device_(device),
       options_(std::move(options)),
       folder_(options_.run_dir, options_.resume, options_.just_made),
-      train_shard_(open_shard(config, kTrainShardName)),
-      val_shard_(open_shard(config, kValShardName)),
-      config_(with_vocabulary(with_absolute_paths(std::move(config)), train_shard_.vocab_size())),
-      tokenizer_path_(tokenizer_in(config_.data.dir)),
+data_(config.data, config.model.context),
+      config_(with_vocabulary(with_absolute_paths(std::move(config)), data_.first().train.vocab_size())),
+      tokenizer_path_(tokenizer_in(data_.first().dir)),
       table_(config_.model),
       kernels_(device, embedded_shaders()),
       tuner_(device.caps(), embedded_shaders_hash(), options_.tuning),
       kernel_tuner_(kernels_, tuner_) {
   validate_config(config_);
-  val_shard_.require_tokenizer(train_shard_.tokenizer_hash(), "the training split");
-  require_one_dataset(config_.data.dir, train_shard_, val_shard_);
-  const uint64_t needed = uint64_t{config_.model.context} + 1;
-  if (train_shard_.token_count() < needed)
-    throw Error("the training split has {} tokens, but model.context = {} needs at least {}", train_shard_.token_count(), config_.model.context,
-                needed);
   if (!config_.teacher.empty()) {
     const LoadedCheckpoint teacher = load_teacher(config_);
-    train_shard_.require_tokenizer(teacher.state.tokenizer_hash, "the teacher");
+    data_.first().train.require_tokenizer(teacher.state.tokenizer_hash, "the teacher");
     config_ = with_teacher(std::move(config_), teacher.config);
   }
   load_or_make_state();
@@ -125,7 +111,7 @@ void Trainer::load_or_make_state() {
     if (loaded.state.first_moment.empty())
       throw Error("'{}' was imported and holds no optimizer state: begin a new run with train.init_from = \"{}\"", loaded.folder.string(),
                   options_.run_dir.string());
-    changed_keys_ = require_same_run(loaded, config_, train_shard_, val_shard_);
+    changed_keys_ = require_same_run(loaded, config_, data_);
     state_ = std::move(loaded.state);
     resumed_commit_ = loaded.commit;
     resumed_ = true;
@@ -133,10 +119,10 @@ void Trainer::load_or_make_state() {
   } else {
     state_.seed = config_.train.seed;
     state_.best_val_loss = std::numeric_limits<double>::infinity();
-    state_.tokenizer_hash = train_shard_.tokenizer_hash();
-    if (!config_.train.init_from.empty()) state_.values = initial_weights_from(config_, train_shard_);
+    state_.tokenizer_hash = data_.first().train.tokenizer_hash();
+    if (!config_.train.init_from.empty()) state_.values = initial_weights_from(config_, data_.first().train);
   }
-  state_.data_fingerprint = data_fingerprint(train_shard_, val_shard_);
+  state_.data_fingerprint = data_.fingerprint();
 }
 
 void Trainer::upload_state() {
@@ -166,7 +152,7 @@ void Trainer::run() {
   show_status(nullptr);
   log_start();
   try {
-    if (!resumed_) report_init(*log_, config_, table_, *memory_->evaluation, train_shard_, val_shard_);
+    if (!resumed_) report_init(*log_, config_, table_, *memory_->evaluation, data_);
     train();
   } catch (const std::exception& error) {
     rescue(error.what());
@@ -175,8 +161,8 @@ void Trainer::run() {
 }
 
 void Trainer::train() {
-  const BatchStream stream(train_shard_, {.batch = config_.data.batch, .context = config_.model.context, .document_mask = config_.data.document_mask},
-                           state_.seed);
+  const BatchStream stream(data_.train_shards(),
+                           {.batch = config_.data.batch, .context = config_.model.context, .document_mask = config_.data.document_mask}, state_.seed);
   Prefetcher batches([&](uint64_t index) { return stream.batch(index); }, state_.next_batch, 2 * size_t{config_.data.accumulate});
   const uint64_t first_step = state_.step + 1;
   set_phase(RunPhase::training);
@@ -267,8 +253,7 @@ void Trainer::log_start() {
                        .table = table_,
                        .memory = *memory_,
                        .tuner = tuner_,
-                       .train = train_shard_,
-                       .val = val_shard_,
+                       .data = data_,
                        .seed = state_.seed,
                        .resumed_from = resumed_ ? std::optional(state_.step) : std::nullopt,
                        .loss_reason = loss_reason_});
@@ -287,8 +272,9 @@ bool Trainer::evaluation_is_due() const {
 
 void Trainer::evaluate() {
   const uint64_t limit = config_.train.eval_tokens == 0 ? UINT64_MAX : config_.train.eval_tokens;
-  const EvaluationResult r =
-      memory_->evaluation->run(val_shard_, limit, /*stride=*/0, options_.stop == nullptr ? nullptr : &options_.stop->requested);
+  const std::vector<EvaluationResult> parts =
+      data_.evaluate(*memory_->evaluation, limit, options_.stop == nullptr ? nullptr : &options_.stop->requested);
+  const EvaluationResult r = mixed(parts, data_.shares());
   if (!r.is_complete) return;  // is due again when the run is resumed
   last_evaluation_ = r;
   state_.evaluated_step = state_.step;
@@ -308,8 +294,9 @@ void Trainer::evaluate() {
                {"stderr", finite_or_null(r.standard_error)}});
   log_->line(fmt::format("validation  step {}: loss {:.4f} +- {:.4f}, perplexity {:.3f}, {}top-1 {:.1f}%", state_.step, r.loss, r.standard_error,
                          r.perplexity, r.bits_per_byte > 0 ? fmt::format("{:.4f} bits per byte, ", r.bits_per_byte) : "", 100 * r.top1));
+  if (data_.is_mix()) report_sets(*log_, state_.step, data_, parts);
   if (!is_no_tokenizer(tokenizer_path_))
-    log_->line("sample      " + draw_sample(*memory_->generator, Tokenizer(tokenizer_path_), val_shard_, state_.seed));
+    log_->line("sample      " + draw_sample(*memory_->generator, Tokenizer(tokenizer_path_), data_.first().val, state_.seed));
 }
 
 bool Trainer::checkpoint_is_due() const {

@@ -48,7 +48,7 @@ struct TrainOptions {
 
 class Trainer {
  public:
-  // Locks the run folder, reads the data set config.data.dir, plans memory, compiles kernels, loads or initializes the weights. Writes
+  // Locks the run folder, reads the data sets of config.data, plans memory, compiles kernels, loads or initializes the weights. Writes
   // nothing else before all of that has succeeded. Throws Error for every runtime and user error.
   Trainer(Device& device, Config config, TrainOptions options);
 
@@ -89,7 +89,7 @@ class Trainer {
   Device& device_;
   TrainOptions options_;
   RunFolder folder_;
-  TokenShard train_shard_, val_shard_;
+  TrainingData data_;
   Config config_;
   std::filesystem::path tokenizer_path_;
   ParameterTable table_;

@@ -9,7 +9,6 @@
 #include "engine/base/version.h"
 #include "engine/program/step_profile.h"
 #include "model/transformer/flops.h"
-#include "tokenizer/data/ngram.h"
 
 namespace lapilli {
 
@@ -68,9 +67,27 @@ void report_start(RunLog& log, const StartFacts& facts) {
   if (!facts.tuner.decisions().empty())
     log.line(fmt::format("kernels     {} chosen by measurement{}; lapilli bench --explain lists their alternatives", facts.tuner.decisions().size(),
                          facts.tuner.seconds_spent() > 0 ? fmt::format(" in {:.1f} s", facts.tuner.seconds_spent()) : ", all of them remembered"));
-  log.line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", facts.train.token_count(),
-                       facts.val.token_count(), tokens_per_step,
-                       static_cast<double>(tokens_per_step * config.train.steps) / static_cast<double>(facts.train.token_count())));
+  const TrainingData& data = facts.data;
+  const auto run_tokens = static_cast<double>(tokens_per_step * config.train.steps);
+  log.line(fmt::format("data        {} tokens to train on, {} to validate; {} a step, {:.2f} passes over the data", data.train_tokens(),
+                       data.val_tokens(), tokens_per_step, run_tokens / static_cast<double>(data.train_tokens())));
+  if (!data.is_mix()) return;
+  for (const TrainingSet& set : data.sets())
+    log.line(fmt::format("            {:.1f} % from {}: {} tokens, {:.2f} passes", 100 * set.share, set.dir, set.train.token_count(),
+                         run_tokens * set.share / static_cast<double>(set.train.token_count())));
+}
+
+void report_sets(RunLog& log, uint64_t step, const TrainingData& data, std::span<const EvaluationResult> results) {
+  nlohmann::ordered_json event{{"event", "val_sets"}, {"step", step}, {"sets", nlohmann::ordered_json::array()}};
+  std::string text;
+  for (size_t k = 0; k < results.size(); ++k) {
+    const std::string& dir = data.sets()[k].dir;
+    const nlohmann::ordered_json loss = std::isfinite(results[k].loss) ? nlohmann::ordered_json(results[k].loss) : nullptr;
+    event["sets"].push_back({{"dir", dir}, {"loss", loss}, {"tokens", results[k].tokens}});
+    text += fmt::format("{}{} {:.4f}", text.empty() ? "" : ", ", std::filesystem::path(dir).filename().string(), results[k].loss);
+  }
+  log.event(event);
+  log.line("            " + text);
 }
 
 std::string draw_sample(Generator& generator, const Tokenizer& tokenizer, const TokenShard& val, uint64_t seed) {
@@ -101,13 +118,12 @@ double expected_initial_loss(const ModelConfig& config, const LossOptions& loss)
   return std::log(config.vocab_size) + config.dim * std * std / 2;
 }
 
-void report_init(RunLog& log, const Config& config, const ParameterTable& table, EvaluationPass& evaluation, const TokenShard& train,
-                 const TokenShard& val) {
+void report_init(RunLog& log, const Config& config, const ParameterTable& table, EvaluationPass& evaluation, const TrainingData& data) {
   log.progress("init        evaluating the model before training");
-  const EvaluationResult initial = evaluation.run(val, init_tokens(flops_per_token(config.model, table) / 3));
+  const EvaluationResult initial = mixed(data.evaluate(evaluation, init_tokens(flops_per_token(config.model, table) / 3)), data.shares());
   const double ln_vocab = std::log(config.model.vocab_size), expected = expected_initial_loss(config.model, config.loss);
   const double gap = initial.loss - expected;
-  const NgramReference ngram = ngram_reference(train, val);
+  const NgramReference ngram = data.ngrams();
   nlohmann::ordered_json event{{"event", "init"},
                                {"step", 0},
                                {"vocab_size", config.model.vocab_size},
@@ -120,8 +136,7 @@ void report_init(RunLog& log, const Config& config, const ParameterTable& table,
                                {"bigram_cross_entropy", ngram.bigram_cross_entropy}};
   std::vector<std::pair<std::string, double>> baselines{
       {"ln|V|", ln_vocab}, {"unigram", ngram.unigram_entropy}, {"bigram", ngram.bigram_cross_entropy}};
-  if (const double nats = val.source_entropy_nats(); std::isfinite(nats)) {
-    const double per_token = nats / static_cast<double>(val.token_count());
+  if (const double per_token = data.source_entropy_per_token(); std::isfinite(per_token)) {
     event["source_entropy"] = per_token;
     baselines.emplace_back("the source's entropy", per_token);
   }

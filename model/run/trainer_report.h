@@ -9,6 +9,7 @@
 
 #include "engine/tuning/tuner.h"
 #include "model/run/run_log.h"
+#include "model/run/training_data.h"
 #include "model/train/training_memory.h"
 #include "tokenizer/text/tokenizer.h"
 
@@ -21,13 +22,16 @@ struct StartFacts {
   const ParameterTable& table;
   const TrainingMemory& memory;
   const Tuner& tuner;
-  const TokenShard &train, &val;
+  const TrainingData& data;
   uint64_t seed;
   std::optional<uint64_t> resumed_from;
   const std::string& loss_reason;  // why this strategy; empty when the configuration sets it
 };
 // Event "start" and its lines: device, model, memory, loss, kernels, data.
 void report_start(RunLog& log, const StartFacts& facts);
+
+// Event "val_sets" and its line: the validation loss of each set of a mix. REQUIRES as many results as sets.
+void report_sets(RunLog& log, uint64_t step, const TrainingData& data, std::span<const EvaluationResult> results);
 
 // Some tokens that the model draws after the first ones of the validation text, on one line.
 std::string draw_sample(Generator& generator, const Tokenizer& tokenizer, const TokenShard& val, uint64_t seed);
@@ -42,7 +46,6 @@ std::string describe_baselines(std::vector<std::pair<std::string, double>> basel
 
 // The loss before the first update beside what random weights should have, and the baselines: event "init" and its lines. Warns if the
 // loss is far from the expected one.
-void report_init(RunLog& log, const Config& config, const ParameterTable& table, EvaluationPass& evaluation, const TokenShard& train,
-                 const TokenShard& val);
+void report_init(RunLog& log, const Config& config, const ParameterTable& table, EvaluationPass& evaluation, const TrainingData& data);
 
 }  // namespace lapilli

@@ -15,6 +15,8 @@ LossOptions scoring_options(LossOptions options) {
   return options;
 }
 
+double bits_per_byte(double nats, double bytes) { return bytes > 0 ? nats / std::log(2.0) / bytes : std::numeric_limits<double>::quiet_NaN(); }
+
 }  // namespace
 
 EvaluationPass::EvaluationPass(Device& device, Arena& kept, Arena& scratch, const ModelConfig& config, const LossOptions& loss, Precision precision,
@@ -82,6 +84,28 @@ std::vector<float> EvaluationPass::run_batch(const Batch& batch, LossSums* sums)
   return nll;
 }
 
+EvaluationResult mixed(std::span<const EvaluationResult> parts, std::span<const double> shares) {
+  CHECK(!parts.empty() && parts.size() == shares.size(), "{} parts, {} shares", parts.size(), shares.size());
+  if (parts.size() == 1) return parts[0];
+  EvaluationResult result;
+  double variance = 0, bytes_per_token = 0;
+  for (size_t k = 0; k < parts.size(); ++k) {
+    const EvaluationResult& part = parts[k];
+    result.is_complete = result.is_complete && part.is_complete;
+    result.loss += shares[k] * part.loss;
+    result.top1 += shares[k] * part.top1;
+    variance += shares[k] * shares[k] * part.standard_error * part.standard_error;
+    bytes_per_token += shares[k] * part.text_bytes / static_cast<double>(part.tokens);
+    result.text_bytes += part.text_bytes;
+    result.tokens += part.tokens;
+    result.not_finite += part.not_finite;
+  }
+  result.perplexity = std::exp(result.loss);
+  result.standard_error = std::sqrt(variance);
+  result.bits_per_byte = bits_per_byte(result.loss, bytes_per_token);
+  return result;
+}
+
 EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targets, uint32_t stride, const std::atomic<bool>* stop) {
   const EvalWindows windows(shard, {.batch = batch_, .context = context_, .document_mask = document_mask_}, stride, max_targets);
   Prefetcher prefetcher([&](uint64_t index) { return windows.batch(std::min(index, windows.batch_count() - 1)); });
@@ -111,8 +135,8 @@ EvaluationResult EvaluationPass::run(const TokenShard& shard, uint64_t max_targe
   const auto count = static_cast<double>(result.tokens);
   result.loss = nats / count;
   result.perplexity = std::exp(result.loss);
-  const double bytes = shard.text_bytes_of(token_bytes, result.tokens);
-  result.bits_per_byte = bytes > 0 ? nats / std::log(2.0) / bytes : std::numeric_limits<double>::quiet_NaN();
+  result.text_bytes = shard.text_bytes_of(token_bytes, result.tokens);
+  result.bits_per_byte = bits_per_byte(nats, result.text_bytes);
   result.top1 = top1_correct / count;
   const double variance = std::max(0.0, squares / count - result.loss * result.loss);
   result.standard_error = count > 1 ? std::sqrt(variance / (count - 1)) : 0;

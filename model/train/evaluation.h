@@ -15,10 +15,14 @@ struct EvaluationResult {
   double bits_per_byte = 0;  // total nats / ln 2 / UTF-8 bytes of the scored text; NaN where the text is not known
   double top1 = 0;           // share of targets that are the largest logit
   double standard_error = 0; // of loss, assuming independent targets
+  double text_bytes = 0;     // UTF-8 bytes of the scored text; 0 where it is not known
   uint64_t tokens = 0;       // valid targets
   uint64_t not_finite = 0;   // of them, those whose loss is not finite
   bool is_complete = true;   // false: stopped early; the figures above are of no meaning
 };
+
+// Of a text that has tokens of several in these shares, which sum to 1. REQUIRES as many shares as parts, and at least one.
+EvaluationResult mixed(std::span<const EvaluationResult> parts, std::span<const double> shares);
 
 // The recorded forward pass and loss for batches of B windows of T tokens.
 class EvaluationPass {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "engine/memory/dtype.h"
 #include "model/loss/loss_plan.h"
@@ -48,11 +49,21 @@ struct ModelConfig {
   static constexpr float kInitStd = 0.02F;
 };
 
+// One of the data sets that a run mixes.
+struct DataShare {
+  std::string dir;
+  double weight = 1;  // share of the sequences, relative to the weights of the others
+};
+
 struct DataConfig {
   std::string dir;             // folder made by `lapilli data build`
+  std::vector<DataShare> mix = {};  // instead of dir: several such folders
   uint32_t batch = 12;         // B, sequences of a micro-batch
   uint32_t accumulate = 1;     // micro-batches of a step
   bool document_mask = false;  // attention stays inside a document
+
+  // Those of mix; else dir alone; none if neither is set.
+  std::vector<DataShare> sets() const { return mix.empty() && !dir.empty() ? std::vector{DataShare{.dir = dir}} : mix; }
 };
 
 enum class Schedule { cosine, linear, constant, wsd };

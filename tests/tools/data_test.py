@@ -2,10 +2,13 @@
 """`lapilli corpus`, `tokenizer` and `data`: from nothing to token shards, and what errors leave behind."""
 import gzip
 import json
+import os
+import pty
 import struct
+import subprocess
 import unittest
 
-from support import CommandTest
+from support import LAPILLI, CommandTest
 
 
 class Data(CommandTest):
@@ -94,6 +97,60 @@ class Data(CommandTest):
         self.assertRegex(said, r"train +5 +2\nval +3 +1\n")
         self.fails("data", "import", "a.bin", "--format", "nanogpt", "--vocab-size", 9, "-o", "e", says="token 9 at position 2")
         self.misused("data", "import", "a.bin", "--format", "nanogpt", "-o", "e", says="--vocab-size")
+
+    def test_DataShow_PrintsTheTokensOfAWindow(self):
+        (self.folder / "text").write_text("one two\nthree\n<|endoftext|>\nfour | five \u00e9\n<|endoftext|>\nsix\n" * 30)
+        self.run_lapilli("tokenizer", "train", "--type", "byte", "-i", "text", "-o", "t.model")
+        self.run_lapilli("data", "build", "--tokenizer", "t.model", "-i", "text", "-o", "data")
+        head, *rows = self.run_lapilli("data", "show", "data", "--rows", 2).stdout.splitlines()
+        self.assertRegex(head, r"^data: train, [\d,]+ tokens, [\d,]+ documents, vocabulary 259, byte tokenizer [0-9a-f]{16}$")
+        self.assertEqual(rows[0], "           0  o│n│e│ │t│w│o│↵│t│h│r│e│e│↵│</s>│■│f")
+        self.assertEqual(rows[1], "          16  o│u│r│ │|│ │f│i│v│e│ │\\xC3│\\xA9│↵│</s>│■│s")
+        row, = self.run_lapilli("data", "show", "data", "--at", 15, "--rows", 1).stdout.splitlines()[1:]
+        self.assertTrue(row.startswith("          15  f│o│u│r│ │|"), row)
+
+        shown = json.loads(self.run_lapilli("data", "show", "data", "--split", "val", "--json").stdout)
+        about = json.loads((self.folder / "data" / "dataset.json").read_text())
+        self.assertEqual((shown["tokens"], shown["documents"]), (about["val"]["tokens"], about["val"]["documents"]))
+        self.assertEqual(len(shown["shown"]), 80)
+        last = shown["tokens"] - 3
+        tail = json.loads(self.run_lapilli("data", "show", "data", "--split", "val", "--at", last, "--json").stdout)["shown"]
+        self.assertEqual([(token["position"] - last, token["ends_document"]) for token in tail], [(0, False), (1, False), (2, True)])
+        self.assertEqual(tail[-1]["piece"], "</s>")
+        self.fails("data", "show", "data", "--split", "val", "--at", shown["tokens"], says=f"none at position {shown['tokens']}")
+        self.fails("data", "show", "nosuch", says="nosuch")
+        self.misused("data", "show", "data", "--split", "test", says="--split")
+        (self.folder / "data" / "tokenizer.model").write_bytes(self.other_tokenizer())
+        self.fails("data", "show", "data", says="another tokenizer")
+
+    def other_tokenizer(self):
+        self.run_lapilli("tokenizer", "train", "--type", "char", "-i", "text", "-o", "other.model")
+        return (self.folder / "other.model").read_bytes()
+
+    def test_DataShow_WithoutATokenizer_ShowsIds(self):
+        (self.folder / "a.bin").write_bytes(struct.pack("<8H", 1, 2, 9, 3, 9, 4, 5, 6))
+        self.run_lapilli("data", "import", "a.bin", "--format", "nanogpt", "--vocab-size", 10, "--eos", 9, "--val-fraction", 0.35, "-o", "d")
+        head, row = self.run_lapilli("data", "show", "d").stdout.splitlines()
+        self.assertEqual(head, "d: train, 5 tokens, 2 documents, vocabulary 10, no tokenizer")
+        self.assertEqual(row, "           0  1│2│9│■│3│9│■")
+        self.assertIsNone(json.loads(self.run_lapilli("data", "show", "d", "--json").stdout)["shown"][0]["piece"])
+
+    def test_DataShow_OnATerminal_HasColoursUnlessNoColorIsSet(self):
+        (self.folder / "a.bin").write_bytes(struct.pack("<8H", 1, 2, 9, 3, 9, 4, 5, 6))
+        self.run_lapilli("data", "import", "a.bin", "--format", "nanogpt", "--vocab-size", 10, "--val-fraction", 0.35, "-o", "d")
+
+        def on_terminal(**environment):
+            ours, its = pty.openpty()
+            plain = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+            subprocess.run([LAPILLI, "data", "show", "d"], cwd=self.folder, stdout=its, check=True, env=plain | environment)
+            os.close(its)
+            shown = os.read(ours, 4096).decode()
+            os.close(ours)
+            return shown
+
+        self.assertIn("\x1b[36m1\x1b[0m \x1b[33m2\x1b[0m", on_terminal())
+        self.assertIn("\x1b[36m1", on_terminal(NO_COLOR=""))
+        self.assertIn("0  1│2│9", on_terminal(NO_COLOR="1"))
 
     def test_Errors_LeaveNothingBehind(self):
         self.make_data()

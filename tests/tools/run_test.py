@@ -67,6 +67,42 @@ class Run(CommandTest):
         self.fails("train", "small.toml", "--set", "data.dir=data", "--run", "third", "--set", "train.init_from=nowhere", says="nowhere")
         self.assertFalse((self.folder / "third").exists())
 
+    def test_Mix_ResumesToTheByte_AndOneSetIsThatSetAlone(self):
+        self.run_lapilli("data", "build", "--tokenizer", "t.model", "-i", "text", "-o", "other", "--val-fraction", 0.4)
+
+        def train(run, *more, sets="[['data', 3], ['other', 1.0]]"):
+            return self.run_lapilli("train", "small.toml", "--set", f"data.mix={sets}", "--no-tune", "--run", run, *more)
+
+        self.assertIn("75.0 % from", train("whole").stdout)
+        train("parts", "--stop-at", 4)
+        self.fails("train", "--run", "parts", "--resume", "--set", "data.mix=[['data', 1], ['other', 1]]", says="weights in data.mix")
+        self.fails("train", "--run", "parts", "--resume", "--set", "data.mix=[['other', 1], ['data', 3]]", says="their order")
+        subprocess.run([LAPILLI, "train", "--run", self.folder / "parts", "--resume"], cwd="/", check=True, capture_output=True)
+        self.assertEqual(self.newest_state("parts").read_bytes(), self.newest_state("whole").read_bytes())
+        val, sets = self.events("whole", "val")[-1], self.events("whole", "val_sets")[-1]["sets"]
+        losses = [json.loads(self.run_lapilli("eval", "whole", "--data", data, "--json").stdout)["loss"] for data in ("data", "other")]
+        self.assertAlmostEqual(val["loss"], 0.75 * losses[0] + 0.25 * losses[1], places=5)
+        for scored, loss in zip(sets, losses):
+            self.assertAlmostEqual(scored["loss"], loss, places=5)
+
+        self.train("alone", "--no-tune")
+        train("one", sets="[['data', 0.2]]")
+        weights = {}
+        for run in "one", "alone", "whole":  # a state has its configuration in it, which differs
+            self.run_lapilli("export", run, "-o", f"{run}-exported")
+            weights[run] = (self.folder / f"{run}-exported" / "model.safetensors").read_bytes()
+        self.assertEqual(weights["one"], weights["alone"])
+        self.assertNotEqual(weights["whole"], weights["alone"])
+        self.run_lapilli("plan", "small.toml", "--set", "data.mix=[['data', 1], ['other', 1]]", "--no-measure")
+
+        self.run_lapilli("tokenizer", "train", "--type", "byte", "-i", "text", "-o", "byte.model")
+        self.run_lapilli("data", "build", "--tokenizer", "byte.model", "-i", "text", "-o", "bytes")
+        for sets, says in (("[['data', 1], ['bytes', 1]]", "another tokenizer than the data set 'data'"), ("[['data', 1], ['nosuch', 1]]", "nosuch"),
+                           ("[['data', 0]]", "weights above 0")):
+            self.fails("train", "small.toml", "--set", f"data.mix={sets}", "--run", "bad", says=says)
+        self.fails("train", "small.toml", "--set", "data.mix=[['data', 1]]", "--set", "data.dir=data", "--run", "bad", says="exclude each other")
+        self.assertFalse((self.folder / "bad").exists())
+
     def test_Train_LeavesARunFolder_ThatEvalGenerateAndExportTake(self):
         self.train("run")
         for name in "config.toml", "tokenizer.model", "metrics.jsonl", "log.txt", "checkpoints/step-00000006/state.bin":

@@ -1,6 +1,8 @@
 #include "tokenizer/data/batch_stream.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <numeric>
 
 #include "engine/base/error.h"
@@ -10,7 +12,8 @@ namespace lapilli {
 
 namespace {
 
-constexpr uint32_t kBatchStreamLane = 0x42415443;  // separates these random numbers from other uses of the same seed
+// Separate these random numbers from other uses of the same seed.
+constexpr uint32_t kBatchStreamLane = 0x42415443, kShardLane = 0x53484152;
 
 Batch empty_batch(const WindowOptions& options, uint64_t index) {
   const size_t rows = size_t{options.batch} * options.context;
@@ -71,17 +74,37 @@ void sort_by_token(Batch& batch) {
   }
 }
 
-BatchStream::BatchStream(const TokenShard& shard, const WindowOptions& options, uint64_t seed) : shard_(shard), options_(options), seed_(seed) {
+BatchStream::BatchStream(std::span<const WeightedShard> shards, const WindowOptions& options, uint64_t seed) : options_(options), seed_(seed) {
   check_options(options);
-  if (shard.token_count() <= options.context) {
-    throw Error("'{}' has {} tokens, and a context of {} needs at least {}: give more text or a shorter context", shard.name(), shard.token_count(),
-                options.context, uint64_t{options.context} + 1);
+  CHECK(!shards.empty(), "no shard");
+  double total = 0, sum = 0;
+  for (const WeightedShard& part : shards) {
+    CHECK(part.weight > 0 && std::isfinite(part.weight), "weight {}", part.weight);
+    total += part.weight;
   }
+  for (const auto& [shard, weight] : shards) {
+    if (shard->token_count() <= options.context) {
+      throw Error("'{}' has {} tokens, and a context of {} needs at least {}: give more text or a shorter context", shard->name(),
+                  shard->token_count(), options.context, uint64_t{options.context} + 1);
+    }
+    sum += weight;
+    shards_.push_back(shard);
+    share_ends_.push_back(sum / total);
+  }
+  share_ends_.back() = 1;
+}
+
+BatchStream::BatchStream(const TokenShard& shard, const WindowOptions& options, uint64_t seed)
+    : BatchStream(std::array{WeightedShard{.shard = &shard}}, options, seed) {}
+
+size_t BatchStream::window_shard(uint64_t index, uint32_t row) const {
+  const double drawn = philox_uniform(seed_, index, row, kShardLane);
+  return static_cast<size_t>(std::ranges::upper_bound(share_ends_, drawn) - share_ends_.begin());
 }
 
 // Lemire's multiply-and-reject ("Fast random integer generation in an interval", 2019): no modulo bias.
 uint64_t BatchStream::window_start(uint64_t index, uint32_t row) const {
-  const uint64_t choices = shard_.token_count() - options_.context;
+  const uint64_t choices = shards_[window_shard(index, row)]->token_count() - options_.context;
   const uint64_t threshold = (0 - choices) % choices;
   uint32_t attempt = 0;
   while (true) {
@@ -94,7 +117,7 @@ uint64_t BatchStream::window_start(uint64_t index, uint32_t row) const {
 Batch BatchStream::batch(uint64_t index) const {
   Batch batch = empty_batch(options_, index);
   for (uint32_t row = 0; row < options_.batch; ++row) {
-    fill_window(batch, shard_, options_, row, window_start(index, row), options_.context, 0);
+    fill_window(batch, *shards_[window_shard(index, row)], options_, row, window_start(index, row), options_.context, 0);
   }
   sort_by_token(batch);
   return batch;

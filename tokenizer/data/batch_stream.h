@@ -42,20 +42,35 @@ struct WindowOptions {
   bool document_mask = false;  // attention stays inside a document; the first token of a document is never a target
 };
 
+// A shard among several, and its share of the windows relative to the weights of the others.
+struct WeightedShard {
+  const TokenShard* shard = nullptr;
+  double weight = 1;
+};
+
 // Training batches: the start of every window is sampled uniformly, with replacement, from the n - T positions that
 // leave room for T inputs and T targets (nanoGPT's recipe). The draw is Philox4x32-10 with the seed as key and (batch
 // index, row) as counter, without modulo bias. Thread-safe.
+//
+// Several shards: each window is first assigned to one, by a draw of its own from the same counter. As windows are drawn
+// with replacement, no shard has a position to keep: any batch is computed without those before it, in O(shards) a row, and
+// the share of a shard in n windows is off its weight p by sqrt(p(1-p)/n) (a quota would lower that, but would tie the
+// order of the shards to their weights). With one shard the windows are the same as without the mix.
 class BatchStream {
  public:
-  // Error when the shard has fewer than T + 1 tokens. `shard` must outlive the stream.
+  // Error when a shard has fewer than T + 1 tokens. The shards must outlive the stream. REQUIRES at least one, all of one vocabulary, every weight
+  // above 0 and finite.
+  BatchStream(std::span<const WeightedShard> shards, const WindowOptions& options, uint64_t seed);
   BatchStream(const TokenShard& shard, const WindowOptions& options, uint64_t seed);
 
   Batch batch(uint64_t index) const;
-  // First token of window `row` of that batch.
+  // The shard of window `row` of that batch, as its place in the list, and the window's first token.
+  size_t window_shard(uint64_t index, uint32_t row) const;
   uint64_t window_start(uint64_t index, uint32_t row) const;
 
  private:
-  const TokenShard& shard_;
+  std::vector<const TokenShard*> shards_;
+  std::vector<double> share_ends_;  // sums of the shares up to each shard's; the last is 1
   WindowOptions options_;
   uint64_t seed_;
 };

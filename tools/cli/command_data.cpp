@@ -147,10 +147,11 @@ void add_data_import_command(Command& data) {
 }  // namespace
 
 void add_data_command(Command& program) {
-  Command* data = program.add_subcommand("data", "Turn text into tokens");
+  Command* data = program.add_subcommand("data", "Turn text into tokens, and show them");
   require_command(*data);
   add_build_command(*data);
   add_data_import_command(*data);
+  add_data_show_command(*data);
 }
 
 }  // namespace lapilli

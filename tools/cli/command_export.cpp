@@ -19,17 +19,22 @@ struct ExportOptions {
 
 TensorType tensor_type(const std::string& dtype) { return dtype == "f16" ? TensorType::f16 : dtype == "bf16" ? TensorType::bf16 : TensorType::f32; }
 
-// How many tokens of the run's validation text llama.cpp makes otherwise; nothing is said of a run whose data set is not here.
+// How many tokens of the run's validation text llama.cpp makes otherwise; nothing is said of a run without its data sets here.
 void print_differences(const LoadedCheckpoint& checkpoint) {
-  const std::filesystem::path shard_path = std::filesystem::path(checkpoint.config.data.dir) / kValShardName;
-  if (checkpoint.config.data.dir.empty() || !std::filesystem::exists(shard_path)) return;
-  const TokenShard shard(shard_path);
   const Tokenizer tokenizer(tokenizer_in(checkpoint.folder));
-  if (shard.tokenizer_hash() != tokenizer.hash()) return;
-  std::vector<uint32_t> ids(shard.token_count());
-  shard.read(ids, 0);
-  print(fmt::format("  {} of the {} validation tokens are others in llama.cpp\n", group_digits(read_differently(tokenizer, ids)),
-                    group_digits(ids.size())));
+  uint64_t tokens = 0, different = 0;
+  for (const DataShare& set : checkpoint.config.data.sets()) {
+    const std::filesystem::path shard_path = std::filesystem::path(set.dir) / kValShardName;
+    if (!std::filesystem::exists(shard_path)) return;
+    const TokenShard shard(shard_path);
+    if (shard.tokenizer_hash() != tokenizer.hash()) return;
+    std::vector<uint32_t> ids(shard.token_count());
+    shard.read(ids, 0);
+    tokens += ids.size();
+    different += read_differently(tokenizer, ids);
+  }
+  if (tokens == 0) return;
+  print(fmt::format("  {} of the {} validation tokens are others in llama.cpp\n", group_digits(different), group_digits(tokens)));
 }
 
 void write_export(const ExportOptions& options) {

@@ -18,6 +18,7 @@ void add_check_command(Command& program);
 void add_corpus_command(Command& program);
 void add_tokenizer_command(Command& program);
 void add_data_command(Command& program);
+void add_data_show_command(Command& data);
 void add_train_command(Command& program);
 void add_eval_command(Command& program);
 void add_generate_command(Command& program);

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "engine/base/environment.h"
 #include "engine/base/error.h"
 #include "engine/base/utf8.h"
 
@@ -44,6 +45,8 @@ void set_up_logging() {
 void print_error(std::string_view sentence) { fmt::print(stderr, "lapilli: {}\n", printable(sentence)); }
 
 void print(std::string_view text) { require_written(std::fwrite(text.data(), 1, text.size(), stdout) == text.size()); }
+
+bool output_has_colour() { return isatty(STDOUT_FILENO) == 1 && environment("NO_COLOR").value_or("").empty(); }
 
 TextStream::TextStream() : on_terminal_(isatty(STDOUT_FILENO) == 1) {}
 

@@ -19,6 +19,9 @@ void print_error(std::string_view sentence);
 void print(std::string_view text);
 void flush_output();
 
+// Whether print() may colour its text: a terminal, and NO_COLOR is unset or empty (no-color.org).
+bool output_has_colour();
+
 // Text that arrives in pieces which may end inside a character, such as tokens, printed as it arrives. To a terminal it goes as
 // printable() text; anywhere else, as a pipe or a file, as it is. A character that is unfinished at the end is never printed.
 class TextStream {

@@ -33,9 +33,9 @@ Batch random_batch(const Config& config, uint64_t index) {
 void set_vocab_size(Config& config, uint32_t vocab_size) {
   config.model.vocab_size = vocab_size;
   if (vocab_size == 0) {
-    const std::filesystem::path shard = std::filesystem::path(config.data.dir) / kTrainShardName;
-    if (config.data.dir.empty() || !std::filesystem::exists(shard))
-      throw Error("the vocabulary size is unknown: give --vocab-size V, or a data set with --set data.dir=DIR");
+    const std::vector<DataShare> sets = config.data.sets();
+    const std::filesystem::path shard = sets.empty() ? std::filesystem::path() : std::filesystem::path(sets.front().dir) / kTrainShardName;
+    if (!std::filesystem::exists(shard)) throw Error("the vocabulary size is unknown: give --vocab-size V, or a data set with --set data.dir=DIR");
     config.model.vocab_size = TokenShard(shard, TokenShard::Verify::kHeader).vocab_size();
   }
   validate_config(config);

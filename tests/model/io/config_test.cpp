@@ -148,7 +148,7 @@ TEST(Config, ToToml_EveryKeyChanged_ReadsBackTheSame) {
   EXPECT_EQ(again.data.dir, config.data.dir);
   EXPECT_EQ(again.train.seed, config.train.seed);
   for (const schema::Key& key : schema::keys()) {  // nothing was forgotten above
-    if (key.path() == "model.arch" || key.path() == "optim.optimizer") continue;
+    if (key.path() == "model.arch" || key.path() == "optim.optimizer" || key.path() == "data.mix") continue;
     Config defaults, read = again;
     EXPECT_NE(schema::value_text(key.field(read)), schema::value_text(key.field(defaults))) << key.path();
   }
@@ -206,6 +206,20 @@ recompute = true
   EXPECT_EQ(std::tie(c.train.seed, c.train.recompute), std::tuple(26, true));
 }
 
+TEST(Config, Mix_IsReadWrittenAndOverridden) {
+  const Config c = parse("[data]\nmix = [['a b', 2], ['c', 0.125]]");
+  ASSERT_EQ(c.data.sets().size(), 2u);
+  EXPECT_EQ(std::tie(c.data.mix[0].dir, c.data.mix[0].weight), std::tuple("a b", 2));
+  EXPECT_EQ(std::tie(c.data.mix[1].dir, c.data.mix[1].weight), std::tuple("c", 0.125));
+  EXPECT_EQ(to_toml(parse(to_toml(c))), to_toml(c));
+  EXPECT_NE(to_toml(c).find("mix = [[\"a b\", 2.0], [\"c\", 0.125]]"), std::string::npos);
+  EXPECT_EQ(parse("[data]\nmix = [['a', 1]]", {"data.mix=[[\"b\", 3]]"}).data.mix[0].dir, "b");
+  const Config one = parse("[data]\ndir = 'd'"), moved = parse(to_toml(one), {"data.dir=", "data.mix=[['e', 1]]"});
+  EXPECT_EQ(one.data.sets()[0].dir, "d");
+  EXPECT_EQ(moved.data.sets()[0].dir, "e");
+  EXPECT_TRUE(parse("").data.sets().empty());
+}
+
 struct BadText {
   const char* text;
   std::vector<std::string_view> parts;
@@ -239,6 +253,13 @@ TEST(Config, Parse_BadText_NamesLineKeyValueAndFix) {
       {"[model]\ndim = 1028", {"257", "256", "raise model.heads"}},
       {"[model]\ndim = 12\nposition = 'rope'", {"3", "even", "model.position"}},
       {"[data]\ndir = ['a']", {"run.toml:2", "data.dir", "a string"}},
+      {"[data]\nmix = 'a'", {"run.toml:2", "data.mix", "[[\"a\", 0.7]"}},
+      {"[data]\nmix = ['a']", {"run.toml:2", "data.mix", "a list of folders and weights"}},
+      {"[data]\nmix = [['a']]", {"data.mix", "a list of folders and weights"}},
+      {"[data]\nmix = [['a', 1], ['b', 0]]", {"data.mix", "weights above 0"}},
+      {"[data]\nmix = [['a', nan]]", {"data.mix", "weights above 0"}},
+      {"[data]\nmix = [['', 1]]", {"data.mix", "a list of folders and weights"}},
+      {"[data]\ndir = 'a'\nmix = [['b', 1]]", {"data.dir = \"a\"", "data.mix = [[\"b\", 1.0]]", "exclude each other"}},
       {"[data]\nbatch = 65536\n[model]\ncontext = 65536", {"data.batch = 65536", "model.context = 65536"}},
       {"[optim]\noptimizer = 'sgd'", {"optim.optimizer = \"sgd\"", "\"adamw\""}},
       {"[optim]\nlr = 0", {"optim.lr = 0", "above 0"}},

@@ -1,9 +1,11 @@
 #include "tokenizer/data/batch_stream.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "engine/base/philox.h"
 #include "tests/tokenizer/support.h"
@@ -95,6 +97,83 @@ TEST(BatchStream, SmallestShard_HasOneWindow) {
   const BatchStream stream(shard, {.batch = 3, .context = 16}, 1);
   EXPECT_EQ(stream.batch(0).targets.back(), 16u);
   EXPECT_ERROR_MENTIONS(error_of([&] { BatchStream(shard, {.batch = 3, .context = 17}, 1); }), "s.bin", "17 tokens", "at least 18");
+}
+
+// Shards whose tokens say which one they are of: the k-th has tokens 1000 k and up.
+struct MixedShards {
+  explicit MixedShards(std::span<const double> weights) {
+    for (size_t k = 0; k < weights.size(); ++k) {
+      std::vector<uint32_t> tokens(200 + 100 * k);
+      std::iota(tokens.begin(), tokens.end(), static_cast<uint32_t>(1000 * k));
+      shards.emplace_back(write_shard(dir / fmt::format("{}.bin", k), tokens, 5000));
+    }
+    for (size_t k = 0; k < weights.size(); ++k) parts.push_back({.shard = &shards[k], .weight = weights[k]});
+  }
+
+  TempDir dir;
+  std::vector<TokenShard> shards;
+  std::vector<WeightedShard> parts;
+};
+
+TEST(BatchStream, OneShardOfAMix_SameBatchesAsAlone) {
+  const MixedShards mix(std::array{0.3});
+  const WindowOptions options{.batch = 7, .context = 13};
+  const BatchStream alone(mix.shards[0], options, 5), mixed(mix.parts, options, 5);
+  for (const uint64_t index : {0ull, 1ull, 1ull << 40}) EXPECT_EQ(mixed.batch(index).inputs, alone.batch(index).inputs);
+}
+
+TEST(BatchStream, Mix_EveryWindowIsWhollyOfTheShardItNames) {
+  const MixedShards mix(std::array{2.0, 1.0, 1.0});
+  const BatchStream stream(mix.parts, {.batch = 31, .context = 17}, 5);
+  const Batch batch = stream.batch(9);
+  std::set<size_t> seen;
+  for (uint32_t b = 0; b < 31; ++b) {
+    const size_t shard = stream.window_shard(9, b);
+    seen.insert(shard);
+    for (uint32_t t = 0; t < 17; ++t) {
+      EXPECT_EQ(batch.inputs[b * 17 + t], 1000 * shard + stream.window_start(9, b) + t);
+      EXPECT_EQ(batch.targets[b * 17 + t], batch.inputs[b * 17 + t] + 1);
+    }
+  }
+  EXPECT_EQ(seen.size(), 3u);
+}
+
+TEST(BatchStream, Mix_SeekGivesWhatReplayGives_AndAnotherSeedAnother) {
+  const MixedShards mix(std::array{0.7, 0.3});
+  const WindowOptions options{.batch = 8, .context = 16};
+  const BatchStream replayed(mix.parts, options, 7), sought(mix.parts, options, 7), other(mix.parts, options, 8);
+  std::vector<uint32_t> last;
+  for (uint64_t index = 0; index <= 50; ++index) last = replayed.batch(index).inputs;
+  EXPECT_EQ(sought.batch(50).inputs, last);
+  EXPECT_NE(other.batch(50).inputs, last);
+  EXPECT_NE(sought.batch(51).inputs, last);
+}
+
+// Weights need not sum to 1. Within 4.5 standard deviations of a binomial distribution; windows of every shard stay uniform.
+TEST(BatchStream, Mix_SharesAreTheWeights) {
+  const std::array weights{7.0, 2.5, 0.5};
+  const MixedShards mix(weights);
+  const BatchStream stream(mix.parts, {.batch = 50, .context = 16}, 123);
+  constexpr uint64_t kBatches = 400;
+  constexpr double kWindows = kBatches * 50.0;
+  std::array<double, 3> counts{}, places{};
+  for (uint64_t index = 0; index < kBatches; ++index) {
+    for (uint32_t row = 0; row < 50; ++row) {
+      const size_t shard = stream.window_shard(index, row);
+      counts[shard] += 1;
+      places[shard] += static_cast<double>(stream.window_start(index, row)) / static_cast<double>(mix.shards[shard].token_count() - 16);
+    }
+  }
+  for (size_t k = 0; k < 3; ++k) {
+    const double share = weights[k] / 10;
+    EXPECT_NEAR(counts[k], kWindows * share, 4.5 * std::sqrt(kWindows * share * (1 - share))) << k;
+    EXPECT_NEAR(places[k] / counts[k], 0.5, 4.5 * std::sqrt(1 / 12.0 / counts[k]) + 0.01) << k;  // starts are whole numbers: up to 1/184 lower
+  }
+}
+
+TEST(BatchStream, MixWithAShortShard_NamesIt) {
+  const MixedShards mix(std::array{1.0, 1.0});
+  EXPECT_ERROR_MENTIONS(error_of([&] { BatchStream(mix.parts, {.batch = 3, .context = 250}, 1); }), "0.bin", "200 tokens");
 }
 
 TEST(BatchStream, DocumentMask_SeparatesDocumentsAndMasksTheirFirstTargets) {
