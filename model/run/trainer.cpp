@@ -58,7 +58,7 @@ Trainer::Trainer(Device& device, Config config, TrainOptions options)
     : device_(device),
       options_(std::move(options)),
       folder_(options_.run_dir, options_.resume, options_.just_made),
-data_(config.data, config.model.context),
+      data_(config.data, config.model.context),
       config_(with_vocabulary(with_absolute_paths(std::move(config)), data_.first().train.vocab_size())),
       tokenizer_path_(tokenizer_in(data_.first().dir)),
       table_(config_.model),
