@@ -126,7 +126,8 @@ void show(const ShowOptions& options) {
 void add_data_show_command(Command& data) {
   Command* command = data.add_subcommand("show", "Print tokens of a data set");
   command->footer(
-      "A row is the position of its first token and 16 tokens: in two colours in turn on a terminal (NO_COLOR=1 turns that off), else with │ between\n"
+      "A row is the position of its first token and 16 tokens: in two colours in turn on a terminal (NO_COLOR=1 turns that off), else with │ "
+      "between\n"
       "them. ↵ is a newline, ⇥ a tab, ■ the end of a document.\n"
       "Example: lapilli data show stories --split val --at 1000");
   const auto options = std::make_shared<ShowOptions>();
