@@ -113,7 +113,7 @@ GgufTokenizer gguf_tokenizer(const Tokenizer& tokenizer) {
   ModelProto model = parse_model(read_text_file(tokenizer.path()));
   if (model.kind == ModelKind::kWord)
     throw Error("'{}' splits text into words, as llama.cpp cannot: use a unigram, bpe or char model", tokenizer.path().string());
-  if (model.replaces_characters)
+  if (!model.charsmap.empty())
     log_warning("'{}' replaces characters before it splits text, and llama.cpp does not: it may make other ids of some texts",
                 tokenizer.path().string());
   write_bytes_as_characters(model, tokenizer);

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "engine/base/error.h"
@@ -31,8 +32,8 @@ bool has_byte_pieces(const ModelProto& model) {
   return std::ranges::any_of(model.pieces, [](const ModelPiece& piece) { return piece.kind == PieceKind::kByte; });
 }
 
-// The pairs that BPE may merge, in the order in which SentencePiece prefers them: every cut of a piece into two pieces. A piece that comes
-// earlier in the vocabulary is merged first.
+// The pairs that BPE may merge, in the order in which SentencePiece prefers them: every cut of a piece into two pieces. A piece of a higher
+// score is merged first; of equal ones that which comes earlier in the vocabulary.
 ordered_json merges_of(const ModelProto& model) {
   std::unordered_map<std::string_view, uint32_t> ids;
   for (uint32_t id = 0; id < model.pieces.size(); ++id)
@@ -44,7 +45,7 @@ ordered_json merges_of(const ModelProto& model) {
       if (left != ids.end() && right != ids.end()) merges.emplace_back(merged, left->second, right->second);
     }
   }
-  std::ranges::sort(merges);
+  std::ranges::sort(merges, {}, [&](const auto& merge) { return std::pair(-model.pieces[std::get<0>(merge)].score, merge); });
   ordered_json pairs = ordered_json::array();
   for (const auto& [merged, left, right] : merges) pairs.push_back({model.pieces[left].piece, model.pieces[right].piece});
   return pairs;
@@ -72,18 +73,20 @@ ordered_json bpe_json(const ModelProto& model, uint32_t unknown) {
           {"merges", model.kind == ModelKind::kBpe ? merges_of(model) : ordered_json::array()}};
 }
 
+// A piece defined by the user is taken wherever the text has it, before characters are replaced; with spaces in it, where they are symbols.
 ordered_json added_tokens(const ModelProto& model) {
   ordered_json added = ordered_json::array();
   for (uint32_t id = 0; id < model.pieces.size(); ++id) {
-    const PieceKind kind = model.pieces[id].kind;
-    if (kind != PieceKind::kControl && kind != PieceKind::kUnknown) continue;
+    const auto& [piece, score, kind] = model.pieces[id];
+    const bool is_user_defined = kind == PieceKind::kUserDefined;
+    if (kind != PieceKind::kControl && kind != PieceKind::kUnknown && !is_user_defined) continue;
     added.push_back({{"id", id},
-                     {"content", model.pieces[id].piece},
+                     {"content", piece},
                      {"single_word", false},
                      {"lstrip", false},
                      {"rstrip", false},
-                     {"normalized", false},
-                     {"special", true}});
+                     {"normalized", is_user_defined && piece.find(kSpaceSymbol) != std::string::npos},
+                     {"special", !is_user_defined}});
   }
   return added;
 }
@@ -93,8 +96,38 @@ uint32_t unknown_id(const ModelProto& model) {
   return unknown == model.pieces.end() ? 0 : static_cast<uint32_t>(unknown - model.pieces.begin());
 }
 
+// RFC 4648, section 4.
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t count = std::min<size_t>(3, bytes.size() - i);
+    uint32_t bits = 0;
+    for (size_t k = 0; k < count; ++k) bits |= uint32_t{static_cast<uint8_t>(bytes[i + k])} << (16 - 8 * k);
+    for (size_t k = 0; k < 4; ++k) text += k <= count ? kDigits[bits >> (18 - 6 * k) & 63] : '=';
+  }
+  return text;
+}
+
+// What encode() does to a text first, also with a model made elsewhere: its characters are replaced, no space is added or removed.
+ordered_json normalizer_json(const ModelProto& model) {
+  ordered_json steps = ordered_json::array();
+  if (!model.charsmap.empty()) steps.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", base64(model.charsmap)}});
+  if (model.escape_whitespaces) steps.push_back({{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceSymbol}});
+  if (steps.empty()) return nullptr;
+  return steps.size() == 1 ? steps[0] : ordered_json{{"type", "Sequence"}, {"normalizers", steps}};
+}
+
+// encode() takes every newline alone. That shows where a piece has more beside one, and where unknown characters next to each other are one token.
+ordered_json pre_tokenizer_json(const ModelProto& model) {
+  const bool is_beside_more = std::ranges::any_of(model.pieces, [](const ModelPiece& piece) {
+    return is_text(piece) && piece.piece.size() > 1 && piece.piece.find('\n') != std::string::npos;
+  });
+  if (has_byte_pieces(model) && !is_beside_more) return nullptr;
+  return {{"type", "Split"}, {"pattern", {{"String", "\n"}}}, {"behavior", "Isolated"}, {"invert", false}};
+}
+
 ordered_json tokenizer_json(const ModelProto& model) {
-  const ordered_json replace{{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceSymbol}};
   const ordered_json restore{{"type", "Replace"}, {"pattern", {{"String", kSpaceSymbol}}}, {"content", " "}};
   ordered_json decoders = ordered_json::array();
   if (model.escape_whitespaces) decoders.push_back(restore);
@@ -105,8 +138,8 @@ ordered_json tokenizer_json(const ModelProto& model) {
           {"truncation", nullptr},
           {"padding", nullptr},
           {"added_tokens", added_tokens(model)},
-          {"normalizer", model.escape_whitespaces ? replace : ordered_json(nullptr)},
-          {"pre_tokenizer", nullptr},
+          {"normalizer", normalizer_json(model)},
+          {"pre_tokenizer", pre_tokenizer_json(model)},
           {"post_processor", nullptr},
           {"decoder", {{"type", "Sequence"}, {"decoders", decoders}}},
           {"model", model.kind == ModelKind::kUnigram ? unigram_json(model, unknown) : bpe_json(model, unknown)}};
@@ -117,9 +150,8 @@ std::string sentencepiece_json(ordered_json& special, const Tokenizer& tokenizer
   const ModelProto model = parse_model(read_text_file(tokenizer.path()));
   if (model.kind == ModelKind::kWord)
     throw Error("'{}' splits text into words: there is no such tokenizer.json; use a unigram, bpe or char model", tokenizer.path().string());
-  if (model.replaces_characters)
-    log_warning("'{}' replaces characters before it splits text, and tokenizer.json does not: transformers may make other ids of some texts",
-                tokenizer.path().string());
+  if (!model.charsmap.empty() && tokenizer.encode("\n") == tokenizer.encode(" "))  // transformers cannot take that space alone
+    log_warning("'{}' makes a space of a newline: transformers may make other ids of texts of several lines", tokenizer.path().string());
   special["unk_token"] = model.pieces[unknown_id(model)].piece;
   return json_text(tokenizer_json(model), 1) + "\n";
 }

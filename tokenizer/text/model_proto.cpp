@@ -164,7 +164,7 @@ ModelProto parse_model(std::string_view bytes) {
     }
     if (reader.field == 3) {
       for (FieldReader spec(reader.bytes); spec.next();) {
-        if (spec.field == 2 && spec.wire_type == kLengthDelimited) model.replaces_characters = !spec.bytes.empty();
+        if (spec.field == 2 && spec.wire_type == kLengthDelimited) model.charsmap = spec.bytes;
         if (spec.wire_type != kVarint) continue;
         if (spec.field == 3) model.add_dummy_prefix = spec.number != 0;
         if (spec.field == 4) model.remove_extra_whitespaces = spec.number != 0;

@@ -32,7 +32,7 @@ struct ModelProto {
   // As read from a file; our own files set neither.
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
-  bool replaces_characters = false;  // by its precompiled_charsmap
+  std::string charsmap;  // precompiled_charsmap: characters that are replaced before the text is split; empty: none
 };
 
 // The name of an id without a piece: "<|unused_7|>".
