@@ -15,6 +15,7 @@
 #include "engine/tuning/tuning_file.h"
 #include "model/io/checkpoint.h"
 #include "model/io/config_toml.h"
+#include "model/io/gguf_config.h"
 #include "model/io/hugging_face_config.h"
 #include "model/io/safetensors.h"
 #include "model/io/state_file.h"
@@ -162,6 +163,30 @@ void parse_safetensors(Bytes bytes) {
       refused_or_used([&] { file.read<int64_t>(tensor.name); });
     }
   });
+}
+
+void parse_gguf(Bytes bytes) {
+  refused_or_used([&] {
+    const GgufFile file(write("model.gguf", bytes));
+    for (const GgufTensor& tensor : file.tensors()) refused_or_used([&] { file.read(tensor); });
+    refused_or_used([&] { read_gguf_config(file); });
+  });
+}
+
+std::vector<Buffer> gguf_seeds() {
+  const fs::path path = scratch() / "seed.gguf";
+  GgufWriter writer(path);
+  ModelConfig model{.arch = Arch::llama, .layers = 1, .heads = 2, .kv_heads = 1, .dim = 4, .ffn_dim = 4, .context = 8};
+  apply_preset(model);
+  model.vocab_size = 3;
+  model.rope_scaling.kind = RopeScalingKind::llama3;
+  write_gguf_config(writer, model, Arch::llama);
+  writer.add("tokenizer.ggml.tokens", std::span<const std::string>(std::vector<std::string>{"a", "b", "c"}));
+  writer.start_tensors({{.name = kRopeFactors, .shape = {1}}, {.name = "token_embd.weight", .type = GgmlType::f16, .shape = {3, 4}}});
+  writer.write(rope_factors(model));
+  writer.write(std::vector<float>(12, 1));
+  writer.commit();
+  return {read(path)};
 }
 
 std::vector<Buffer> safetensors_seeds() {
@@ -377,7 +402,8 @@ constexpr Parser kParsers[] = {{"shard", parse_shard, shard_seeds},
                                {"dataset", parse_dataset, dataset_seeds},
                                {"tokens", parse_tokens, tokens_seeds},
                                {"hfconfig", parse_hugging_face_config, hugging_face_config_seeds},
-                               {"bytebpe", parse_byte_bpe, byte_bpe_seeds}};
+                               {"bytebpe", parse_byte_bpe, byte_bpe_seeds},
+                               {"gguf", parse_gguf, gguf_seeds}};
 
 }  // namespace
 

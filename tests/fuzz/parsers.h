@@ -20,7 +20,7 @@ struct Parser {
   std::vector<std::vector<uint8_t>> (*seeds)();
 };
 
-// shard, state, safetensors, tokenizer, tuning, cache, config, nats, metrics, dataset, tokens, hfconfig, bytebpe.
+// shard, state, safetensors, tokenizer, tuning, cache, config, nats, metrics, dataset, tokens, hfconfig, bytebpe, gguf.
 std::span<const Parser> parsers();
 const Parser* find_parser(std::string_view name);
 

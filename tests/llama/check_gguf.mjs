@@ -77,6 +77,7 @@ async function checkLoss(sequence, context) {
   return {ours: evaluated.loss, theirs: await meanLoss(sequence, ids, context), tokens: evaluated.tokens};
 }
 
+// Ends at a token that llama.cpp takes for an end, which need not be lapilli's.
 async function continueGreedily(sequence, ids, count) {
   await sequence.clearHistory();
   const drawn = [];
@@ -97,9 +98,10 @@ async function checkTexts(sequence, context) {
   for (let i = 0; i < 10; ++i) {
     const ids = [...model.tokenize(whole.slice(2000 * i, 2000 * i + 400), false)].slice(0, Math.min(30, Math.floor(context / 4)));
     const prompt = model.detokenize(ids), count = Math.min(200, context - ids.length);
-    const ours = lapilli("generate", run, "--prompt", prompt, "--tokens", count, "--temperature", 0).replace(/\n+$/, "");
-    const theirs = model.detokenize([...ids, ...await continueGreedily(sequence, ids, count)]).slice(prompt.length).replace(/\n+$/, "");
-    if (ours.endsWith(theirs)) continue;
+    const ours = lapilli("generate", run, "--prompt", prompt, "--tokens", count, "--temperature", 0).slice(prompt.length).replace(/\n+$/, "");
+    const drawn = await continueGreedily(sequence, ids, count);
+    const theirs = model.detokenize([...ids, ...drawn]).slice(prompt.length).replace(/\n+$/, "");
+    if (drawn.length < count ? ours.startsWith(theirs) : ours === theirs) continue;
     ++differ;
     console.log(`prompt ${i}:\n  lapilli   ${JSON.stringify(ours.slice(-80))}\n  llama.cpp ${JSON.stringify(theirs.slice(-80))}`);
   }

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-600}
 shift || true
-all=(shard state safetensors tokenizer tuning cache config nats metrics dataset tokens hfconfig)
+all=(shard state safetensors tokenizer tuning cache config nats metrics dataset tokens hfconfig bytebpe gguf)
 parsers=("${@:-${all[@]}}")
 targets=()
 for parser in "${parsers[@]}"; do targets+=("fuzz_$parser"); done
