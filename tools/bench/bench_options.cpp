@@ -20,17 +20,6 @@ void add_bench_options(Command& command, BenchOptions& options) {
   options.command = &command;
 }
 
-void add_dtype_option(Command& command, Precision& precision) {
-  const auto set = [&precision](const std::string& name) {
-    for (const Precision each : {Precision::f32, Precision::f16, Precision::bf16})
-      if (name == to_string(each)) precision = each;
-  };
-  command.add_option_function("--dtype", set, "Precision of GEMM operands: f32, f16 or bf16; accumulation is f32")
-      ->check(one_of({"f32", "f16", "bf16"}, InHelp::hidden))
-      ->type_name("TYPE")
-      ->default_str("f32");
-}
-
 void require_indexable(const char* what, uint64_t rows, uint64_t cols) {
   if (rows * cols >= uint64_t{1} << 31U)
     throw UsageError("shape", fmt::format("{} would be {} x {}; kernels index fewer than 2^31 elements", what, rows, cols));

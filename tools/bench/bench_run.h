@@ -26,8 +26,9 @@ struct BenchOptions {
   const Command* command = nullptr;  // the parsed command
 };
 void add_bench_options(Command& command, BenchOptions& options);
-// --dtype: the precision of GEMM operands.
-void add_dtype_option(Command& command, Precision& precision);
+inline void add_dtype_option(Command& command, Precision& precision) {
+  add_dtype_option(command, precision, "Precision of GEMM operands: f32, f16 or bf16; accumulation is f32");
+}
 
 // The class of that name. Wrong usage unless it is one of `known` and supports the precision; `about` lists the
 // kernels.

@@ -58,14 +58,7 @@ void add_text_generation_options(Command& command, TextGenerationOptions& option
       ->type_name("R")
       ->capture_default_str();
   command.add_option("--seed", sampling.seed, "Seed of the random numbers")->check(not_negative())->type_name("S")->capture_default_str();
-  const auto set = [&options](const std::string& name) {
-    for (const Precision each : {Precision::f32, Precision::f16, Precision::bf16})
-      if (name == to_string(each)) options.precision = each;
-  };
-  command.add_option_function("--dtype", set, "Weights for single tokens: f32, f16 or bf16")
-      ->check(one_of({"f32", "f16", "bf16"}, InHelp::hidden))
-      ->type_name("TYPE")
-      ->default_str("f32");
+  add_dtype_option(command, options.precision, "Weights for single tokens: f32, f16 or bf16");
   add_device_option(command, options.device);
 }
 

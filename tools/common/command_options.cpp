@@ -54,6 +54,14 @@ void add_set_option(Command& command, std::vector<std::string>& sets) {
 
 void add_save_option(Command& command, std::string& path) { command.add_option("--save", path, "Also write the JSON to a file")->type_name("FILE"); }
 
+void add_dtype_option(Command& command, Precision& precision, const char* help) {
+  const auto set = [&precision](const std::string& name) {
+    for (const Precision each : {Precision::f32, Precision::f16, Precision::bf16})
+      if (name == to_string(each)) precision = each;
+  };
+  command.add_option_function("--dtype", set, help)->check(one_of({"f32", "f16", "bf16"}, InHelp::hidden))->type_name("TYPE")->default_str("f32");
+}
+
 void add_checkpoint_argument(Command& command, std::string& path) {
   command.add_option("checkpoint", path, "Run folder (uses its newest checkpoint) or checkpoint folder")->required()->type_name("RUN|CHECKPOINT");
 }

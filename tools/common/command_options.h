@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/memory/dtype.h"
 #include "engine/vulkan/device.h"
 #include "tools/common/command_line.h"
 
@@ -33,6 +34,8 @@ void add_device_option(Command& command, std::string& selector);
 void add_kernels_option(Command& command, std::optional<KernelClass>& kernels);
 void add_set_option(Command& command, std::vector<std::string>& sets);
 void add_save_option(Command& command, std::string& path);
+// --dtype: f32, f16 or bf16.
+void add_dtype_option(Command& command, Precision& precision, const char* help);
 void add_checkpoint_argument(Command& command, std::string& path);
 
 // Wrong usage if the output is the same file (or folder) as an input.
