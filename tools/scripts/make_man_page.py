@@ -17,6 +17,7 @@ VARIABLE = re.compile(r"^//  ([A-Z_, =0-9]+?)  +(.*)$")
 def escape(text):
     """Text as roff shows it letter for letter."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("`", "\\(ga").replace("^", "\\(ha").replace("~", "\\(ti")
+    text = "".join(c if ord(c) < 128 else f"\\[u{ord(c):04X}]" for c in text)
     return "\\&" + text if text.startswith(".") else text
 
 
