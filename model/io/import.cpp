@@ -193,7 +193,8 @@ Imported import_model(const fs::path& source, const fs::path& run) {
   require_new(run);
   if (fs::is_directory(source)) return import_hugging_face(source, run);
   if (fs::is_regular_file(source)) return import_gguf(source, run);
-  throw Error("'{}' is neither a folder with config.json and model.safetensors nor a GGUF file", source.string());
+  throw Error("'{}' {}", source.string(),
+              fs::exists(source) ? "is neither a folder with config.json and model.safetensors nor a GGUF file" : "does not exist");
 }
 
 }  // namespace lapilli
